@@ -1,0 +1,45 @@
+"""Files that are either whole or not there."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Lend a temporary sibling of `path`; it takes the final name only if the block succeeds.
+
+    The temporary name keeps the suffix (writers such as `numpy.save` look at it) and is removed
+    when the block raises, Ctrl-C included, so that no half-written file ever bears `path`.
+    Missing parent folders are made.
+
+    Raises:
+        FileNotFoundError: the block ended without writing the file.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}{target.suffix}")
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, target)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def write_atomically(path: str | Path, content: str | bytes) -> None:
+    """Write text (UTF-8, line ends as given) or bytes to `path` in one step."""
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def _flush_to_disk(path: Path) -> None:
+    # Without this a power cut can leave the new name on an empty file.
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
