@@ -1,0 +1,58 @@
+"""Datasets behind one name: `load("digits")`, `load("stl10")` or `load("my/folder")` gives `Splits`."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from helpers.data.arrays import digits
+from helpers.data.auto import choose, has_network
+from helpers.data.splits import Labeled, Splits, describe
+from helpers.errors import UserError
+
+__all__ = ["IMAGE_SIZES", "NAMES", "Labeled", "Splits", "choose", "describe", "has_network", "load"]
+
+IMAGE_SIZES = {"digits": 16, "stl10": 96, "cifar10": 32, "imagenette": 128, "fashion-mnist": 28}
+NAMES = tuple(IMAGE_SIZES)
+FOLDER_SIZE = 96
+SMALLEST, LARGEST = 8, 1024
+
+
+def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int = 0,
+         data_dir: str | Path = "data") -> Splits:
+    """A dataset by name, or the pictures of a folder.
+
+    Args:
+        name_or_folder: one of `NAMES`, or a folder of `train/<class>/` with, optionally, `val/`,
+            `test/` and `pretext/` or `unlabeled/` beside it, or a folder of `<class>/`.
+        image_size: height and width in pixels (8 to 1024); None for the dataset's own.
+        seed: of the validation split (0 to 2**32 - 1); the test split does not depend on it.
+        data_dir: where downloads and decoded pictures are kept.
+
+    Raises:
+        UserError: an unknown name, a failed download, a folder that cannot be used.
+    """
+    name = resolve(name_or_folder)
+    size = IMAGE_SIZES.get(name, FOLDER_SIZE) if image_size is None else image_size
+    if not SMALLEST <= size <= LARGEST:
+        raise UserError(f"image size {size}: choose a number of pixels from {SMALLEST} to {LARGEST}")
+    if name == "digits":
+        return digits(size, seed)
+    raise UserError(f"{name}: not there yet")
+
+
+def resolve(name_or_folder: str | Path) -> str:
+    """A name of `NAMES`, or the path of a folder that exists; anything else is a UserError."""
+    text = str(name_or_folder)
+    path = Path(text).expanduser()
+    plain = text.strip().lower().replace("_", "-")
+    if text in NAMES or (plain in NAMES and not path.is_dir()):
+        return plain
+    if path.is_dir():
+        return str(path)
+    if path.is_file():
+        raise UserError(f"dataset {text}: this is a file; unpack it if it is an archive, and name the folder")
+    close = difflib.get_close_matches(plain, NAMES, n=2, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    raise UserError(f"dataset {text}: no such name or folder; {hint}"
+                    f"choose one of {', '.join(NAMES)}, or a folder of train/<class>/")

@@ -1,0 +1,157 @@
+"""What a loaded dataset is: images without labels, and labelled train, validation and test images.
+
+All images of a dataset lie in one block (often a memory-mapped file) in the order
+[pretext | train | validation and test]. Validation images are moved to the end of the training
+rows, in place, so that every split is a plain slice of the block and nothing large is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from helpers.errors import UserError
+
+TEST_SEED = 0  # a test split that we have to draw ourselves is the same for every seed
+
+
+@dataclass(frozen=True, eq=False)
+class Labeled:
+    """Images (uint8, N x C x H x W) and their labels (int64, N). Unpacks as `images, labels`."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.images)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self.images, self.labels))
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """A dataset, ready for pretraining (`unlabeled`) and for learning from labels.
+
+    Attributes:
+        name: the dataset's name, or the name of its folder.
+        unlabeled: uint8, M x C x H x W: the training images and all images without labels;
+            never an image of `val` or `test`.
+        train, val, test: labelled images; choices are made on `val`, `test` is read once.
+        classes: names of the classes; label i is classes[i].
+        notes: what a person should know about how the data was read, one line each.
+    """
+
+    name: str
+    unlabeled: Tensor
+    train: Labeled
+    val: Labeled
+    test: Labeled
+    classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def channels(self) -> int:
+        """1 for grayscale, 3 for RGB."""
+        return self.unlabeled.shape[1]
+
+    @property
+    def image_size(self) -> int:
+        """Height and width in pixels."""
+        return self.unlabeled.shape[-1]
+
+    def __str__(self) -> str:
+        head = f"{self.name}: {len(self.classes)} classes, {self.channels} x {self.image_size} x {self.image_size}"
+        rows = [f"{row['split']:>10} {row['images']:>9,} images" for row in describe(self)]
+        return "\n".join([head, *rows, *(f"note: {note}" for note in self.notes)])
+
+
+def describe(splits: Splits) -> list[dict[str, object]]:
+    """One row a split, for a table.
+
+    Returns:
+        Dicts of split, images, labelled (how many have a label), smallest and largest class
+        (images; None without labels) and size ("1 x 16 x 16").
+    """
+    size = " x ".join(str(n) for n in splits.unlabeled.shape[1:])
+    rows: list[dict[str, object]] = [{"split": "unlabeled", "images": len(splits.unlabeled), "labelled": 0,
+                                      "smallest class": None, "largest class": None, "size": size}]
+    for name in ("train", "val", "test"):
+        labels = getattr(splits, name).labels
+        counts = torch.bincount(labels[labels >= 0], minlength=len(splits.classes))
+        rows.append({"split": name, "images": len(labels), "labelled": int(counts.sum()),
+                     "smallest class": int(counts.min()), "largest class": int(counts.max()), "size": size})
+    return rows
+
+
+def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Indices of `count` items, the classes in the same proportions as in `labels` (int, N).
+
+    Every class gives at least one item and keeps at least one, where it has two.
+    The draw uses NumPy's RandomState, whose stream is frozen: the same on every machine.
+
+    Returns:
+        int64, sorted. Its length is `count` unless the classes are too small for that.
+    """
+    sizes = np.bincount(labels)
+    share = sizes * count / max(len(labels), 1)
+    take = np.floor(share).astype(int)
+    by_remainder = np.argsort(-(share - take), kind="stable")
+    take[by_remainder[: count - take.sum()]] += 1
+    take = np.minimum(np.maximum(take, 1), np.maximum(sizes - 1, 0))
+    random = np.random.RandomState(seed)
+    chosen = [random.permutation(np.flatnonzero(labels == c))[:n] for c, n in enumerate(take)]
+    return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+
+def take_out(images: Tensor, labels: Tensor, span: tuple[int, int], count: int,
+             seed: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Move a stratified sample of the rows of `span` to the end of the span, in place.
+
+    Only about 2 x `count` rows are touched: in a copy-on-write memory map the rest stays on disk.
+
+    Returns:
+        The spans (first row, row after the last) of what stays and of the sample.
+    """
+    start, stop = span
+    chosen = start + stratified(labels[start:stop].numpy(), count, seed)
+    border = stop - len(chosen)
+    moving = torch.from_numpy(chosen[chosen < border])
+    places = torch.from_numpy(np.setdiff1d(np.arange(border, stop), chosen))
+    for rows in (images, labels):
+        displaced = rows[places]
+        rows[places] = rows[moving]
+        rows[moving] = displaced
+    return (start, border), (border, stop)
+
+
+def carve(name: str, images: Tensor, labels: Tensor, spans: dict[str, tuple[int, int]], classes: tuple[str, ...],
+          *, val: float, test: float, seed: int, notes: tuple[str, ...] = ()) -> Splits:
+    """Make `Splits` of one block; a validation or test part that is missing comes out of train.
+
+    Args:
+        images: uint8, N x C x H x W; rows are reordered in place.
+        labels: int64, N; -1 for an image without a label.
+        spans: first row and row after the last of "train" and, where the data has them, of
+            "pretext" (which must end where train begins), "val" and "test".
+        val, test: how much to take out: a fraction of the training rows, or a number from 1 on.
+        seed: of the validation split; the test split is always the same.
+    """
+    spans = {"pretext": (spans["train"][0],) * 2, **spans}
+    total = spans["train"][1] - spans["train"][0]
+    for part, share, part_seed in (("test", test, TEST_SEED), ("val", val, seed)):
+        if part not in spans:
+            count = round(share * total) if share < 1 else int(share)
+            spans["train"], spans[part] = take_out(images, labels, spans["train"], count, part_seed)
+        if spans[part][0] == spans[part][1]:
+            raise UserError(f"{name}: too few training images to take a {part} split out of them: "
+                            f"give every class more images, or add a {part}/ folder")
+    parts = {part: Labeled(images[slice(*spans[part])], labels[slice(*spans[part])])
+             for part in ("train", "val", "test")}
+    unlabeled = images[spans["pretext"][0]:spans["train"][1]]
+    return Splits(name, unlabeled, **parts, classes=tuple(classes), notes=tuple(notes))
