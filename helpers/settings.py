@@ -1,0 +1,176 @@
+"""Every choice in one place: what the notebooks ask for, resolved against the machine.
+
+A preset is a row of numbers, not a branch in the code. A value is taken from the argument,
+else from the environment (`FEWLABELS_<NAME>`), else from the preset and the machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from helpers.errors import UserError
+
+DATASETS = ("digits", "stl10", "cifar10", "imagenette", "fashion-mnist")
+ENCODERS = ("slim", "resnet18", "resnet50", "vit_digits", "vit_tiny", "vit_small", "vit_base")
+DEFAULT_IMAGE_SIZE = {"digits": 16, "stl10": 96, "cifar10": 32, "imagenette": 128, "fashion-mnist": 28}
+ALL_LABELS = 0  # in `label_counts`: every label there is
+
+# What a preset costs and how well it can do. Steps are batches; noise is in normalised units.
+PRESETS: dict[str, dict[str, Any]] = {
+    # Only shows that everything runs; its numbers mean nothing.
+    "smoke": dict(encoder="slim", batch_size=64, pretrain_steps=24, supervised_steps=16, resnet_steps=4,
+                  finetune_steps=6, draws=2, label_counts=(1, 5, ALL_LABELS), noise_seeds=2, step_factor=0.03),
+    # Two CPU cores and the embedded digits: all notebooks in minutes.
+    "quick": dict(encoder="slim", batch_size=64, pretrain_steps=1100, supervised_steps=500, resnet_steps=64,
+                  finetune_steps=100, draws=3, label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=3,
+                  step_factor=1.0),
+    # A GPU and photographs: about 100 epochs of STL-10's 105,000 unlabelled pictures.
+    "full": dict(encoder="resnet18", batch_size=256, pretrain_steps=40_000, supervised_steps=4_000,
+                 resnet_steps=4_000, finetune_steps=1_500, draws=5, label_counts=(1, 5, 10, 50, ALL_LABELS),
+                 noise_seeds=5, step_factor=1.0),
+}
+WHAT = {
+    "smoke": "checks that everything runs; the numbers mean nothing",
+    "quick": "minutes on two CPU cores",
+    "full": "a GPU for hours, the sizes of the paper's small cousins",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The resolved choices of one run. Make it with `Settings.resolve(...)`.
+
+    `label_counts` are labels per class (0 = all labels); `draws` is how many random choices of
+    the labelled pictures each few-label number is averaged over.
+    """
+
+    preset: str
+    dataset: str
+    device: str
+    seed: int
+    encoder: str
+    image_size: int
+    batch_size: int
+    pretrain_steps: int
+    supervised_steps: int
+    resnet_steps: int
+    finetune_steps: int
+    draws: int
+    label_counts: tuple[int, ...]
+    noise_seeds: int
+    step_factor: float
+    run_dir: Path
+    results_dir: Path
+    data_dir: Path
+    why: str = ""
+
+    @classmethod
+    def resolve(cls, **choices: Any) -> Settings:
+        """Settings from `choices` (field=value); "auto", None and missing ones are worked out.
+
+        Raises:
+            UserError: for an unknown preset, device or encoder, or a number that is not one.
+        """
+        given = {name: _given(name, choices.pop(name, None)) for name in _names(cls)}
+        if choices:
+            raise UserError(f"unknown setting {', '.join(choices)}: choose among {', '.join(_names(cls))}")
+        device = _device(given["device"])
+        dataset, why = _dataset(given["dataset"], device)
+        preset = given["preset"] or ("full" if device == "cuda" and dataset != "digits" else "quick")
+        if preset not in PRESETS:
+            raise UserError(f"unknown preset {preset!r}: choose auto, {', '.join(PRESETS)}")
+        values = {**PRESETS[preset], "image_size": DEFAULT_IMAGE_SIZE.get(dataset, 96 if preset == "full" else 48),
+                  "seed": 0, "run_dir": "runs", "results_dir": "results", "data_dir": "data"}
+        values |= {name: value for name, value in given.items() if value is not None}
+        values |= dict(preset=preset, dataset=dataset, device=device, why=why)
+        if values["encoder"] not in ENCODERS:
+            raise UserError(f"unknown encoder {values['encoder']!r}: choose {', '.join(ENCODERS)}")
+        return cls(**{name: _typed(name, value) for name, value in values.items()})
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where this dataset and preset keep their checkpoints."""
+        name = Path(self.dataset).name if self.dataset not in DATASETS else self.dataset
+        return self.run_dir / f"{name}-{self.preset}-seed{self.seed}"
+
+    def scale(self, steps: int) -> int:
+        """`steps`, or a few of them where the preset only checks that things run."""
+        return max(2, int(steps * self.step_factor))
+
+    def replace(self, **changes: Any) -> Settings:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Name and value of every setting, as text."""
+        shown = {"preset": f"{self.preset} ({WHAT[self.preset]})", "dataset": f"{self.dataset} ({self.why})"}
+        counts = ", ".join(str(count or "all") for count in self.label_counts)
+        hidden = ("why", "step_factor")
+        return [(field.name, counts if field.name == "label_counts"
+                 else shown.get(field.name, str(getattr(self, field.name))))
+                for field in dataclasses.fields(self) if field.name not in hidden]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:<17} {value}" for name, value in self.rows())
+
+    def _repr_html_(self) -> str:
+        cells = "".join(f"<tr><td style='text-align:left'><code>{name}</code></td>"
+                        f"<td style='text-align:left'>{html.escape(value)}</td></tr>" for name, value in self.rows())
+        return f"<table>{cells}</table>"
+
+
+def _names(cls: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(cls) if field.name not in ("why", "step_factor")]
+
+
+def _given(name: str, value: Any) -> Any:
+    """The argument, else the environment's word, else None; "auto" counts as not given."""
+    if value is None or value == "auto":
+        value = os.environ.get(f"FEWLABELS_{name.upper()}") or None
+    return None if value == "auto" else value
+
+
+def _typed(name: str, value: Any) -> Any:
+    """`value` as the field's type; the environment only has text."""
+    kind = {f.name: f.type for f in dataclasses.fields(Settings)}[name]
+    try:
+        if kind == "int":
+            number = int(value)
+            if number < (0 if name == "seed" else 1):
+                raise ValueError
+            return number
+        if kind == "Path":
+            return Path(value).expanduser()
+        if name == "label_counts" and isinstance(value, str):
+            return tuple(ALL_LABELS if word.strip() == "all" else int(word) for word in value.split(","))
+    except ValueError:
+        raise UserError(f"{name} must be a whole number above zero, not {value!r}") from None
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _device(wanted: str | None) -> str:
+    import torch
+
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted is None:
+        return "cuda" if available["cuda"] else "cpu"
+    if not available.get(wanted, False):
+        raise UserError(f"device {wanted!r} is not here: choose {', '.join(d for d, ok in available.items() if ok)}")
+    return wanted
+
+
+def _dataset(wanted: str | None, device: str) -> tuple[str, str]:
+    """The dataset and why it was taken."""
+    from helpers.data import choose, has_network
+
+    if wanted is not None:
+        return wanted, "as asked"
+    network = device == "cuda" and has_network()
+    if choose(device, network) == "stl10":
+        return "stl10", "a GPU and a network are here"
+    return "digits", "embedded: no GPU here" if device != "cuda" else "embedded: no network here"
