@@ -1,0 +1,147 @@
+"""What the first cell of every notebook does, on Colab and on any other machine.
+
+Only the standard library is imported here: this module runs before the packages are there.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from helpers.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+REQUIREMENT = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:>=\s*([\d.]+))?")
+
+
+def prepare(root: Path = ROOT) -> None:
+    """Make this kernel ready: packages, folders, figures, and errors that read as one line.
+
+    Raises:
+        UserError: a package is missing and pip could not install it.
+    """
+    install_missing(root / "requirements.txt")
+    share_folders(root)
+    shell = _shell()
+    if shell is not None:
+        show_errors_plainly(shell)
+        shell.run_line_magic("matplotlib", "inline")
+        backend = importlib.import_module("matplotlib_inline.backend_inline")
+        backend.set_matplotlib_formats("retina")
+
+
+def on_colab() -> bool:
+    """Whether this runs on Google Colab."""
+    if "google.colab" in sys.modules:
+        return True
+    try:
+        return importlib.util.find_spec("google.colab") is not None
+    except ModuleNotFoundError:  # not even a package named google
+        return False
+
+
+def mount_drive() -> Path:
+    """Mount the person's Google Drive and return its folder.
+
+    Raises:
+        UserError: this is not Colab.
+    """
+    if not on_colab():
+        raise UserError("Google Drive can be mounted on Colab only: give a folder of this machine instead")
+    drive = importlib.import_module("google.colab.drive")
+    drive.mount("/content/drive")
+    return Path("/content/drive/MyDrive")
+
+
+def share_folders(root: Path = ROOT) -> None:
+    """Let every notebook use the repository's `runs`, `results` and `data`, wherever it was opened.
+
+    Jupyter starts a kernel in the notebook's own folder; what one notebook trained, the next must find.
+    Set FEWLABELS_RUN_DIR, FEWLABELS_RESULTS_DIR or FEWLABELS_DATA_DIR to use other folders.
+    """
+    for variable, name in (("RUN_DIR", "runs"), ("RESULTS_DIR", "results"), ("DATA_DIR", "data")):
+        os.environ.setdefault(f"FEWLABELS_{variable}", os.path.relpath(root / name))
+
+
+def requirements(path: Path) -> dict[str, str]:
+    """The packages of a requirements file and their lowest versions ("" where any version will do)."""
+    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    found = (REQUIREMENT.match(line) for line in lines if line and not line.startswith("-"))
+    return {match[1]: match[2] or "" for match in found if match}
+
+
+def installed(name: str) -> str | None:
+    """The installed version of a package, or None."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def is_older(version: str, lowest: str) -> bool:
+    """Whether a version is below another, comparing the leading numbers ("2.11.0+cu128" is 2.11.0)."""
+    numbers = [[int(part) for part in re.match(r"[\d.]*", text)[0].split(".") if part]
+               for text in (version, lowest)]
+    return numbers[0] < numbers[1]
+
+
+def install_missing(path: Path) -> None:
+    """Install the packages of a requirements file that are not here, and replace none that is.
+
+    One line says what was done. A package that is here but older than asked for is named, not replaced:
+    on Colab that would break what else is installed.
+    """
+    wanted = requirements(path)
+    here = {name: installed(name) for name in wanted}
+    missing = [f"{name}>={wanted[name]}" if wanted[name] else name for name in wanted if here[name] is None]
+    old = [f"{name} {here[name]} (wants {wanted[name]})" for name in wanted
+           if here[name] and is_older(here[name], wanted[name])]
+    if missing:
+        _pip_install(missing)
+        importlib.invalidate_caches()
+    said = f"installed {', '.join(missing)}" if missing else "nothing is missing"
+    print(f"Packages: {said}." + (f" Older than asked for: {', '.join(old)}." if old else ""))
+
+
+def _pip_install(packages: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        keep = Path(folder) / "keep.txt"
+        keep.write_text("\n".join(_versions_here()), encoding="utf-8")
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+                   "--no-input", "-c", str(keep), *packages]
+        done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise UserError(f"pip could not install {', '.join(packages)}: check the network, or install them "
+                        f"by hand ({said[0] if said else 'pip gave no reason'})")
+
+
+def _versions_here() -> list[str]:
+    """Every installed package pinned to its version: pip may add to these, not change them."""
+    pairs = {(found.metadata["Name"], found.version) for found in metadata.distributions()}
+    return sorted(f"{name}=={version}" for name, version in pairs
+                  if name and version and re.fullmatch(r"[\w.-]+", name) and re.match(r"\d", version))
+
+
+def show_errors_plainly(shell: Any) -> None:
+    """Show a `UserError` in a cell as its one line; the cell still counts as failed."""
+
+    def one_line(shell: Any, kind: type, error: Exception, trace: Any, tb_offset: int | None = None) -> None:
+        # The private method is what IPython 7 to 9 use to print a traceback in a terminal and to send
+        # a kernel's error message, which is how a headless run learns that the cell failed.
+        shell._showtraceback(kind, error, [f"\x1b[31merror:\x1b[0m {error}"])
+
+    shell.set_custom_exc((UserError,), one_line)
+
+
+def _shell() -> Any:
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython else None
