@@ -7,13 +7,14 @@ from pathlib import Path
 
 from helpers.data.arrays import digits
 from helpers.data.auto import choose, has_network
+from helpers.data.folder import load_folder
 from helpers.data.splits import Labeled, Splits, describe
 from helpers.errors import UserError
+from helpers.settings import DATASETS as NAMES
+from helpers.settings import DEFAULT_IMAGE_SIZE as IMAGE_SIZES
 
 __all__ = ["IMAGE_SIZES", "NAMES", "Labeled", "Splits", "choose", "describe", "has_network", "load"]
 
-IMAGE_SIZES = {"digits": 16, "stl10": 96, "cifar10": 32, "imagenette": 128, "fashion-mnist": 28}
-NAMES = tuple(IMAGE_SIZES)
 FOLDER_SIZE = 96
 SMALLEST, LARGEST = 8, 1024
 
@@ -38,7 +39,12 @@ def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int
         raise UserError(f"image size {size}: choose a number of pixels from {SMALLEST} to {LARGEST}")
     if name == "digits":
         return digits(size, seed)
-    raise UserError(f"{name}: not there yet")
+    folder = Path(data_dir).expanduser()
+    if name not in NAMES:
+        return load_folder(Path(name), size, seed, folder)
+    from helpers.data import named  # here, because torchvision takes seconds to import
+
+    return named.READERS[name](size, seed, folder)
 
 
 def resolve(name_or_folder: str | Path) -> str:

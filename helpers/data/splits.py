@@ -19,7 +19,7 @@ from helpers.errors import UserError
 TEST_SEED = 0  # a test split that we have to draw ourselves is the same for every seed
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Labeled:
     """Images (uint8, N x C x H x W) and their labels (int64, N). Unpacks as `images, labels`."""
 
@@ -33,8 +33,11 @@ class Labeled:
     def __iter__(self) -> Iterator[Tensor]:
         return iter((self.images, self.labels))
 
+    def __repr__(self) -> str:
+        return f"Labeled({len(self):,} images, {' x '.join(str(n) for n in self.images.shape[1:])})"
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Splits:
     """A dataset, ready for pretraining (`unlabeled`) and for learning from labels.
 
@@ -65,8 +68,9 @@ class Splits:
         """Height and width in pixels."""
         return self.unlabeled.shape[-1]
 
-    def __str__(self) -> str:
-        head = f"{self.name}: {len(self.classes)} classes, {self.channels} x {self.image_size} x {self.image_size}"
+    def __repr__(self) -> str:
+        size = " x ".join(str(n) for n in self.unlabeled.shape[1:])
+        head = f"{self.name}: {len(self.classes)} classes, {size}"
         rows = [f"{row['split']:>10} {row['images']:>9,} images" for row in describe(self)]
         return "\n".join([head, *rows, *(f"note: {note}" for note in self.notes)])
 
@@ -130,8 +134,9 @@ def take_out(images: Tensor, labels: Tensor, span: tuple[int, int], count: int,
     return (start, border), (border, stop)
 
 
-def carve(name: str, images: Tensor, labels: Tensor, spans: dict[str, tuple[int, int]], classes: tuple[str, ...],
-          *, val: float, test: float, seed: int, notes: tuple[str, ...] = ()) -> Splits:
+def carve(name: str, images: Tensor, labels: Tensor, spans: dict[str, tuple[int, int]],
+          classes: tuple[str, ...], *, val: float, test: float, seed: int,
+          notes: tuple[str, ...] = ()) -> Splits:
     """Make `Splits` of one block; a validation or test part that is missing comes out of train.
 
     Args:

@@ -1,0 +1,124 @@
+"""Any folder of pictures as `Splits`: listed, decoded in parallel into a cache, and split."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from helpers.data import pictures
+from helpers.data.cache import FORMAT, BlockWriter, cached
+from helpers.data.listing import ORDER, Listing, Picture, scan
+from helpers.data.splits import Splits, carve
+from helpers.errors import UserError
+from helpers.progress import Progress
+
+CHUNK = 256  # pictures in memory at a time
+HELD_OUT = 0.15  # of the training images, for each of val and test that the folder lacks
+NAMED = 5  # unreadable pictures that a note names
+
+
+def load_folder(root: Path, image_size: int, seed: int, data_dir: Path) -> Splits:
+    """The pictures under `root` as RGB; see `helpers.data.listing.scan` for the layouts.
+
+    A missing val/ or test/ is taken out of train, each 15 % of it and every class in proportion;
+    nothing on disk is moved. A picture that cannot be read is skipped and named in the notes.
+    """
+    try:
+        listing = scan(root)
+    except PermissionError as problem:
+        raise UserError(f"folder {problem.filename}: not allowed to read it: "
+                        "change its permissions") from problem
+    return load_listing(listing, image_size, seed, data_dir, held_out=HELD_OUT)
+
+
+def load_listing(listing: Listing, image_size: int, seed: int, data_dir: Path, held_out: float) -> Splits:
+    """Decode (or find decoded) the pictures of a listing and split them."""
+    folder = data_dir / "cache" / f"{listing.name}-{listing.key(image_size, FORMAT)}"
+    images, kept = cached(folder, (3, image_size, image_size),
+                          lambda writer: decode(listing, image_size, writer))
+    notes = [*listing.notes, *kept["notes"]]
+    for part in ("val", "test"):
+        if part not in kept["spans"]:
+            notes.append(f"no {part}/ folder: {held_out:.0%} of the training images are kept apart for it"
+                         + (", the same for every seed" if part == "test" else ""))
+    spans = {part: tuple(span) for part, span in kept["spans"].items()}
+    return carve(listing.name, images, torch.tensor(kept["labels"]), spans, listing.classes,
+                 val=held_out, test=held_out, seed=seed, notes=tuple(notes))
+
+
+def decode(listing: Listing, image_size: int, writer: BlockWriter) -> dict[str, Any]:
+    """Write every picture that can be read; return the labels, the spans of the parts and the notes."""
+    written: list[Picture] = []
+    broken: dict[str, str] = {}
+    writer.expect(len(listing.pictures))
+    progress = Progress(len(listing.pictures), f"decoding {listing.name}", "pictures")
+    with warnings.catch_warnings(), progress as bar:
+        warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which we do not use
+        for chunk in decoded(listing.pictures, image_size):
+            good = [(picture, pixels) for picture, pixels in chunk if isinstance(pixels, np.ndarray)]
+            broken |= {picture.path.relative_to(listing.root).as_posix(): pixels
+                       for picture, pixels in chunk if isinstance(pixels, str)}
+            if good:
+                writer.append(np.stack([pixels for _, pixels in good]))
+            written += [picture for picture, _ in good]
+            bar.update(len(chunk))
+    notes = [broken_note(broken)] if broken else []
+    for note in notes:
+        print(f"{listing.name}: {note}", file=sys.stderr)
+    _require_every_class(listing, written, notes)
+    return {"labels": [picture.label for picture in written], "spans": spans_of(written), "notes": notes}
+
+
+def decoded(found: list[Picture], image_size: int) -> Iterator[list[tuple[Picture, np.ndarray | str]]]:
+    """Chunks of pictures with their pixels (uint8, 3 x size x size), or the reason why there are none.
+
+    Threads are enough: Pillow lets go of Python's lock while it decodes and resizes.
+    """
+    def one(picture: Picture) -> tuple[Picture, np.ndarray | str]:
+        try:
+            return picture, pictures.read(picture.path, image_size)
+        except pictures.Unreadable as problem:
+            return picture, str(problem)
+
+    remaining = iter(found)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while chunk := list(islice(remaining, CHUNK)):
+            yield list(pool.map(one, chunk))
+
+
+def spans_of(written: list[Picture]) -> dict[str, tuple[int, int]]:
+    """First row and row after the last of every part that has pictures, in the order of storage."""
+    spans, start = {}, 0
+    for part in ORDER:
+        count = sum(picture.part == part for picture in written)
+        if count:
+            spans[part] = (start, start + count)
+        start += count
+    return spans
+
+
+def broken_note(broken: dict[str, str]) -> str:
+    """One line that counts the pictures that were skipped and names the first few, with the reason."""
+    named = ", ".join(f"{name} ({why})" for name, why in islice(broken.items(), NAMED))
+    more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+    plural = "picture" if len(broken) == 1 else "pictures"
+    return f"{len(broken)} {plural} could not be read, skipped: {named}{more}"
+
+
+def _require_every_class(listing: Listing, written: list[Picture], notes: list[str]) -> None:
+    """Every folder that had pictures must have one that can be read."""
+    wanted = {(picture.part, picture.label) for picture in listing.pictures}
+    missing = sorted(wanted - {(picture.part, picture.label) for picture in written})
+    if missing:
+        part, label = missing[0]
+        what = f"class {listing.classes[label]} of {part}" if label >= 0 else part
+        raise UserError(f"folder {listing.root}: no picture of {what} can be read: {'; '.join(notes)}")

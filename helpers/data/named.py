@@ -1,0 +1,183 @@
+"""Datasets that torchvision knows how to find and read: STL-10, CIFAR-10, Fashion-MNIST, Imagenette.
+
+Their validation images are a tenth of the training images; the test images are the published ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torchvision import datasets
+from torchvision.datasets.utils import extract_archive
+
+from helpers.data.arrays import CHUNK, resize
+from helpers.data.cache import FORMAT, BlockWriter, cached
+from helpers.data.download import fetch
+from helpers.data.folder import load_listing
+from helpers.data.listing import scan
+from helpers.data.splits import Splits, carve
+from helpers.errors import UserError
+
+HELD_OUT = 0.1  # of the training images, for validation
+STL10_CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
+# Side of the shorter edge -> name in torchvision, archive and its md5 (https://github.com/fastai/imagenette).
+IMAGENETTE = {160: ("160px", "imagenette2-160", "e793b78cc4c9e9a4ccc0c1155377a412"),
+              320: ("320px", "imagenette2-320", "3df6f0d01a2c9592104656642f5e78a3"),
+              9999: ("full", "imagenette2", "fe2fc210e6bb7c5664d602c3cd71e612")}
+IMAGENETTE_URL = "https://s3.amazonaws.com/fast-ai-imageclas/"
+IMAGENETTE_PICTURES = 13_394
+Archive = tuple[str, Path, str]  # address, file, md5
+
+
+def read(name: str, make: Callable[[bool], Any], archives: list[Archive],
+         unpacked: tuple[Path, ...] = ()) -> Any:
+    """A torchvision dataset: as it lies on disk, else from archives that are downloaded first.
+
+    Args:
+        make: builds the dataset; its argument says whether archives may be unpacked.
+        unpacked: files that torchvision would trust without a checksum; made anew from the archives.
+    """
+    try:
+        return make(False)
+    except Exception:  # missing, incomplete or damaged: torchvision and pickle raise all sorts
+        pass
+    for archive in archives:
+        fetch(*archive, name)
+    try:
+        for path in unpacked:
+            path.unlink(missing_ok=True)
+        return make(True)
+    except Exception as problem:
+        files = ", ".join(str(path) for _, path, _ in archives)
+        why = " ".join(str(problem).split()) or type(problem).__name__
+        raise UserError(f"{name}: unpacking {files} failed, {why}: free some disk space and run again, "
+                        "or use the dataset digits") from problem
+
+
+def stl10(image_size: int, seed: int, data_dir: Path) -> Splits:
+    """STL-10: 105,000 unlabeled (100,000 of them without a class), 5,000 training, 8,000 test images.
+
+    Source: https://cs.stanford.edu/~acoates/stl10/
+    """
+    source = datasets.STL10
+    archive = (source.url, data_dir / source.filename, source.tgz_md5)
+
+    def part(split: str) -> Any:
+        return read("stl10", lambda download: source(data_dir, split, download=download), [archive])
+
+    def build(writer: BlockWriter) -> dict[str, Any]:
+        train, test = part("train"), part("test")
+        # Mapped, as 2.8 GB need not pass through memory at once; columns come first in the file.
+        file = data_dir / source.base_folder / source.train_list[2][0]
+        pretext = np.memmap(file, np.uint8, "r").reshape(-1, 3, 96, 96).transpose(0, 1, 3, 2)
+        blocks = [pretext, train.data, test.data]
+        writer.expect(sum(map(len, blocks)))
+        for block in blocks:
+            for start in range(0, len(block), CHUNK):
+                chunk = torch.from_numpy(np.ascontiguousarray(block[start:start + CHUNK]))
+                writer.append(resize(chunk, image_size).numpy())
+        labels = [-1] * len(pretext) + train.labels.tolist() + test.labels.tolist()
+        return {"labels": labels, "sizes": [len(block) for block in blocks]}
+
+    key = hashlib.blake2b(f"{FORMAT} {image_size}".encode(), digest_size=5).hexdigest()
+    images, kept = cached(data_dir / "cache" / f"stl10-{key}", (3, image_size, image_size), build)
+    pretext, train, _ = kept["sizes"]
+    spans = {"pretext": (0, pretext), "train": (pretext, pretext + train),
+             "test": (pretext + train, len(images))}
+    return carve("stl10", images, torch.tensor(kept["labels"]), spans, STL10_CLASSES,
+                 val=HELD_OUT, test=0, seed=seed)
+
+
+def cifar10(image_size: int, seed: int, data_dir: Path) -> Splits:
+    """CIFAR-10: 50,000 training and 10,000 test images of 32 x 32.
+
+    Source: https://www.cs.toronto.edu/~kriz/cifar.html
+    """
+    source = datasets.CIFAR10
+    archive = (source.url, data_dir / source.filename, source.tgz_md5)
+
+    def part(train: bool) -> Any:
+        return read("cifar10", lambda download: source(data_dir, train, download=download), [archive])
+
+    train, test = part(True), part(False)
+    # [N, H, W, 3] -> [N, 3, H, W]
+    blocks = [torch.from_numpy(part.data).permute(0, 3, 1, 2) for part in (train, test)]
+    return _from_blocks("cifar10", blocks, train.targets + test.targets, train.classes, image_size, seed)
+
+
+def fashion_mnist(image_size: int, seed: int, data_dir: Path) -> Splits:
+    """Fashion-MNIST: 60,000 training and 10,000 test images of 28 x 28, grayscale.
+
+    Source: https://github.com/zalandoresearch/fashion-mnist
+    """
+    source = datasets.FashionMNIST
+    raw = data_dir / "FashionMNIST" / "raw"
+    archives = [(source.mirrors[0] + file, raw / file, md5) for file, md5 in source.resources]
+    unpacked = tuple(path.with_suffix("") for _, path, _ in archives)
+
+    def part(train: bool) -> Any:
+        return read("fashion-mnist", lambda download: source(data_dir, train, download=download),
+                    archives, unpacked)
+
+    train, test = part(True), part(False)
+    labels = train.targets.tolist() + test.targets.tolist()
+    blocks = [part.data[:, None] for part in (train, test)]  # [N, H, W] -> [N, 1, H, W]
+    return _from_blocks("fashion-mnist", blocks, labels, train.classes, image_size, seed)
+
+
+def _from_blocks(name: str, blocks: list[torch.Tensor], labels: list[int], classes: list[str],
+                 image_size: int, seed: int) -> Splits:
+    images = torch.cat([resize(block, image_size) for block in blocks])
+    border = len(blocks[0])
+    spans = {"train": (0, border), "test": (border, len(images))}
+    return carve(name, images, torch.tensor(labels), spans, tuple(classes), val=HELD_OUT, test=0, seed=seed)
+
+
+def imagenette(image_size: int, seed: int, data_dir: Path) -> Splits:
+    """Imagenette, ten easy classes of ImageNet: 9,469 training images; its validation images are our test.
+
+    The smallest of the three published sizes that is large enough is taken.
+    Source: https://github.com/fastai/imagenette
+    """
+    size, folder, md5 = next(IMAGENETTE[side] for side in sorted(IMAGENETTE) if image_size <= side)
+    root = data_dir / folder
+    if not root.is_dir():
+        archive = data_dir / f"{folder}.tgz"
+        fetch(IMAGENETTE_URL + archive.name, archive, md5, "imagenette")
+        _unpack(archive, root)
+    listing = scan(root, name="imagenette")
+    try:
+        listing.classes = tuple(names[0] for names in datasets.Imagenette(data_dir, "train", size).classes)
+    except KeyError as problem:
+        raise UserError(f"imagenette: {root} has a class that is not Imagenette's, {problem}: remove {root} "
+                        "to unpack it again, or load it as a folder") from problem
+    listing.pictures = [replace(p, part="test") if p.part == "val" else p for p in listing.pictures]
+    if len(listing.pictures) < IMAGENETTE_PICTURES:
+        listing.notes.append(f"{len(listing.pictures):,} of {IMAGENETTE_PICTURES:,} pictures found: "
+                             f"remove {root} to unpack it again")
+    return load_listing(listing, image_size, seed, data_dir, held_out=HELD_OUT)
+
+
+def _unpack(archive: Path, root: Path) -> None:
+    """Unpack beside `root` first: torchvision takes a folder of that name for whole."""
+    temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=root.parent))
+    try:
+        extract_archive(archive, temporary)
+        (temporary / root.name).rename(root)
+    except Exception as problem:
+        why = " ".join(str(problem).split()) or type(problem).__name__
+        raise UserError(f"imagenette: unpacking {archive} failed, {why}: free some disk space and run again, "
+                        "or use the dataset digits") from problem
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+READERS = {"stl10": stl10, "cifar10": cifar10, "imagenette": imagenette, "fashion-mnist": fashion_mnist}
