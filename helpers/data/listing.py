@@ -80,7 +80,8 @@ def scan(root: Path, name: str | None = None) -> Listing:
     for folder in folders["pretext"]:
         _add(listing, folder, "pretext", -1)
     if listing.ignored:
-        listing.notes.append(f"{listing.ignored} hidden files or files that are not pictures were ignored")
+        listing.notes.append(f"{listing.ignored} hidden files or files that are not pictures, "
+                             "or that lie outside a class folder, were ignored")
     _shuffle(listing)
     return listing
 
