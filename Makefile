@@ -1,0 +1,56 @@
+# make run        install into .venv, execute the notebooks in order, end with the table of results
+# make notebook   install and open JupyterLab
+# make test       install and run the checks
+# make stamp      write the repository's address into notebooks and README
+# make clean      remove results and caches; make distclean removes .venv, runs and data as well
+#
+# Options: make run ARGS="--only 01 03 --dataset stl10"; make PYTHON=/path/to/python3.12 run
+
+PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check
+ARGS ?=
+
+# The kernels of notebooks are those of .venv, whatever else is installed for this user.
+export JUPYTER_PREFER_ENV_PATH := 1
+
+.PHONY: run notebook test stamp clean distclean
+run: $(VENV)/.installed
+	@$(VENV)/bin/python -m helpers run $(ARGS)
+
+notebook: $(VENV)/.installed-dev
+	@$(VENV)/bin/jupyter lab notebooks
+
+test: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+stamp: $(VENV)/.installed
+	@$(VENV)/bin/python -m helpers.tools.stamp $(ARGS)
+
+clean:
+	rm -rf results .pytest_cache .ruff_cache .hypothesis
+	find helpers tests notebooks benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV) runs data
+
+$(VENV)/bin/pip:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: Python 3.11 or newer is needed, found `"$(or $(PYTHON),python3)" --version 2>&1 || true`." \
+	       "Install it from https://www.python.org, or name one: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@echo "making $(VENV) with `"$(PYTHON)" --version`"
+	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "error: $(PYTHON) cannot make a virtual environment." \
+	       "On Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 2; }
+
+$(VENV)/.installed: requirements.txt constraints.txt | $(VENV)/bin/pip
+	@echo "installing the packages into $(VENV) (several GB with torch, minutes the first time)"
+	@$(PIP) -r requirements.txt -c constraints.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@$(PIP) --quiet -r requirements-dev.txt -c constraints.txt
+	@touch $@
