@@ -1,0 +1,160 @@
+"""What a frozen encoder is worth: features to numbers. Accuracies are fractions in [0, 1]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from lightly.utils.benchmarking.knn import knn_predict
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import confusion_matrix
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from helpers.views import normalise
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[nn.Module]:
+    """`model` in eval mode without gradients; every module gets its own mode back afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield model
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def batched(function: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = 512) -> Tensor:
+    """`function` over `images` a batch at a time; the results joined on the CPU as float32."""
+    return torch.cat([function(batch).float().cpu() for batch in images.split(batch_size)])
+
+
+def extract_features(encoder: nn.Module, images: Tensor, batch_size: int = 512) -> Tensor:
+    """Representations of `images`, in eval mode.
+
+    Args:
+        encoder: maps B x C x H x W in [-1, 1] to B x D.
+        images: uint8 N x C x H x W, or float in normalised units (noisy ones).
+
+    Returns:
+        float32 N x D on the CPU.
+    """
+    device = next(encoder.parameters()).device
+    with evaluating(encoder):
+        return batched(lambda batch: encoder(normalise(batch.to(device))), images, batch_size)
+
+
+predict_logits = extract_features  # a classifier is called in just the same way: N x C x H x W to N x classes
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Share of rows whose largest entry is at the label. `logits` N x classes, `labels` N."""
+    return (logits.argmax(1) == labels).float().mean().item()
+
+
+def knn_accuracy(bank: Tensor, bank_labels: Tensor, queries: Tensor, labels: Tensor, k: int = 20,
+                 temperature: float = 0.1) -> float:
+    """Weighted k-nearest-neighbour accuracy by cosine similarity (Wu et al. 2018, section 3.4).
+
+    Args:
+        bank, bank_labels: N x D features that know their labels, N.
+        queries, labels: M x D, M.
+        k: neighbours, at most N.
+    """
+    bank, queries = F.normalize(bank, dim=1), F.normalize(queries, dim=1)
+    classes = int(max(bank_labels.max(), labels.max())) + 1
+    votes = torch.cat([knn_predict(part, bank.T, bank_labels, classes, min(k, len(bank)), temperature)[:, 0]
+                       for part in queries.split(1024)])
+    return (votes == labels).float().mean().item()
+
+
+def linear_probe(features: Tensor, labels: Tensor, strength: float = 1.0):
+    """Logistic regression on standardised features (scikit-learn); the classifier of the linear protocol.
+
+    Args:
+        features, labels: N x D, N.
+        strength: inverse of the L2 penalty, scikit-learn's C.
+
+    Returns:
+        A fitted scikit-learn pipeline with `predict` and `score`.
+    """
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=2000))
+    return probe.fit(_flat(features), labels.numpy())
+
+
+def mlp_probe(features: Tensor, labels: Tensor, seed: int = 0):
+    """The Self-Learner project's 512-128 head on frozen features, trained by scikit-learn with early stopping."""
+    probe = make_pipeline(StandardScaler(), MLPClassifier((512, 128), random_state=seed, early_stopping=True,
+                                                          max_iter=200, n_iter_no_change=10))
+    return probe.fit(_flat(features), labels.numpy())
+
+
+def score(probe, features: Tensor, labels: Tensor) -> float:
+    """Accuracy of a fitted probe on N x D features."""
+    return float(probe.score(_flat(features), labels.numpy()))
+
+
+def _flat(features: Tensor) -> np.ndarray:
+    return features.float().flatten(1).numpy()
+
+
+def label_draws(labels: Tensor, per_class: int, draws: int, seed: int = 0) -> list[Tensor]:
+    """Random choices of labelled pictures, the same number of every class.
+
+    Args:
+        labels: N class numbers.
+        per_class: how many of each class (all of a class that has fewer); 0 takes everything, once.
+        draws: how many choices.
+
+    Returns:
+        Index tensors into `labels`; the same for the same arguments on every machine.
+    """
+    if per_class == 0:
+        return [torch.arange(len(labels))]
+    generator = np.random.RandomState(seed)
+    classes = [np.flatnonzero(labels.numpy() == c) for c in labels.unique().tolist()]
+    return [torch.from_numpy(np.concatenate([generator.permutation(c)[:per_class] for c in classes]))
+            for _ in range(draws)]
+
+
+def few_label_scores(features: Tensor, labels: Tensor, test_features: Tensor, test_labels: Tensor,
+                     per_class: int, draws: int, seed: int = 0, strength: float = 1.0) -> list[float]:
+    """Test accuracy of a linear probe for each of `draws` choices of labelled pictures."""
+    return [score(linear_probe(features[index], labels[index], strength), test_features, test_labels)
+            for index in label_draws(labels, per_class, draws, seed)]
+
+
+def confusion(labels: Tensor, predictions: Tensor, classes: int) -> np.ndarray:
+    """classes x classes counts: row = true class, column = predicted class."""
+    return confusion_matrix(labels.numpy(), predictions.numpy(), labels=range(classes))
+
+
+def per_class_accuracy(counts: np.ndarray) -> np.ndarray:
+    """Share of each true class that was recognised, from a confusion matrix; NaN for an absent class."""
+    total = counts.sum(1)
+    return np.divide(np.diag(counts), total, out=np.full(len(counts), np.nan), where=total > 0)
+
+
+def spread(features: Tensor) -> float:
+    """Mean deviation per dimension of the L2-normalised features, times sqrt(D): near 1 for features that
+    fill the sphere, 0 when all images have one representation (Chen & He 2021, figure 2)."""
+    unit = F.normalize(features.float(), dim=1)
+    return (unit.std(0).mean() * unit.shape[1] ** 0.5).item()
+
+
+def effective_rank(features: Tensor) -> float:
+    """RankMe (Garrido et al. 2023): exp of the entropy of the singular values, from 1 to D.
+
+    The features (N x D) are centred first, so that one shared direction does not count as content.
+    """
+    values = torch.linalg.svdvals((features - features.mean(0)).float())
+    share = values / values.sum().clamp(min=1e-12) + 1e-12
+    return torch.exp(-(share * share.log()).sum()).item()

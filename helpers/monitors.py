@@ -1,0 +1,102 @@
+"""Watching a training without labels: is it learning, and has it collapsed?
+
+The loss cannot tell. It falls just as well when the network gives every picture the same answer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from torch.nn import functional as F
+
+from helpers.data import Labeled
+from helpers.evaluation import accuracy, effective_rank, extract_features, knn_accuracy, predict_logits, spread
+
+LOWEST_SPREAD, LOWEST_RANK = 0.1, 2.0
+CAUSES = ("usual causes: a learning rate that is too high, a predictor or target that was left out, a target "
+          "momentum of 1 or 0 from the start, batches too small for batch normalisation, views that are too strong")
+
+
+class Monitor(Callback):
+    """kNN accuracy on validation, spread and effective rank, at the start and every `every` steps.
+
+    `rows` holds one dict per look: step, knn, spread, rank, dimensions. A spread below 0.1 or a rank below
+    2 means that all pictures have (nearly) one representation: a collapse. It is reported once.
+
+    Args:
+        train, val: labelled pictures; at most `limit` of each are used. The labels never reach the training.
+        every: steps between two looks.
+        stop: whether a collapse ends the training.
+    """
+
+    def __init__(self, train: Labeled, val: Labeled, every: int, stop: bool = False, limit: int = 4096) -> None:
+        self.train, self.val, self.every, self.stop, self.limit = train, val, max(1, every), stop, limit
+        self.rows: list[dict[str, float]] = []
+        self.warned = False
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if not self.rows:
+            self.look(trainer, module)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        step = trainer.global_step
+        if step % self.every == 0 or step == trainer.max_steps:
+            self.look(trainer, module)
+
+    def look(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Measure the encoder as it is now and add a row."""
+        bank = extract_features(module.encoder, self.train.images[:self.limit])
+        queries = extract_features(module.encoder, self.val.images[:self.limit])
+        row = dict(step=trainer.global_step, dimensions=queries.shape[1], spread=spread(queries),
+                   rank=effective_rank(queries),
+                   knn=knn_accuracy(bank, self.train.labels[:self.limit], queries, self.val.labels[:self.limit]))
+        self.rows.append(row)
+        if trainer.global_step and collapsed(row) and not self.warned:
+            self.warned = True
+            print(f"collapse at step {row['step']}: spread {row['spread']:.3f}, effective rank {row['rank']:.1f} "
+                  f"of {row['dimensions']}; {CAUSES}")
+            trainer.should_stop = trainer.should_stop or self.stop
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "warned": self.warned}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows, self.warned = list(state["rows"]), state["warned"]
+
+
+def collapsed(row: dict[str, float]) -> bool:
+    """Whether a row of `Monitor` says that all pictures have nearly one representation."""
+    return row["spread"] < LOWEST_SPREAD or row["rank"] < LOWEST_RANK
+
+
+class AccuracyCurve(Callback):
+    """Accuracy and loss on training and validation pictures as a classifier trains, in eval mode.
+
+    `rows` holds one dict per look: step, train_accuracy, val_accuracy, val_loss. Test pictures have no
+    business here.
+
+    Args:
+        train, val: labelled pictures; at most `limit` of each are used.
+        looks: how many times, evenly over the training.
+    """
+
+    def __init__(self, train: Labeled, val: Labeled, looks: int = 10, limit: int = 2048) -> None:
+        self.train, self.val, self.looks, self.limit = train, val, looks, limit
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        step, every = trainer.global_step, max(1, trainer.max_steps // self.looks)
+        if step % every == 0 or step == trainer.max_steps:
+            seen, unseen = (predict_logits(module, part.images[:self.limit]) for part in (self.train, self.val))
+            labels = self.val.labels[:self.limit]
+            self.rows.append(dict(step=step, train_accuracy=accuracy(seen, self.train.labels[:self.limit]),
+                                  val_accuracy=accuracy(unseen, labels),
+                                  val_loss=F.cross_entropy(unseen, labels).item()))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows = list(state["rows"])

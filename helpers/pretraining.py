@@ -1,0 +1,120 @@
+"""Pretraining by name, and finding what was pretrained before: one place for the recipes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from helpers import views
+from helpers.checkpoints import load_encoder, save_encoder
+from helpers.data import Splits
+from helpers.encoders import Encoder, build
+from helpers.errors import UserError
+from helpers.methods import BYOL
+from helpers.monitors import Monitor
+from helpers.settings import PRESETS, Settings
+from helpers.training import BatchLoader, fit
+
+METHODS = ("byol", "noise-byol")
+SMALL_RECIPE = dict(hidden=256, projection=64, lr=2e-3, momentum=0.98)  # chosen on validation, digits
+LARGE_RECIPE = dict(hidden=4096, projection=256, lr=1e-3, momentum=0.99)  # heads of Grill et al. 2020
+NOISE = {"digits": (0.0, 2.4)}  # deviations noise-BYOL trains with, normalised units, chosen on validation
+PHOTO_NOISE = (0.0, 1.5)  # the range that the ViT-BYOL project swept
+NOISE_RAMP = (0.1, 0.4)
+
+
+@dataclass
+class Pretrained:
+    """What a pretraining leaves behind: the encoder, the loss of every step and what the monitor saw."""
+
+    encoder: Encoder
+    path: Path
+    losses: list[float] = field(default_factory=list)
+    momentum: list[float] = field(default_factory=list)
+    monitor: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def recipe(method: str, settings: Settings) -> dict[str, Any]:
+    """The numbers of a method for these settings; see the constants above for where they come from."""
+    if method not in METHODS:
+        raise UserError(f"unknown method {method!r}: choose {', '.join(METHODS)}")
+    base = SMALL_RECIPE if settings.encoder in ("slim", "vit_digits") else LARGE_RECIPE
+    return {**base, "steps": settings.pretrain_steps, "batch_size": settings.batch_size,
+            **({"noise": NOISE.get(settings.dataset, PHOTO_NOISE), "ramp": NOISE_RAMP}
+               if method == "noise-byol" else {})}
+
+
+def two_views(method: str, settings: Settings) -> tuple:
+    """The pair of views of a method: both augmented, and for noise-BYOL the second one noisy as well."""
+    view = views.view_for(settings.dataset, settings.image_size)
+    noise = recipe(method, settings).get("noise")
+    return (view, views.Noisy(view, noise)) if method == "noise-byol" else (view, view)
+
+
+def fresh_encoder(splits: Splits, settings: Settings) -> Encoder:
+    """The settings' encoder with random weights that depend on the seed alone."""
+    torch.manual_seed(settings.seed)
+    images = splits.train.images
+    return build(settings.encoder, channels=images.shape[1], image_size=images.shape[-1])
+
+
+def folder_of(method: str, settings: Settings, start: str = "scratch") -> Path:
+    """The run folder of a method; another recipe, encoder or start has another one."""
+    numbers = {**recipe(method, settings), "encoder": settings.encoder, "size": settings.image_size, "start": start}
+    mark = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:8]
+    return settings.checkpoints / f"{method}-{mark}"
+
+
+def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encoder | None = None,
+             start: str = "scratch", resume: bool = True, stop_on_collapse: bool = False) -> Pretrained:
+    """Train `method` on the unlabelled pictures and keep the encoder.
+
+    Args:
+        method: one of `METHODS`.
+        encoder: a start other than random weights, described by the word `start`.
+        resume: go on from a checkpoint of the same run if there is one; a finished one is read back.
+        stop_on_collapse: end the training when the representation collapses, not only warn.
+
+    Returns:
+        The encoder, in eval mode, and the curves; the encoder is also at `path`.
+    """
+    numbers = recipe(method, settings)
+    batch_size, steps = numbers.pop("batch_size"), numbers.pop("steps")
+    numbers.pop("noise", None)
+    pair = two_views(method, settings)
+    folder = folder_of(method, settings, start)
+    module = BYOL(encoder or fresh_encoder(splits, settings), pair, steps=steps, **numbers)
+    loader = BatchLoader(splits.unlabeled, None, batch_size=batch_size, steps=steps, seed=settings.seed,
+                         device=settings.device)
+    monitor = Monitor(splits.train, splits.val, every=steps // 12, stop=stop_on_collapse)
+    history = fit(module, loader, title=f"{method} on {splits.name}", seed=settings.seed, callbacks=[monitor],
+                  folder=folder, resume=resume)
+    momentum = [module.target_momentum(step) for step in range(1, steps + 1)]
+    path = save_encoder(module.encoder, folder / "encoder.safetensors", method=method, dataset=splits.name,
+                        steps=steps, seed=settings.seed, preset=settings.preset, start=start,
+                        knn_validation=round(monitor.rows[-1]["knn"], 4))
+    return Pretrained(module.encoder.eval(), path, history.losses, momentum, monitor.rows, history.seconds)
+
+
+def find_or_pretrain(method: str, splits: Splits, settings: Settings) -> Encoder:
+    """The encoder that `method` has already made here, or one made now at quick scale; it says which.
+
+    Returns:
+        The encoder in eval mode on the settings' device.
+    """
+    found = sorted(settings.checkpoints.glob(f"{method}-*/encoder.safetensors"), key=lambda p: p.stat().st_mtime)
+    whole = folder_of(method, settings) / "encoder.safetensors"
+    path = whole if whole.exists() else (found[-1] if found else None)
+    if path is not None:
+        print(f"{method}: the encoder of an earlier run, {path}")
+        return load_encoder(path).eval().to(settings.device)
+    steps = min(settings.pretrain_steps, PRESETS["quick"]["pretrain_steps"])
+    print(f"{method}: no encoder in {settings.checkpoints} yet, so one is trained now for {steps:,} steps "
+          "(notebook 02 trains it in full)")
+    return pretrain(method, splits, settings.replace(pretrain_steps=steps)).encoder.to(settings.device)

@@ -1,0 +1,117 @@
+"""Keeping a training alive: checkpoints that are always whole, and errors that say what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+from helpers.errors import UserError
+from helpers.files import atomic_path
+
+NEEDED = {"state_dict", "optimizer_states", "global_step", "callbacks", "loops"}
+
+
+class Saver(Callback):
+    """Saves everything that a training needs to go on, every few minutes and at the end.
+
+    `last.ckpt` is replaced in one step after it is written whole, and the one before it is kept as
+    `previous.ckpt`: whatever moment the machine vanishes, one of them can be read.
+
+    Args:
+        folder: where to; on Colab a folder of the mounted Drive outlives the machine.
+        minutes: between two checkpoints.
+        steps: also after every so many steps (None: by time alone).
+    """
+
+    def __init__(self, folder: Path, minutes: float = 5.0, steps: int | None = None) -> None:
+        self.folder, self.minutes, self.steps = Path(folder), minutes, steps
+        self.saved_at = time.monotonic()
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "last.ckpt"
+
+    @property
+    def previous(self) -> Path:
+        return self.folder / "previous.ckpt"
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        due = time.monotonic() - self.saved_at > 60 * self.minutes
+        if due or (self.steps and trainer.global_step % self.steps == 0):
+            self.save(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.save(trainer)
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Write a checkpoint beside the last one, then let it take its place."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(self.last) as path:
+            trainer.save_checkpoint(path)
+            if self.last.exists() and trainer.is_global_zero:
+                os.replace(self.last, self.previous)
+        self.saved_at = time.monotonic()
+
+    def newest(self) -> Path | None:
+        """The newest checkpoint that is whole, None where there is none at all.
+
+        Raises:
+            UserError: when there are checkpoints and none can be used.
+        """
+        bad = []
+        for path in (self.last, self.previous):
+            if path.exists():
+                reason = damage(path)
+                if reason is None:
+                    if bad:
+                        print(f"{bad[0]}; going on from {path} instead")
+                    return path
+                bad.append(f"{path} {reason}")
+        if bad:
+            raise UserError(f"{'; '.join(bad)}: delete the folder {self.folder} or start without resume")
+        return None
+
+
+def damage(path: Path) -> str | None:
+    """What is wrong with a training checkpoint, None if it is whole. Executes nothing from the file."""
+    try:
+        if not zipfile.is_zipfile(path) or zipfile.ZipFile(path).testzip():
+            return "is truncated or damaged"
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a broken file provokes, the answer is the same
+        return f"cannot be read ({type(error).__name__})"
+    if not isinstance(content, dict) or not content.keys() >= NEEDED:
+        return "is not a checkpoint of a training (weights alone cannot be resumed)"
+    return None
+
+
+@contextmanager
+def one_line_errors(folder: Path | None) -> Iterator[None]:
+    """Turns what a person can mend (memory, disk) into one line; everything else passes as it is."""
+    kept = f"; the last checkpoint in {folder} is good" if folder is not None else ""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(f"the GPU's memory is full: use a smaller batch or image size{kept}") from error
+    except MemoryError as error:
+        raise UserError(f"the memory is full: use a smaller batch or image size{kept}") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(f"the disk is full: free some space and run again with resume{kept}") from error
+        raise
+    except RuntimeError as error:
+        if "not enough memory" in str(error) or "DefaultCPUAllocator" in str(error):
+            raise UserError(f"the memory is full: use a smaller batch or image size{kept}") from error
+        if "No space left" in str(error) or "PytorchStreamWriter" in str(error) or "iostream error" in str(error):
+            raise UserError(f"the disk is full: free some space and run again with resume{kept}") from error
+        raise
