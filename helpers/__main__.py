@@ -13,7 +13,7 @@ from typing import NoReturn
 from helpers.errors import UserError
 from helpers.settings import DATASETS, ENCODERS, PRESETS
 
-METHODS = ("byol", "noise-byol", "dino")
+METHODS = ("byol", "noise-byol")
 PROTOCOLS = ("knn", "linear", "mlp", "finetune")
 A_DATASET = f"{', '.join(DATASETS)}, or a folder of pictures"
 
@@ -98,11 +98,11 @@ def _add_weights(command: Parser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from helpers import runner
+    from helpers import execution, runner
 
     if options.list:
         for path in runner.choose(runner.find(), options.only):
-            print(f"{path.stem:<28} {runner.title_of(path)}")
+            print(f"{path.stem:<28} {execution.title_of(path)}")
         return 0
     return runner.run(options.only, dataset=options.dataset, preset=options.preset, seed=options.seed,
                       out=options.out)

@@ -32,16 +32,15 @@ import sys
 from pathlib import Path
 
 address = "{address}"
-above = [Path.cwd(), *Path.cwd().parents]
-root = next((folder for folder in above if (folder / "helpers" / "colab.py").exists()), None)
-if root is None:
-    root = (Path("/content") if "google.colab" in sys.modules else Path.cwd()) / "{name}"
-    if not (root / "helpers").exists():
-        print(f"No repository around here: fetching {{address}} into {{root.name}}/")
-        os.environ["GIT_TERMINAL_PROMPT"] = "0"
-        failed, said = subprocess.getstatusoutput(f'git clone --quiet --depth 1 {{address}} "{{root}}"')
-        if failed:
-            sys.exit(f"could not fetch {{address}}, check the network: {{said.splitlines()[-1]}}")
+copy = (Path("/content") if "google.colab" in sys.modules else Path.cwd()) / "{name}"
+places = [Path.cwd(), *Path.cwd().parents]
+root = next((place for place in places if (place / "helpers" / "colab.py").exists()), copy)
+if not (root / "helpers").exists():
+    print(f"No repository around here: fetching {{address}} into {{copy.name}}/")
+    os.environ["GIT_TERMINAL_PROMPT"] = "0"
+    failed, said = subprocess.getstatusoutput(f'git clone --quiet --depth 1 {{address}} "{{copy}}"')
+    if failed:
+        sys.exit(f"could not fetch {{address}}, check the network: {{said.splitlines()[-1]}}")
 sys.path[:] = [str(root), *(path for path in sys.path if path != str(root))]
 from helpers.colab import prepare
 
