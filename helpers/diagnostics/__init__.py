@@ -1,0 +1,19 @@
+"""Does a network learn at all? Measurements, planted faults, and the checks that catch them."""
+
+from helpers.diagnostics.checks import CHECKS, Finding, Trial, check_up, check_up_faults
+from helpers.diagnostics.faults import DATA_FAULTS, FAULTS
+from helpers.diagnostics.measures import (
+    LossAtStart,
+    Overfit,
+    activation_statistics,
+    best_learning_rate,
+    gradient_norms,
+    loss_at_start,
+    overfit_one_batch,
+    search_learning_rate,
+    update_ratios,
+)
+
+__all__ = ["CHECKS", "DATA_FAULTS", "FAULTS", "Finding", "LossAtStart", "Overfit", "Trial",
+           "activation_statistics", "best_learning_rate", "check_up", "check_up_faults", "gradient_norms",
+           "loss_at_start", "overfit_one_batch", "search_learning_rate", "update_ratios"]
