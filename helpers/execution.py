@@ -71,7 +71,7 @@ def _last_begun(kept: Path) -> tuple[str, str]:
     """Place and source of the last cell that papermill had started."""
     cells = [cell for cell in (_cells(kept) if kept.exists() else []) if cell["cell_type"] == "code"]
     begun = [(number, cell) for number, cell in enumerate(cells, 1)
-             if cell["metadata"].get("papermill", {}).get("status", "pending") != "pending"]
+             if cell["metadata"].get("papermill", {}).get("start_time")]
     number, cell = begun[-1] if begun else (0, {"source": []})
     return (f"code cell {number}" if number else "its start"), "".join(cell["source"])
 
