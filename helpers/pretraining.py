@@ -18,7 +18,7 @@ from helpers.errors import UserError
 from helpers.methods import BYOL
 from helpers.monitors import Monitor
 from helpers.settings import PRESETS, Settings
-from helpers.training import BatchLoader, fit
+from helpers.training import BatchLoader, fit, global_rank
 
 METHODS = ("byol", "noise-byol")
 SMALL_RECIPE = dict(hidden=256, projection=64, lr=2e-3, momentum=0.98)  # chosen on validation, digits
@@ -72,7 +72,8 @@ def folder_of(method: str, settings: Settings, start: str = "scratch") -> Path:
 
 
 def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encoder | None = None,
-             start: str = "scratch", resume: bool = True, stop_on_collapse: bool = False) -> Pretrained:
+             start: str = "scratch", resume: bool = True, stop_on_collapse: bool = False, devices: int = 1,
+             nodes: int = 1) -> Pretrained:
     """Train `method` on the unlabelled pictures and keep the encoder.
 
     Args:
@@ -80,6 +81,7 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
         encoder: a start other than random weights, described by the word `start`.
         resume: go on from a checkpoint of the same run if there is one; a finished one is read back.
         stop_on_collapse: end the training when the representation collapses, not only warn.
+        devices, nodes: GPUs (or CPU processes) per machine and machines that share every batch.
 
     Returns:
         The encoder, in eval mode, and the curves; the encoder is also at `path`.
@@ -91,10 +93,10 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
     folder = folder_of(method, settings, start)
     module = BYOL(encoder or fresh_encoder(splits, settings), pair, steps=steps, **numbers)
     loader = BatchLoader(splits.unlabeled, None, batch_size=batch_size, steps=steps, seed=settings.seed,
-                         device=settings.device)
+                         device=settings.device, rank=global_rank(devices), world=devices * nodes)
     monitor = Monitor(splits.train, splits.val, every=steps // 12, stop=stop_on_collapse)
     history = fit(module, loader, title=f"{method} on {splits.name}", seed=settings.seed, callbacks=[monitor],
-                  folder=folder, resume=resume)
+                  folder=folder, resume=resume, devices=devices, nodes=nodes)
     momentum = [module.target_momentum(step) for step in range(1, steps + 1)]
     path = save_encoder(module.encoder, folder / "encoder.safetensors", method=method, dataset=splits.name,
                         steps=steps, seed=settings.seed, preset=settings.preset, start=start,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import random
 import time
 import warnings
@@ -179,6 +180,12 @@ class ProgressLine(Callback):
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
         if hasattr(self, "bar"):
             self.bar.close()
+
+
+def global_rank(devices: int) -> int:
+    """This process's number among all that train together; launchers tell it by environment variables."""
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    return int(os.environ.get("RANK", int(os.environ.get("NODE_RANK", 0)) * devices + local))
 
 
 def precision(device: str) -> str:

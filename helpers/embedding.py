@@ -1,0 +1,64 @@
+"""Representations in two or three dimensions, and numbers that say how far to trust the picture."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.manifold import trustworthiness as sklearn_trustworthiness
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+Embedding = Callable[[Tensor], np.ndarray]
+
+
+def pca(features: Tensor, dims: int = 2) -> np.ndarray:
+    """The `dims` directions of largest variance: N x D to N x dims. Linear, so distances keep a meaning."""
+    return PCA(dims, random_state=0).fit_transform(features.numpy())
+
+
+def tsne(features: Tensor, dims: int = 2, seed: int = 0, perplexity: float = 30.0) -> np.ndarray:
+    """t-SNE (van der Maaten & Hinton 2008): neighbours stay neighbours, distances between groups mean nothing.
+
+    Args:
+        features: N x D.
+        perplexity: about how many neighbours count; lowered where there are few points.
+    """
+    perplexity = min(perplexity, max(2.0, (len(features) - 1) / 3))
+    return TSNE(dims, perplexity=perplexity, init="pca", random_state=seed).fit_transform(features.numpy())
+
+
+def umap(features: Tensor, dims: int = 2, seed: int = 0, neighbours: int = 15) -> np.ndarray:
+    """UMAP (McInnes et al. 2018): N x D to N x dims. The first call compiles, which takes some seconds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from umap import UMAP
+
+        model = UMAP(dims, n_neighbors=min(neighbours, len(features) - 1), random_state=seed, n_jobs=1)
+        return model.fit_transform(features.numpy())
+
+
+def joint(embed: Embedding, clean: Tensor, noisy: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Embed clean and noisy features (N x D, M x D) in one picture and take them apart again."""
+    points = embed(torch.cat([clean, noisy]))
+    return points[:len(clean)], points[len(clean):]
+
+
+def trustworthiness(features: Tensor, points: np.ndarray, k: int = 10) -> float:
+    """Whether neighbours in the picture are neighbours in the features, from 0 to 1 (Venna & Kaski 2001)."""
+    return float(sklearn_trustworthiness(features.numpy(), points, n_neighbors=min(k, len(points) // 2 - 1)))
+
+
+def knn_agreement(points: np.ndarray | Tensor, labels: Tensor, k: int = 10) -> float:
+    """Share of the k nearest neighbours that have a point's own class, from 0 to 1.
+
+    Works on features (N x D) as well as on a picture's points (N x 2).
+    """
+    points, labels = np.asarray(points), labels.numpy()
+    search = NearestNeighbors(n_neighbors=min(k, len(points) - 1)).fit(points)
+    index = search.kneighbors(return_distance=False)  # N x k, a point is not its own neighbour
+    return float((labels[index] == labels[:, None]).mean())
