@@ -73,7 +73,7 @@ def _add_pretrain(command: Parser) -> None:
     command.add_argument("--batch-size", type=_positive)
     command.add_argument("--image-size", type=_positive, metavar="PIXELS")
     command.add_argument("--seed", type=_count)
-    command.add_argument("--out", default="runs", metavar="FOLDER", help="default: runs")
+    command.add_argument("--out", metavar="FOLDER", help="default: FEWLABELS_RUN_DIR, else runs")
     command.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
     command.add_argument("--devices", type=_positive, default=1, help="GPUs of this machine")
     command.add_argument("--num-nodes", type=_positive, default=1, help="machines")
