@@ -80,6 +80,14 @@ def load_encoder(path: str | Path) -> Encoder:
     return encoder
 
 
+def is_own(path: str | Path) -> bool:
+    """Whether a file says that this suite wrote it (which does not make it whole)."""
+    try:
+        return metadata(Path(path)).get("format") == FORMAT
+    except UserError:
+        return False
+
+
 def read_own(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and strings of one of the suite's checkpoints, checked against its digest.
 
