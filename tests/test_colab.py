@@ -141,7 +141,7 @@ def test_a_user_error_in_a_notebook_is_one_line_and_the_cell_fails(tmp_path):
     cells, error = execute(
         tmp_path, "import matplotlib.pyplot as plt\nplt.plot([1, 2]);",
         "from helpers.errors import UserError\nraise UserError('no folder x: make it')",
-        "print('not reached')", cwd=colab.ROOT / "notebooks")
+        "print('not reached')", cwd=colab.ROOT / "tests")
     assert (error.ename, error.evalue) == ("UserError", "no folder x: make it")
     assert cells[0].outputs[0].text == "Packages: nothing is missing.\n"
     assert "image/png" in cells[1].outputs[-1].data
