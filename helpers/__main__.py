@@ -121,9 +121,9 @@ def _evaluate(options: argparse.Namespace) -> int | None:
 
 
 def _weights(options: argparse.Namespace) -> int | None:
-    from helpers import commands
+    from helpers.checkpoints import command
 
-    return commands.weights(options)
+    return command.weights(options)
 
 
 def _doctor(options: argparse.Namespace) -> None:

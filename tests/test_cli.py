@@ -11,16 +11,15 @@ from helpers.errors import UserError
 
 @pytest.fixture
 def commands(monkeypatch):
-    """A stand-in for helpers.commands that notes what it was called with."""
+    """Stand-ins for what the commands call, which note their options."""
     called = SimpleNamespace(options=None)
 
     def note(options):
         called.options = options
         return None
 
-    stand_in = SimpleNamespace(pretrain=note, evaluate=note, weights=note)
-    monkeypatch.setitem(sys.modules, "helpers.commands", stand_in)
-    monkeypatch.setattr("helpers.commands", stand_in, raising=False)
+    for target in ("commands.pretrain", "commands.evaluate", "checkpoints.command.weights"):
+        monkeypatch.setattr(f"helpers.{target}", note)
     return called
 
 
