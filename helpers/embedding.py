@@ -18,7 +18,7 @@ Embedding = Callable[[Tensor], np.ndarray]
 
 def pca(features: Tensor, dims: int = 2) -> np.ndarray:
     """The `dims` directions of largest variance: N x D to N x dims. Linear, so distances keep a meaning."""
-    return PCA(dims, random_state=0).fit_transform(features.numpy())
+    return PCA(n_components=dims, random_state=0).fit_transform(features.numpy())
 
 
 def tsne(features: Tensor, dims: int = 2, seed: int = 0, perplexity: float = 30.0) -> np.ndarray:
@@ -29,7 +29,7 @@ def tsne(features: Tensor, dims: int = 2, seed: int = 0, perplexity: float = 30.
         perplexity: about how many neighbours count; lowered where there are few points.
     """
     perplexity = min(perplexity, max(2.0, (len(features) - 1) / 3))
-    return TSNE(dims, perplexity=perplexity, init="pca", random_state=seed).fit_transform(features.numpy())
+    return TSNE(n_components=dims, perplexity=perplexity, init="pca", random_state=seed).fit_transform(features.numpy())
 
 
 def umap(features: Tensor, dims: int = 2, seed: int = 0, neighbours: int = 15) -> np.ndarray:
@@ -38,7 +38,7 @@ def umap(features: Tensor, dims: int = 2, seed: int = 0, neighbours: int = 15) -
         warnings.simplefilter("ignore")
         from umap import UMAP
 
-        model = UMAP(dims, n_neighbors=min(neighbours, len(features) - 1), random_state=seed, n_jobs=1)
+        model = UMAP(n_components=dims, n_neighbors=min(neighbours, len(features) - 1), random_state=seed, n_jobs=1)
         return model.fit_transform(features.numpy())
 
 

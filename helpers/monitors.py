@@ -82,7 +82,7 @@ class AccuracyCurve(Callback):
         looks: how many times, evenly over the training.
     """
 
-    def __init__(self, train: Labeled, val: Labeled, looks: int = 10, limit: int = 2048) -> None:
+    def __init__(self, train: Labeled, val: Labeled, looks: int = 8, limit: int = 500) -> None:
         self.train, self.val, self.looks, self.limit = train, val, looks, limit
         self.rows: list[dict[str, float]] = []
 
