@@ -64,12 +64,12 @@ def _export(encoder: Encoder, path: Path, write: Any, run: Any) -> Path:
 def _check(path: Path, expected: Tensor, exported: Tensor) -> None:
     off = ((exported.cpu() - expected).abs().max() / expected.abs().max().clamp(min=1e-12)).item()
     if not off <= TOLERANCE:
-        raise UserError(f"the export to {path} differs from the encoder by {off:.1e} of its largest feature and "
-                        "was not kept: use save_encoder")
+        raise UserError(f"the export to {path} differs from the encoder by {off:.1e} of its largest feature "
+                        "and was not kept: use save_encoder")
 
 
 def _write_program(encoder: Encoder, example: Tensor, path: Path) -> None:
-    torch.export.save(torch.export.export(encoder, (example,), dynamic_shapes=_free_batch()), path)
+    torch.export.save(_program(encoder, example), path)
 
 
 def _run_program(path: Path, images: Tensor) -> Tensor:
@@ -77,12 +77,14 @@ def _run_program(path: Path, images: Tensor) -> Tensor:
 
 
 def _write_onnx(encoder: Encoder, example: Tensor, path: Path) -> None:
-    torch.onnx.export(encoder, (example,), path, dynamo=True, input_names=["images"],
-                      output_names=["features"], dynamic_shapes=_free_batch(), external_data=False, verbose=False)
+    torch.onnx.export(_program(encoder, example), (), path, dynamo=True, input_names=["images"],
+                      output_names=["features"], external_data=False, verbose=False)
 
 
-def _free_batch() -> dict:
-    return {"x": {0: torch.export.Dim("batch", min=1, max=1 << 16)}}
+def _program(encoder: Encoder, example: Tensor) -> torch.export.ExportedProgram:
+    shapes = {"x": {0: torch.export.Dim("batch", min=1, max=1 << 16)}}
+    # Strict tracing reads the source, in which `len(images)` stays a free number.
+    return torch.export.export(encoder, (example,), dynamic_shapes=shapes, strict=True)
 
 
 def _run_onnx(path: Path, images: Tensor) -> Tensor:

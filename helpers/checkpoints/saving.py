@@ -140,8 +140,8 @@ def misfits(own: dict[str, Tensor], given: dict[str, Tensor]) -> str:
     """What keeps `given` from being loaded into `own`, in words; "" when everything fits."""
     missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
     if missing or unknown:
-        names = [f"lacks {missing[0]}"] * bool(missing) + [f"has an unknown {unknown[0]}"] * bool(unknown)
-        return f"it {' and '.join(names)} ({len(missing)} missing, {len(unknown)} unknown)"
+        said = [f"lacks {name}" for name in missing[:1]] + [f"has an unknown {name}" for name in unknown[:1]]
+        return f"it {' and '.join(said)} ({len(missing)} missing, {len(unknown)} unknown)"
     for name, value in own.items():
         if value.shape != given[name].shape:
             return f"{name} is {shape(given[name])}, not {shape(value)}"

@@ -18,7 +18,7 @@ from helpers.errors import UserError
 from helpers.progress import Progress
 
 SILENCE_SECONDS = 30.0  # a server that says nothing for so long is asked again
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 16
 NO_NETWORK = "no connection (is there a network?)"
 QUOTA = "Google Drive's quota for this file is used up, which lasts up to 24 hours"
 NOT_SHARED = "Google Drive does not give the file out (no longer shared, or too many downloads)"
