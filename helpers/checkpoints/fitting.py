@@ -41,13 +41,10 @@ def deduce(path: Path, weights: Weights) -> dict[str, Any]:
 
     Raises:
         UserError: they are of a network that the suite does not have.
+        KeyError, ValueError, ...: tensors are missing or of shapes that make no sense.
     """
-    try:
-        kind = next(kind for kind, name in INPUT.items() if name in weights)
-        return {"resnet": _deduce_resnet, "vit": _deduce_vit, "slim": _deduce_slim}[kind](path, weights)
-    except (KeyError, IndexError, ValueError, ZeroDivisionError) as problem:
-        raise UserError(f"{path} is not a whole encoder ({problem} is missing or of no use): "
-                        "fetch it again or use another file") from None
+    kind = next(kind for kind, name in INPUT.items() if name in weights)
+    return {"resnet": _deduce_resnet, "vit": _deduce_vit, "slim": _deduce_slim}[kind](path, weights)
 
 
 def _deduce_resnet(path: Path, weights: Weights) -> dict[str, Any]:

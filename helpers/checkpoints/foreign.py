@@ -19,6 +19,8 @@ from helpers.errors import UserError
 ROOTS = {"patches", "class_token", "positions", "blocks", "norm", "conv1", "bn1", "layer1", "layer2",
          "layer3", "layer4", "stem"}  # how our encoders' tensors begin
 CHANGES_FEATURES = "reg_token|register|dist_token|norm_pre|fc_norm|rope|relative_position"
+# What tensors of odd names and shapes can lead to; the file is at fault, not the code.
+BROKEN = (KeyError, IndexError, TypeError, ValueError, ArithmeticError, RuntimeError)
 # Why a tensor outside the encoder is left out: the first pattern that is found in its name decides.
 REASONS = {"optim|lr_sched|scaler|momentum_buffer|exp_avg": "state of the training",
            "momentum|target|teacher|student": "head of the other network",
@@ -83,11 +85,14 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
                         "known are ResNet18, ResNet50 and ViTs in the usual layouts")
     found = places[0]
     weights, used = _ours(path, found, tensors)
-    config = own.config if own else fitting.deduce(path, weights)
-    fitting.check_expected(path, encoder, config, weights)
-    trained_on = config["normalisation"] if own else normalisation
+    trained_on = own.config["normalisation"] if own else normalisation
     trained_on = _usual_normalisation(found, tensors) if trained_on == "auto" else trained_on
-    fit = fitting.fit(path, config, weights, image_size, channels, trained_on)
+    try:
+        config = own.config if own else fitting.deduce(path, weights)
+        fitting.check_expected(path, encoder, config, weights)
+        fit = fitting.fit(path, config, weights, image_size, channels, trained_on)
+    except BROKEN as problem:
+        raise _not_whole(path, found, problem) from None
     fit.encoder.meta = own.meta if own else {"source": path.name, "layout": found.layout.title}
     report = Report(path, FORMAT if own else found.layout.title, found.prefix, config["name"], used,
                     _left_out(tensors, used, places), (*fit.notes, *_remarks(found, own, trained_on)))
@@ -110,10 +115,14 @@ def _ours(path: Path, found: Found, tensors: dict[str, Tensor]) -> tuple[dict[st
             used[whole] = (*used.get(whole, ()), name)
     try:
         return found.layout.change(weights), used
-    except (KeyError, RuntimeError, IndexError) as problem:
-        why = " ".join(str(problem).split())[:120]
-        raise UserError(f"{path} is not a whole {found.layout.title} ({why}): fetch it again or use another "
-                        "file") from None
+    except BROKEN as problem:
+        raise _not_whole(path, found, problem) from None
+
+
+def _not_whole(path: Path, found: Found, problem: Exception) -> UserError:
+    why = " ".join(str(problem).split())[:120]
+    return UserError(f"{path} is not a whole {found.layout.title} ({why} is missing or of no use): "
+                     "fetch it again or use another file")
 
 
 def _usual_normalisation(found: Found, tensors: dict[str, Tensor]) -> str:
