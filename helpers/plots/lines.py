@@ -1,149 +1,138 @@
-"""Curves: over steps, over labels, over noise, over layers."""
+"""Figures of a training: curves over its steps, and the signs of a collapse."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from helpers.plots.style import color, figure, label_ends
+from helpers.plots.style import GRAY, array, canvas, darker, headline, label_ends, line_styles, method_color, styled
 
-
-def smoothed(values: Sequence[float], window: int) -> np.ndarray:
-    """Running mean over `window` values, shorter at both ends."""
-    values = np.asarray(values, dtype=float)
-    if window <= 1 or len(values) < 2:
-        return values
-    kernel = np.ones(min(window, len(values)))
-    return np.convolve(values, kernel, "same") / np.convolve(np.ones(len(values)), kernel, "same")
+FEW = 30  # up to this many points are marked one by one
 
 
-@figure
-def curves(series: Mapping[str, Any], xlabel: str, ylabel: str, title: str, percent: bool = False, smooth: int = 0,
-           hline: tuple[float, str] | None = None, logy: bool = False) -> Figure:
-    """Named lines, each y or (x, y), named at their ends. `smooth` draws a running mean over the raw values."""
-    fig, ax = plt.subplots(figsize=(9, 3.7))
-    ends = []
-    for place, (name, data) in enumerate(series.items()):
-        x, y = data if isinstance(data, tuple) else (np.arange(1, len(data) + 1), data)
-        y = np.asarray(y, dtype=float) * (100 if percent else 1)
-        ink, dashed = color(name, place), "--" if name.endswith(", train") else "-"
-        if smooth > 1:
-            ax.plot(x, y, color=ink, alpha=0.22, lw=1)
-        line = smoothed(y, smooth)
-        ax.plot(x, line, dashed, color=ink, lw=2, marker="o" if len(x) < 25 else None, ms=4)
-        ends.append((name, x[-1], line[-1], ink))
-    if logy:
-        ax.set_yscale("log")
+@styled
+def curves(series: Mapping[str, Any], xlabel: str, ylabel: str, title: str, percent: bool = False,
+           smooth: int = 0, hline: tuple[float, str] | None = None, logy: bool = False) -> Figure:
+    """Lines against a step or an epoch, named at their ends.
+
+    Args:
+        series: name to y, or to the tuple (x, y); x counts from 1 where it is missing.
+        percent: y are fractions, shown as percentages.
+        smooth: width of a running mean, in points; the raw values stay behind it, pale.
+        hline: a value, in the units of y, and what it is.
+        logy: a logarithmic y axis.
+    """
+    figure, axes = canvas()
+    ax = axes[0, 0]
+    factor = 100 if percent else 1
+    styles, ends = line_styles(series), []
+    for name, values in series.items():
+        x, y = _points(values)
+        last = draw_line(ax, x, factor * y, smooth, styles[name])
+        if last is not None:
+            ends.append((*last, name, styles[name]["color"]))
+    ax.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if logy else "linear")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if hline is not None:
-        ax.axhline(hline[0], color="#333333", ls=":", lw=1.2)
-        ax.annotate(hline[1], (0.01, hline[0]), xycoords=("axes fraction", "data"), xytext=(0, 3),
-                    textcoords="offset points", fontsize=9)
-    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    if logy or len(ends) == 1:
-        ax.legend([end[0] for end in ends], loc="best") if len(ends) > 1 else None
-    else:
+        reference_line(ax, factor * hline[0], hline[1])
+    if len(ends) > 1:
         label_ends(ax, ends)
-    fig.tight_layout()
-    return fig
+    headline(figure, title, f"bold: running mean of {smooth} points" if smooth > 1 else "")
+    return figure
 
 
-@figure
-def pretraining_watch(losses: Sequence[float], momentum: Sequence[float], monitor: Sequence[Mapping[str, float]]) -> Figure:
-    """Loss, target momentum, kNN accuracy and the two signs of a collapse, over the steps of a pretraining."""
-    fig, axes = plt.subplots(2, 2, figsize=(9, 6), sharex=True)
-    steps, looks = np.arange(1, len(losses) + 1), [row["step"] for row in monitor]
-    ink = color("BYOL")
-    axes[0, 0].plot(steps, losses, color=ink, alpha=0.25, lw=1)
-    axes[0, 0].plot(steps, smoothed(losses, 25), color=ink, lw=2)
-    axes[0, 0].set(title="Loss (mean negative cosine)", ylabel="loss, -1 is perfect agreement")
-    axes[0, 1].plot(steps[:len(momentum)], momentum[:len(steps)], color="#CC79A7", lw=2)
-    axes[0, 1].set(title="Target momentum: half a cosine to 1", ylabel="momentum")
-    axes[1, 0].plot(looks, [100 * row["knn"] for row in monitor], "o-", color=ink, lw=2)
-    axes[1, 0].axhline(100 * monitor[0]["knn"], color=color("random encoder"), ls="--", lw=1.5)
-    axes[1, 0].annotate("random encoder", (looks[-1], 100 * monitor[0]["knn"]), xytext=(0, 4), ha="right",
-                        textcoords="offset points", color="#777777", fontsize=9)
-    axes[1, 0].set(title="kNN accuracy on validation", ylabel="accuracy (%)", xlabel="step")
-    _collapse(axes[1, 1], looks, monitor)
+def _points(values: Any) -> tuple[np.ndarray, np.ndarray]:
+    if isinstance(values, tuple) and len(values) == 2:
+        return array(values[0]), array(values[1]).astype(float)
+    y = array(values).astype(float)
+    return np.arange(1, len(y) + 1), y
+
+
+def running_mean(y: np.ndarray, width: int) -> np.ndarray:
+    """Mean of the last `width` points (of fewer at the start)."""
+    total = np.cumsum(np.concatenate([[0.0], y]))
+    last = np.arange(1, len(y) + 1)
+    first = np.maximum(last - width, 0)
+    return (total[last] - total[first]) / (last - first)
+
+
+def draw_line(ax: Axes, x: np.ndarray, y: np.ndarray, smooth: int,
+              style: Mapping[str, str]) -> tuple[float, float] | None:
+    """Draw a line and return its last finite point, None if it has none."""
+    if smooth > 1:
+        ax.plot(x, y, color=style["color"], lw=0.7, alpha=0.3)
+        y = running_mean(y, smooth)
+    ax.plot(x, y, **style, marker="o" if len(x) <= FEW else None, markersize=3.5)
+    finite = np.flatnonzero(np.isfinite(y))
+    return (x[finite[-1]], y[finite[-1]]) if len(finite) else None
+
+
+def reference_line(ax: Axes, value: float, label: str) -> None:
+    """A dashed horizontal line, named above its left end."""
+    ax.axhline(value, color="black", lw=1, ls=(0, (4, 3)))
+    ax.annotate(label, (0, value), (4, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
+                fontsize=9, color=GRAY)
+
+
+@styled
+def pretraining_watch(losses: Sequence[float], momentum: Sequence[float], monitor: Sequence[Mapping[str, float]],
+                      lowest_spread: float = 0.1, lowest_rank: float = 2.0) -> Figure:
+    """What a training without labels shows of itself, in four panels.
+
+    Args:
+        losses, momentum: one number a step.
+        monitor: dicts with step, knn (accuracy in [0, 1]), spread, rank and dimensions; at least one.
+        lowest_spread, lowest_rank: below one of these the representation counts as collapsed.
+    """
+    figure, axes = canvas(2, 2, height=6.2, sharex=True)
+    color, smooth = {"color": method_color("BYOL")}, max(2, len(losses) // 40)
+    draw_line(axes[0, 0], np.arange(1, len(losses) + 1), array(losses).astype(float), smooth, color)
+    axes[0, 0].set(title=f"loss (bold: running mean of {smooth} steps)", ylabel="loss")
+    axes[0, 1].plot(np.arange(1, len(momentum) + 1), momentum, **color)
+    axes[0, 1].set(title="momentum of the target network", ylabel="momentum (1 = frozen)")
+    axes[0, 1].ticklabel_format(useOffset=False)
+    _accuracy(axes[1, 0], monitor, color)
+    _collapse(axes[1, 1], monitor, lowest_spread, lowest_rank)
+    axes[0, 0].set_xlim(0, None)
     for ax in axes.flat:
-        ax.title.set_fontsize(11)
-    fig.tight_layout()
-    return fig
+        ax.set_xlabel("step")
+        ax.tick_params(labelbottom=True)
+    headline(figure, "Pretraining under watch", f"n = {len(losses):,} steps, {len(monitor)} looks at validation")
+    return figure
 
 
-def _collapse(ax: plt.Axes, looks: Sequence[float], monitor: Sequence[Mapping[str, float]]) -> None:
-    """Spread, and effective rank as a share of the dimensions, on one axis from 0 to 1."""
-    spread = [row["spread"] for row in monitor]
-    rank = [row["rank"] / row["dimensions"] for row in monitor]
-    ax.axhspan(0, 0.1, color="#D55E00", alpha=0.15)
-    ax.text(looks[-1], 0.05, "collapse", color="#D55E00", va="center", ha="right", fontsize=9)
-    for name, values, ink, mark in (("spread", spread, "#009E73", "o-"), ("rank / dimensions", rank, "#E69F00", "s-")):
-        ax.plot(looks, values, mark, color=ink, lw=2, ms=5, label=name)
-    ax.set(title="Signs of collapse", ylim=(0, max(1.05, *spread)), xlabel="step", ylabel="share of the maximum")
-    ax.legend(loc="upper right", ncols=2, fontsize=9)
+def _accuracy(ax: Axes, monitor: Sequence[Mapping[str, float]], color: Mapping[str, str]) -> None:
+    steps, knn = [row["step"] for row in monitor], [100 * row["knn"] for row in monitor]
+    ax.plot(steps, knn, **color, marker="o", markersize=4)
+    ax.annotate(f"{knn[-1]:.1f} %", (steps[-1], knn[-1]), (0, 5), textcoords="offset points", ha="right", fontsize=9.5)
+    if steps[0] == 0:
+        ax.axhline(knn[0], color=method_color("random encoder"), lw=1.2, ls="--")
+        ax.annotate(f"random encoder, {knn[0]:.1f} %", (0.98, knn[0]), (0, 3), xycoords=("axes fraction", "data"),
+                    textcoords="offset points", ha="right", fontsize=9, color=GRAY)
+    ax.set(title="is it learning? kNN on validation", ylabel="accuracy (%)")
+    ax.margins(y=0.12)
 
 
-@figure
-def label_curve(rows: Sequence[Mapping[str, Any]], total_per_class: float, title: str) -> Figure:
-    """Accuracy against labels per class on a log axis: rows with method, labels_per_class ("all" or a number),
-    mean, std and n. The band is one standard deviation over draws."""
-    fig, ax = plt.subplots(figsize=(9, 4.3))
-    ends, ticks = [], {}
-    for place, method in enumerate(dict.fromkeys(row["method"] for row in rows)):
-        own = [row for row in rows if row["method"] == method]
-        x = np.array([total_per_class if r["labels_per_class"] in (0, "all") else r["labels_per_class"] for r in own])
-        y, e = (100 * np.array([row[key] or 0.0 for row in own], dtype=float) for key in ("mean", "std"))
-        ticks |= {value: str(row["labels_per_class"] or "all") for value, row in zip(x, own, strict=True)}
-        ax.plot(x, y, "o-", color=color(method, place), lw=2)
-        ax.fill_between(x, y - e, y + e, color=color(method, place), alpha=0.14, lw=0)
-        ends.append((method, x[-1], y[-1], color(method, place)))
-    ax.set_xscale("log")
-    ax.set_xticks(list(ticks), [f"all\n({value:,.0f})" if text == "all" else text for value, text in ticks.items()])
-    ax.minorticks_off()
-    ax.set(xlabel="labels per class", ylabel="test accuracy (%)", title=title, ylim=(None, 101))
-    label_ends(ax, ends)
-    fig.tight_layout()
-    return fig
-
-
-@figure
-def noise_curve(series: Mapping[str, tuple[Sequence[float], np.ndarray]], title: str, chance: float) -> Figure:
-    """Accuracy against sigma: name -> (sigmas, scores seeds x sigmas); the band is one deviation over seeds."""
-    fig, ax = plt.subplots(figsize=(9, 4.6))
-    ends = []
-    for place, (name, (sigmas, scores)) in enumerate(series.items()):
-        mean, std = 100 * scores.mean(0), 100 * scores.std(0, ddof=1 if len(scores) > 1 else 0)
-        ax.plot(sigmas, mean, color=color(name, place), lw=2)
-        ax.fill_between(sigmas, mean - std, mean + std, color=color(name, place), alpha=0.2, lw=0)
-        ends.append((name, sigmas[-1], mean[-1], color(name, place)))
-    ax.axhline(100 * chance, color="#333333", ls=":", lw=1.2)
-    ax.annotate("chance", (0.0, 100 * chance), xytext=(2, 3), textcoords="offset points", fontsize=9)
-    ax.set(xlabel="noise sigma (normalised units: pictures in [-1, 1])", ylabel="test accuracy (%)", ylim=(0, 102),
-           xlim=(0, max(max(s) for s, _ in series.values())))
-    top = ax.secondary_xaxis("top", functions=(lambda s: s / 2, lambda s: 2 * s))
-    top.set_xlabel("sigma in pixel units: pictures in [0, 1]", fontsize=9.5, color="#666666")
-    top.tick_params(colors="#666666")
-    ax.set_title(title, pad=14)
-    label_ends(ax, ends)
-    fig.tight_layout()
-    return fig
-
-
-@figure
-def layer_curve(layers: Mapping[str, Sequence[tuple[str, float]]], title: str) -> Figure:
-    """Mean cosine similarity of clean and noisy activations, layer by layer: name -> [(layer, similarity)]."""
-    fig, ax = plt.subplots(figsize=(9, 3.8))
-    ends = []
-    for place, (name, values) in enumerate(layers.items()):
-        ax.plot([value for _, value in values], "o-", lw=2, color=color(name, place))
-        ends.append((name, len(values) - 1, values[-1][1], color(name, place)))
-    names = [layer for layer, _ in next(iter(layers.values()))]
-    ax.set_xticks(range(len(names)), names, rotation=20 if len(names) > 6 else 0)
-    ax.set(xlabel="layer", ylabel="mean cosine similarity", title=title)
-    ax.set_ylim(min(0, ax.get_ylim()[0]), 1.02)
-    label_ends(ax, ends)
-    fig.tight_layout()
-    return fig
+def _collapse(ax: Axes, monitor: Sequence[Mapping[str, float]], lowest_spread: float, lowest_rank: float) -> None:
+    """Spread on the left, effective rank on the right, so scaled that both limits lie at one height."""
+    steps, spread, rank = ([row[key] for row in monitor] for key in ("step", "spread", "rank"))
+    left, right, twin = method_color("BYOL"), method_color("supervised"), ax.twinx()
+    ax.plot(steps, spread, color=left, marker="o", markersize=4)
+    twin.plot(steps, rank, color=right, marker="s", markersize=4, ls="--")
+    top, highest = 1.1 * max(1.0, *spread), 1.15 * max(4 * lowest_rank, *rank)
+    power = np.log(lowest_spread / top) / np.log(lowest_rank / highest)
+    twin.set_yscale("function", functions=(lambda r: np.maximum(r, 0) ** power,
+                                           lambda h: np.maximum(h, 0) ** (1 / power)))
+    ax.set(title="has it collapsed?", ylim=(0, top))
+    twin.set(ylim=(0, highest))
+    twin.grid(False)
+    ax.set_ylabel("spread (solid; 1 = fills the sphere)", color=darker(left))
+    twin.set_ylabel(f"effective rank of {monitor[0]['dimensions']:g} (dashed)", color=darker(right))
+    ax.axhspan(0, lowest_spread, color=right, alpha=0.15, lw=0)
+    ax.annotate(f"collapsed below: spread {lowest_spread:g}, rank {lowest_rank:g}", (0.98, lowest_spread), (0, 2),
+                xycoords=("axes fraction", "data"), textcoords="offset points", ha="right", fontsize=8.5, color=GRAY)

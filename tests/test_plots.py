@@ -1,0 +1,263 @@
+"""Figures say what they were given, in one style, and show nothing by themselves."""
+
+import functools
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.colors import to_rgb
+
+from helpers import plots
+from helpers.plots.lines import running_mean
+from helpers.plots.pictures import picture
+from helpers.plots.style import CLASS_COLORS, RIGHT, WRONG, class_colors, line_styles, spread_out
+
+matplotlib.use("agg")
+DIGITS = tuple("0123456789")
+LABELS = torch.arange(40) % 10
+MONITOR = [dict(step=10 * i, knn=0.5 + 0.04 * i, spread=0.9 - 0.1 * i, rank=20 - 2 * i, dimensions=96)
+           for i in range(9)]
+ROWS = [dict(method=method, labels_per_class=count, mean=0.9, std=0.02 if count else None, n=5 if count else 1)
+        for method in ("fine-tuned BYOL", "from scratch") for count in (1, 10, 0)]
+SIGMAS = [0.0, 0.5, 1.0]
+SCORES = np.array([[1.0, 0.6, 0.2], [0.8, 0.4, 0.2]])
+
+
+def points(dims=2, seed=0):
+    return np.random.default_rng(seed).normal(size=(40, dims))
+
+
+def images(count=4, channels=1):
+    return torch.randint(0, 256, (count, channels, 8, 8), dtype=torch.uint8)
+
+
+FIGURES = {
+    "image_grid": lambda: plots.image_grid(images(), title="T"),
+    "views_grid": lambda: plots.views_grid(images(), images(), images(), title="T"),
+    "curves": lambda: plots.curves({"a": [1, 2], "b": ([0, 5], [2, 1])}, "step", "loss (nats)", "T", smooth=2),
+    "confusion": lambda: plots.confusion(np.eye(10) * 3, DIGITS, "T"),
+    "per_class": lambda: plots.per_class({"BYOL": np.linspace(0.5, 1, 10)}, DIGITS, "T"),
+    "pretraining_watch": lambda: plots.pretraining_watch([1.0] * 80, [0.99] * 80, MONITOR),
+    "bars": lambda: plots.bars([dict(method="BYOL", mean=0.826, std=0.039, n=5)], "T", chance=0.1),
+    "grouped_bars": lambda: plots.grouped_bars([dict(method="BYOL", protocol="kNN", mean=0.8)], "T", chance=0.1),
+    "paired_gains": lambda: plots.paired_gains({"1": np.array([0.1, 0.2])}, "T", "gain (percentage points)"),
+    "label_curve": lambda: plots.label_curve(ROWS, 104, "T"),
+    "noise_curve": lambda: plots.noise_curve({"BYOL": (SIGMAS, SCORES)}, "T", 0.1),
+    "layer_curve": lambda: plots.layer_curve({"BYOL": [("pixels", 0.9), ("features", 0.5)]}, "T"),
+    "predictions": lambda: plots.predictions(images(), LABELS[:4], {"BYOL": LABELS[:4]}, DIGITS, "T"),
+    "embeddings": lambda: plots.embeddings({"PCA": points()}, LABELS, DIGITS, None, "T"),
+    "embedding_3d": lambda: plots.embedding_3d(points(3), LABELS, DIGITS, "T"),
+}
+
+
+@functools.cache
+def drawn(name):
+    figure = FIGURES[name]()
+    figure.draw_without_rendering()
+    return figure
+
+
+def words(figure):
+    """All text that the figure shows."""
+    figure.draw_without_rendering()
+    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text() and text.get_visible()]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_returned_titled_and_closed(name):
+    assert drawn(name).get_suptitle()
+    assert plt.get_fignums() == []
+
+
+@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"image_grid", "views_grid", "predictions", "embedding_3d",
+                                                        "embeddings"}))
+def test_both_axes_of_a_chart_are_named(name):
+    unnamed_y = {"bars", "grouped_bars"}  # their y axis lists the methods
+    for ax in drawn(name).axes:
+        if ax.get_label() != "<colorbar>":
+            assert ax.get_xlabel() or ax.get_shared_x_axes().get_siblings(ax) != [ax]
+            assert ax.get_ylabel() or name in unnamed_y
+
+
+def test_every_function_of_the_package_is_drawn_here():
+    assert set(FIGURES) == {name for name in plots.__all__ if name not in ("METHOD_COLORS", "method_color")}
+
+
+def test_drawing_leaves_the_global_style_alone():
+    before = dict(matplotlib.rcParams)
+    FIGURES["bars"]()
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_methods_have_different_colours():
+    assert len(set(plots.METHOD_COLORS.values())) == len(plots.METHOD_COLORS)
+
+
+def test_a_longer_name_has_the_colour_of_the_longest_method_it_begins_with():
+    assert plots.method_color("supervised + noise, 5 labels") == plots.METHOD_COLORS["supervised + noise"]
+    assert plots.method_color("BYOL, kNN") == plots.METHOD_COLORS["BYOL"]
+    assert plots.method_color("BYOLish") not in plots.METHOD_COLORS.values()
+
+
+def test_an_unknown_name_keeps_its_colour_whatever_it_is_drawn_with():
+    assert line_styles(["x", "BYOL"])["x"]["color"] == line_styles(["other", "x"])["x"]["color"]
+
+
+def test_lines_of_one_colour_differ_in_dashes():
+    styles = line_styles(["BYOL, kNN", "BYOL, linear"])
+    assert styles["BYOL, kNN"]["color"] == styles["BYOL, linear"]["color"]
+    assert styles["BYOL, kNN"]["linestyle"] != styles["BYOL, linear"]["linestyle"]
+
+
+def test_training_is_dashed_and_validation_solid():
+    styles = line_styles(["ViT, train", "ViT, val"])
+    assert (styles["ViT, train"]["linestyle"], styles["ViT, val"]["linestyle"]) == ("--", "-")
+
+
+@pytest.mark.parametrize("count", [2, 10, 37])
+def test_classes_have_different_colours(count):
+    assert len(set(class_colors(count))) == count
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12).map(sorted))
+def test_labels_keep_their_order_their_distance_and_the_axes(heights):
+    placed = spread_out(heights, 0.06)
+    assert all(after - before >= 0.06 - 1e-9 for before, after in zip(placed, placed[1:], strict=False))
+    assert placed[0] >= -1e-9 and placed[-1] <= 1 + 1e-9
+
+
+def test_labels_far_apart_stay_where_their_lines_end():
+    assert spread_out([0.1, 0.5, 0.9], 0.06) == pytest.approx([0.1, 0.5, 0.9])
+
+
+def test_two_labels_at_one_height_move_apart_evenly():
+    assert spread_out([0.5, 0.5], 0.1) == pytest.approx([0.45, 0.55])
+
+
+def test_uint8_and_normalised_pictures_look_the_same():
+    image = images(1, 3)[0]
+    np.testing.assert_allclose(picture(image), picture(image.float() / 127.5 - 1), atol=1e-6)
+
+
+def test_a_noisy_picture_is_clipped_to_what_a_screen_can_show():
+    assert picture(torch.tensor([[[-3.0, 3.0]]])).tolist() == [[0.0, 1.0]]
+
+
+def test_a_grid_draws_every_picture_once():
+    figure = plots.image_grid(images(11), columns=4)
+    assert sum(len(ax.images) for ax in figure.axes) == 11
+
+
+def test_a_colour_picture_keeps_its_three_channels():
+    assert plots.image_grid(images(1, 3)).axes[0].images[0].get_array().shape == (8, 8, 3)
+
+
+def test_running_mean_matches_its_definition():
+    y = np.array([1.0, 2.0, 6.0, 3.0])
+    np.testing.assert_allclose(running_mean(y, 2), [1.0, 1.5, 4.0, 4.5])
+
+
+def test_percent_curves_and_their_reference_line_are_in_percent():
+    ax = plots.curves({"a": [0.2, 0.4]}, "step", "accuracy (%)", "T", percent=True, hline=(0.1, "chance")).axes[0]
+    assert ax.lines[0].get_ydata().tolist() == [20.0, 40.0]
+    assert list(ax.lines[1].get_ydata()) == [10.0, 10.0]
+
+
+def test_a_curve_that_ends_in_nan_is_named_at_its_last_number():
+    assert "b" in words(plots.curves({"a": [1.0, 2.0], "b": [1.0, np.nan]}, "step", "loss", "T"))
+
+
+def test_bars_write_percentages_and_the_number_of_runs():
+    rows = [dict(method="BYOL", mean=0.826, std=0.039, n=5), dict(method="ViT", mean=0.5, std=None, n=1)]
+    text = words(plots.bars(rows, "T"))
+    assert "82.6 ± 3.9  (n = 5)" in text and "50.0  (n = 1)" in text
+
+
+def test_grouped_bars_leave_a_gap_for_a_missing_pair():
+    rows = [dict(method="a", protocol="p", mean=0.5), dict(method="b", protocol="q", mean=0.25)]
+    figure = plots.grouped_bars(rows, "T")
+    assert [[bar.get_width() for bar in ax.patches] for ax in figure.axes] == [[50.0], [25.0]]
+
+
+def test_gains_are_shown_in_percentage_points():
+    ax = plots.paired_gains({"1": np.array([0.02, 0.04])}, "T", "gain").axes[0]
+    assert ax.lines[0].get_xdata()[0] == pytest.approx(3.0)
+
+
+def test_a_confusion_matrix_is_coloured_by_the_share_of_the_true_class():
+    ax = plots.confusion(np.array([[8, 2], [0, 5]]), ("a", "b"), "T").axes[0]
+    assert ax.images[0].get_array().tolist() == [[80.0, 20.0], [0.0, 100.0]]
+
+
+def test_a_confusion_matrix_of_an_absent_class_is_drawn():
+    ax = plots.confusion(np.array([[3, 0], [0, 0]]), ("a", "b"), "T").axes[0]
+    assert ax.images[0].get_array()[1].tolist() == [0.0, 0.0]
+
+
+def test_a_class_without_pictures_has_no_mark():
+    ax = plots.per_class({"BYOL": [0.5, np.nan]}, ("a", "b"), "T").axes[0]
+    assert np.ma.count(ax.collections[1].get_offsets()[:, 1]) == 1
+
+
+def test_all_labels_lie_at_the_size_of_a_class():
+    ax = plots.label_curve(ROWS, 104, "T").axes[0]
+    ticks = dict(zip(ax.get_xticks(), (tick.get_text() for tick in ax.get_xticklabels()), strict=True))
+    assert ticks == {1.0: "1", 10.0: "10", 104.0: "all (104)"}
+
+
+def test_the_word_all_is_understood_like_zero():
+    rows = [{**row, "labels_per_class": row["labels_per_class"] or "all"} for row in ROWS]
+    assert words(plots.label_curve(rows, 104, "T")) == words(plots.label_curve(ROWS, 104, "T"))
+
+
+def test_a_label_curve_says_how_many_draws_it_is_the_mean_of():
+    assert any("n = 5, with all labels n = 1" in text for text in words(plots.label_curve(ROWS, 104, "T")))
+
+
+def test_a_noise_curve_draws_mean_and_sample_deviation_over_draws():
+    ax = plots.noise_curve({"BYOL": (SIGMAS, SCORES)}, "T", 0.1).axes[0]
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [90, 50, 20])
+    band = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.max() == pytest.approx(90 + 100 * SCORES[:, 0].std(ddof=1))
+
+
+def test_sigma_is_also_given_in_pixel_units_which_are_half_as_large():
+    figure = plots.noise_curve({"BYOL": (SIGMAS, SCORES)}, "T", 0.1)
+    figure.draw_without_rendering()
+    top = figure.axes[0].child_axes[0]
+    assert top.get_xlim() == pytest.approx((0.0, 0.5))
+
+
+def test_collapse_begins_at_one_height_for_spread_and_rank():
+    figure = plots.pretraining_watch([1.0] * 80, [0.99] * 80, MONITOR)
+    figure.draw_without_rendering()
+    left, right = figure.axes[3], figure.axes[4]
+    heights = [ax.transData.transform((0, limit))[1] for ax, limit in ((left, 0.1), (right, 2.0))]
+    assert heights[0] == pytest.approx(heights[1])
+
+
+def test_right_and_wrong_differ_in_sign_and_in_colour():
+    figure = plots.predictions(images(2), [3, 4], {"BYOL": [3, 9]}, DIGITS, "T")
+    marks = {text.get_text(): text.get_color() for text in figure.findobj(matplotlib.text.Text)
+             if text.get_text().startswith(("✓ ", "✗ "))}
+    assert marks == {"✓ 3": RIGHT, "✗ 9": WRONG}
+
+
+def test_points_and_their_noisy_twins_have_the_same_colours():
+    ax = plots.embeddings({"PCA": points()}, LABELS, DIGITS, {"PCA": points(seed=1)}, "T").axes[0]
+    noisy, clean = ax.collections
+    np.testing.assert_allclose(clean.get_facecolor()[:, :3], noisy.get_edgecolor()[:, :3])
+    assert tuple(clean.get_facecolor()[3, :3]) == pytest.approx(to_rgb(CLASS_COLORS[3]))
+
+
+def test_pictures_without_a_label_are_named_so():
+    text = words(plots.embeddings({"PCA": points()}, torch.full((40,), -1), DIGITS, None, "T"))
+    assert "no label" in text
+
+
+def test_class_names_are_written_into_the_map():
+    assert words(plots.embeddings({"PCA": points()}, LABELS, DIGITS)).count("7") == 2  # in the cloud, in the legend
