@@ -79,10 +79,7 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
     path = Path(path)
     own = load_encoder(path) if is_own(path) else None
     tensors = dict(own.state_dict()) if own else read_tensors(path)
-    places = find(set(tensors))
-    if not places:
-        raise UserError(f"{path} holds no encoder known here (its first tensor is {min(tensors)[:80]}); "
-                        "known are ResNet18, ResNet50 and ViTs in the usual layouts")
+    places = _places(path, tensors)
     found = places[0]
     weights, used = _ours(path, found, tensors)
     trained_on = own.config["normalisation"] if own else normalisation
@@ -93,10 +90,18 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
         fit = fitting.fit(path, config, weights, image_size, channels, trained_on)
     except BROKEN as problem:
         raise _not_whole(path, found, problem) from None
-    fit.encoder.meta = own.meta if own else {"source": path.name, "layout": found.layout.title}
-    report = Report(path, FORMAT if own else found.layout.title, found.prefix, config["name"], used,
-                    _left_out(tensors, used, places), (*fit.notes, *_remarks(found, own, trained_on)))
-    return fit.encoder, report
+    layout = FORMAT if own else found.layout.title
+    fit.encoder.meta = own.meta if own else {"source": path.name, "layout": layout}
+    return fit.encoder, Report(path, layout, found.prefix, config["name"], used, _left_out(tensors, used, places),
+                               (*fit.notes, *_remarks(found, own, trained_on)))
+
+
+def _places(path: Path, tensors: dict[str, Tensor]) -> list[Found]:
+    places = find(set(tensors))
+    if not places:
+        raise UserError(f"{path} holds no encoder known here (its first tensor is {min(tensors)[:80]}); "
+                        "known are ResNet18, ResNet50 and ViTs in the usual layouts")
+    return places
 
 
 def _ours(path: Path, found: Found, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, tuple]]:
