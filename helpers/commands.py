@@ -42,8 +42,8 @@ def evaluate(options: argparse.Namespace) -> None:
     settings = Settings.resolve(dataset=options.dataset, seed=options.seed, image_size=config["image_size"])
     splits = _load(settings)
     if splits.channels != config["channels"]:
-        raise UserError(f"{options.checkpoint} takes pictures of {config['channels']} channel(s), but {splits.name} has "
-                        f"{splits.channels}: evaluate it on the kind of pictures it was trained on")
+        raise UserError(f"{options.checkpoint} takes pictures of {config['channels']} channel(s), but {splits.name} "
+                        f"has {splits.channels}: evaluate it on the kind of pictures it was trained on")
     encoder.to(settings.device)
     rows = [row for protocol in options.protocol for row in PROTOCOLS[protocol](encoder, splits, settings)]
     if options.json:
@@ -51,7 +51,8 @@ def evaluate(options: argparse.Namespace) -> None:
         return
     for row in rows:
         deviation = f" ± {row['std']:.1%}" if row["n"] > 1 else ""
-        print(f"{row['protocol']:<24} {row['labels_per_class']!s:>4} labels/class  {row['mean']:.1%}{deviation}  (n {row['n']})")
+        print(f"{row['protocol']:<24} {row['labels_per_class']!s:>4} labels/class  {row['mean']:.1%}{deviation}  "
+              f"(n {row['n']})")
 
 
 def _load(settings: Settings) -> Splits:

@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from helpers.threads import threads_for
 from helpers.views import normalise
 
 
@@ -48,7 +49,7 @@ def extract_features(encoder: nn.Module, images: Tensor, batch_size: int = 512) 
         float32 N x D on the CPU.
     """
     device = next(encoder.parameters()).device
-    with evaluating(encoder):
+    with evaluating(encoder), threads_for(images):
         return batched(lambda batch: encoder(normalise(batch.to(device))), images, batch_size)
 
 

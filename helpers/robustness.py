@@ -88,7 +88,8 @@ def layer_similarity(encoder: nn.Module, clean: Tensor, noisy: Tensor) -> list[t
         for hook in hooks:
             hook.remove()
     pairs = [("pixels", (clean, noisy)), *((name, seen[name]) for name, _ in layers), ("features", outputs)]
-    return [(name, F.cosine_similarity(a.flatten(1).float(), b.flatten(1).float()).mean().item()) for name, (a, b) in pairs]
+    return [(name, F.cosine_similarity(a.flatten(1).float(), b.flatten(1).float()).mean().item())
+            for name, (a, b) in pairs]
 
 
 def _layers(encoder: nn.Module) -> list[tuple[str, nn.Module]]:

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from helpers.errors import UserError
 from helpers.progress import Progress
+from helpers.threads import threads_for
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -240,6 +241,6 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0)
     module.to(memory_format=torch.channels_last)
     module.train()
-    with one_line_errors(folder):
+    with one_line_errors(folder), threads_for(loader.images):
         trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     return history

@@ -58,7 +58,8 @@ def test_ema_in_one_call_equals_lightlys_loop():
     module.update_target(0.97)
     for network, slow in zip(online, peer, strict=True):
         update_momentum(network, slow, 0.97)
-    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(module.target.parameters(), peer.parameters(), strict=True))
+    for ours, theirs in zip(module.target.parameters(), peer.parameters(), strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-6)
 
 
 def test_target_gets_no_gradient():
@@ -130,7 +131,8 @@ def test_noise_is_ramped_in():
 
 def test_a_few_steps_lower_the_loss(digits):
     torch.manual_seed(0)
-    module = BYOL(build("slim", channels=1, image_size=16), (DigitView(), DigitView()), steps=30, hidden=64, projection=32)
+    encoder = build("slim", channels=1, image_size=16)
+    module = BYOL(encoder, (DigitView(), DigitView()), steps=30, hidden=64, projection=32)
     losses = fit(module, BatchLoader(digits, None, batch_size=32, steps=30)).losses
     assert len(losses) == 30
     assert sum(losses[-5:]) < sum(losses[:5]) - 0.5

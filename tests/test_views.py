@@ -45,7 +45,8 @@ def test_strength_zero_switches_the_noise_off():
     assert torch.equal(views.Noisy(views.CleanView(), (1.0, 2.0))(images, 0.0), views.normalise(images))
 
 
-@pytest.mark.parametrize("view", [views.PhotoView(), views.PhotoView(size=20, solarize=0.2), views.DigitView(noise=0.0)])
+@pytest.mark.parametrize("view", [views.PhotoView(), views.PhotoView(size=20, solarize=0.2),
+                                  views.DigitView(noise=0.0)])
 def test_a_view_stays_in_range_and_has_the_right_shape(view):
     images = photos()
     out = view(images)
@@ -152,8 +153,9 @@ def test_jitter_factors_stay_within_their_strength(place, reference):
 def test_photo_views_have_the_moments_of_lightlys():
     images = photos(64, 48)
     reference = BYOLView1Transform(input_size=48, normalize=None)
-    theirs = torch.stack([reference(Image.fromarray(image.permute(1, 2, 0).numpy())) for image in images.repeat(6, 1, 1, 1)])
-    ours = views.PhotoView()(images.repeat(6, 1, 1, 1)) * 0.5 + 0.5
+    many = images.repeat(6, 1, 1, 1)
+    theirs = torch.stack([reference(Image.fromarray(image.permute(1, 2, 0).numpy())) for image in many])
+    ours = views.PhotoView()(many) * 0.5 + 0.5
     assert ours.mean().item() == pytest.approx(theirs.mean().item(), abs=0.02)
     assert ours.std().item() == pytest.approx(theirs.std().item(), abs=0.02)
     gray = [(x.std(1).mean((1, 2)) < 1e-3).float().mean().item() for x in (ours, theirs)]

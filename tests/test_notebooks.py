@@ -1,0 +1,132 @@
+"""The notebooks, executed: all of them in order as a newcomer runs them, and those that build on others alone."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers.results import summary
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+NAMES = [path.stem for path in NOTEBOOKS]
+# The fewest pictures each notebook has to draw.
+FIGURES = {"01": 7, "02": 4, "03": 2, "04": 2, "05": 6, "06": 5, "07": 5}
+
+
+def execute(out, *options):
+    """`python -m helpers run` with nobody watching, in folders of its own."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("FEWLABELS_")}
+    environment |= {"FEWLABELS_RUN_DIR": str(out / "runs"), "FEWLABELS_OFFLINE": "1"}
+    command = [sys.executable, "-m", "helpers", "run", "--dataset", "digits", "--out", str(out / "results"), *options]
+    return subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole")
+    done = execute(out, "--preset", "quick")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return out / "results", done.stdout
+
+
+@pytest.fixture(scope="module")
+def numbers(whole_run):
+    return summary(whole_run[0])
+
+
+def executed(folder, number):
+    return nbformat.read(folder / "notebooks" / f"{number}.ipynb", as_version=4)
+
+
+def outputs(notebook):
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def test_there_are_seven_notebooks_in_order():
+    assert [name[:2] for name in NAMES][:7] == ["01", "02", "03", "04", "05", "06", "07"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_cells_are_short_and_prose_comes_before_code(path):
+    cells = nbformat.read(path, as_version=4).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    assert max(len(cell.source.splitlines()) for cell in code) <= 25
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in code) == 1
+    prose = [cell for cell in cells if cell.cell_type == "markdown"]
+    assert cells[0].cell_type == "markdown" and cells[0].source.lstrip().startswith(("#", "["))
+    assert len(prose) >= len(code) // 2
+
+
+@pytest.mark.parametrize("number", sorted(FIGURES))
+def test_every_cell_ran_and_the_figures_are_there(whole_run, number):
+    notebook = executed(whole_run[0], number)
+    shown = outputs(notebook)
+    assert not [output for output in shown if output.output_type == "error"]
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    assert None not in counts and counts == sorted(counts)
+    figures = [output for output in shown if "image/png" in output.get("data", {})]
+    assert len(figures) >= FIGURES[number]
+
+
+@pytest.mark.parametrize("number", sorted(FIGURES))
+def test_the_closing_paragraph_has_numbers(whole_run, number):
+    markdown = [output["data"]["text/markdown"] for output in outputs(executed(whole_run[0], number))
+                if "text/markdown" in output.get("data", {})]
+    assert markdown and len(re.findall(r"\d+\.\d", markdown[-1])) >= 3
+    assert "nan" not in markdown[-1]
+
+
+def test_the_run_ends_with_the_table(whole_run, numbers):
+    assert "noise-BYOL" in whole_run[1] and "test accuracy" in whole_run[1]
+    assert set(numbers.notebook.str[:2]) == set(FIGURES)
+
+
+def mean(numbers, notebook, **where):
+    """The recorded mean of the one row that fits."""
+    rows = numbers[numbers.notebook.str.startswith(notebook)]
+    for column, value in where.items():
+        rows = rows[rows[column].astype(str) == str(value)]
+    assert len(rows) == 1, rows
+    return rows["mean"].item()
+
+
+@pytest.mark.parametrize("labels,least", [(1, 0.82), (5, 0.94), (10, 0.95)])
+def test_byol_features_are_worth_what_is_claimed(numbers, labels, least):
+    probe = dict(protocol="linear probe", labels_per_class=labels)
+    byol = mean(numbers, "03", method="BYOL", **probe)
+    assert byol >= least
+    assert byol > max(mean(numbers, "03", method=name, **probe) for name in ("raw pixels", "random encoder"))
+
+
+@pytest.mark.parametrize("labels", [1, 5])
+def test_fine_tuning_beats_the_equally_treated_baseline(numbers, labels):
+    fine, scratch = (mean(numbers, "04", method=name, labels_per_class=labels)
+                     for name in ("fine-tuned BYOL", "from scratch"))
+    assert fine > scratch
+
+
+def test_noise_byol_holds_where_the_clean_baseline_breaks(numbers):
+    at = {name: mean(numbers, "07", method=name, sigma=1.6)
+          for name in ("supervised", "noise-BYOL", "BYOL", "supervised + noise", "raw pixels")}
+    assert at["supervised"] < 0.3
+    assert at["noise-BYOL"] >= 0.70
+    assert at["noise-BYOL"] > at["BYOL"]
+
+
+@pytest.mark.parametrize("number", ["03", "04", "06", "07"])
+def test_a_notebook_makes_what_it_needs_when_run_alone(tmp_path, number):
+    done = execute(tmp_path, "--preset", "smoke", "--only", number)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    printed = "".join(output.get("text", "") for output in outputs(executed(tmp_path / "results", number)))
+    assert "no encoder in" in printed and "one is trained now" in printed
+
+
+def test_the_pretrained_question_is_answered_without_a_person(whole_run):
+    notebook = executed(whole_run[0], "02")
+    printed = "".join(output.get("text", "") for output in outputs(notebook))
+    assert "random weights, encoder slim" in printed

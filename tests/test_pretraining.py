@@ -1,0 +1,76 @@
+"""Encoders are found where they were made, or made, and it is said which."""
+
+import pytest
+import torch
+
+from helpers.data import load
+from helpers.errors import UserError
+from helpers.pretraining import find_or_pretrain, folder_of, fresh_encoder, pretrain, recipe, two_views
+from helpers.settings import Settings
+from helpers.views import Noisy
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return load("digits")
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings.resolve(preset="smoke", dataset="digits", run_dir=tmp_path, pretrain_steps=6)
+
+
+def test_an_encoder_is_made_once_and_then_found(splits, settings, capsys):
+    made = find_or_pretrain("byol", splits, settings)
+    assert "no encoder" in capsys.readouterr().out
+    found = find_or_pretrain("byol", splits, settings)
+    assert "the encoder of an earlier run" in capsys.readouterr().out
+    for a, b in zip(made.parameters(), found.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert not found.training
+
+
+def test_methods_do_not_share_an_encoder(splits, settings):
+    find_or_pretrain("byol", splits, settings)
+    assert not list(settings.checkpoints.glob("noise-byol-*"))
+    assert folder_of("byol", settings) != folder_of("noise-byol", settings)
+
+
+def test_another_recipe_or_start_has_another_folder(settings):
+    folders = {folder_of("byol", settings), folder_of("byol", settings, "imagenet"),
+               folder_of("byol", settings.replace(pretrain_steps=7)),
+               folder_of("byol", settings.replace(batch_size=32))}
+    assert len(folders) == 4
+
+
+def test_pretraining_is_watched_and_keeps_its_curves(splits, settings):
+    run = pretrain("byol", splits, settings)
+    assert len(run.losses) == len(run.momentum) == 6
+    assert run.monitor[0]["step"] == 0 and run.monitor[-1]["step"] == 6
+    again = pretrain("byol", splits, settings)  # the finished run is read back, not repeated
+    assert again.losses == run.losses and again.monitor == run.monitor
+
+
+def test_validation_and_test_pictures_are_not_trained_on(splits):
+    unlabelled = {image.numpy().tobytes() for image in splits.unlabeled}
+    held_out = [image for part in (splits.val, splits.test) for image in part.images]
+    assert sum(image.numpy().tobytes() in unlabelled for image in held_out) == 0
+
+
+def test_noise_byol_has_one_clean_and_one_noisy_view(settings):
+    clean, noisy = two_views("noise-byol", settings)
+    assert not isinstance(clean, Noisy) and isinstance(noisy, Noisy)
+    assert noisy.view == clean
+
+
+def test_an_unknown_method_is_one_line(settings):
+    with pytest.raises(UserError, match="unknown method 'simclr': choose byol, noise-byol"):
+        recipe("simclr", settings)
+
+
+def test_a_fresh_encoder_depends_on_the_seed_alone(splits, settings):
+    torch.manual_seed(1)
+    first = next(fresh_encoder(splits, settings).parameters())
+    torch.manual_seed(2)
+    assert torch.equal(first, next(fresh_encoder(splits, settings).parameters()))
+    assert not torch.equal(first, next(fresh_encoder(splits, settings.replace(seed=1)).parameters()))
