@@ -261,3 +261,12 @@ def test_pictures_without_a_label_are_named_so():
 
 def test_class_names_are_written_into_the_map():
     assert words(plots.embeddings({"PCA": points()}, LABELS, DIGITS)).count("7") == 2  # in the cloud, in the legend
+
+
+def test_a_method_has_one_colour_in_different_figures_wherever_it_stands():
+    rows = [dict(method=method, mean=0.5, std=None, n=1) for method in ("PCA 256", "from scratch")]
+    noise = {"from scratch": (SIGMAS, SCORES), "PCA 256": (SIGMAS, SCORES)}
+    bar = plots.bars(rows, "T").axes[0].patches[1].get_facecolor()[:3]
+    line = plots.noise_curve(noise, "T", 0.1).axes[0].lines[0].get_color()
+    assert to_rgb(bar) == pytest.approx(to_rgb(line))
+    assert to_rgb(line) == pytest.approx(to_rgb(plots.method_color("from scratch")))

@@ -1,0 +1,157 @@
+"""Watching a training: what is measured, when, and that a collapse is seen and said once."""
+
+from types import SimpleNamespace
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from helpers import monitors
+from helpers.data import Labeled
+from helpers.evaluation import effective_rank, extract_features, knn_accuracy, spread
+from helpers.training import BatchLoader, fit
+
+
+def pictures(count: int = 40, seed: int = 0) -> Labeled:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (count, 1, 4, 4), dtype=torch.uint8, generator=generator)
+    return Labeled(images, torch.arange(count) % 2)
+
+
+class Module(pl.LightningModule):
+    """An encoder that ignores (`constant`) or keeps its picture, and a loss that changes nothing."""
+
+    def __init__(self, constant: bool) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(16, 8))
+        if constant:
+            nn.init.zeros_(self.encoder[1].weight)
+
+    def training_step(self, batch, index):
+        return self.encoder(batch[0] / 127.5 - 1).sum() * 0
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def watch(constant: bool, steps: int = 6, every: int = 2, **options):
+    torch.manual_seed(0)
+    monitor = monitors.Monitor(pictures(), pictures(seed=1), every, **options)
+    module = Module(constant)
+    history = fit(module, BatchLoader(*pictures(), batch_size=8, steps=steps), callbacks=[monitor])
+    return monitor, module, history
+
+
+@pytest.mark.parametrize("values,expected", [
+    ((0.9, 30.0), False), ((0.1, 2.0), False), ((0.09, 30.0), True), ((0.9, 1.9), True), ((0.0, 1.0), True)])
+def test_a_low_spread_or_a_low_rank_is_a_collapse(values, expected):
+    assert monitors.collapsed(dict(zip(("spread", "rank"), values, strict=True))) is expected
+
+
+def test_a_constant_encoder_is_reported_in_one_line_and_only_once(capsys):
+    monitor, _, history = watch(constant=True)
+    out = capsys.readouterr().out
+    assert out.startswith("collapse at step 2: spread 0.000, effective rank 1.0 of 8; usual causes")
+    assert out.count("\n") == out.count("collapse at") == 1
+    assert all(monitors.collapsed(row) for row in monitor.rows)
+    assert len(history.losses) == 6
+
+
+def test_a_collapse_ends_the_training_where_it_should(capsys):
+    monitor, _, history = watch(constant=True, stop=True)
+    assert len(history.losses) == 2
+    assert capsys.readouterr().out.count("collapse") == 1
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_a_collapse_sets_should_stop_only_when_asked(stop):
+    trainer = SimpleNamespace(global_step=3, max_steps=9, should_stop=False)
+    monitors.Monitor(pictures(), pictures(), 1, stop=stop).look(trainer, Module(constant=True))
+    assert trainer.should_stop is stop
+
+
+def test_a_collapse_does_not_take_back_somebody_elses_stop():
+    trainer = SimpleNamespace(global_step=3, max_steps=9, should_stop=True)
+    monitors.Monitor(pictures(), pictures(), 1).look(trainer, Module(constant=True))
+    assert trainer.should_stop
+
+
+def test_an_untrained_encoder_is_not_called_collapsed(capsys):
+    trainer = SimpleNamespace(global_step=0, max_steps=9, should_stop=False)
+    monitor = monitors.Monitor(pictures(), pictures(), 1, stop=True)
+    monitor.look(trainer, Module(constant=True))
+    assert (capsys.readouterr().out, trainer.should_stop, monitor.warned) == ("", False, False)
+
+
+def test_a_healthy_encoder_is_not_reported(capsys):
+    monitor, _, history = watch(constant=False, stop=True)
+    assert capsys.readouterr().out == ""
+    assert len(history.losses) == 6
+
+
+def test_looks_are_at_the_start_every_few_steps_and_at_the_end():
+    assert [row["step"] for row in watch(constant=False, steps=7, every=3)[0].rows] == [0, 3, 6, 7]
+
+
+def test_a_row_holds_the_numbers_of_the_evaluation():
+    monitor, module, _ = watch(constant=False)
+    bank, queries = (extract_features(module.encoder, part.images) for part in (pictures(), pictures(seed=1)))
+    row = monitor.rows[-1]
+    assert row["dimensions"] == 8
+    assert row["spread"] == pytest.approx(spread(queries), rel=1e-4)
+    assert row["rank"] == pytest.approx(effective_rank(queries), rel=1e-4)
+    assert row["knn"] == knn_accuracy(bank, pictures().labels, queries, pictures(seed=1).labels)
+
+
+def test_at_most_limit_pictures_are_used():
+    monitor, module, _ = watch(constant=False, limit=10)
+    assert monitor.rows[-1]["spread"] == pytest.approx(
+        spread(extract_features(module.encoder, pictures(seed=1).images[:10])), rel=1e-4)
+
+
+def test_the_monitor_leaves_training_mode_on():
+    _, module, _ = watch(constant=False)
+    assert module.encoder.training
+
+
+def test_the_state_of_a_monitor_goes_round():
+    monitor, _, _ = watch(constant=True)
+    again = monitors.Monitor(pictures(), pictures(), 2)
+    again.load_state_dict(monitor.state_dict())
+    assert (again.rows, again.warned) == (monitor.rows, True)
+
+
+def test_a_resumed_monitor_does_not_look_at_the_start_again():
+    monitor = monitors.Monitor(pictures(), pictures(), 2)
+    monitor.load_state_dict({"rows": [{"step": 4}], "warned": False})
+    monitor.on_train_start(SimpleNamespace(global_step=4), Module(constant=False))
+    assert monitor.rows == [{"step": 4}]
+
+
+def looks(steps: int, count: int) -> list[int]:
+    curve = monitors.AccuracyCurve(pictures(), pictures(seed=1), looks=count)
+    for step in range(1, steps + 1):
+        curve.on_train_batch_end(SimpleNamespace(global_step=step, max_steps=steps), Module(constant=False).encoder)
+    return [row["step"] for row in curve.rows]
+
+
+def test_an_accuracy_curve_looks_evenly_and_at_the_end():
+    assert looks(12, 4) == [3, 6, 9, 12]
+    assert looks(10, 4) == [2, 4, 6, 8, 10]
+    assert looks(3, 8) == [1, 2, 3]
+
+
+def test_an_accuracy_curve_holds_accuracies_and_the_loss_on_validation():
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(16, 2)).train()
+    train, val = pictures(), pictures(seed=1)
+    curve = monitors.AccuracyCurve(train, val, limit=30)
+    curve.on_train_batch_end(SimpleNamespace(global_step=5, max_steps=5), model)
+    (row,) = curve.rows
+    assert model.training
+    with torch.inference_mode():
+        seen, unseen = (model.eval()(part.images[:30] / 127.5 - 1) for part in (train, val))
+    assert row["train_accuracy"] == pytest.approx((seen.argmax(1) == train.labels[:30]).float().mean().item())
+    assert row["val_accuracy"] == pytest.approx((unseen.argmax(1) == val.labels[:30]).float().mean().item())
+    assert row["val_loss"] == pytest.approx(F.cross_entropy(unseen, val.labels[:30]).item(), rel=1e-4)

@@ -1,0 +1,150 @@
+"""Where a setting comes from, and what is said when it cannot be used."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+from helpers.errors import UserError
+from helpers.settings import ALL_LABELS, ENCODERS, PRESETS, Settings
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("FEWLABELS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+
+
+def gpu(monkeypatch, network: bool):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("helpers.data.has_network", lambda: network)
+
+
+def test_without_a_gpu_auto_is_digits_and_the_quick_preset_on_the_cpu():
+    settings = Settings.resolve()
+    assert (settings.dataset, settings.preset, settings.device) == ("digits", "quick", "cpu")
+    assert (settings.image_size, settings.seed, settings.encoder) == (16, 0, "slim")
+
+
+def test_with_a_gpu_and_a_network_auto_is_stl10_and_the_full_preset(monkeypatch):
+    gpu(monkeypatch, network=True)
+    settings = Settings.resolve()
+    assert (settings.dataset, settings.preset, settings.device) == ("stl10", "full", "cuda")
+    assert settings.image_size == 96
+
+
+def test_with_a_gpu_but_no_network_auto_is_digits(monkeypatch):
+    gpu(monkeypatch, network=False)
+    settings = Settings.resolve()
+    assert (settings.dataset, settings.preset) == ("digits", "quick")
+    assert "no network" in settings.why
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_is_its_row_of_numbers(preset):
+    settings = Settings.resolve(preset=preset)
+    assert {name: getattr(settings, name) for name in PRESETS[preset]} == PRESETS[preset]
+
+
+@pytest.mark.parametrize("given", [None, "auto"])
+def test_the_environment_beats_auto(monkeypatch, given):
+    monkeypatch.setenv("FEWLABELS_PRESET", "smoke")
+    monkeypatch.setenv("FEWLABELS_DATASET", "cifar10")
+    settings = Settings.resolve(preset=given, dataset=given)
+    assert (settings.preset, settings.dataset, settings.image_size) == ("smoke", "cifar10", 32)
+
+
+def test_an_argument_beats_the_environment(monkeypatch):
+    monkeypatch.setenv("FEWLABELS_PRESET", "smoke")
+    monkeypatch.setenv("FEWLABELS_SEED", "5")
+    settings = Settings.resolve(preset="full", seed=7)
+    assert (settings.preset, settings.seed) == ("full", 7)
+
+
+def test_seed_zero_as_an_argument_beats_the_environment(monkeypatch):
+    monkeypatch.setenv("FEWLABELS_SEED", "5")
+    assert Settings.resolve().seed == 5
+    assert Settings.resolve(seed=0).seed == 0
+
+
+def test_an_empty_or_auto_variable_counts_as_not_given(monkeypatch):
+    monkeypatch.setenv("FEWLABELS_SEED", "")
+    monkeypatch.setenv("FEWLABELS_PRESET", "auto")
+    assert (Settings.resolve().seed, Settings.resolve().preset) == (0, "quick")
+
+
+def test_numbers_and_folders_of_the_environment_get_their_types(monkeypatch):
+    monkeypatch.setenv("FEWLABELS_BATCH_SIZE", "32")
+    monkeypatch.setenv("FEWLABELS_RUN_DIR", "~/elsewhere")
+    monkeypatch.setenv("FEWLABELS_LABEL_COUNTS", "1, 5, all")
+    settings = Settings.resolve()
+    assert settings.batch_size == 32
+    assert settings.run_dir == Path.home() / "elsewhere"
+    assert settings.label_counts == (1, 5, ALL_LABELS)
+
+
+@pytest.mark.parametrize("choices", [
+    {"preset": "huge"}, {"device": "tpu"}, {"device": "cuda"}, {"encoder": "vgg"}, {"batch_size": "many"},
+    {"batch_size": 0}, {"image_size": -3}, {"seed": -1}, {"label_counts": "1,two"}, {"epochs": 3}])
+def test_a_bad_choice_is_one_line_that_names_it(choices):
+    with pytest.raises(UserError) as error:
+        Settings.resolve(**choices)
+    ((name, value),) = choices.items()
+    assert "\n" not in str(error.value)
+    assert name.removesuffix("s") in str(error.value)
+    assert str(value) in str(error.value) or name == "epochs"
+
+
+def test_a_bad_number_in_the_environment_is_a_user_error(monkeypatch):
+    monkeypatch.setenv("FEWLABELS_DRAWS", "3.5")
+    with pytest.raises(UserError, match="draws"):
+        Settings.resolve()
+
+
+def test_the_complaint_about_a_device_offers_what_is_there():
+    with pytest.raises(UserError, match="choose cpu$|choose .*cpu"):
+        Settings.resolve(device="cuda")
+
+
+def test_every_encoder_on_the_list_can_be_asked_for():
+    for name in ENCODERS:
+        assert Settings.resolve(encoder=name).encoder == name
+
+
+def test_settings_cannot_be_changed_but_copied_with_changes():
+    settings = Settings.resolve()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.seed = 3
+    assert (settings.replace(seed=3).seed, settings.seed) == (3, 0)
+
+
+def test_seeds_presets_and_datasets_keep_their_checkpoints_apart(tmp_path):
+    folders = {Settings.resolve(preset=preset, seed=seed, dataset=dataset, run_dir=tmp_path).checkpoints
+               for preset in ("smoke", "quick") for seed in (0, 1) for dataset in ("digits", "cifar10")}
+    assert len(folders) == 8
+    assert all(folder.parent == tmp_path for folder in folders)
+
+
+def test_a_folder_of_pictures_keeps_its_checkpoints_under_its_own_name(tmp_path):
+    settings = Settings.resolve(dataset=str(tmp_path / "cats"), run_dir=tmp_path / "runs", preset="quick")
+    assert settings.checkpoints == tmp_path / "runs" / "cats-quick-seed0"
+
+
+def test_smoke_scales_steps_down_to_two_at_least_and_quick_keeps_them():
+    assert Settings.resolve(preset="quick").scale(300) == 300
+    assert Settings.resolve(preset="smoke").scale(300) == 9
+    assert Settings.resolve(preset="smoke").scale(10) == 2
+
+
+def test_settings_print_one_row_a_value_with_words_for_all_labels():
+    settings = Settings.resolve(preset="smoke")
+    rows = dict(settings.rows())
+    assert rows["label_counts"] == "1, 5, all"
+    assert rows["preset"].startswith("smoke (")
+    assert len(str(settings).splitlines()) == len(rows)
+
+
+def test_the_table_of_settings_escapes_what_a_person_typed():
+    assert "<b>" not in Settings.resolve(dataset="<b>")._repr_html_()
