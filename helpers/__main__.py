@@ -81,7 +81,8 @@ def _add_pretrain(command: Parser) -> None:
 
 
 def _add_evaluate(command: Parser) -> None:
-    command.add_argument("checkpoint", help="a file that pretrain wrote, or the name of a released encoder")
+    command.add_argument("checkpoint",
+                         help="a file that pretrain wrote, weights of another project, or a name from `weights list`")
     command.add_argument("--dataset", default="auto", help=A_DATASET)
     command.add_argument("--protocol", nargs="+", choices=PROTOCOLS, default=["knn", "linear"])
     command.add_argument("--seed", type=_count)

@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -35,9 +36,7 @@ def pretrain(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """`evaluate CHECKPOINT`: test accuracies of an encoder by the chosen protocols."""
-    from helpers.checkpoints import load_encoder
-
-    encoder = load_encoder(options.checkpoint).eval()
+    encoder = _encoder(options.checkpoint).eval()
     config = encoder.config
     settings = Settings.resolve(dataset=options.dataset, seed=options.seed, image_size=config["image_size"])
     splits = _load(settings)
@@ -53,6 +52,18 @@ def evaluate(options: argparse.Namespace) -> None:
         deviation = f" ± {row['std']:.1%}" if row["n"] > 1 else ""
         print(f"{row['protocol']:<24} {row['labels_per_class']!s:>4} labels/class  {row['mean']:.1%}{deviation}  "
               f"(n {row['n']})")
+
+
+def _encoder(checkpoint: str) -> Encoder:
+    """Our own file, a file in another project's layout, or released weights by name."""
+    from helpers.checkpoints import load, load_encoder, read_weights
+    from helpers.checkpoints.manifest import entries
+    from helpers.checkpoints.saving import is_own
+
+    path = Path(checkpoint)
+    if not path.exists() and checkpoint in entries():
+        return load(checkpoint)[0]
+    return load_encoder(path) if not path.exists() or is_own(path) else read_weights(path)[0]
 
 
 def _load(settings: Settings) -> Splits:

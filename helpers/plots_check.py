@@ -34,7 +34,7 @@ def loss_curves(curves: Mapping[str, Sequence[float]], tolerance: float | None =
     for name, losses in curves.items():
         chosen = name == highlight or len(curves) == 1
         axes.plot(np.clip(losses, None, LARGEST_LOSS), label=name, zorder=3 if chosen else 2,
-                  color=HEALTHY if chosen else next(colours), linewidth=3 if chosen else 1.5)
+                  color=HEALTHY if chosen else next(colours), linewidth=3 if chosen and len(losses) < 200 else 1.5)
     if tolerance is not None:
         axes.axhline(tolerance, color="black", linestyle="--", linewidth=1, label=f"tolerance {tolerance:g}")
     if start is not None:

@@ -26,7 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "smoke": dict(encoder="slim", batch_size=64, pretrain_steps=24, supervised_steps=16, resnet_steps=4,
                   finetune_steps=6, draws=2, label_counts=(1, 5, ALL_LABELS), noise_seeds=2, step_factor=0.03),
     # Two CPU cores and the embedded digits: all notebooks in minutes.
-    "quick": dict(encoder="slim", batch_size=64, pretrain_steps=1100, supervised_steps=500, resnet_steps=48,
+    "quick": dict(encoder="slim", batch_size=64, pretrain_steps=1100, supervised_steps=500, resnet_steps=32,
                   finetune_steps=100, draws=3, label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=3,
                   step_factor=1.0),
     # A GPU and photographs: about 100 epochs of STL-10's 105,000 unlabelled pictures.
@@ -149,7 +149,8 @@ def _typed(name: str, value: Any) -> Any:
         if name == "label_counts" and isinstance(value, str):
             return tuple(ALL_LABELS if word.strip() == "all" else int(word) for word in value.split(","))
     except ValueError:
-        raise UserError(f"{name} must be a whole number above zero, not {value!r}") from None
+        least = "from zero on" if name == "seed" else "above zero"
+        raise UserError(f"{name} must be a whole number {least}, not {value!r}") from None
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -169,7 +170,8 @@ def _dataset(wanted: str | None, device: str) -> tuple[str, str]:
     from helpers.data import choose, has_network
 
     if wanted is not None:
-        return wanted, "as asked"
+        known = str(wanted).lower().replace("_", "-")
+        return (known if known in DATASETS else str(wanted)), "as asked"
     network = device == "cuda" and has_network()
     if choose(device, network) == "stl10":
         return "stl10", "a GPU and a network are here"

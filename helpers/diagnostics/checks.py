@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -189,6 +190,17 @@ CHECKS = (starts_undecided, all_layers_learn, sees_order, norms_mind_one_token, 
           pictures_stay_apart, memorises, carries_over)  # those that train come last
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One CPU thread inside: for batches this small others only wait for each other, badly on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def check_up(make_model: Callable[[], nn.Module], images: Tensor, labels: Tensor,
              **options: float) -> list[Finding]:
     """Run every check on models from `make_model`; `options` go to `Trial`.
@@ -198,7 +210,8 @@ def check_up(make_model: Callable[[], nn.Module], images: Tensor, labels: Tensor
         images, labels: float N x C x S x S in [-1, 1] and int64 N, a few hundred in random order.
     """
     trial = Trial(make_model, images, labels, **options)
-    return [check(trial) for check in CHECKS]
+    with one_thread():
+        return [check(trial) for check in CHECKS]
 
 
 def check_up_faults(make_model: Callable[[], nn.Module], images: Tensor, labels: Tensor,

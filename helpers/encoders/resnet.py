@@ -14,7 +14,7 @@ def resnet(name: str, *, image_size: int, channels: int, stem: str = "auto") -> 
     Args:
         stem: "imagenet" is the 7x7 convolution of stride 2 and the max-pooling of He et al. 2016;
             "small" the 3x3 convolution of stride 1 without pooling that their CIFAR networks use
-            (section 4.2); "auto" takes "small" from 33 to 64 pixels' side and below.
+            (section 4.2); "auto" takes "small" up to 64 pixels' side.
     """
     if stem not in ("auto", "imagenet", "small"):
         raise ValueError(f"stem must be auto, imagenet or small, not {stem!r}")

@@ -44,5 +44,6 @@ class Slim(nn.Module):
 
 
 def slim(name: str, *, image_size: int, channels: int, width: int = 24) -> Slim:
-    """The miniature; any image size of 8 pixels or more will do."""
+    """The miniature; any image size of 8 pixels or more will do. To train on a CPU, take a `width` of 8 or a multiple
+    of it: torch's channels-last kernels have corrupted memory in the backward pass of narrower ones."""
     return Slim(channels, width)
