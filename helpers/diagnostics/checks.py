@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from helpers.diagnostics.faults import DATA_FAULTS, FAULTS
 from helpers.diagnostics.measures import adamw, eval_mode, gradient_norms, loss_at_start, overfit_one_batch
 from helpers.progress import progress
+from helpers.threads import threads_for
 
 
 @dataclass(frozen=True)
@@ -190,17 +190,6 @@ CHECKS = (starts_undecided, all_layers_learn, sees_order, norms_mind_one_token, 
           pictures_stay_apart, memorises, carries_over)  # those that train come last
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One CPU thread inside: for batches this small others only wait for each other, badly on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def check_up(make_model: Callable[[], nn.Module], images: Tensor, labels: Tensor,
              **options: float) -> list[Finding]:
     """Run every check on models from `make_model`; `options` go to `Trial`.
@@ -210,7 +199,7 @@ def check_up(make_model: Callable[[], nn.Module], images: Tensor, labels: Tensor
         images, labels: float N x C x S x S in [-1, 1] and int64 N, a few hundred in random order.
     """
     trial = Trial(make_model, images, labels, **options)
-    with one_thread():
+    with threads_for(images):
         return [check(trial) for check in CHECKS]
 
 

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from helpers.threads import threads_for
+
 CANDIDATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 
 
@@ -68,7 +70,7 @@ def overfit_one_batch(model: nn.Module, images: Tensor, labels: Tensor, *, lr: f
     optimizer = adamw(model.train(), lr)
     losses: list[float] = []
     began = time.perf_counter()
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), threads_for(images):
         torch.manual_seed(seed)
         while True:
             loss = F.cross_entropy(model(images), labels)
@@ -141,7 +143,7 @@ def update_ratios(model: nn.Module, images: Tensor, labels: Tensor, lr: float,
     weights = {name: parameter for name, parameter in model.named_parameters() if parameter.ndim > 1}
     optimizer = adamw(model, lr)
     total = dict.fromkeys(weights, 0.0)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), threads_for(images):
         torch.manual_seed(0)
         for _ in range(steps):
             before = {name: weight.detach().clone() for name, weight in weights.items()}
