@@ -11,9 +11,11 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.manifold import trustworthiness as sklearn_trustworthiness
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 Embedding = Callable[[Tensor], np.ndarray]
+MANY = 5000  # points from which more than one thread is worth its while
 
 
 def pca(features: Tensor, dims: int = 2) -> np.ndarray:
@@ -21,15 +23,25 @@ def pca(features: Tensor, dims: int = 2) -> np.ndarray:
     return PCA(n_components=dims, random_state=0).fit_transform(features.numpy())
 
 
-def tsne(features: Tensor, dims: int = 2, seed: int = 0, perplexity: float = 30.0) -> np.ndarray:
+def tsne(features: Tensor, dims: int = 2, seed: int = 0, perplexity: float = 30.0, start: str = "pca") -> np.ndarray:
     """t-SNE (van der Maaten & Hinton 2008): neighbours stay neighbours, distances between groups mean nothing.
 
     Args:
         features: N x D.
+        dims: 2 or 3.
+        seed: matters with a random start only.
         perplexity: about how many neighbours count; lowered where there are few points.
+        start: "pca" begins with the widest sides of the cloud, which gives one and the same map every time
+            and keeps some of the large distances (Kobak & Linderman 2021); "random" begins with a random one.
+
+    Returns:
+        N x dims.
     """
     perplexity = min(perplexity, max(2.0, (len(features) - 1) / 3))
-    return TSNE(n_components=dims, perplexity=perplexity, init="pca", random_state=seed).fit_transform(features.numpy())
+    model = TSNE(n_components=dims, perplexity=perplexity, init=start, random_state=seed)
+    # For few points threads mostly wait for each other: beside another program, ten times as long with two.
+    with threadpool_limits(1 if len(features) < MANY else None):
+        return model.fit_transform(features.numpy())
 
 
 def umap(features: Tensor, dims: int = 2, seed: int = 0, neighbours: int = 15) -> np.ndarray:

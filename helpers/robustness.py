@@ -93,10 +93,16 @@ def layer_similarity(encoder: nn.Module, clean: Tensor, noisy: Tensor) -> list[t
 
 
 def _layers(encoder: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Stem and blocks of a ResNet, the slim encoder or a ViT, by the names their authors gave them."""
+    """What comes before the blocks, then the blocks, of the slim encoder, a ViT or a ResNet.
+
+    A ViT's "embedding" is taken where the positions have been added, which is what its first block reads.
+    """
     backbone = getattr(encoder, "backbone", encoder)
-    blocks = getattr(backbone, "blocks", None)
-    if blocks is None:
-        return [(name, getattr(backbone, name)) for name in ("layer1", "layer2", "layer3", "layer4")]
-    stem = [("stem", backbone.stem)] if hasattr(backbone, "stem") else []
-    return stem + [(f"block {number + 1}", block) for number, block in enumerate(blocks)]
+    if hasattr(backbone, "positions"):
+        first, blocks = ("embedding", backbone.dropout), backbone.blocks
+    elif hasattr(backbone, "stem"):
+        first, blocks = ("stem", backbone.stem), backbone.blocks
+    else:  # torchvision's names
+        first = ("stem", backbone.maxpool)
+        blocks = [backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4]
+    return [first, *((f"block {number}", block) for number, block in enumerate(blocks, start=1))]

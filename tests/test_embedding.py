@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.manifold import trustworthiness as peer_trustworthiness
+from threadpoolctl import threadpool_info
 
 from helpers import embedding
 
@@ -39,6 +40,21 @@ def test_tsne_keeps_separated_clusters_apart(dims):
 def test_tsne_is_the_same_for_the_same_seed():
     features = clusters(6)[0]
     np.testing.assert_array_equal(embedding.tsne(features, seed=1), embedding.tsne(features, seed=1))
+
+
+def test_tsne_from_pca_has_one_map_and_from_random_starts_many():
+    features = clusters(6)[0]
+    one, same = (embedding.tsne(features, seed=seed) for seed in (0, 1))
+    other, another = (embedding.tsne(features, seed=seed, start="random") for seed in (0, 1))
+    # The seed moves the PCA start by rounding errors only: the two maps have the same neighbours throughout.
+    assert embedding.trustworthiness(torch.from_numpy(one), same, k=3) > 0.95
+    assert np.abs(other - another).max() > 1
+
+
+def test_tsne_gives_the_threads_back():
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    embedding.tsne(clusters(6)[0])
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
 
 
 def test_tsne_of_few_points_lowers_the_perplexity():

@@ -11,8 +11,8 @@ from helpers.views import normalise
 
 LAYERS = {
     "slim": ["pixels", "stem", "block 1", "block 2", "block 3", "features"],
-    "resnet18": ["pixels", "layer1", "layer2", "layer3", "layer4", "features"],
-    "vit_digits": ["pixels", "block 1", "block 2", "block 3", "block 4", "features"],
+    "resnet18": ["pixels", "stem", "block 1", "block 2", "block 3", "block 4", "features"],
+    "vit_digits": ["pixels", "embedding", "block 1", "block 2", "block 3", "block 4", "features"],
 }
 
 
@@ -139,3 +139,11 @@ def test_the_first_row_of_layer_similarity_is_the_cosine_of_the_pixels():
     expected = ((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))).mean().item()
     assert rows[0][1] == pytest.approx(expected, abs=1e-5)
     assert all(-1 <= value < 0.9999 for _, value in rows)
+
+
+def test_the_embedding_of_a_vit_is_compared_with_its_positions_in_it():
+    encoder = build("vit_digits", channels=1, image_size=16).eval()
+    with torch.no_grad():  # positions so large that no noise can be seen beside them
+        encoder.backbone.positions.fill_(1e3)
+    clean, noisy = normalise(pictures(4)), robustness.noisy_pictures(pictures(4), 1.0, seed=0)
+    assert dict(robustness.layer_similarity(encoder, clean, noisy))["embedding"] > 0.9999

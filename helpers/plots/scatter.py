@@ -86,6 +86,7 @@ def embedding_3d(points: Any, labels: Any, classes: Sequence[str], title: str) -
     for place, angle in enumerate(ANGLES, start=1):
         ax = figure.add_subplot(1, 2, place, projection="3d", elev=20, azim=angle)
         ax.scatter(*points.T, s=12, c=_shades(labels, classes), alpha=0.85, linewidths=0)
+        ax.set_box_aspect(None, zoom=1.15)
         ax.set_title(f"seen from {angle}°")
         for axis, name in zip((ax.xaxis, ax.yaxis, ax.zaxis), "123", strict=True):
             axis.set_ticklabels([])
