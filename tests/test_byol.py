@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from helpers.encoders import build
 from helpers.methods import BYOL
+from helpers.threads import threads_for
 from helpers.training import BatchLoader, fit
 from helpers.views import CleanView, DigitView
 
@@ -99,10 +100,11 @@ def test_one_step_of_the_trainer_equals_the_plain_textbook_step(digits):
     others = [p for m in online for p in m.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW([dict(params=decayed, weight_decay=1e-4), dict(params=others, weight_decay=0.0)],
                                   lr=1e-3, foreach=False, fused=False)
-    q = [plain.predictor(plain.projector(plain.encoder(view))) for _ in range(2)]
-    z = [plain.target[1](plain.target[0](view)).detach() for _ in range(2)]
-    (-0.5 * sum(F.cosine_similarity(a, b).mean() for a, b in zip(q, reversed(z), strict=True))).backward()
-    optimizer.step()
+    with threads_for(images):  # the first step of Adam is the sign of the gradient: sums must be taken in one order
+        q = [plain.predictor(plain.projector(plain.encoder(view))) for _ in range(2)]
+        z = [plain.target[1](plain.target[0](view)).detach() for _ in range(2)]
+        (-0.5 * sum(F.cosine_similarity(a, b).mean() for a, b in zip(q, reversed(z), strict=True))).backward()
+        optimizer.step()
     momentum = plain.target_momentum(1)
     with torch.no_grad():
         for slow, fast in zip(plain.target.parameters(), [*plain.encoder.parameters(), *plain.projector.parameters()],
