@@ -26,7 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "smoke": dict(encoder="slim", batch_size=64, pretrain_steps=24, supervised_steps=16, resnet_steps=4,
                   finetune_steps=6, draws=2, label_counts=(1, 5, ALL_LABELS), noise_seeds=2, step_factor=0.03),
     # Two CPU cores and the embedded digits: all notebooks in minutes.
-    "quick": dict(encoder="slim", batch_size=64, pretrain_steps=1100, supervised_steps=400, resnet_steps=48,
+    "quick": dict(encoder="slim", batch_size=64, pretrain_steps=1100, supervised_steps=500, resnet_steps=48,
                   finetune_steps=100, draws=3, label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=3,
                   step_factor=1.0),
     # A GPU and photographs: about 100 epochs of STL-10's 105,000 unlabelled pictures.
