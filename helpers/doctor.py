@@ -13,7 +13,7 @@ from helpers.colab import ROOT, installed, is_older, on_colab, requirements
 from helpers.errors import UserError
 
 # What the presets are made for; how long they take here depends on the machine.
-DURATION = {"smoke": "a few minutes", "quick": "five to eight minutes on two CPU cores",
+DURATION = {"smoke": "a few minutes", "quick": "about ten minutes on two CPU cores",
             "full": "hours on one GPU, far too long on a CPU"}
 GIB = 1024**3
 
