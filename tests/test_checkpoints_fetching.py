@@ -355,6 +355,15 @@ def test_the_hashes_of_torchvisions_files_are_those_in_its_addresses():
                 assert get_weight(source["torchvision"]).url.endswith(f"/{entry.file}")
 
 
+def test_torchvisions_accuracies_and_recipes_are_those_it_documents():
+    from torchvision.models import get_weight
+
+    for entry in manifest.entries().values():
+        for meta in (get_weight(source["torchvision"]).meta for source in entry.sources if "torchvision" in source):
+            assert entry.accuracy == {"ImageNet top-1": pytest.approx(meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)}
+            assert entry.command.endswith(meta["recipe"])
+
+
 def test_a_released_checkpoint_is_copied_and_listed_with_what_it_says_of_itself(tmp_path):
     path = save_encoder(build("slim", channels=1, image_size=16, width=4), tmp_path / "e.safetensors",
                         method="byol", dataset="digits", command="python -m helpers pretrain byol")

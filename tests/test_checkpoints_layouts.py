@@ -22,7 +22,7 @@ from torch import nn
 from torchvision.models import resnet18
 from torchvision.models.vision_transformer import VisionTransformer
 
-from helpers.checkpoints import read_weights, save_encoder
+from helpers.checkpoints import load_encoder, read_weights, save_encoder
 from helpers.checkpoints.reading import read_tensors
 from helpers.encoders import IMAGENET_MEAN, IMAGENET_STD, build
 from helpers.encoders.vit_weights import interpolate_positions
@@ -149,17 +149,27 @@ def test_torchvisions_own_vit_gives_its_features(tmp_path):
     torch.testing.assert_close(read.eval()(x), peer(x), rtol=1e-4, atol=1e-5)
 
 
-def test_pytorch_byol_reads_pixels_from_0_to_1_and_only_the_padding_differs(tmp_path):
+def test_pytorch_byol_reads_pixels_from_0_to_1_and_so_do_we_after_saving(tmp_path):
     peer = randomised(resnet18())
     sequential = nn.Sequential(*list(peer.children())[:-1])
     read, report = read_weights(written(tmp_path / "p.pth", pytorch_byol(sequential.state_dict())))
+    again = load_encoder(save_encoder(read, tmp_path / "own.safetensors"))
     x = torch.rand(2, 3, 96, 96) * 2 - 1
-    ours, theirs = read.eval()(x), sequential(x * 0.5 + 0.5).flatten(1)
-    inner_ours = read.backbone.bn1(read.backbone.conv1(read.prepare(x)))[:, :, 2:-2, 2:-2]
-    inner_theirs = sequential[1](sequential[0](x * 0.5 + 0.5))[:, :, 2:-2, 2:-2]
-    torch.testing.assert_close(inner_ours, inner_theirs, rtol=1e-4, atol=1e-4)
-    assert torch.cosine_similarity(ours, theirs).min() > 0.99
-    assert "border" in report.notes[0]
+    theirs = sequential(x * 0.5 + 0.5).flatten(1)
+    for ours in (read, again, read_weights(tmp_path / "own.safetensors")[0]):
+        torch.testing.assert_close(ours.eval()(x), theirs, rtol=1e-4, atol=1e-4)
+        assert ours.normalisation == ours.config["normalisation"] == "unit"
+    assert not report.notes
+
+
+@pytest.mark.parametrize(("trained_in", "channels"), [(3, 1), (1, 3)])
+def test_pixels_from_0_to_1_stay_exact_between_grey_and_colour_at_the_border_too(trained_in, channels, tmp_path):
+    encoder = randomised(build("slim", channels=trained_in, image_size=16, width=4, normalisation="unit"))
+    read, report = read_weights(save_encoder(encoder, tmp_path / "own.safetensors"), channels=channels)
+    grey = torch.rand(2, 1, 16, 16) * 2 - 1
+    torch.testing.assert_close(read.eval()(grey.expand(-1, channels, -1, -1)),
+                               encoder(grey.expand(-1, trained_in, -1, -1)), rtol=1e-4, atol=1e-5)
+    assert read.normalisation == "unit" and "border" not in str(report)
 
 
 @pytest.mark.parametrize("trained_on", ["imagenet", "symmetric", "unit"])

@@ -35,13 +35,14 @@ def refused(path, words):
     ("slim", {"channels": 1, "image_size": 16, "width": 6}),
     ("vit_digits", {"channels": 1, "image_size": 16, "depth": 2}),
     ("resnet18", {"channels": 3, "image_size": 32, "normalisation": "imagenet"}),
+    ("slim", {"channels": 1, "image_size": 16, "normalisation": "unit"}),
 ])
 def test_an_encoder_read_back_gives_the_same_features(tmp_path, name, options):
     encoder = build(name, **options)
     path = save_encoder(encoder, tmp_path / "encoder.safetensors")
     again = load_encoder(path)
     x = pictures(options["channels"], options["image_size"])
-    assert again.config == encoder.config and again.imagenet == encoder.imagenet
+    assert again.config == encoder.config and again.normalisation == encoder.normalisation
     torch.testing.assert_close(again.eval()(x), encoder.eval()(x), rtol=0, atol=0)
 
 

@@ -123,5 +123,15 @@ def test_symmetric_normalisation_leaves_pictures_alone():
     assert torch.equal(build("slim").prepare(pictures()), pictures())
 
 
+def test_unit_normalisation_gives_pixels_from_0_to_1():
+    x = pictures()
+    torch.testing.assert_close(build("slim", normalisation="unit").prepare(x), (x + 1) / 2)
+
+
+def test_an_unknown_normalisation_is_one_line():
+    with pytest.raises(UserError, match="unknown normalisation 'none': choose symmetric, unit, imagenet"):
+        build("slim", normalisation="none")
+
+
 def test_the_normalisation_is_no_part_of_the_weights():
     assert all(name.startswith("backbone.") for name in build("slim").state_dict())

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from helpers.checkpoints.saving import misfits, shape
-from helpers.encoders import IMAGENET_MEAN, IMAGENET_STD, Encoder, build
+from helpers.encoders import IMAGENET_MEAN, IMAGENET_STD, NORMALISATIONS, Encoder, build
 from helpers.encoders.vit import PRESETS
 from helpers.encoders.vit_weights import interpolate_positions
 from helpers.errors import UserError
@@ -132,40 +132,38 @@ def _filled(path: Path, config: dict[str, Any], weights: Weights) -> Encoder:
 
 
 def _fit_input(weights: Weights, kind: str, channels: int, trained_on: str) -> tuple[Weights, str, list[str]]:
-    """Fold colours and scaling into the first layer, where the encoder's own preparation cannot do it."""
+    """Fold colours into the first layer, and scaling where the encoder's own preparation cannot do it."""
     name = INPUT[kind]
     first = weights[name]                                                            # D, C, K, K
     have = first.shape[1]
-    if have == channels and trained_on in ("symmetric", "imagenet")[:1 + (channels == 3)]:
+    if trained_on not in NORMALISATIONS:
+        raise UserError(f"unknown normalisation {trained_on!r}: choose {', '.join(NORMALISATIONS)} or auto")
+    if have == channels and (trained_on != "imagenet" or channels == 3):
         return dict(weights), trained_on, []
     if {have, channels} - {1, 3}:
         raise UserError(f"{name} takes {have} channels and the pictures have {channels}: only 1 and 3 can be "
                         "turned into each other")
-    scale, shift = _affine(trained_on, have)
-    scaled, moved = first * scale, (first * shift).sum((1, 2, 3))
+    weights, note, after = dict(weights), f"its {have}-channel, {trained_on} input is folded into {name}", trained_on
+    if trained_on == "imagenet":  # its channels differ, so grey pictures cannot be prepared for all at once
+        scale, shift = _imagenet_affine(have)
+        tensor, sign = SHIFTED[kind]
+        moved = (first * shift).sum((1, 2, 3))
+        # A shift of every pixel is a shift of what the first layer puts out; padding alone makes a difference.
+        first, weights[tensor], after = first * scale, weights[tensor] + sign * moved, "symmetric"
+        if kind != "vit" and moved.any():
+            note += ", exact except where the picture's border is padded"
     if have != channels:
-        scaled = scaled.sum(1, keepdim=True) if channels == 1 else scaled.expand(-1, 3, -1, -1) / 3
-    tensor, sign = SHIFTED[kind]
-    # A shift of every pixel is a shift of what the first layer puts out; padding alone makes a difference.
-    folded = {**weights, name: scaled.contiguous(), tensor: weights[tensor] + sign * moved}
-    exact = kind == "vit" or not moved.any()
-    note = f"its {have}-channel, {trained_on} input is folded into {name}" + (
-        "" if exact else ", exact except where the picture's border is padded")
-    return folded, "symmetric", [note]
+        first = first.sum(1, keepdim=True) if channels == 1 else first.expand(-1, 3, -1, -1) / 3
+    weights[name] = first.contiguous()
+    return weights, after, [note]
 
 
-def _affine(trained_on: str, channels: int) -> tuple[Tensor, Tensor]:
-    """Scale and shift, C x 1 x 1, that take [-1, 1] to what a network was trained on."""
-    if trained_on == "imagenet" and channels == 3:
-        std, mean = torch.tensor(IMAGENET_STD), torch.tensor(IMAGENET_MEAN)
-        scale, shift = 0.5 / std, (0.5 - mean) / std
-    elif trained_on == "unit":
-        scale, shift = torch.full((channels,), 0.5), torch.full((channels,), 0.5)
-    elif trained_on in ("symmetric", "imagenet"):
-        scale, shift = torch.ones(channels), torch.zeros(channels)
-    else:
-        raise UserError(f"unknown normalisation {trained_on!r}: choose imagenet, symmetric, unit or auto")
-    return scale.view(-1, 1, 1), shift.view(-1, 1, 1)
+def _imagenet_affine(channels: int) -> tuple[Tensor, Tensor]:
+    """Scale and shift, C x 1 x 1, that take [-1, 1] to ImageNet's normalisation; grey is taken as it is."""
+    if channels != 3:
+        return torch.ones(channels, 1, 1), torch.zeros(channels, 1, 1)
+    std, mean = torch.tensor(IMAGENET_STD).view(3, 1, 1), torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
+    return 0.5 / std, (0.5 - mean) / std
 
 
 def _fit_positions(path: Path, weights: Weights, config: dict[str, Any], image_size: int) -> list[str]:

@@ -15,6 +15,7 @@ from helpers.encoders import resnet, slim, vit
 from helpers.errors import UserError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+NORMALISATIONS = ("symmetric", "unit", "imagenet")
 BACKBONES = {"slim": slim.slim, "resnet18": resnet.resnet, "resnet50": resnet.resnet,
              **{name: vit.vit for name in vit.PRESETS}}
 
@@ -25,21 +26,24 @@ class Encoder(nn.Module):
     Args:
         backbone: maps B x C x H x W to B x D and has `num_features` (D).
         config: the arguments of `build` that made it.
-        normalisation: "symmetric" when the backbone wants [-1, 1] itself, "imagenet" when it was
-            trained with ImageNet's channel means and deviations.
+        normalisation: what the backbone was trained on: "symmetric" is [-1, 1], "unit" is [0, 1], "imagenet"
+            is [0, 1] less ImageNet's channel means, divided by its deviations.
     """
 
     def __init__(self, backbone: nn.Module, config: dict[str, Any], normalisation: str = "symmetric") -> None:
         super().__init__()
         self.backbone, self.config = backbone, config
         self.name, self.num_features = config["name"], backbone.num_features
-        self.imagenet = normalisation == "imagenet"
+        self.normalisation = normalisation
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
     def prepare(self, x: Tensor) -> Tensor:
         """[-1, 1] as the suite uses it to what the backbone was trained on."""
-        return (x * 0.5 + 0.5 - self.mean) / self.std if self.imagenet else x
+        if self.normalisation == "symmetric":
+            return x
+        unit = x * 0.5 + 0.5
+        return (unit - self.mean) / self.std if self.normalisation == "imagenet" else unit
 
     def forward(self, x: Tensor) -> Tensor:
         """Images B x C x H x W in [-1, 1] to features B x D."""
@@ -53,12 +57,15 @@ def build(name: str, *, channels: int = 3, image_size: int = 96, normalisation: 
     Args:
         name: one of `BACKBONES`.
         channels: 1 or 3 (ImageNet's normalisation needs 3).
+        normalisation: what the weights are trained on, see `Encoder`; pictures always come in [-1, 1].
         image_size: side of the square input, in pixels; it decides the ResNet stem and ViT positions.
         options: what the backbone's own function takes (e.g. `stem` for ResNets, `patch_size` for ViTs).
 
     Raises:
-        UserError: for an unknown name.
+        UserError: for an unknown name or normalisation.
     """
+    if normalisation not in NORMALISATIONS:
+        raise UserError(f"unknown normalisation {normalisation!r}: choose {', '.join(NORMALISATIONS)}")
     if name not in BACKBONES:
         raise UserError(f"unknown encoder {name!r}: choose {', '.join(BACKBONES)}")
     config = dict(name=name, channels=channels, image_size=image_size, normalisation=normalisation, **options)
