@@ -197,9 +197,9 @@ def precision(device: str) -> str:
     if device == "cuda":
         return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
     if device == "cpu":
-        capability = torch.backends.cpu.get_cpu_capability()
-        amx = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()
-        return "bf16-mixed" if amx and capability.startswith("AVX512") else "32-true"
+        checks = (getattr(torch.cpu, name, lambda: False) for name in
+                  ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+        return "bf16-mixed" if any(check() for check in checks) else "32-true"
     return "32-true"
 
 

@@ -95,8 +95,7 @@ def mean(numbers, notebook, **where):
     return rows["mean"].item()
 
 
-# Below what the README reports by about one deviation over draws: another chip sums in another order.
-@pytest.mark.parametrize("labels,least", [(1, 0.80), (5, 0.94), (10, 0.95)])
+@pytest.mark.parametrize("labels,least", [(1, 0.82), (5, 0.94), (10, 0.95)])
 def test_byol_features_are_worth_what_is_claimed(numbers, labels, least):
     probe = dict(protocol="linear probe", labels_per_class=labels)
     byol = mean(numbers, "03", method="BYOL", **probe)
@@ -115,7 +114,7 @@ def test_noise_byol_holds_where_the_clean_baseline_breaks(numbers):
     at = {name: mean(numbers, "07", method=name, sigma=1.6)
           for name in ("supervised", "noise-BYOL", "BYOL", "supervised + noise", "raw pixels")}
     assert at["supervised"] < 0.3
-    assert at["noise-BYOL"] >= 0.68  # the README reports more; another chip sums in another order
+    assert at["noise-BYOL"] >= 0.70
     assert at["noise-BYOL"] > at["BYOL"]
 
 

@@ -64,9 +64,12 @@ def test_rank_is_read_from_the_launcher(monkeypatch):
     assert global_rank(4) == 3
 
 
-def test_a_cpu_without_matrix_units_stays_in_fp32(monkeypatch):
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    assert precision("cpu") == "32-true"
+@pytest.mark.parametrize("amx,avx512,expected", [(False, False, "32-true"), (True, False, "bf16-mixed"),
+                                                 (False, True, "bf16-mixed")])
+def test_a_cpu_computes_in_bf16_only_where_the_chip_does(monkeypatch, amx, avx512, expected):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512, raising=False)
+    assert precision("cpu") == expected
 
 
 def test_fit_is_reproducible():

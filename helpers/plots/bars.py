@@ -17,13 +17,14 @@ MARKERS = "osD^vP"
 
 @styled
 def bars(rows: Sequence[Mapping[str, Any]], title: str, xlabel: str = "test accuracy (%)",
-         chance: float | None = None) -> Figure:
+         chance: float | None = None, over: str = "runs") -> Figure:
     """One horizontal bar a method, its value written at its end.
 
     Args:
         rows: dicts with method, mean and std (fractions, shown as percentages; std None or NaN where there
-            is none) and n, the number of runs.
+            is none) and n, how many values the mean is of.
         chance: what guessing would reach, as a fraction.
+        over: what was repeated, for the note below: "runs", "draws of the noise".
     """
     figure, axes = canvas(height=1.2 + 0.42 * max(len(rows), 2))
     ax, counts = axes[0, 0], {row.get("n") for row in rows}
@@ -41,7 +42,7 @@ def bars(rows: Sequence[Mapping[str, Any]], title: str, xlabel: str = "test accu
     _chance(ax, chance)
     same = f"n = {counts.pop()}" if len(counts) == 1 and counts != {None} else "n"
     spreads = any(known(row.get("std")) for row in rows)
-    headline(figure, title, f"mean ± standard deviation, {same} runs each" if spreads else
+    headline(figure, title, f"mean ± standard deviation over {over}, {same} each" if spreads else
              f"{same} run each" if same == "n = 1" else "")
     return figure
 

@@ -1,0 +1,290 @@
+"""How fast is BYOL's step? Ours beside three others, from one run on this machine.
+
+    python benchmarks/throughput.py                 a table, and JSON under benchmarks/results/
+    python benchmarks/throughput.py --scale         images per second and memory from 1,000 to 100,000 images
+
+All train the same network (torchvision's ResNet18, heads of 1,024 and 256) on the same pictures:
+
+- textbook: a DataLoader without workers, lightly's BYOL transform (PIL), four forward passes, fp32: the loop of
+  most notebooks, the Self-Learner project's among them;
+- lightly + Lightning: the same as a LightningModule with a Trainer and as many workers as there are cores
+  (https://docs.lightly.ai/self-supervised-learning/examples/byol.html);
+- ours: `helpers.methods.BYOL` with views made on the device, as `helpers.training.fit` runs it;
+- compute limit: ours on views that lie ready, which no data path can beat.
+
+The contenders take turns, round after round, so that whatever else the machine does hits all of them; the ratio of
+each round is kept and the median reported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from lightly.loss import NegativeCosineSimilarity
+from lightly.models.modules import BYOLPredictionHead, BYOLProjectionHead
+from lightly.models.utils import deactivate_requires_grad, update_momentum
+from lightly.transforms import BYOLTransform, BYOLView1Transform, BYOLView2Transform
+from PIL import Image
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision.models import resnet18
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from helpers import training, views  # noqa: E402
+from helpers.encoders import build  # noqa: E402
+from helpers.files import write_atomically  # noqa: E402
+from helpers.methods import BYOL  # noqa: E402
+
+RESULTS = Path(__file__).parent / "results"
+HIDDEN, PROJECTION = 1024, 256
+WARM_UP = 4  # steps that are not counted: kernels are chosen, workers fill their queues
+
+
+class Clock(Callback):
+    """When each step ended; `seconds` is the median time of a step after the warm-up."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def tick(self) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.times.append(time.perf_counter())
+
+    def on_train_batch_end(self, *_: object) -> None:
+        self.tick()
+
+    @property
+    def seconds(self) -> float:
+        """Mean seconds of a step after the warm-up."""
+        counted = self.times[WARM_UP - 1:]
+        return (counted[-1] - counted[0]) / (len(counted) - 1)
+
+
+# --- the peers ----------------------------------------------------------------------------------
+
+class Pictures(Dataset):
+    """PIL pictures and lightly's two views of them, as a torchvision dataset with a transform gives them."""
+
+    def __init__(self, images: np.ndarray, size: int) -> None:
+        self.images = images
+        self.transform = BYOLTransform(BYOLView1Transform(input_size=size), BYOLView2Transform(input_size=size))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> list[Tensor]:
+        return self.transform(Image.fromarray(self.images[index].transpose(1, 2, 0)))
+
+
+class PeerBYOL(pl.LightningModule):
+    """BYOL in fp32 from lightly's parts: every view through the online and the target network by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        def encoder() -> nn.Module:
+            return nn.Sequential(*list(resnet18().children())[:-1], nn.Flatten())
+
+        self.online, self.target = encoder(), encoder()
+        self.project, self.project_target = (BYOLProjectionHead(512, HIDDEN, PROJECTION) for _ in range(2))
+        self.predict = BYOLPredictionHead(PROJECTION, HIDDEN, PROJECTION)
+        for slow, fast in ((self.target, self.online), (self.project_target, self.project)):
+            slow.load_state_dict(fast.state_dict())
+            deactivate_requires_grad(slow)
+        self.criterion = NegativeCosineSimilarity()
+
+    def training_step(self, batch: list[Tensor], _: int) -> Tensor:
+        update_momentum(self.online, self.target, 0.99)
+        update_momentum(self.project, self.project_target, 0.99)
+        first, second = batch
+        p0, p1 = (self.predict(self.project(self.online(view))) for view in (first, second))
+        z0, z1 = (self.project_target(self.target(view)).detach() for view in (first, second))
+        return 0.5 * (self.criterion(p0, z1) + self.criterion(p1, z0))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD([p for p in self.parameters() if p.requires_grad], lr=0.06)
+
+
+def textbook(images: Tensor, options: argparse.Namespace) -> float:
+    """Seconds a step: the plain loop, no workers."""
+    loader = DataLoader(Pictures(images.numpy(), options.size), options.batch, shuffle=True, drop_last=True)
+    module = PeerBYOL().to(options.device).train()
+    optimizer, clock = module.configure_optimizers(), Clock()
+    while len(clock.times) < WARM_UP + options.steps:
+        for batch in loader:
+            loss = module.training_step([view.to(options.device) for view in batch], 0)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            clock.tick()
+            if len(clock.times) == WARM_UP + options.steps:
+                break
+    return clock.seconds
+
+
+def lightning(images: Tensor, options: argparse.Namespace) -> float:
+    """Seconds a step: lightly's parts, Lightning's Trainer, workers for all cores."""
+    loader = DataLoader(Pictures(images.numpy(), options.size), options.batch, shuffle=True, drop_last=True,
+                        num_workers=os.cpu_count() or 1, persistent_workers=True,
+                        pin_memory=options.device == "cuda")
+    clock = Clock()
+    trainer = pl.Trainer(accelerator={"cuda": "gpu"}.get(options.device, options.device), devices=1,
+                         max_steps=WARM_UP + options.steps, callbacks=[clock], logger=False,
+                         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer.fit(PeerBYOL(), loader)
+    return clock.seconds
+
+
+# --- ours ---------------------------------------------------------------------------------------
+
+class Ready:
+    """A view that lies ready on the device in place of one that is made."""
+
+    def __init__(self, view: Tensor) -> None:
+        self.view = view
+
+    def __call__(self, images: Tensor, strength: float = 1.0) -> Tensor:
+        return self.view
+
+
+def lightly_views(size: int) -> tuple[views.PhotoView, views.PhotoView]:
+    """The two views of lightly's BYOL transform, made in batches: the same strengths and chances."""
+    return (views.PhotoView(size=size, blur=1.0, solarize=0.0), views.PhotoView(size=size, blur=0.1, solarize=0.2))
+
+
+def ours(images: Tensor, options: argparse.Namespace, pair: tuple | None = None) -> float:
+    """Seconds a step of our BYOL through `helpers.training.fit`."""
+    module = BYOL(build("resnet18", image_size=options.size), pair or lightly_views(options.size),
+                  steps=WARM_UP + options.steps, hidden=HIDDEN, projection=PROJECTION)
+    loader = training.BatchLoader(images, None, batch_size=options.batch, steps=WARM_UP + options.steps,
+                                  device=options.device)
+    clock = Clock()
+    training.fit(module, loader, callbacks=[clock])
+    return clock.seconds
+
+
+def limit(images: Tensor, options: argparse.Namespace) -> float:
+    """Seconds a step of ours when the views cost nothing."""
+    batch = images[:options.batch].to(options.device)
+    ready = [view(batch).contiguous(memory_format=torch.channels_last) for view in lightly_views(options.size)]
+    return ours(images, options, (Ready(ready[0]), Ready(ready[1])))
+
+
+CONTENDERS = {"textbook": textbook, "lightly + Lightning": lightning, "ours": ours, "compute limit": limit}
+
+
+# --- the two measurements -----------------------------------------------------------------------
+
+def race(options: argparse.Namespace) -> list[dict]:
+    """Every contender in every round; a row each with images/s and ours' ratio to it, medians over the rounds."""
+    images = photographs(1024, options.size)
+    seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    for turn in range(options.rounds):
+        for name, contender in CONTENDERS.items():
+            torch.manual_seed(turn)
+            seconds[name].append(contender(images, options))
+            print(f"round {turn + 1} of {options.rounds}: {name:<20} {options.batch / seconds[name][-1]:7.1f} images/s",
+                  file=sys.stderr, flush=True)
+    rows = []
+    for name, times in seconds.items():
+        ratios = [theirs / own for theirs, own in zip(times, seconds["ours"], strict=True)]
+        rows.append(dict(contender=name, images_per_second=options.batch / statistics.median(times),
+                         ours_is=statistics.median(ratios), lowest=min(ratios), highest=max(ratios)))
+    return rows
+
+
+def scale(options: argparse.Namespace) -> list[dict]:
+    """Images per second and memory of ours on memory-mapped blocks of 1,000 to 100,000 pictures."""
+    import psutil
+
+    rows = []
+    few = photographs(1000, options.size).numpy()
+    for count in (1_000, 10_000, 100_000):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "images.npy"
+            block = np.lib.format.open_memmap(path, "w+", np.uint8, (count, *few.shape[1:]))
+            for start in range(0, count, 1000):
+                block[start:start + 1000] = few
+            block.flush()
+            del block
+            images = torch.from_numpy(np.load(path, mmap_mode="c"))
+            speed = options.batch / ours(images, options)
+            memory = psutil.Process().memory_info()
+            own = memory.rss - getattr(memory, "shared", 0)
+            rows.append(dict(images=count, images_per_second=speed, memory_mib=own / 2**20))
+            print(f"{count:>9,} images: {speed:7.1f} images/s, {own / 2**20:,.0f} MiB", file=sys.stderr, flush=True)
+            del images
+    return rows
+
+
+def photographs(count: int, size: int) -> Tensor:
+    """uint8 count x 3 x size x size of coloured clouds: smooth like photographs, made here, the same every time."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(count, 3, 8, 8, generator=generator)
+    smooth = nn.functional.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=False)
+    return (255 * smooth.clamp(0, 1)).to(torch.uint8)
+
+
+def machine(options: argparse.Namespace) -> dict:
+    """What the numbers were measured on."""
+    chip = torch.cuda.get_device_name() if options.device == "cuda" else _processor()
+    return dict(device=options.device, chip=chip, cores=os.cpu_count(), threads=torch.get_num_threads(),
+                precision=training.precision(options.device), torch=torch.__version__, lightning=pl.__version__,
+                python=platform.python_version(), image_size=options.size, batch_size=options.batch,
+                encoder="resnet18", steps=options.steps, rounds=options.rounds)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        flags = next(line for line in lines if line.startswith("flags")).split()
+        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+        return name + "".join(f", {flag}" for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def show(rows: list[dict]) -> None:
+    """Print rows as a table."""
+    names = list(rows[0])
+    cells = [[f"{v:,.2f}" if isinstance(v, float) and v < 20 else f"{v:,.0f}" if isinstance(v, int | float) else v
+              for v in row.values()] for row in rows]
+    widths = [max(len(row[i]) for row in [names, *cells]) for i in range(len(names))]
+    for row in [names, *cells]:
+        print("  ".join(text.rjust(width) if i else text.ljust(width)
+                        for i, (text, width) in enumerate(zip(row, widths, strict=True))))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=96, help="side of pictures and views, pixels")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=8, help="timed steps a contender and round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--scale", action="store_true", help="1,000 to 100,000 images in place of the race")
+    options = parser.parse_args()
+    rows = scale(options) if options.scale else race(options)
+    show(rows)
+    kind = "scale" if options.scale else "throughput"
+    command = " ".join(["python benchmarks/throughput.py", *sys.argv[1:]])
+    path = RESULTS / f"{kind}-{options.device}.json"
+    write_atomically(path, json.dumps(dict(command=command, machine=machine(options), rows=rows), indent=1) + "\n")
+    print(f"kept in {path.relative_to(Path(__file__).parents[1])}")
+
+
+if __name__ == "__main__":
+    main()
