@@ -11,7 +11,7 @@ import sys
 from typing import NoReturn
 
 from helpers.errors import UserError
-from helpers.settings import DATASETS, ENCODERS, PRESETS
+from helpers.settings import DATASETS, ENCODERS, NOISE_SCHEDULES, PRESETS
 
 METHODS = ("byol", "noise-byol")
 PROTOCOLS = ("knn", "linear", "mlp", "finetune")
@@ -72,6 +72,8 @@ def _add_pretrain(command: Parser) -> None:
     command.add_argument("--epochs", type=_positive, help="default: the preset's number of steps")
     command.add_argument("--batch-size", type=_positive)
     command.add_argument("--image-size", type=_positive, metavar="PIXELS")
+    command.add_argument("--noise-sigma", metavar="SIGMA", help="noise-byol: one deviation, pictures in [-1, 1]")
+    command.add_argument("--noise-schedule", choices=NOISE_SCHEDULES, help="noise-byol: when the noise comes")
     command.add_argument("--seed", type=_count)
     command.add_argument("--out", metavar="FOLDER", help="default: FEWLABELS_RUN_DIR, else runs")
     command.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")

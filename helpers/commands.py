@@ -22,6 +22,7 @@ def pretrain(options: argparse.Namespace) -> None:
 
     settings = Settings.resolve(dataset=options.dataset, preset=options.preset, encoder=options.encoder,
                                 batch_size=options.batch_size, image_size=options.image_size, seed=options.seed,
+                                noise_sigma=options.noise_sigma, noise_schedule=options.noise_schedule,
                                 run_dir=options.out)
     splits = _load(settings)
     if options.epochs:

@@ -25,7 +25,8 @@ SMALL_RECIPE = dict(hidden=256, projection=64, lr=2e-3, momentum=0.98)  # chosen
 LARGE_RECIPE = dict(hidden=4096, projection=256, lr=1e-3, momentum=0.99)  # heads of Grill et al. 2020
 NOISE = {"digits": (0.0, 2.4)}  # deviations noise-BYOL trains with, normalised units, chosen on validation
 PHOTO_NOISE = (0.0, 1.5)  # the range that the ViT-BYOL project swept
-NOISE_RAMP = (0.1, 0.4)
+# Between which shares of the training the noise grows from none to all. The ViT-BYOL project has the last two.
+NOISE_RAMPS = {"ramp": (0.1, 0.4), "constant": (0.0, 0.0), "linear": (0.0, 1.0)}
 
 
 @dataclass
@@ -45,9 +46,12 @@ def recipe(method: str, settings: Settings) -> dict[str, Any]:
     if method not in METHODS:
         raise UserError(f"unknown method {method!r}: choose {', '.join(METHODS)}")
     base = SMALL_RECIPE if settings.encoder in ("slim", "vit_digits") else LARGE_RECIPE
-    return {**base, "steps": settings.pretrain_steps, "batch_size": settings.batch_size,
-            **({"noise": NOISE.get(settings.dataset, PHOTO_NOISE), "ramp": NOISE_RAMP}
-               if method == "noise-byol" else {})}
+    numbers = {**base, "steps": settings.pretrain_steps, "batch_size": settings.batch_size}
+    if method == "noise-byol":
+        sigma = settings.noise_sigma
+        numbers["noise"] = (sigma, sigma) if sigma else NOISE.get(settings.dataset, PHOTO_NOISE)
+        numbers["ramp"] = NOISE_RAMPS[settings.noise_schedule]
+    return numbers
 
 
 def two_views(method: str, settings: Settings) -> tuple:
@@ -68,7 +72,14 @@ def folder_of(method: str, settings: Settings, start: str = "scratch") -> Path:
     """The run folder of a method; another recipe, encoder or start has another one."""
     numbers = {**recipe(method, settings), "encoder": settings.encoder, "size": settings.image_size, "start": start}
     mark = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:8]
-    return settings.checkpoints / f"{method}-{mark}"
+    return settings.checkpoints / f"{variant(method, settings)}-{mark}"
+
+
+def variant(method: str, settings: Settings) -> str:
+    """A method's name, with its noise where that is not the usual one: such runs are not taken for one another."""
+    if method == "noise-byol" and (settings.noise_sigma or settings.noise_schedule != "ramp"):
+        return f"{method}_sigma{settings.noise_sigma:g}_{settings.noise_schedule}"
+    return method
 
 
 def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encoder | None = None,
@@ -110,7 +121,8 @@ def find_or_pretrain(method: str, splits: Splits, settings: Settings) -> Encoder
     Returns:
         The encoder in eval mode on the settings' device.
     """
-    found = sorted(settings.checkpoints.glob(f"{method}-*/encoder.safetensors"), key=lambda p: p.stat().st_mtime)
+    found = sorted(settings.checkpoints.glob(f"{variant(method, settings)}-*/encoder.safetensors"),
+                   key=lambda p: p.stat().st_mtime)
     whole = folder_of(method, settings) / "encoder.safetensors"
     path = whole if whole.exists() else (found[-1] if found else None)
     if path is not None:

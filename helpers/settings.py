@@ -18,6 +18,7 @@ from helpers.errors import UserError
 DATASETS = ("digits", "stl10", "cifar10", "imagenette", "fashion-mnist")
 ENCODERS = ("slim", "resnet18", "resnet50", "vit_digits", "vit_tiny", "vit_small", "vit_base")
 DEFAULT_IMAGE_SIZE = {"digits": 16, "stl10": 96, "cifar10": 32, "imagenette": 128, "fashion-mnist": 28}
+NOISE_SCHEDULES = ("ramp", "constant", "linear")  # how noise-BYOL's noise grows over the training
 ALL_LABELS = 0  # in `label_counts`: every label there is
 
 # What a preset costs and how well it can do. Steps are batches; noise is in normalised units.
@@ -46,7 +47,8 @@ class Settings:
     """The resolved choices of one run. Make it with `Settings.resolve(...)`.
 
     `label_counts` are labels per class (0 = all labels); `draws` is how many random choices of
-    the labelled pictures each few-label number is averaged over.
+    the labelled pictures each few-label number is averaged over. `noise_sigma` is the one deviation that
+    noise-BYOL trains with (0: the dataset's own range), `noise_schedule` when it comes.
     """
 
     preset: str
@@ -64,6 +66,8 @@ class Settings:
     label_counts: tuple[int, ...]
     noise_seeds: int
     step_factor: float
+    noise_sigma: float
+    noise_schedule: str
     run_dir: Path
     results_dir: Path
     data_dir: Path
@@ -85,11 +89,14 @@ class Settings:
         if preset not in PRESETS:
             raise UserError(f"unknown preset {preset!r}: choose auto, {', '.join(PRESETS)}")
         values = {**PRESETS[preset], "image_size": DEFAULT_IMAGE_SIZE.get(dataset, 96 if preset == "full" else 48),
-                  "seed": 0, "run_dir": "runs", "results_dir": "results", "data_dir": "data"}
+                  "seed": 0, "noise_sigma": 0.0, "noise_schedule": "ramp", "run_dir": "runs",
+                  "results_dir": "results", "data_dir": "data"}
         values |= {name: value for name, value in given.items() if value is not None}
         values |= dict(preset=preset, dataset=dataset, device=device, why=why)
         if values["encoder"] not in ENCODERS:
             raise UserError(f"unknown encoder {values['encoder']!r}: choose {', '.join(ENCODERS)}")
+        if values["noise_schedule"] not in NOISE_SCHEDULES:
+            raise UserError(f"unknown noise schedule {values['noise_schedule']!r}: choose {', '.join(NOISE_SCHEDULES)}")
         return cls(**{name: _typed(name, value) for name, value in values.items()})
 
     @property
@@ -109,6 +116,8 @@ class Settings:
     def rows(self) -> list[tuple[str, str]]:
         """Name and value of every setting, as text."""
         shown = {"preset": f"{self.preset} ({WHAT[self.preset]})", "dataset": f"{self.dataset} ({self.why})"}
+        if not self.noise_sigma:
+            shown["noise_sigma"] = "the dataset's own range"
         counts = ", ".join(str(count or "all") for count in self.label_counts)
         hidden = ("why", "step_factor")
         return [(field.name, counts if field.name == "label_counts"
@@ -144,13 +153,19 @@ def _typed(name: str, value: Any) -> Any:
             if number < (0 if name == "seed" else 1):
                 raise ValueError
             return number
+        if kind == "float":
+            deviation = float(value)
+            if not 0 <= deviation < float("inf"):
+                raise ValueError
+            return deviation
         if kind == "Path":
             return Path(value).expanduser()
         if name == "label_counts" and isinstance(value, str):
             return tuple(ALL_LABELS if word.strip() == "all" else int(word) for word in value.split(","))
     except ValueError:
-        least = "from zero on" if name == "seed" else "above zero"
-        raise UserError(f"{name} must be a whole number {least}, not {value!r}") from None
+        number = "number" if kind == "float" else "whole number"
+        least = "from zero on" if name in ("seed", "noise_sigma") else "above zero"
+        raise UserError(f"{name} must be a {number} {least}, not {value!r}") from None
     return tuple(value) if isinstance(value, list) else value
 
 

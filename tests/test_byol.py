@@ -131,6 +131,20 @@ def test_noise_is_ramped_in():
     assert strengths == pytest.approx([0.0, 0.0, 0.5, 1.0, 1.0])
 
 
+def test_without_a_ramp_all_noise_is_there_from_the_first_step():
+    module = make(steps=100, ramp=(0.0, 0.0))
+    assert module.noise_strength() == 1.0
+
+
+def test_a_linear_schedule_grows_over_the_whole_training():
+    module = make(steps=100, ramp=(0.0, 1.0))
+    strengths = []
+    for step in (0, 25, 50, 100):
+        module.__class__ = type("AtStep", (BYOL,), {"global_step": step})
+        strengths.append(module.noise_strength())
+    assert strengths == pytest.approx([0.0, 0.25, 0.5, 1.0])
+
+
 def test_a_few_steps_lower_the_loss(digits):
     torch.manual_seed(0)
     encoder = build("slim", channels=1, image_size=16)

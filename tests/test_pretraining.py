@@ -5,9 +5,9 @@ import torch
 
 from helpers.data import load
 from helpers.errors import UserError
-from helpers.pretraining import find_or_pretrain, folder_of, fresh_encoder, pretrain, recipe, two_views
+from helpers.pretraining import NOISE, find_or_pretrain, folder_of, fresh_encoder, pretrain, recipe, two_views
 from helpers.settings import Settings
-from helpers.views import Noisy
+from helpers.views import Noisy, normalise
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,38 @@ def test_noise_byol_has_one_clean_and_one_noisy_view(settings):
     clean, noisy = two_views("noise-byol", settings)
     assert not isinstance(clean, Noisy) and isinstance(noisy, Noisy)
     assert noisy.view == clean
+
+
+def test_one_sigma_and_a_schedule_replace_the_datasets_range(settings):
+    usual, chosen = recipe("noise-byol", settings), settings.replace(noise_sigma=0.5, noise_schedule="constant")
+    assert (usual["noise"], usual["ramp"]) == (NOISE["digits"], (0.1, 0.4))
+    assert (recipe("noise-byol", chosen)["noise"], recipe("noise-byol", chosen)["ramp"]) == ((0.5, 0.5), (0.0, 0.0))
+    assert recipe("noise-byol", settings.replace(noise_schedule="linear"))["ramp"] == (0.0, 1.0)
+    assert recipe("byol", chosen) == recipe("byol", settings)
+
+
+def test_encoders_of_other_noise_are_not_taken_for_one_another(splits, settings, capsys):
+    chosen = settings.replace(noise_sigma=0.5, noise_schedule="constant")
+    find_or_pretrain("noise-byol", splits, chosen)
+    capsys.readouterr()
+    find_or_pretrain("noise-byol", splits, settings)
+    assert "no encoder" in capsys.readouterr().out
+    find_or_pretrain("noise-byol", splits, chosen)
+    assert "noise-byol_sigma0.5_constant" in capsys.readouterr().out
+
+
+def test_noise_byol_trains_a_vit_that_is_found_again_whole(splits, settings):
+    settings = settings.replace(encoder="vit_digits", noise_sigma=0.4, noise_schedule="linear", pretrain_steps=12)
+    fresh = fresh_encoder(splits, settings)
+    run = pretrain("noise-byol", splits, settings)
+    assert len(run.losses) == 12 and run.losses[-1] < run.losses[0]
+    assert (run.encoder.name, run.encoder.num_features) == ("vit_digits", 64)
+    moved = [not torch.equal(a, b) for a, b in zip(fresh.parameters(), run.encoder.parameters(), strict=True)]
+    assert all(moved)  # the class token, the positions and every block take part
+    found = find_or_pretrain("noise-byol", splits, settings)
+    pictures = normalise(splits.test.images[:4])
+    with torch.no_grad():
+        torch.testing.assert_close(found(pictures), run.encoder(pictures))
 
 
 def test_an_unknown_method_is_one_line(settings):

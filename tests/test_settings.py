@@ -56,6 +56,19 @@ def test_the_environment_beats_auto(monkeypatch, given):
     assert (settings.preset, settings.dataset, settings.image_size) == ("smoke", "cifar10", 32)
 
 
+def test_noise_is_a_deviation_and_a_schedule(monkeypatch):
+    settings = Settings.resolve()
+    assert (settings.noise_sigma, settings.noise_schedule) == (0.0, "ramp")
+    assert ("noise_sigma", "the dataset's own range") in settings.rows()
+    monkeypatch.setenv("FEWLABELS_NOISE_SIGMA", "0.5")
+    assert Settings.resolve(noise_schedule="linear").noise_sigma == 0.5
+    for wrong in ("-1", "much", "inf", "nan"):
+        with pytest.raises(UserError, match="noise_sigma must be a number from zero on"):
+            Settings.resolve(noise_sigma=wrong)
+    with pytest.raises(UserError, match="unknown noise schedule 'sudden': choose ramp, constant, linear"):
+        Settings.resolve(noise_schedule="sudden")
+
+
 def test_an_argument_beats_the_environment(monkeypatch):
     monkeypatch.setenv("FEWLABELS_PRESET", "smoke")
     monkeypatch.setenv("FEWLABELS_SEED", "5")

@@ -34,8 +34,9 @@ class BYOL(pl.LightningModule):
         hidden, projection: widths of the heads (the paper: 4096 and 256).
         lr, weight_decay, warmup: AdamW's peak rate, decay (weights only), share of warming up.
         momentum: of the target at the first step; it rises to 1 along a half cosine (section 3.2).
-        ramp: the views' noise grows from none to all between these shares of the training. Noise from
-            the first step on ruins the representation: there is nothing yet to hold on to.
+        ramp: the views' noise grows from none to all between these shares of the training; (0, 0) is all of
+            it from the first step on. Strong noise then ruins the representation: there is nothing yet to hold
+            on to.
     """
 
     def __init__(self, encoder: Encoder, views: tuple[View, View], *, steps: int, hidden: int = 256,
@@ -81,7 +82,7 @@ class BYOL(pl.LightningModule):
         """How much of the views' noise is on at this step, 0 to 1."""
         begin, end = self.ramp
         done = self.global_step / self.steps
-        return min(1.0, max(0.0, (done - begin) / max(end - begin, 1e-9)))
+        return 1.0 if done >= end else max(0.0, (done - begin) / (end - begin))
 
     def target_momentum(self, step: int) -> float:
         """The target's momentum at `step`: `momentum` at first, 1 at the end of all steps."""
