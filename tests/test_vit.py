@@ -13,9 +13,10 @@ from helpers.encoders.vit import (
     ViT,
     attention_rollout,
     default_patch_size,
+    interpolate_positions,
     vit,
 )
-from helpers.encoders.vit_weights import interpolate_positions, load_torchvision
+from helpers.encoders.vit_weights import load_torchvision
 from helpers.errors import UserError
 
 SIZES = {"image_size": 32, "patch_size": 8, "width": 48, "depth": 3, "heads": 4}
@@ -45,6 +46,17 @@ def torchvision_peer(num_classes: int = 7, **options) -> VisionTransformer:
 
 def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("size", [16, 48])
+def test_another_image_size_is_read_with_stretched_positions(size):
+    model = small()
+    built = small(image_size=size)
+    state = model.state_dict() | {"positions": interpolate_positions(model.positions.detach(), 4, size // 8)}
+    built.load_state_dict(state)
+    torch.testing.assert_close(model(pictures(size=size)), built(pictures(size=size)))
+    model(pictures(size=size)).sum().backward()
+    assert model.positions.grad.abs().min() > 0 or size < 32
 
 
 def test_vit_base_at_224_px_with_1000_classes_has_the_papers_parameter_count():
@@ -222,8 +234,9 @@ def test_the_default_patch_is_near_the_root_of_the_picture(size, patch):
     (lambda: small(dropout=1.0), "dropout is 1.0"),
     (lambda: vit("vit_huge", 32), "no ViT is called 'vit_huge'; choose one of vit_tiny"),
     (lambda: vit("vit_tiny", 17), "no patch size cuts 17 px"),
-    (lambda: small()(pictures(size=40)), "reads pictures of 3 x 32 x 32, not 3 x 40 x 40"),
-    (lambda: small()(pictures(channels=1)), "reads pictures of 3 x 32 x 32, not 1 x 32 x 32"),
+    (lambda: small()(pictures(size=36)), "3 x 32 x 32 or another multiple of 8, not 3 x 36 x 36"),
+    (lambda: small()(pictures()[..., :24]), "not 3 x 32 x 24"),
+    (lambda: small()(pictures(channels=1)), "3 x 32 x 32 or another multiple of 8, not 1 x 32 x 32"),
 ])
 def test_sizes_that_do_not_fit_are_named(build, message):
     with pytest.raises(ValueError, match=message):

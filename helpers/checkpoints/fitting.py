@@ -12,8 +12,7 @@ from torch import Tensor
 
 from helpers.checkpoints.saving import misfits, shape
 from helpers.encoders import IMAGENET_MEAN, IMAGENET_STD, NORMALISATIONS, Encoder, build
-from helpers.encoders.vit import PRESETS
-from helpers.encoders.vit_weights import interpolate_positions
+from helpers.encoders.vit import PRESETS, interpolate_positions
 from helpers.errors import UserError
 
 Weights = dict[str, Tensor]

@@ -88,8 +88,12 @@ class Block(nn.Module):
 class ViT(nn.Module):
     """Pictures B x C x S x S in [-1, 1] to features B x W, or to logits if `num_classes` is given.
 
+    S may be any multiple of `patch_size`: the positions are learned for `image_size` and stretched for
+    others, such as DINO's small crops.
+
     Args:
-        image_size: side S of the square pictures, in pixels; a multiple of `patch_size`.
+        image_size: side of the square pictures that the positions are made for, in pixels; a multiple of
+            `patch_size`.
         patch_size: side of a patch, in pixels.
         channels: 3 for colour, 1 for grey.
         width: length of a token; a multiple of `heads`.
@@ -142,14 +146,16 @@ class ViT(nn.Module):
 
     def embed(self, images: Tensor) -> Tensor:
         """Pictures B x C x S x S to the tokens B x T x W that enter the first block (equation 1)."""
-        if images.shape[1:] != (self.channels, self.image_size, self.image_size):
-            raise ValueError(f"this ViT reads pictures of {self.channels} x {self.image_size} x "
-                             f"{self.image_size}, not {' x '.join(map(str, images.shape[1:]))}")
+        channels, height, width = images.shape[1:]
+        if channels != self.channels or height != width or height % self.patch_size or not height:
+            raise ValueError(f"this ViT reads square pictures, {self.channels} x {self.image_size} x {self.image_size} "
+                             f"or another multiple of {self.patch_size}, not {channels} x {height} x {width}")
+        positions = interpolate_positions(self.positions, self.grid, height // self.patch_size)
         tokens = self.patches(images)                             # B, W, G, G
         tokens = tokens.flatten(2).transpose(1, 2)                # B, G * G, W: row by row
         first = self.class_token.expand(len(images), -1, -1)      # B, 1, W
         tokens = torch.cat([first, tokens], dim=1)                # B, T, W
-        return self.dropout(tokens + self.positions)
+        return self.dropout(tokens + positions)
 
     def tokens(self, images: Tensor, maps: list[Tensor] | None = None) -> Tensor:
         """All final tokens, B x T x W: the class token, then the patches row by row."""
@@ -174,6 +180,26 @@ class ViT(nn.Module):
         maps: list[Tensor] = []
         self.tokens(images, maps)
         return maps
+
+
+def interpolate_positions(positions: Tensor, old_grid: int, new_grid: int) -> Tensor:
+    """Stretch a learned position embedding to another number of patches (paper, section 3.2).
+
+    Args:
+        positions: 1 x (1 + old_grid ** 2) x W; the class token's entry, the first, is kept as it is.
+        old_grid, new_grid: patches along a side before and after.
+
+    Returns:
+        1 x (1 + new_grid ** 2) x W, bicubic, with corner patches mapped onto corner patches.
+    """
+    if positions.shape[1] != 1 + old_grid**2:
+        raise ValueError(f"{positions.shape[1]} positions do not make a class token and a grid of {old_grid}")
+    if old_grid == new_grid:
+        return positions
+    first, rest = positions[:, :1], positions[:, 1:]
+    plane = rest.transpose(1, 2).unflatten(2, (old_grid, old_grid))                       # 1, W, G, G
+    plane = F.interpolate(plane, size=(new_grid, new_grid), mode="bicubic", align_corners=True)
+    return torch.cat([first, plane.flatten(2).transpose(1, 2)], dim=1)
 
 
 def check_sizes(image_size: int, patch_size: int, width: int, heads: int) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 import re
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.encoders.vit import ViT
+from helpers.encoders.vit import ViT, interpolate_positions
 from helpers.errors import UserError
 
 # Where torchvision's VisionTransformer keeps what; `linear_1` is how its older files spell `mlp.0`.
@@ -25,26 +23,6 @@ TORCHVISION_NAMES = [
     (r"\.mlp\.linear_1\.", ".mlp.0."),
     (r"\.mlp\.linear_2\.", ".mlp.3."),
 ]
-
-
-def interpolate_positions(positions: Tensor, old_grid: int, new_grid: int) -> Tensor:
-    """Stretch a learned position embedding to another number of patches (paper, section 3.2).
-
-    Args:
-        positions: 1 x (1 + old_grid ** 2) x W; the class token's entry, the first, is kept as it is.
-        old_grid, new_grid: patches along a side before and after.
-
-    Returns:
-        1 x (1 + new_grid ** 2) x W, bicubic, with corner patches mapped onto corner patches.
-    """
-    if positions.shape[1] != 1 + old_grid**2:
-        raise ValueError(f"{positions.shape[1]} positions do not make a class token and a grid of {old_grid}")
-    if old_grid == new_grid:
-        return positions
-    first, rest = positions[:, :1], positions[:, 1:]
-    plane = rest.transpose(1, 2).unflatten(2, (old_grid, old_grid))                       # 1, W, G, G
-    plane = F.interpolate(plane, size=(new_grid, new_grid), mode="bicubic", align_corners=True)
-    return torch.cat([first, plane.flatten(2).transpose(1, 2)], dim=1)
 
 
 def load_torchvision(vit: ViT, state_dict: dict[str, Tensor]) -> ViT:
