@@ -69,14 +69,14 @@ def test_wholes_and_parts_lie_on_their_side_of_the_border(border):
     crops = MultiCrop(whole, whole, PhotoView(size=24, scale=(0.05, border), **plain), 2)
     shown, parts = (area(views) for views in crops(slopes()))
     # A view of n pixels shows n - 1 steps between their middles.
-    assert border - 0.06 <= shown.min() and shown.max() > 0.8
+    assert shown.min() >= border - 0.06 and shown.max() > 0.8
     assert parts.max() <= border + 0.02 and parts.min() < 0.5 * border
 
 
 def test_a_part_of_a_drawing_shows_its_share_of_it():
     part = Part(CleanView(), 24, DRAWN_PART)
     shown = area(part(slopes()))
-    assert 0.18 <= shown.min() and shown.max() <= DRAWN_PART[1] + 0.02
+    assert shown.min() >= 0.18 and shown.max() <= DRAWN_PART[1] + 0.02
 
 
 def test_strengths_are_the_papers():
