@@ -19,17 +19,20 @@ from helpers.settings import Settings
 def pretrain(options: argparse.Namespace) -> None:
     """`pretrain METHOD`: train on unlabelled pictures and say where the encoder is."""
     from helpers import pretraining
+    from helpers.distributed import is_first
 
     settings = Settings.resolve(dataset=options.dataset, preset=options.preset, encoder=options.encoder,
                                 batch_size=options.batch_size, image_size=options.image_size, seed=options.seed,
                                 noise_sigma=options.noise_sigma, noise_schedule=options.noise_schedule,
-                                run_dir=options.out)
+                                device=options.device, run_dir=options.out)
     splits = _load(settings)
     if options.epochs:
         steps = math.ceil(options.epochs * len(splits.unlabeled) / settings.batch_size)
         settings = settings.replace(pretrain_steps=steps)
     run = pretraining.pretrain(options.method, splits, settings, resume=options.resume, devices=options.devices,
                                nodes=options.num_nodes)
+    if not is_first():  # one of several processes says it
+        return
     last = run.monitor[-1]
     print(f"{run.path}: kNN on validation {last['knn']:.1%}, spread {last['spread']:.2f}, effective rank "
           f"{last['rank']:.0f} of {last['dimensions']}, {run.seconds:.0f} s")

@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import Callback
 from torch.nn import functional as F
 
 from helpers.data import Labeled
+from helpers.distributed import from_first, is_first
 from helpers.evaluation import accuracy, effective_rank, extract_features, knn_accuracy, predict_logits, spread
 
 LOWEST_SPREAD, LOWEST_RANK = 0.1, 2.0
@@ -46,18 +47,22 @@ class Monitor(Callback):
             self.look(trainer, module)
 
     def look(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Measure the encoder as it is now and add a row."""
-        bank = extract_features(module.encoder, self.train.images[:self.limit])
-        queries = extract_features(module.encoder, self.val.images[:self.limit])
-        row = dict(step=trainer.global_step, dimensions=queries.shape[1], spread=spread(queries),
-                   rank=effective_rank(queries),
-                   knn=knn_accuracy(bank, self.train.labels[:self.limit], queries, self.val.labels[:self.limit]))
+        """Measure the encoder as it is now and add a row; of several processes the first one measures."""
+        row = from_first(self.measure(trainer.global_step, module) if is_first() else None)
         self.rows.append(row)
         if trainer.global_step and collapsed(row) and not self.warned:
             self.warned = True
-            print(f"collapse at step {row['step']}: spread {row['spread']:.3f}, effective rank {row['rank']:.1f} "
-                  f"of {row['dimensions']}; {CAUSES}")
+            if is_first():
+                print(f"collapse at step {row['step']}: spread {row['spread']:.3f}, effective rank {row['rank']:.1f} "
+                      f"of {row['dimensions']}; {CAUSES}")
             trainer.should_stop = trainer.should_stop or self.stop
+
+    def measure(self, step: int, module: pl.LightningModule) -> dict[str, float]:
+        """The row of the encoder as it is now."""
+        bank = extract_features(module.encoder, self.train.images[:self.limit])
+        queries = extract_features(module.encoder, self.val.images[:self.limit])
+        return dict(step=step, dimensions=queries.shape[1], spread=spread(queries), rank=effective_rank(queries),
+                    knn=knn_accuracy(bank, self.train.labels[:self.limit], queries, self.val.labels[:self.limit]))
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows, "warned": self.warned}

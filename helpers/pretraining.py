@@ -11,14 +11,16 @@ from typing import Any
 import torch
 
 from helpers import views
+from helpers.batches import BatchLoader
 from helpers.checkpoints import load_encoder, save_encoder
 from helpers.data import Splits
+from helpers.distributed import is_first, launched
 from helpers.encoders import Encoder, build
 from helpers.errors import UserError
 from helpers.methods import BYOL
 from helpers.monitors import Monitor
 from helpers.settings import PRESETS, Settings
-from helpers.training import BatchLoader, fit, global_rank
+from helpers.training import fit
 
 METHODS = ("byol", "noise-byol")
 SMALL_RECIPE = dict(hidden=256, projection=64, lr=2e-3, momentum=0.98)  # chosen on validation, digits
@@ -92,11 +94,13 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
         encoder: a start other than random weights, described by the word `start`.
         resume: go on from a checkpoint of the same run if there is one; a finished one is read back.
         stop_on_collapse: end the training when the representation collapses, not only warn.
-        devices, nodes: GPUs (or CPU processes) per machine and machines that share every batch.
+        devices, nodes: GPUs (or CPU processes) per machine and machines that share every batch; where torchrun
+            started this process, its numbers count.
 
     Returns:
         The encoder, in eval mode, and the curves; the encoder is also at `path`.
     """
+    devices, nodes = launched(devices, nodes)
     numbers = recipe(method, settings)
     batch_size, steps = numbers.pop("batch_size"), numbers.pop("steps")
     numbers.pop("noise", None)
@@ -104,14 +108,15 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
     folder = folder_of(method, settings, start)
     module = BYOL(encoder or fresh_encoder(splits, settings), pair, steps=steps, **numbers)
     loader = BatchLoader(splits.unlabeled, None, batch_size=batch_size, steps=steps, seed=settings.seed,
-                         device=settings.device, rank=global_rank(devices), world=devices * nodes)
+                         device=settings.device)
     monitor = Monitor(splits.train, splits.val, every=steps // 12, stop=stop_on_collapse)
     history = fit(module, loader, title=f"{method} on {splits.name}", seed=settings.seed, callbacks=[monitor],
                   folder=folder, resume=resume, devices=devices, nodes=nodes)
     momentum = [module.target_momentum(step) for step in range(1, steps + 1)]
-    path = save_encoder(module.encoder, folder / "encoder.safetensors", method=method, dataset=splits.name,
-                        steps=steps, seed=settings.seed, preset=settings.preset, start=start,
-                        knn_validation=round(monitor.rows[-1]["knn"], 4))
+    path = folder / "encoder.safetensors"
+    if is_first():
+        save_encoder(module.encoder, path, method=method, dataset=splits.name, steps=steps, seed=settings.seed,
+                     preset=settings.preset, start=start, knn_validation=round(monitor.rows[-1]["knn"], 4))
     return Pretrained(module.encoder.eval(), path, history.losses, momentum, monitor.rows, history.seconds)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers import views
+from helpers.batches import BatchLoader
 from helpers.data import Labeled, Splits
 from helpers.encoders import Encoder
 from helpers.evaluation import accuracy, label_draws, predict_logits
@@ -17,7 +18,7 @@ from helpers.methods import Classifier
 from helpers.methods.classifier import linear_head, mlp_head
 from helpers.monitors import AccuracyCurve
 from helpers.settings import Settings
-from helpers.training import BatchLoader, fit
+from helpers.training import fit
 
 HEADS = {"linear": linear_head, "mlp": mlp_head}
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,18 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from helpers.distributed import from_first, rank_and_world
 from helpers.errors import UserError
 from helpers.files import atomic_path
 
 NEEDED = {"state_dict", "optimizer_states", "global_step", "callbacks", "loops"}
+SELDOM = 1.0  # minutes between two checkpoints at the ends of epochs
+ASK_EVERY = 16  # steps between two looks at the first process's clock, where several must save together
+LOST = re.compile(r"closed by peer|reset by peer|Broken pipe|remote process exited|NCCL error", re.IGNORECASE)
 
 
 class Saver(Callback):
-    """Saves everything that a training needs to go on, every few minutes and at the end.
+    """Saves everything that a training needs to go on: every few minutes, after epochs, and at the end.
 
     `last.ckpt` is replaced in one step after it is written whole, and the one before it is kept as
     `previous.ckpt`: whatever moment the machine vanishes, one of them can be read.
@@ -30,11 +35,11 @@ class Saver(Callback):
     Args:
         folder: where to; on Colab a folder of the mounted Drive outlives the machine.
         minutes: between two checkpoints.
-        steps: also after every so many steps (None: by time alone).
+        epoch: steps of an epoch. Its end is saved as well, but not twice within a minute. None: by time alone.
     """
 
-    def __init__(self, folder: Path, minutes: float = 5.0, steps: int | None = None) -> None:
-        self.folder, self.minutes, self.steps = Path(folder), minutes, steps
+    def __init__(self, folder: Path, minutes: float = 5.0, epoch: float | None = None) -> None:
+        self.folder, self.minutes, self.epoch = Path(folder), minutes, epoch
         self.saved_at = time.monotonic()
 
     @property
@@ -45,9 +50,18 @@ class Saver(Callback):
     def previous(self) -> Path:
         return self.folder / "previous.ckpt"
 
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            for half in self.folder.glob(f".{self.last.stem}.*{self.last.suffix}"):  # of a process killed as it wrote
+                half.unlink()
+
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        due = time.monotonic() - self.saved_at > 60 * self.minutes
-        if due or (self.steps and trainer.global_step % self.steps == 0):
+        step = trainer.global_step
+        epoch_ends = self.epoch is not None and step % self.epoch < 1
+        if trainer.world_size > 1 and not epoch_ends and step % ASK_EVERY:
+            return
+        minutes = (time.monotonic() - self.saved_at) / 60
+        if from_first(minutes > self.minutes or (epoch_ends and minutes > SELDOM)):
             self.save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -55,12 +69,21 @@ class Saver(Callback):
 
     def save(self, trainer: pl.Trainer) -> None:
         """Write a checkpoint beside the last one, then let it take its place."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.saved_at = time.monotonic()
+        if not trainer.is_global_zero:  # its random states are asked for; the first process writes
+            trainer.save_checkpoint(self.last)
+            return
         with atomic_path(self.last) as path:
             trainer.save_checkpoint(path)
-            if self.last.exists() and trainer.is_global_zero:
+            if self.last.exists():
                 os.replace(self.last, self.previous)
-        self.saved_at = time.monotonic()
+
+    def hand_over(self, callbacks: Iterable[Callback]) -> None:
+        """Give the callbacks the state they had in the processes that wrote the last checkpoint."""
+        states = torch.load(self.last, map_location="cpu", weights_only=True)["callbacks"]
+        for callback in callbacks:
+            if callback.state_key in states:
+                callback.load_state_dict(states[callback.state_key])
 
     def newest(self) -> Path | None:
         """The newest checkpoint that is whole, None where there is none at all.
@@ -108,10 +131,16 @@ def one_line_errors(folder: Path | None) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(f"the disk is full: free some space and run again with resume{kept}") from error
+        if rank_and_world()[1] > 1 and LOST.search(str(error)):
+            raise UserError("another process of this training has ended (it says why, if it could): run again with "
+                            f"resume{kept}") from error
         raise
     except RuntimeError as error:
         if "not enough memory" in str(error) or "DefaultCPUAllocator" in str(error):
             raise UserError(f"the memory is full: use a smaller batch or image size{kept}") from error
         if "No space left" in str(error) or "PytorchStreamWriter" in str(error) or "iostream error" in str(error):
             raise UserError(f"the disk is full: free some space and run again with resume{kept}") from error
+        if rank_and_world()[1] > 1 and LOST.search(str(error)):
+            raise UserError("another process of this training has ended (it says why, if it could): run again with "
+                            f"resume{kept}") from error
         raise

@@ -7,10 +7,11 @@ import torch
 from lightly.models.utils import update_momentum
 from torch.nn import functional as F
 
+from helpers.batches import BatchLoader
 from helpers.encoders import build
 from helpers.methods import BYOL
 from helpers.threads import threads_for
-from helpers.training import BatchLoader, fit
+from helpers.training import fit
 from helpers.views import CleanView, DigitView
 
 

@@ -9,9 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from helpers import monitors
+from helpers.batches import BatchLoader
 from helpers.data import Labeled
 from helpers.evaluation import effective_rank, extract_features, knn_accuracy, spread
-from helpers.training import BatchLoader, fit
+from helpers.training import fit
 
 
 def pictures(count: int = 40, seed: int = 0) -> Labeled:

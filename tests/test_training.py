@@ -1,20 +1,23 @@
-"""The loader, and that a training survives: killed at any moment it ends with the same weights."""
+"""A training survives: killed at any moment it ends with the same weights."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from helpers.batches import BatchLoader
 from helpers.encoders import build
 from helpers.errors import UserError
 from helpers.methods import BYOL
 from helpers.survival import Saver, damage, one_line_errors
-from helpers.training import BatchLoader, fit, global_rank, precision
+from helpers.training import fit, precision
 from helpers.views import DigitView
 
 ROOT = Path(__file__).parents[1]
@@ -29,39 +32,6 @@ def make(steps):
 
 def loader(steps, **options):
     return BatchLoader(IMAGES, None, batch_size=16, steps=steps, **options)
-
-
-def test_every_image_comes_once_an_epoch():
-    stream = torch.cat([loader(25).indices(step) for step in range(25)])  # 400 = 8 epochs of 50
-    for epoch in stream.split(50):
-        assert sorted(epoch.tolist()) == list(range(50))
-
-
-def test_batches_depend_on_the_seed_and_the_step_alone():
-    assert torch.equal(loader(9).indices(7), loader(20).indices(7))
-    assert not torch.equal(loader(9).indices(7), loader(9, seed=1).indices(7))
-
-
-def test_a_set_smaller_than_a_batch_is_repeated():
-    small = BatchLoader(IMAGES[:10], torch.arange(10), batch_size=64, steps=1)
-    images, labels = next(iter(small))
-    assert len(images) == 64
-    assert set(labels.bincount().tolist()) <= {6, 7}
-
-
-def test_two_processes_share_a_batch_without_overlap():
-    whole = loader(1).indices(0)
-    shares = [next(iter(loader(1, rank=rank, world=2)))[0] for rank in (0, 1)]
-    assert [len(share) for share in shares] == [8, 8]
-    assert torch.equal(torch.stack(shares, 1).flatten(0, 1), IMAGES[whole])
-
-
-def test_rank_is_read_from_the_launcher(monkeypatch):
-    monkeypatch.setenv("NODE_RANK", "2")
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert global_rank(4) == 9
-    monkeypatch.setenv("RANK", "3")
-    assert global_rank(4) == 3
 
 
 @pytest.mark.parametrize("amx,avx512,expected", [(False, False, "32-true"), (True, False, "bf16-mixed"),
@@ -86,55 +56,74 @@ def test_a_loss_that_is_no_number_ends_in_one_line():
 
 
 SCRIPT = """
-import sys
-sys.path.insert(0, {tests!r}); sys.path.insert(0, {root!r})
-import torch
-torch.set_num_threads(1)
-import helpers.training as training
-from helpers.survival import Saver
-from test_training import make, loader
-saver = Saver.__init__
-def every_third(self, folder, minutes): saver(self, folder, minutes, steps=3)
-Saver.__init__ = every_third
-module = make(40)
-history = training.fit(module, loader(40), folder={folder!r}, resume=True)
-torch.save(dict(state=module.state_dict(), losses=history.losses), {result!r})
+import os, signal, sys, time
+from pathlib import Path
+sys.path[:0] = {paths!r}
+import test_training
+
+for name, delays in {runs!r}.items():
+    folder = Path(name)
+    for delay in [*delays, None]:
+        before, child = test_training.stamp(folder), os.fork()  # the packages are imported once for all
+        if child == 0:
+            test_training.train_to_the_end(folder)
+            os._exit(0)
+        if delay is not None:
+            test_training.wait_for_a_save(folder, before)
+            time.sleep(delay)
+            os.kill(child, signal.SIGKILL)
+        print(name, os.waitpid(child, 0)[1])
 """
+STEPS = 60
 
 
-def run_until_done(tmp_path, name, kill_after):
-    """Run the training in a process of its own, killing it after each of the given seconds; its final state."""
-    result = tmp_path / f"{name}.pt"
-    script = SCRIPT.format(tests=str(ROOT / "tests"), root=str(ROOT), folder=str(tmp_path / name), result=str(result))
-    for files in (*kill_after, None):
-        process = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"},
-                                   stderr=subprocess.PIPE)
-        if files is not None:
-            _kill_after_saves(process, tmp_path / name / "last.ckpt", files)
-        _, errors = process.communicate()
-    assert process.returncode == 0, errors.decode()
-    return torch.load(result, weights_only=True)
+def train_to_the_end(folder):
+    torch.set_num_threads(1)
+    module = make(STEPS)
+    history = fit(module, loader(STEPS), folder=folder, resume=True, save_minutes=1e-4)  # saves at every step
+    torch.save({"state": module.state_dict(), "losses": history.losses}, folder.with_suffix(".pt"))
 
 
-def _kill_after_saves(process, checkpoint, saves):
-    """SIGKILL at an arbitrary moment after the checkpoint has been replaced `saves` times."""
-    seen, stamp = 0, None
-    deadline = time.monotonic() + 120
-    while process.poll() is None and seen < saves and time.monotonic() < deadline:
-        now = checkpoint.stat().st_mtime_ns if checkpoint.exists() else None
-        if now is not None and now != stamp:
-            seen, stamp = seen + 1, now
-        time.sleep(0.003)
-    process.send_signal(signal.SIGKILL)
+def stamp(folder):
+    """When the last checkpoint was written, in ns; 0 before there is one."""
+    try:
+        return (folder / "last.ckpt").stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
-def test_killed_and_resumed_gives_the_same_weights_bit_for_bit(tmp_path):
-    whole = run_until_done(tmp_path, "whole", [])
-    killed = run_until_done(tmp_path, "killed", [2, 3])
-    assert len(whole["losses"]) == 40
-    assert killed["losses"] == whole["losses"]
+def wait_for_a_save(folder, before):
+    deadline = time.monotonic() + 60
+    while stamp(folder) in (0, before) and time.monotonic() < deadline:
+        time.sleep(0.002)
+
+
+def test_killed_at_random_moments_and_resumed_gives_the_same_weights_bit_for_bit(tmp_path):
+    delays = [random.uniform(0, 0.15) for _ in range(5)]  # seconds after a save
+    script = SCRIPT.format(paths=[str(ROOT), str(ROOT / "tests")], runs={"whole": [], "killed": delays})
+    done = subprocess.run([sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=tmp_path,
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"killed {int(signal.SIGKILL)}\n") >= 3, done.stdout
+    assert done.stdout.endswith("killed 0\n")
+    whole, killed = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("whole", "killed"))
+    assert len(whole["losses"]) == STEPS
+    assert killed["losses"] == whole["losses"], delays
     for name, value in whole["state"].items():
-        assert torch.equal(value, killed["state"][name]), name
+        assert torch.equal(value, killed["state"][name]), (name, delays)
+    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == ["last.ckpt", "previous.ckpt"]
+
+
+def test_an_epochs_end_is_saved_but_not_twice_within_a_minute(tmp_path, monkeypatch):
+    saved, saver = [], Saver(tmp_path, minutes=5, epoch=2.5)
+    monkeypatch.setattr(saver, "save", lambda trainer: saved.append(trainer.global_step))
+    for step in range(1, 9):
+        saver.saved_at = time.monotonic() - (90 if step != 5 else 30)
+        saver.on_train_batch_end(SimpleNamespace(global_step=step, world_size=1), None)
+    assert saved == [3, 8]  # epochs end within steps 3, 5 and 8
+    saver.saved_at -= 400
+    saver.on_train_batch_end(SimpleNamespace(global_step=9, world_size=1), None)
+    assert saved == [3, 8, 9]
 
 
 def test_a_finished_training_is_read_back(tmp_path):
