@@ -5,34 +5,38 @@ The loss cannot tell. It falls just as well when the network gives every picture
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 from torch.nn import functional as F
 
-from helpers.data import Labeled
+from helpers.data import Labeled, Splits
 from helpers.distributed import from_first, is_first
 from helpers.evaluation import accuracy, effective_rank, extract_features, knn_accuracy, predict_logits, spread
 
 LOWEST_SPREAD, LOWEST_RANK = 0.1, 2.0
+LIMIT = 4096  # pictures of either kind that a look takes
+LOOKING = 0.03  # the share of the work that looking may be
 CAUSES = ("usual causes: a learning rate that is too high, a predictor or target that was left out, a target "
           "momentum of 1 or 0 from the start, batches too small for batch normalisation, views that are too strong")
 
 
 class Monitor(Callback):
-    """kNN accuracy on validation, spread and effective rank, at the start and every `every` steps.
+    """kNN accuracy on validation, spread and effective rank: at the start, every `every` steps, at the end.
 
     `rows` holds one dict per look: step, knn, spread, rank, dimensions. A spread below 0.1 or a rank below
     2 means that all pictures have (nearly) one representation: a collapse. It is reported once.
 
     Args:
         train, val: labelled pictures; at most `limit` of each are used. The labels never reach the training.
-        every: steps between two looks.
+        every: steps between two looks, see `looks_every`. The last one before the end is left out if it would be
+            closer to it than half of that.
         stop: whether a collapse ends the training.
     """
 
-    def __init__(self, train: Labeled, val: Labeled, every: int, stop: bool = False, limit: int = 4096) -> None:
+    def __init__(self, train: Labeled, val: Labeled, every: int, stop: bool = False, limit: int = LIMIT) -> None:
         self.train, self.val, self.every, self.stop, self.limit = train, val, max(1, every), stop, limit
         self.rows: list[dict[str, float]] = []
         self.warned = False
@@ -42,8 +46,8 @@ class Monitor(Callback):
             self.look(trainer, module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        step = trainer.global_step
-        if step % self.every == 0 or step == trainer.max_steps:
+        step, left = trainer.global_step, trainer.max_steps - trainer.global_step
+        if left == 0 or (step % self.every == 0 and left >= self.every / 2):
             self.look(trainer, module)
 
     def look(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -69,6 +73,17 @@ class Monitor(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self.warned = list(state["rows"]), state["warned"]
+
+
+def looks_every(splits: Splits, batch_size: int, steps: int, limit: int = LIMIT) -> int:
+    """Steps between two looks: an epoch, or as many as keep looking cheap, but at most a twelfth of the training.
+
+    In forward passes, a look costs one for each picture it takes, and a step on one picture about eight: two
+    views, each through the online network forward and backward (three) and through the target (one).
+    """
+    pictures = min(limit, len(splits.train.images)) + min(limit, len(splits.val.images))
+    cheap = pictures / (8 * batch_size * LOOKING)
+    return max(1, min(steps // 12, math.ceil(max(cheap, len(splits.unlabeled) / batch_size))))
 
 
 def collapsed(row: dict[str, float]) -> bool:

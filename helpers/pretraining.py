@@ -17,8 +17,9 @@ from helpers.data import Splits
 from helpers.distributed import is_first, launched
 from helpers.encoders import Encoder, build
 from helpers.errors import UserError
+from helpers.logs import Logs
 from helpers.methods import BYOL
-from helpers.monitors import Monitor
+from helpers.monitors import Monitor, looks_every
 from helpers.settings import PRESETS, Settings
 from helpers.training import fit
 
@@ -109,8 +110,9 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
     module = BYOL(encoder or fresh_encoder(splits, settings), pair, steps=steps, **numbers)
     loader = BatchLoader(splits.unlabeled, None, batch_size=batch_size, steps=steps, seed=settings.seed,
                          device=settings.device)
-    monitor = Monitor(splits.train, splits.val, every=steps // 12, stop=stop_on_collapse)
-    history = fit(module, loader, title=f"{method} on {splits.name}", seed=settings.seed, callbacks=[monitor],
+    monitor = Monitor(splits.train, splits.val, looks_every(splits, batch_size, steps), stop=stop_on_collapse)
+    logs = Logs(folder / "logs", monitor, loader)
+    history = fit(module, loader, title=f"{method} on {splits.name}", seed=settings.seed, callbacks=[monitor, logs],
                   folder=folder, resume=resume, devices=devices, nodes=nodes)
     momentum = [module.target_momentum(step) for step in range(1, steps + 1)]
     path = folder / "encoder.safetensors"

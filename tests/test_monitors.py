@@ -93,7 +93,22 @@ def test_a_healthy_encoder_is_not_reported(capsys):
 
 
 def test_looks_are_at_the_start_every_few_steps_and_at_the_end():
-    assert [row["step"] for row in watch(constant=False, steps=7, every=3)[0].rows] == [0, 3, 6, 7]
+    assert [row["step"] for row in watch(constant=False, steps=8, every=3)[0].rows] == [0, 3, 6, 8]
+
+
+def test_the_last_look_is_not_preceded_by_another_one_just_before():
+    assert [row["step"] for row in watch(constant=False, steps=7, every=3)[0].rows] == [0, 3, 7]
+
+
+@pytest.mark.parametrize("train,unlabelled,steps,expected", [
+    (200, 64_000, 40_000, 1000),    # an epoch of 1,000 steps
+    (200, 64_000, 6_000, 500),      # twelve times at least, though an epoch is longer
+    (2000, 640, 40_000, 150),       # an epoch of 10 steps: a look each would cost more than the training
+    (200, 640, 5, 1)])
+def test_looks_come_each_epoch_unless_that_is_too_seldom_or_too_dear(train, unlabelled, steps, expected):
+    splits = SimpleNamespace(train=pictures(train), val=pictures(304 if train == 2000 else 104),
+                             unlabeled=torch.zeros(unlabelled, 1))
+    assert monitors.looks_every(splits, 64, steps) == expected
 
 
 def test_a_row_holds_the_numbers_of_the_evaluation():
