@@ -13,7 +13,7 @@ from typing import NoReturn
 from helpers.errors import UserError
 from helpers.settings import DATASETS, ENCODERS, NOISE_SCHEDULES, PRESETS
 
-METHODS = ("byol", "noise-byol")
+METHODS = ("byol", "noise-byol", "dino")
 PROTOCOLS = ("knn", "linear", "mlp", "finetune")
 A_DATASET = f"{', '.join(DATASETS)}, or a folder of pictures"
 

@@ -28,7 +28,7 @@ def pretrain(options: argparse.Namespace) -> None:
     splits = _load(settings)
     if options.epochs:
         steps = math.ceil(options.epochs * len(splits.unlabeled) / settings.batch_size)
-        settings = settings.replace(pretrain_steps=steps)
+        settings = settings.replace(pretrain_steps=steps, dino_steps=steps)
     run = pretraining.pretrain(options.method, splits, settings, resume=options.resume, devices=options.devices,
                                nodes=options.num_nodes)
     if not is_first():  # one of several processes says it

@@ -26,7 +26,8 @@ CAUSES = ("usual causes: a learning rate that is too high, a predictor or target
 class Monitor(Callback):
     """kNN accuracy on validation, spread and effective rank: at the start, every `every` steps, at the end.
 
-    `rows` holds one dict per look: step, knn, spread, rank, dimensions. A spread below 0.1 or a rank below
+    `rows` holds one dict per look: step, knn, spread, rank, dimensions, and the `signs` of the module's last step
+    where it has some (see `helpers.methods.dino`). A spread below 0.1 or a rank below
     2 means that all pictures have (nearly) one representation: a collapse. It is reported once.
 
     Args:
@@ -65,8 +66,10 @@ class Monitor(Callback):
         """The row of the encoder as it is now."""
         bank = extract_features(module.encoder, self.train.images[:self.limit])
         queries = extract_features(module.encoder, self.val.images[:self.limit])
+        signs = {name: value.item() for name, value in getattr(module, "signs", {}).items()}
         return dict(step=step, dimensions=queries.shape[1], spread=spread(queries), rank=effective_rank(queries),
-                    knn=knn_accuracy(bank, self.train.labels[:self.limit], queries, self.val.labels[:self.limit]))
+                    knn=knn_accuracy(bank, self.train.labels[:self.limit], queries, self.val.labels[:self.limit]),
+                    **signs)
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows, "warned": self.warned}

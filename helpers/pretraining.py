@@ -18,14 +18,22 @@ from helpers.distributed import is_first, launched
 from helpers.encoders import Encoder, build
 from helpers.errors import UserError
 from helpers.logs import Logs
-from helpers.methods import BYOL
+from helpers.methods import BYOL, DINO
 from helpers.monitors import Monitor, looks_every
+from helpers.multicrop import crops_for
 from helpers.settings import PRESETS, Settings
 from helpers.training import fit
 
-METHODS = ("byol", "noise-byol")
+METHODS = ("byol", "noise-byol", "dino")
 SMALL_RECIPE = dict(hidden=256, projection=64, lr=2e-3, momentum=0.98)  # chosen on validation, digits
 LARGE_RECIPE = dict(hidden=4096, projection=256, lr=1e-3, momentum=0.99)  # heads of Grill et al. 2020
+# DINO's heads, rates and schedules. The small ones were chosen on validation with digits; those of the ViT are the
+# defaults of `DINO`, which are the paper's; ResNets differ in their decay and crops as in the paper's repository.
+# With few steps a convolutional encoder needs the normalisation in its head: without, all answers become uniform.
+DINO_SMALL = dict(hidden=256, bottleneck=64, outputs=512, lr=2e-3, momentum=0.99, weight_decay=(1e-4, 1e-4),
+                  temperature=(0.04, 0.04), batch_norm=True, parts=6, border=0.4)
+DINO_VIT = dict(parts=8, border=0.4)
+DINO_RESNET = dict(weight_decay=(1e-4, 1e-4), batch_norm=True, parts=8, border=0.14)
 NOISE = {"digits": (0.0, 2.4)}  # deviations noise-BYOL trains with, normalised units, chosen on validation
 PHOTO_NOISE = (0.0, 1.5)  # the range that the ViT-BYOL project swept
 # Between which shares of the training the noise grows from none to all. The ViT-BYOL project has the last two.
@@ -48,7 +56,12 @@ def recipe(method: str, settings: Settings) -> dict[str, Any]:
     """The numbers of a method for these settings; see the constants above for where they come from."""
     if method not in METHODS:
         raise UserError(f"unknown method {method!r}: choose {', '.join(METHODS)}")
-    base = SMALL_RECIPE if settings.encoder in ("slim", "vit_digits") else LARGE_RECIPE
+    small = settings.encoder in ("slim", "vit_digits")
+    if method == "dino":
+        large = {**(DINO_VIT if settings.encoder.startswith("vit") else DINO_RESNET),
+                 "lr": 5e-4 * settings.batch_size / 256}  # section 3.2
+        return {**(DINO_SMALL if small else large), "steps": settings.dino_steps, "batch_size": settings.batch_size}
+    base = SMALL_RECIPE if small else LARGE_RECIPE
     numbers = {**base, "steps": settings.pretrain_steps, "batch_size": settings.batch_size}
     if method == "noise-byol":
         sigma = settings.noise_sigma
@@ -62,6 +75,18 @@ def two_views(method: str, settings: Settings) -> tuple:
     view = views.view_for(settings.dataset, settings.image_size)
     noise = recipe(method, settings).get("noise")
     return (view, views.Noisy(view, noise)) if method == "noise-byol" else (view, view)
+
+
+def learner(method: str, encoder: Encoder, settings: Settings, epoch: float) -> BYOL | DINO:
+    """The module that trains `encoder` by a method; `epoch` is how many batches hold every picture once."""
+    numbers = recipe(method, settings)
+    numbers.pop("batch_size")
+    if method == "dino":
+        crops = crops_for(settings.dataset, settings.image_size, step=getattr(encoder.backbone, "patch_size", 8),
+                          parts=numbers.pop("parts"), border=numbers.pop("border"))
+        return DINO(encoder, crops, frozen=round(epoch), **numbers)
+    numbers.pop("noise", None)
+    return BYOL(encoder, two_views(method, settings), **numbers)
 
 
 def fresh_encoder(splits: Splits, settings: Settings) -> Encoder:
@@ -103,14 +128,13 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
     """
     devices, nodes = launched(devices, nodes)
     numbers = recipe(method, settings)
-    batch_size, steps = numbers.pop("batch_size"), numbers.pop("steps")
-    numbers.pop("noise", None)
-    pair = two_views(method, settings)
+    steps = numbers["steps"]
     folder = folder_of(method, settings, start)
-    module = BYOL(encoder or fresh_encoder(splits, settings), pair, steps=steps, **numbers)
-    loader = BatchLoader(splits.unlabeled, None, batch_size=batch_size, steps=steps, seed=settings.seed,
+    loader = BatchLoader(splits.unlabeled, None, batch_size=numbers["batch_size"], steps=steps, seed=settings.seed,
                          device=settings.device)
-    monitor = Monitor(splits.train, splits.val, looks_every(splits, batch_size, steps), stop=stop_on_collapse)
+    module = learner(method, encoder or fresh_encoder(splits, settings), settings, loader.steps_per_epoch)
+    monitor = Monitor(splits.train, splits.val, looks_every(splits, numbers["batch_size"], steps),
+                      stop=stop_on_collapse)
     logs = Logs(folder / "logs", monitor, loader)
     history = fit(module, loader, title=f"{method} on {splits.name}", seed=settings.seed, callbacks=[monitor, logs],
                   folder=folder, resume=resume, devices=devices, nodes=nodes)
@@ -135,7 +159,8 @@ def find_or_pretrain(method: str, splits: Splits, settings: Settings) -> Encoder
     if path is not None:
         print(f"{method}: the encoder of an earlier run, {path}")
         return load_encoder(path).eval().to(settings.device)
-    steps = min(settings.pretrain_steps, PRESETS["quick"]["pretrain_steps"])
+    field = "dino_steps" if method == "dino" else "pretrain_steps"
+    steps = min(getattr(settings, field), PRESETS["quick"][field])
     print(f"{method}: no encoder in {settings.checkpoints} yet, so one is trained now for {steps:,} steps "
-          "(notebook 02 trains it in full)")
-    return pretrain(method, splits, settings.replace(pretrain_steps=steps)).encoder.to(settings.device)
+          f"(notebook {'08' if method == 'dino' else '02'} trains it in full)")
+    return pretrain(method, splits, settings.replace(**{field: steps})).encoder.to(settings.device)

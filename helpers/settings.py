@@ -24,16 +24,17 @@ ALL_LABELS = 0  # in `label_counts`: every label there is
 # What a preset costs and how well it can do. Steps are batches; noise is in normalised units.
 PRESETS: dict[str, dict[str, Any]] = {
     # Only shows that everything runs; its numbers mean nothing.
-    "smoke": dict(encoder="slim", batch_size=64, pretrain_steps=24, supervised_steps=16, resnet_steps=4,
-                  finetune_steps=6, draws=2, label_counts=(1, 5, ALL_LABELS), noise_seeds=2, step_factor=0.03),
+    "smoke": dict(encoder="slim", batch_size=64, pretrain_steps=24, dino_steps=12, supervised_steps=16,
+                  resnet_steps=4, finetune_steps=6, draws=2, label_counts=(1, 5, ALL_LABELS), noise_seeds=2,
+                  step_factor=0.03),
     # Two CPU cores and the embedded digits: all notebooks in minutes.
-    "quick": dict(encoder="slim", batch_size=64, pretrain_steps=1100, supervised_steps=500, resnet_steps=48,
-                  finetune_steps=100, draws=3, label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=3,
+    "quick": dict(encoder="slim", batch_size=64, pretrain_steps=1100, dino_steps=600, supervised_steps=500,
+                  resnet_steps=48, finetune_steps=100, draws=3, label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=3,
                   step_factor=1.0),
     # A GPU and photographs: about 100 epochs of STL-10's 105,000 unlabelled pictures.
-    "full": dict(encoder="resnet18", batch_size=256, pretrain_steps=40_000, supervised_steps=4_000,
-                 resnet_steps=4_000, finetune_steps=1_500, draws=5, label_counts=(1, 5, 10, 50, ALL_LABELS),
-                 noise_seeds=5, step_factor=1.0),
+    "full": dict(encoder="resnet18", batch_size=256, pretrain_steps=40_000, dino_steps=40_000,
+                 supervised_steps=4_000, resnet_steps=4_000, finetune_steps=1_500, draws=5,
+                 label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=5, step_factor=1.0),
 }
 WHAT = {
     "smoke": "checks that everything runs; the numbers mean nothing",
@@ -59,6 +60,7 @@ class Settings:
     image_size: int
     batch_size: int
     pretrain_steps: int
+    dino_steps: int
     supervised_steps: int
     resnet_steps: int
     finetune_steps: int

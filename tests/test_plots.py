@@ -21,6 +21,8 @@ DIGITS = tuple("0123456789")
 LABELS = torch.arange(40) % 10
 MONITOR = [dict(step=10 * i, knn=0.5 + 0.04 * i, spread=0.9 - 0.1 * i, rank=20 - 2 * i, dimensions=96)
            for i in range(9)]
+ANSWERS = [dict(step=0, knn=0.5)] + [dict(step=10 * i, entropy=6 - i, variety=6 - i / 4, kl=0.5 / i, uniform=6.24)
+                                     for i in range(1, 6)]
 ROWS = [dict(method=method, labels_per_class=count, mean=0.9, std=0.02 if count else None, n=5 if count else 1)
         for method in ("fine-tuned BYOL", "from scratch") for count in (1, 10, 0)]
 SIGMAS = [0.0, 0.5, 1.0]
@@ -41,6 +43,7 @@ FIGURES = {
     "curves": lambda: plots.curves({"a": [1, 2], "b": ([0, 5], [2, 1])}, "step", "loss (nats)", "T", smooth=2),
     "confusion": lambda: plots.confusion(np.eye(10) * 3, DIGITS, "T"),
     "per_class": lambda: plots.per_class({"BYOL": np.linspace(0.5, 1, 10)}, DIGITS, "T"),
+    "teacher_watch": lambda: plots.teacher_watch(ANSWERS),
     "pretraining_watch": lambda: plots.pretraining_watch([1.0] * 80, [0.99] * 80, MONITOR),
     "bars": lambda: plots.bars([dict(method="BYOL", mean=0.826, std=0.039, n=5)], "T", chance=0.1),
     "grouped_bars": lambda: plots.grouped_bars([dict(method="BYOL", protocol="kNN", mean=0.8)], "T", chance=0.1),
@@ -270,3 +273,10 @@ def test_a_method_has_one_colour_in_different_figures_wherever_it_stands():
     line = plots.noise_curve(noise, "T", 0.1).axes[0].lines[0].get_color()
     assert to_rgb(bar) == pytest.approx(to_rgb(line))
     assert to_rgb(line) == pytest.approx(to_rgb(plots.method_color("from scratch")))
+
+
+def test_teacher_watch_marks_both_collapses():
+    answers, lag = plots.teacher_watch(ANSWERS).axes
+    heights = [line.get_ydata()[0] for line in answers.lines if len(set(line.get_ydata())) == 1]
+    assert heights == [6.24, 0]
+    assert list(lag.lines[0].get_xdata()) == [10, 20, 30, 40, 50]  # the look before the first step knows no answers

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from helpers.data import load
+from helpers.encoders import build
 from helpers.errors import UserError
-from helpers.pretraining import NOISE, find_or_pretrain, folder_of, fresh_encoder, pretrain, recipe, two_views
+from helpers.pretraining import NOISE, find_or_pretrain, folder_of, fresh_encoder, learner, pretrain, recipe, two_views
 from helpers.settings import Settings
 from helpers.views import Noisy, normalise
 
@@ -93,6 +94,25 @@ def test_noise_byol_trains_a_vit_that_is_found_again_whole(splits, settings):
     pictures = normalise(splits.test.images[:4])
     with torch.no_grad():
         torch.testing.assert_close(found(pictures), run.encoder(pictures))
+
+
+def test_dino_is_watched_for_both_collapses_and_found_again(splits, settings):
+    settings = settings.replace(dino_steps=4)
+    run = pretrain("dino", splits, settings)
+    assert len(run.losses) == len(run.momentum) == 4
+    assert {"entropy", "kl", "variety", "uniform"} <= run.monitor[-1].keys()
+    found = find_or_pretrain("dino", splits, settings)
+    images = splits.val.images[:4].float() / 127.5 - 1
+    torch.testing.assert_close(found(images), run.encoder.to("cpu")(images))
+
+
+def test_dinos_recipe_follows_the_encoder(splits, settings):
+    vit = settings.replace(encoder="vit_tiny", batch_size=512)
+    assert recipe("dino", vit)["lr"] == pytest.approx(1e-3)
+    module = learner("dino", build("vit_tiny", channels=1, image_size=16, depth=1), vit, epoch=7.4)
+    assert module.student_head.freeze_last_layer == 7 and module.weight_decay == (0.04, 0.4)
+    assert module.criterion.center.shape[-1] == 65_536
+    assert recipe("dino", settings.replace(encoder="resnet50"))["border"] == 0.14
 
 
 def test_an_unknown_method_is_one_line(settings):

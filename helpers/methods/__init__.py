@@ -2,5 +2,6 @@
 
 from helpers.methods.byol import BYOL
 from helpers.methods.classifier import Classifier
+from helpers.methods.dino import DINO
 
-__all__ = ["BYOL", "Classifier"]
+__all__ = ["BYOL", "DINO", "Classifier"]

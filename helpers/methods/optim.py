@@ -26,9 +26,9 @@ def warmup_cosine(step: int, total: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, total - rise))))
 
 
-def adamw(groups: list[dict], total: int, warmup: float) -> dict:
-    """AdamW in one fused kernel with `warmup_cosine`, in the form Lightning wants."""
+def adamw(groups: list[dict], total: int, warmup: float, fused: bool = True) -> dict:
+    """AdamW with `warmup_cosine`, in the form Lightning wants; in one fused kernel where there is one."""
     device = next(p for group in groups for p in group["params"]).device
-    optimizer = torch.optim.AdamW(groups, fused=device.type in ("cpu", "cuda"))
+    optimizer = torch.optim.AdamW(groups, fused=fused and device.type in ("cpu", "cuda"))
     schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, total, warmup))
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -5,7 +5,7 @@ figure as the value of a cell, a script saves it with `figure.savefig(...)`.
 """
 
 from helpers.plots.bars import bars, confusion, grouped_bars, paired_gains, per_class
-from helpers.plots.lines import curves, pretraining_watch
+from helpers.plots.lines import curves, pretraining_watch, teacher_watch
 from helpers.plots.pictures import image_grid, predictions, views_grid
 from helpers.plots.scatter import embedding_3d, embeddings
 from helpers.plots.style import METHOD_COLORS, method_color
@@ -13,4 +13,4 @@ from helpers.plots.sweeps import label_curve, layer_curve, noise_curve
 
 __all__ = ["METHOD_COLORS", "bars", "confusion", "curves", "embedding_3d", "embeddings", "grouped_bars", "image_grid",
            "label_curve", "layer_curve", "method_color", "noise_curve", "paired_gains", "per_class", "predictions",
-           "pretraining_watch", "views_grid"]
+           "pretraining_watch", "teacher_watch", "views_grid"]

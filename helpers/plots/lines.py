@@ -136,3 +136,35 @@ def _collapse(ax: Axes, monitor: Sequence[Mapping[str, float]], lowest_spread: f
     ax.axhspan(0, lowest_spread, color=right, alpha=0.15, lw=0)
     ax.annotate(f"collapsed below: spread {lowest_spread:g}, rank {lowest_rank:g}", (0.98, lowest_spread), (0, 2),
                 xycoords=("axes fraction", "data"), textcoords="offset points", ha="right", fontsize=8.5, color=GRAY)
+
+
+@styled
+def teacher_watch(monitor: Sequence[Mapping[str, float]]) -> Figure:
+    """DINO's two collapses, seen in the teacher's answers (Caron et al. 2021, figure 7), and the student's lag.
+
+    Args:
+        monitor: dicts with step, entropy, variety, kl and uniform, all in nats (see `helpers.methods.dino`); rows
+            without them, such as the one before the first step, are left out.
+    """
+    rows = [row for row in monitor if "kl" in row]
+    steps = [row["step"] for row in rows]
+    figure, axes = canvas(1, 2, height=3.9)
+    answers, lag = axes[0]
+    shown = {"all answers together": ("variety", "#0072B2", "-"), "one answer": ("entropy", "#D55E00", "--")}
+    ends = []
+    for name, (key, color, dashes) in shown.items():
+        values = [row[key] for row in rows]
+        answers.plot(steps, values, color=color, ls=dashes, marker="o", markersize=4)
+        ends.append((steps[-1], values[-1], name, color))
+    reference_line(answers, rows[-1]["uniform"], "collapse: every answer uniform, dashed line here")
+    reference_line(answers, 0, "collapse: one class for all, solid line here")
+    answers.set(title="entropy of the teacher's answers", ylabel="entropy (nats)",
+                ylim=(-0.06 * rows[-1]["uniform"], 1.16 * rows[-1]["uniform"]), xlim=(0, None))
+    label_ends(answers, ends)
+    lag.plot(steps, [row["kl"] for row in rows], color=method_color("DINO"), marker="o", markersize=4)
+    lag.set(title="what the student still lacks", ylabel="KL from teacher to student (nats)", ylim=(0, None),
+            xlim=(0, None))
+    for ax in (answers, lag):
+        ax.set_xlabel("step")
+    headline(figure, "Has the teacher collapsed?", f"n = {len(rows)} looks, each at one batch")
+    return figure

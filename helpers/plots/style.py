@@ -32,8 +32,9 @@ METHOD_COLORS = {
     "ResNet18 + MLP head": "#332288",
     "ResNet18 + linear head": "#44AA99",
     "ViT": "#882255",
+    "DINO": "#117733",
 }
-OTHER_COLORS = ("#AA4499", "#999933", "#117733", "#6699CC", "#CC6677", "#88CCEE")
+OTHER_COLORS = ("#AA4499", "#999933", "#6699CC", "#CC6677", "#88CCEE")
 # Petroff 2021 (arXiv:2107.02270): ten colours found by search, to be told apart by colour-blind readers too.
 CLASS_COLORS = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581",
                 "#92dadd")
