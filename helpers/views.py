@@ -9,6 +9,7 @@ normalised units: [-1, 1], as `normalise` makes them. Noise is in these units.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +32,20 @@ def uniform(count: int, low: float, high: float, device: torch.device) -> Tensor
 def chance(count: int, probability: float, device: torch.device) -> Tensor:
     """B x 1 x 1 x 1 booleans, each true with `probability`."""
     return torch.rand(count, 1, 1, 1, device=device) < probability
+
+
+def sometimes(x: Tensor, probability: float, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """`change` applied to each image of B x C x H x W with `probability`; x itself may be altered.
+
+    A GPU changes all of them and picks, since asking which were chosen would wait for it; a CPU saves the work.
+    """
+    if probability <= 0 or probability >= 1:
+        return change(x) if probability >= 1 else x
+    chosen = chance(len(x), probability, x.device)
+    if x.device.type != "cpu":
+        return torch.where(chosen, change(x), x)
+    index = chosen.view(-1).nonzero().view(-1)
+    return x.index_copy_(0, index, change(x[index])) if len(index) else x
 
 
 def add_noise(x: Tensor, sigma: float | Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -78,13 +93,24 @@ def crop_boxes(count: int, height: int, width: int, scale: tuple[float, float],
     return top, left, h, w
 
 
+def both_sides(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
+    """left @ x @ right for every channel: B x S x H, B x C x H x W, B x W x S to B x C x S x S.
+
+    The same as broadcasting `@` over the channels, which copies more and takes twice as long on a CPU.
+    """
+    count, channels, height, width = x.shape
+    x = torch.bmm(x.reshape(count, channels * height, width), right).view(count * channels, height, -1)
+    x = torch.bmm(left.repeat_interleave(channels, 0), x).view(count, channels, left.shape[1], -1)
+    return x.float()  # under autocast the products are in half precision, the colours that follow are not
+
+
 def crop(x: Tensor, boxes: tuple[Tensor, Tensor, Tensor, Tensor], size: int, flip: Tensor) -> Tensor:
     """Each image's box resized to `size` x `size`, mirrored where `flip` (B booleans) says so."""
     top, left, height, width = boxes
     left, width = torch.where(flip, left + width, left), torch.where(flip, -width, width)
     rows = resize_weights(top, height, x.shape[2], size)  # B x S x H
     columns = resize_weights(left, width, x.shape[3], size)  # B x S x W
-    return rows[:, None] @ x @ columns[:, None].mT  # B x C x S x S
+    return both_sides(rows, x, columns.mT)  # B x C x S x S
 
 
 def blur(x: Tensor, sigma: Tensor) -> Tensor:
@@ -93,8 +119,8 @@ def blur(x: Tensor, sigma: Tensor) -> Tensor:
     distance = torch.arange(size, device=x.device, dtype=torch.float32)
     distance = (distance[:, None] - distance[None]).square()  # S x S
     kernel = torch.exp(-distance / (2 * sigma.square()))  # B x 1 x S x S
-    kernel = kernel / kernel.sum(-1, keepdim=True)
-    return kernel @ x @ kernel.mT
+    kernel = (kernel / kernel.sum(-1, keepdim=True)).squeeze(1)  # B x S x S
+    return both_sides(kernel, x, kernel.mT)
 
 
 # --- colour, on [0, 1] ------------------------------------------------------------------------
@@ -111,16 +137,18 @@ def blend(x: Tensor, other: Tensor | float, factor: Tensor) -> Tensor:
 
 def shift_hue(x: Tensor, turn: Tensor) -> Tensor:
     """Rotate the hue of RGB images by `turn` of the full circle, B x 1 x 1 x 1 in [-0.5, 0.5]."""
-    value, lowest = x.amax(1, keepdim=True), x.amin(1, keepdim=True)
-    chroma = value - lowest
-    red, green, blue = x.split(1, dim=1)
-    safe = chroma.clamp(min=1e-8)
-    hue = torch.where(value == red, (green - blue) / safe % 6,
-                      torch.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4))
-    sector = hue + 6 * turn  # in sixths of the circle
-    offsets = x.new_tensor((5.0, 3.0, 1.0)).view(1, 3, 1, 1)
-    k = (offsets + sector) % 6
-    return value - chroma * torch.minimum(k, 4 - k).clamp_(0, 1)
+    red, green, blue = x.unbind(1)
+    value = torch.maximum(torch.maximum(red, green), blue)
+    chroma = value - torch.minimum(torch.minimum(red, green), blue)
+    is_red, is_green = value == red, value == green
+    slope = torch.where(is_red, green - blue, torch.where(is_green, blue - red, red - green))
+    sector = slope.div_(chroma.clamp(min=1e-8)).add_(torch.where(is_red, 0.0, torch.where(is_green, 2.0, 4.0)))
+    sector.add_(6 * turn.squeeze(1))  # the hue, in sixths of the circle
+    shifted = torch.empty_like(x)
+    for channel, offset in enumerate((5.0, 3.0, 1.0)):
+        ramp = (sector + offset).remainder_(6).sub_(2).abs_().neg_().add_(2).clamp_(0, 1)
+        torch.addcmul(value, chroma, ramp, value=-1, out=shifted[:, channel])
+    return shifted
 
 
 def jitter(x: Tensor, strength: tuple[float, float, float, float]) -> Tensor:
@@ -179,14 +207,11 @@ class PhotoView:
         boxes = crop_boxes(count, height, width, self.scale, self.ratio, device)
         x = crop(x, boxes, size, chance(count, self.flip, device).view(-1))
         x = x.clamp_(0, 1)
-        if self.jitter_chance:
-            x = torch.where(chance(count, self.jitter_chance, device), jitter(x, self.jitter), x)
-        if self.gray and x.shape[1] == 3:
-            x = torch.where(chance(count, self.gray, device), grayscale(x), x)
-        if self.blur:
-            x = torch.where(chance(count, self.blur, device), blur(x, uniform(count, *self.sigmas, device)), x)
-        if self.solarize:
-            x = torch.where(chance(count, self.solarize, device) & (x >= 0.5), 1 - x, x)
+        x = sometimes(x, self.jitter_chance, lambda x: jitter(x, self.jitter))
+        if x.shape[1] == 3:
+            x = sometimes(x, self.gray, lambda x: grayscale(x).expand_as(x))
+        x = sometimes(x, self.blur, lambda x: blur(x, uniform(len(x), *self.sigmas, x.device)))
+        x = sometimes(x, self.solarize, lambda x: torch.where(x >= 0.5, 1 - x, x))
         x = x.mul(2).sub_(1)
         return add_noise(x, self.noise * strength) if self.noise else x
 

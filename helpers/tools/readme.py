@@ -67,7 +67,8 @@ def figures(frame: pd.DataFrame, folder: Path) -> None:
     _save(plots.label_curve(rows, 110, "Handwritten digits, few labels"), folder / "few_labels.png")
     bars = [dict(method=row.method, mean=row["mean"], std=row["std"], n=int(row.n)) for _, row in
             frame[frame.notebook.str.startswith("07") & (frame.sigma == 1.6)].iterrows()]
-    _save(plots.bars(bars, "Handwritten digits under noise of sigma 1.6", over="draws of the noise"), folder / "noise.png")
+    figure = plots.bars(bars, "Handwritten digits under noise of sigma 1.6", over="draws of the noise")
+    _save(figure, folder / "noise.png")
 
 
 def _save(figure, path: Path) -> None:
