@@ -56,6 +56,23 @@ def extract_features(encoder: nn.Module, images: Tensor, batch_size: int = 512) 
 predict_logits = extract_features  # a classifier is called in just the same way: N x C x H x W to N x classes
 
 
+def pixel_features(images: Tensor, most: int = 1024, side: int = 16) -> Tensor:
+    """The pixels themselves as features, the baseline that costs nothing.
+
+    Photographs have tens of thousands of numbers, on which a linear probe would take hours and do worse than on
+    their averages; so pictures of more than `most` numbers are averaged down to `side` x `side` pixels first.
+
+    Args:
+        images: uint8 N x C x H x W, or float in normalised units (noisy ones).
+
+    Returns:
+        float32 N x D in normalised units, on the CPU.
+    """
+    pixels = torch.cat([F.adaptive_avg_pool2d(normalise(part), side) if part[0].numel() > most else normalise(part)
+                        for part in images.split(512)])
+    return pixels.flatten(1).cpu()
+
+
 def accuracy(logits: Tensor, labels: Tensor) -> float:
     """Share of rows whose largest entry is at the label. `logits` N x classes, `labels` N."""
     return (logits.argmax(1) == labels).float().mean().item()
