@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from helpers.distributed import rank_and_world
+
+MOST_OF_FREE = 0.6  # the share of a GPU's free memory that images may take; the model wants the rest
+AHEAD = 4  # batches that are fetched before they are asked for
+A, B = TypeVar("A"), TypeVar("B")
 
 
 class BatchLoader:
@@ -17,18 +25,23 @@ class BatchLoader:
     A set smaller than a batch is repeated: each copy is augmented differently. Where several processes
     train together, each takes its share of every batch.
 
+    Images that fit on the device are moved there once, at the first batch. A block that is too large for a GPU
+    stays where it is, in memory or in a memory-mapped file: a thread gathers the next batches into page-locked
+    memory, from where they travel while the GPU computes. A CPU takes its batches from the block as it is.
+
     Args:
-        images, labels: uint8 N x C x H x W and int64 N; they are moved to `device` once, at the first batch.
+        images, labels: uint8 N x C x H x W and int64 N.
         batch_size: images in a batch, those of all processes together.
         device: "cpu", "cuda" (this process's own GPU) or "mps".
+        on_host: leave the images on the host; None decides by the device's free memory.
     """
 
     def __init__(self, images: Tensor, labels: Tensor | None, *, batch_size: int, steps: int, seed: int = 0,
-                 device: str = "cpu") -> None:
+                 device: str = "cpu", on_host: bool | None = None) -> None:
         self.images = images
         self.labels = torch.full((len(images),), -1) if labels is None else labels
         self.batch_size, self.steps, self.seed, self.device = batch_size, steps, seed, device
-        self.position = 0
+        self.on_host, self.position = on_host, 0
         self._epoch, self._order = -1, torch.empty(0)
 
     @property
@@ -41,12 +54,25 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         # Only here, since a process that Lightning starts knows its GPU when the training begins.
-        self.images, self.labels = self.images.to(self.device), self.labels.to(self.device)
-        for step in range(self.position, self.steps):
-            index = self.share(step).to(self.device)
+        on_host = self.images.nbytes > MOST_OF_FREE * free_memory(self.device) if self.on_host is None else self.on_host
+        if not on_host:
+            self.images, self.labels = self.images.to(self.device), self.labels.to(self.device)
+        steps = range(self.position, self.steps)
+        batches = ahead(self._fetched, steps) if on_host else map(self._picked, steps)
+        for step, (images, labels) in zip(steps, batches, strict=True):
             self.position = step + 1
-            yield self.images[index], self.labels[index]
+            yield images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
         self.position = 0
+
+    def _picked(self, step: int) -> tuple[Tensor, Tensor]:
+        index = self.share(step).to(self.device)
+        return self.images.index_select(0, index), self.labels[index]
+
+    def _fetched(self, step: int) -> tuple[Tensor, Tensor]:
+        index, locked = self.share(step), self.device == "cuda"
+        images = torch.empty((len(index), *self.images.shape[1:]), dtype=self.images.dtype, pin_memory=locked)
+        torch.index_select(self.images, 0, index, out=images)
+        return images, self.labels[index]
 
     def share(self, step: int) -> Tensor:
         """Which images of batch `step` are this process's."""
@@ -62,11 +88,38 @@ class BatchLoader:
         return stream[start:start + self.batch_size]
 
     def _permutation(self, epoch: int) -> Tensor:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        return torch.randperm(len(self.images), generator=generator)
+        if epoch != self._epoch:  # shuffling a million numbers takes longer than a small step
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+            self._epoch, self._order = epoch, torch.randperm(len(self.images), generator=generator)
+        return self._order
 
     def state_dict(self) -> dict[str, int]:
         return {"position": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self.position = state["position"]
+
+
+def free_memory(device: str) -> float:
+    """Bytes that are free on a device; on a CPU nothing has to be moved, so without a limit."""
+    if device == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    if device == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return float("inf")
+
+
+def ahead(make: Callable[[A], B], items: Iterable[A], count: int = AHEAD) -> Iterator[B]:
+    """`make(item)` for each item in order, made by a thread up to `count` items before it is asked for.
+
+    What `make` raises is raised here. The thread ends with the iteration, however that ends.
+    """
+    remaining, pool = iter(items), ThreadPoolExecutor(1)
+    try:
+        waiting = deque(pool.submit(make, item) for item in islice(remaining, count))
+        while waiting:
+            made = waiting.popleft().result()
+            waiting.extend(pool.submit(make, item) for item in islice(remaining, 1))
+            yield made
+    finally:
+        pool.shutdown(cancel_futures=True)
