@@ -68,6 +68,8 @@ def _add_pretrain(command: Parser) -> None:
     command.add_argument("method", choices=METHODS)
     command.add_argument("--dataset", default="auto", help=A_DATASET)
     command.add_argument("--encoder", choices=ENCODERS, help="default: the preset's")
+    command.add_argument("--start", default="train", metavar="WEIGHTS",
+                         help="imagenet, a name from `weights list`, or a file; default: random weights")
     command.add_argument("--preset", choices=["auto", *PRESETS], default="auto")
     command.add_argument("--epochs", type=_positive, help="default: the preset's number of steps")
     command.add_argument("--batch-size", type=_positive)
@@ -99,7 +101,16 @@ def _add_weights(command: Parser) -> None:
     actions.add_parser("list", help="the released encoders")
     actions.add_parser("fetch", help="download one").add_argument("name")
     actions.add_parser("check", help="verify a file").add_argument("file")
+    _add_release(actions.add_parser("release", help="measure one of your encoders and put it into the list"))
     command.set_defaults(command=_weights)
+
+
+def _add_release(action: Parser) -> None:
+    action.add_argument("file", help="what `pretrain` wrote")
+    action.add_argument("name", help="small letters, digits and hyphens")
+    action.add_argument("--what", help="one line for the list; default: what the file says of itself")
+    action.add_argument("--licence", default="MIT")
+    action.add_argument("--dataset", help="to measure it on; default: the one it was trained on")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -126,9 +137,10 @@ def _evaluate(options: argparse.Namespace) -> int | None:
 
 
 def _weights(options: argparse.Namespace) -> int | None:
+    from helpers import commands
     from helpers.checkpoints import command
 
-    return command.weights(options)
+    return commands.release(options) if options.action == "release" else command.weights(options)
 
 
 def _doctor(options: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from helpers.settings import Settings
 def pretrain(options: argparse.Namespace) -> None:
     """`pretrain METHOD`: train on unlabelled pictures and say where the encoder is."""
     from helpers import pretraining
+    from helpers.checkpoints.choosing import ask_start
     from helpers.distributed import is_first
 
     settings = Settings.resolve(dataset=options.dataset, preset=options.preset, encoder=options.encoder,
@@ -29,8 +30,10 @@ def pretrain(options: argparse.Namespace) -> None:
     if options.epochs:
         steps = math.ceil(options.epochs * len(splits.unlabeled) / settings.batch_size)
         settings = settings.replace(pretrain_steps=steps, dino_steps=steps)
-    run = pretraining.pretrain(options.method, splits, settings, resume=options.resume, devices=options.devices,
-                               nodes=options.num_nodes)
+    start = ask_start(options.start).choice()
+    encoder = start.encoder(settings.encoder, splits.image_size, splits.channels)
+    run = pretraining.pretrain(options.method, splits, settings, encoder=encoder, start=start.start,
+                               resume=options.resume, devices=options.devices, nodes=options.num_nodes)
     if not is_first():  # one of several processes says it
         return
     last = run.monitor[-1]
@@ -40,15 +43,10 @@ def pretrain(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """`evaluate CHECKPOINT`: test accuracies of an encoder by the chosen protocols."""
-    encoder = _encoder(options.checkpoint).eval()
-    config = encoder.config
-    settings = Settings.resolve(dataset=options.dataset, seed=options.seed, image_size=config["image_size"])
+    encoder = _encoder(options.checkpoint)
+    settings = Settings.resolve(dataset=options.dataset, seed=options.seed, image_size=encoder.config["image_size"])
     splits = _load(settings)
-    if splits.channels != config["channels"]:
-        raise UserError(f"{options.checkpoint} takes pictures of {config['channels']} channel(s), but {splits.name} "
-                        f"has {splits.channels}: evaluate it on the kind of pictures it was trained on")
-    encoder.to(settings.device)
-    rows = [row for protocol in options.protocol for row in PROTOCOLS[protocol](encoder, splits, settings)]
+    rows = _measured(encoder, options.checkpoint, options.protocol, splits, settings)
     if options.json:
         print(json.dumps({"checkpoint": str(options.checkpoint), "dataset": splits.name, "results": rows}, indent=1))
         return
@@ -56,6 +54,36 @@ def evaluate(options: argparse.Namespace) -> None:
         deviation = f" ± {row['std']:.1%}" if row["n"] > 1 else ""
         print(f"{row['protocol']:<24} {row['labels_per_class']!s:>4} labels/class  {row['mean']:.1%}{deviation}  "
               f"(n {row['n']})")
+
+
+def release(options: argparse.Namespace) -> None:
+    """`weights release FILE NAME`: measure one of our encoders, and put it into the repository's list of weights."""
+    from helpers.checkpoints import load_encoder, manifest
+
+    encoder = load_encoder(options.file)
+    meta = {"dataset": "auto", "seed": 0, **encoder.meta}
+    settings = Settings.resolve(dataset=options.dataset or meta["dataset"], seed=meta["seed"],
+                                image_size=encoder.config["image_size"])
+    rows = _measured(encoder, options.file, ("knn", "linear"), _load(settings), settings)
+    accuracy = {_protocol(row): round(row["mean"], 4) for row in rows if row["labels_per_class"] in (1, 10, "all")}
+    entry = manifest.release(options.file, options.name, what=options.what, licence=options.licence,
+                             accuracy=accuracy)
+    print(f"{entry.name}: {entry.what}; {entry.bytes:,} bytes, "
+          + ", ".join(f"{protocol} {value:.1%}" for protocol, value in accuracy.items()))
+
+
+def _protocol(row: dict) -> str:
+    count = row["labels_per_class"]
+    return row["protocol"] if count == "all" else f"{row['protocol']}, {count} label{'s' * (count > 1)} a class"
+
+
+def _measured(encoder: Encoder, name: str, protocols: Iterable[str], splits: Splits, settings: Settings) -> list[dict]:
+    """One row a protocol and label count."""
+    if splits.channels != encoder.config["channels"]:
+        raise UserError(f"{name} takes pictures of {encoder.config['channels']} channel(s), but {splits.name} "
+                        f"has {splits.channels}: evaluate it on the kind of pictures it was trained on")
+    encoder.eval().to(settings.device)
+    return [row for protocol in protocols for row in PROTOCOLS[protocol](encoder, splits, settings)]
 
 
 def _encoder(checkpoint: str) -> Encoder:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,9 @@ import torch
 
 from helpers import views
 from helpers.batches import BatchLoader
-from helpers.checkpoints import load_encoder, save_encoder
+from helpers.checkpoints import fetch, load_encoder, manifest, save_encoder
+from helpers.checkpoints.choosing import Choice
+from helpers.checkpoints.saving import facts
 from helpers.data import Splits
 from helpers.distributed import is_first, launched
 from helpers.encoders import Encoder, build
@@ -21,10 +25,10 @@ from helpers.logs import Logs
 from helpers.methods import BYOL, DINO
 from helpers.monitors import Monitor, looks_every
 from helpers.multicrop import crops_for
-from helpers.settings import PRESETS, Settings
+from helpers.settings import DATASETS, PRESETS, Settings
 from helpers.training import fit
 
-METHODS = ("byol", "noise-byol", "dino")
+METHODS = {"byol": "BYOL", "noise-byol": "noise-BYOL", "dino": "DINO"}  # and what plots and tables call them
 SMALL_RECIPE = dict(hidden=256, projection=64, lr=2e-3, momentum=0.98)  # chosen on validation, digits
 LARGE_RECIPE = dict(hidden=4096, projection=256, lr=1e-3, momentum=0.99)  # heads of Grill et al. 2020
 # DINO's heads, rates and schedules. The small ones were chosen on validation with digits; those of the ViT are the
@@ -89,11 +93,12 @@ def learner(method: str, encoder: Encoder, settings: Settings, epoch: float) -> 
     return BYOL(encoder, two_views(method, settings), **numbers)
 
 
-def fresh_encoder(splits: Splits, settings: Settings) -> Encoder:
-    """The settings' encoder with random weights that depend on the seed alone."""
+def fresh_encoder(splits: Splits, settings: Settings, like: Encoder | None = None) -> Encoder:
+    """The settings' encoder, or one built `like` another, with random weights that depend on the seed alone."""
     torch.manual_seed(settings.seed)
-    images = splits.train.images
-    return build(settings.encoder, channels=images.shape[1], image_size=images.shape[-1])
+    if like is not None:
+        return build(**like.config)
+    return build(settings.encoder, channels=splits.channels, image_size=splits.image_size)
 
 
 def folder_of(method: str, settings: Settings, start: str = "scratch") -> Path:
@@ -117,7 +122,7 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
 
     Args:
         method: one of `METHODS`.
-        encoder: a start other than random weights, described by the word `start`.
+        encoder: a start other than random weights, described by the word `start`; a copy of it is trained.
         resume: go on from a checkpoint of the same run if there is one; a finished one is read back.
         stop_on_collapse: end the training when the representation collapses, not only warn.
         devices, nodes: GPUs (or CPU processes) per machine and machines that share every batch; where torchrun
@@ -132,7 +137,8 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
     folder = folder_of(method, settings, start)
     loader = BatchLoader(splits.unlabeled, None, batch_size=numbers["batch_size"], steps=steps, seed=settings.seed,
                          device=settings.device)
-    module = learner(method, encoder or fresh_encoder(splits, settings), settings, loader.steps_per_epoch)
+    encoder = copy.deepcopy(encoder) or fresh_encoder(splits, settings)
+    module = learner(method, encoder, settings, loader.steps_per_epoch)
     monitor = Monitor(splits.train, splits.val, looks_every(splits, numbers["batch_size"], steps),
                       stop=stop_on_collapse)
     logs = Logs(folder / "logs", monitor, loader)
@@ -142,25 +148,89 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
     path = folder / "encoder.safetensors"
     if is_first():
         save_encoder(module.encoder, path, method=method, dataset=splits.name, steps=steps, seed=settings.seed,
-                     preset=settings.preset, start=start, knn_validation=round(monitor.rows[-1]["knn"], 4))
+                     epochs=round(steps / loader.steps_per_epoch), preset=settings.preset, start=start,
+                     knn_validation=round(monitor.rows[-1]["knn"], 4), run=_mark(folder),
+                     command=_command(method, splits, settings, start))
     return Pretrained(module.encoder.eval(), path, history.losses, momentum, monitor.rows, history.seconds)
 
 
 def find_or_pretrain(method: str, splits: Splits, settings: Settings) -> Encoder:
-    """The encoder that `method` has already made here, or one made now at quick scale; it says which.
+    """The encoder that `method` has already made, or one made now at quick scale; it says which.
+
+    Looked for are, in this order: the newest in the run folder of the settings' architecture, or of another start, that
+    takes these pictures; a released one that was made by exactly this run (dataset, preset, seed and recipe).
 
     Returns:
         The encoder in eval mode on the settings' device.
     """
-    found = sorted(settings.checkpoints.glob(f"{variant(method, settings)}-*/encoder.safetensors"),
-                   key=lambda p: p.stat().st_mtime)
-    whole = folder_of(method, settings) / "encoder.safetensors"
-    path = whole if whole.exists() else (found[-1] if found else None)
-    if path is not None:
-        print(f"{method}: the encoder of an earlier run, {path}")
-        return load_encoder(path).eval().to(settings.device)
-    field = "dino_steps" if method == "dino" else "pretrain_steps"
-    steps = min(getattr(settings, field), PRESETS["quick"][field])
-    print(f"{method}: no encoder in {settings.checkpoints} yet, so one is trained now for {steps:,} steps "
-          f"(notebook {'08' if method == 'dino' else '02'} trains it in full)")
-    return pretrain(method, splits, settings.replace(**{field: steps})).encoder.to(settings.device)
+    encoder = _earlier(method, splits, settings) or _released(method, settings)
+    if encoder is None:
+        field = _steps(method)
+        steps = min(getattr(settings, field), PRESETS["quick"][field])
+        print(f"{method}: no encoder in {settings.checkpoints} yet, so one is trained now for {steps:,} steps "
+              f"(notebook {'08' if method == 'dino' else '02'} trains it in full)")
+        encoder = pretrain(method, splits, settings.replace(**{field: steps})).encoder
+    return encoder.eval().to(settings.device)
+
+
+def chosen_encoder(choice: Choice, splits: Splits, settings: Settings) -> tuple[Encoder, str]:
+    """The encoder that was chosen, in eval mode on the settings' device, and what plots and tables call it."""
+    encoder = choice.encoder(settings.encoder, splits.image_size, splits.channels)
+    if encoder is not None:
+        print(f"going on with {choice.label}, a {encoder.name} with {encoder.num_features} features")
+        return encoder.eval().to(settings.device), choice.label
+    encoder = find_or_pretrain("byol", splits, settings)
+    return encoder, title("byol", encoder.meta.get("start", "scratch"))
+
+
+def title(method: str, start: str = "scratch") -> str:
+    """What plots and tables call a method, and where it started if that was not random weights."""
+    return METHODS[method] if start == "scratch" else f"{METHODS[method]} from {start}"
+
+
+def _earlier(method: str, splits: Splits, settings: Settings) -> Encoder | None:
+    found = settings.checkpoints.glob(f"{variant(method, settings)}-*/encoder.safetensors")
+    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+        encoder = load_encoder(path)
+        # Another start brings its own architecture; without one it has to be the settings'.
+        wanted = encoder.name == settings.encoder or encoder.meta.get("start", "scratch") != "scratch"
+        takes = (encoder.config["channels"], encoder.config["image_size"])
+        if wanted and takes == (splits.channels, splits.image_size):
+            print(f"{method}: the encoder of an earlier run, {path}")
+            return encoder
+    return None
+
+
+def _released(method: str, settings: Settings) -> Encoder | None:
+    if settings.dataset not in DATASETS:  # a folder of pictures may bear any name
+        return None
+    for name, entry in manifest.entries().items():
+        path = manifest.kept(entry)
+        if path and facts(path).get("run") == _mark(folder_of(method, settings)):
+            print(f"{method}: the released encoder {name}, which this very run has made before")
+            return load_encoder(fetch(name))
+    return None
+
+
+def _mark(folder: Path) -> str:
+    """What tells one run from another on any machine: dataset, preset, seed, method and recipe."""
+    return f"{folder.parent.name}/{folder.name}"
+
+
+def _steps(method: str) -> str:
+    """The setting that says for how many steps a method is trained."""
+    return "dino_steps" if method == "dino" else "pretrain_steps"
+
+
+def _command(method: str, splits: Splits, settings: Settings, start: str) -> str:
+    """The line for a shell that makes such an encoder."""
+    given = dict(dataset=splits.name, preset=settings.preset, encoder=settings.encoder, start=start,
+                 batch_size=settings.batch_size, image_size=settings.image_size, seed=settings.seed)
+    if variant(method, settings) != method:
+        given |= dict(noise_sigma=settings.noise_sigma, noise_schedule=settings.noise_schedule)
+    options = shlex.join(word for name, value in given.items() if value != "scratch"
+                         for word in (f"--{name.replace('_', '-')}", str(value)))
+    field = _steps(method)
+    other = getattr(settings, field) != PRESETS[settings.preset][field]
+    steps = f"FEWLABELS_{field.upper()}={getattr(settings, field)} " if other else ""
+    return f"{steps}python -m helpers pretrain {method} {options}"

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from helpers.errors import UserError
 from helpers.progress import in_notebook
@@ -17,7 +18,72 @@ T = TypeVar("T")
 ASK = "ask"
 YES = ("yes", "y", "true", "t", "1", "on")
 NO = ("no", "n", "false", "f", "0", "off")
+PRETRAINED = "Start from the backbone pretrained on ImageNet?"
 YES_NO = "yes or no (also y/n, True/False, 1/0)"
+
+
+@dataclass(frozen=True)
+class Question(Generic[T]):
+    """A question with everything needed to put it, and to understand the answer.
+
+    Args:
+        prompt: what a person is shown; its first line says what is asked.
+        parse: an answer's text to its meaning, None for one that is none; a UserError says why not.
+        accepted: the answers, in words.
+        default: taken on Enter, and when nobody is there to answer.
+        default_text: the default in words.
+        env: an environment variable that answers when the setting is open.
+    """
+
+    prompt: str
+    parse: Callable[[str], T | None]
+    accepted: str
+    default: T
+    default_text: str
+    env: str | None = None
+
+    def answer(self, setting: object = ASK) -> T:
+        """The setting's answer, else the environment's, a person's, the default.
+
+        Raises:
+            UserError: the setting or the environment variable is none of the answers.
+        """
+        settled = self.settled(setting)
+        return self.put() if settled is None else settled
+
+    def settled(self, setting: object = ASK) -> T | None:
+        """What the setting or the environment answers, None where both leave the question open."""
+        given = {"the setting": setting, self.env: os.environ.get(self.env) if self.env else None}
+        for where, value in given.items():
+            if value is None or str(value).strip().lower() in ("", ASK):
+                continue
+            answer = self.parse(str(value))
+            if answer is None:
+                raise UserError(f"{where} answers {str(value)!r} to {self._title()!r}: use {self.accepted}")
+            return answer
+        return None
+
+    def put(self) -> T:
+        """What a person answers, asked again until it is an answer; the default when nobody is there."""
+        while True:
+            text = read_line(self.prompt)
+            if text is None:
+                hint = f" (set {self.env} to choose)" if self.env else ""
+                print(f"{self._title()} Nobody is here to answer, so: {self.default_text}{hint}.")
+                return self.default
+            if not text.strip():
+                return self.default
+            try:
+                answer = self.parse(text)
+                problem = f"{text.strip()!r} is not an answer here:"
+            except UserError as error:
+                answer, problem = None, f"{error};"
+            if answer is not None:
+                return answer
+            print(f"{problem} type {self.accepted}, or Enter for {self.default_text}.")
+
+    def _title(self) -> str:
+        return self.prompt.splitlines()[0].split(" [")[0]
 
 
 def ask_yes_no(question: str, *, default: bool, setting: bool | str | None = ASK,
@@ -34,7 +100,7 @@ def ask_yes_no(question: str, *, default: bool, setting: bool | str | None = ASK
         UserError: the setting or the environment variable is none of the choices.
     """
     prompt = f"{question} [{'Yes/no' if default else 'yes/No'}] "
-    return _answer(prompt, parse_yes_no, YES_NO, default, "yes" if default else "no", setting, env)
+    return Question(prompt, parse_yes_no, YES_NO, default, "yes" if default else "no", env).answer(setting)
 
 
 def ask_choice(question: str, choices: dict[str, str], default: str, setting: str | None = ASK,
@@ -53,16 +119,25 @@ def ask_choice(question: str, choices: dict[str, str], default: str, setting: st
     """
     if default not in choices:
         raise ValueError(f"the default {default!r} is not among {list(choices)}")
-    lines = [f"  {number}. {name}: {meaning}" for number, (name, meaning) in enumerate(choices.items(), 1)]
-    prompt = "\n".join([question, *lines, f"Number or name [{default}] "])
-    accepted = ", ".join(f"{number} or {name}" for number, name in enumerate(choices, 1))
-    return _answer(prompt, lambda text: parse_choice(text, list(choices)), accepted, default, default,
-                   setting, env)
+    prompt = numbered(question, choices, f"Number or name [{default}] ")
+    return Question(prompt, lambda text: parse_choice(text, list(choices)), named(choices), default, default,
+                    env).answer(setting)
 
 
 def ask_pretrained(setting: bool | str | None = ASK, default: bool = False) -> bool:
     """Whether the backbone starts from ImageNet weights: `setting`, FEWLABELS_PRETRAINED, or a person."""
-    return ask_yes_no("Start from the backbone pretrained on ImageNet?", default=default, setting=setting)
+    return ask_yes_no(PRETRAINED, default=default, setting=setting)
+
+
+def numbered(question: str, choices: dict[str, str], last: str) -> str:
+    """A prompt of several lines: the question, every choice with its number and meaning, and `last`."""
+    lines = [f"  {number}. {name}: {meaning}" for number, (name, meaning) in enumerate(choices.items(), 1)]
+    return "\n".join([question, *lines, last])
+
+
+def named(choices: dict[str, str]) -> str:
+    """The answers to such a prompt, in one line."""
+    return ", ".join(f"{number} or {name}" for number, name in enumerate(choices, 1))
 
 
 def parse_yes_no(text: str) -> bool | None:
@@ -83,36 +158,7 @@ def parse_choice(text: str, names: list[str]) -> str | None:
     return begins[0] if word and len(begins) == 1 else None
 
 
-def _answer(prompt: str, parse: Callable[[str], T | None], accepted: str, default: T, default_text: str,
-            setting: object, env: str | None) -> T:
-    given = {"the setting": setting, env: os.environ.get(env) if env else None}
-    for where, value in given.items():
-        if value is None or str(value).strip().lower() in ("", ASK):
-            continue
-        answer = parse(str(value))
-        if answer is None:
-            raise UserError(f"{where} answers {str(value)!r} to {_first_line(prompt)!r}: use {accepted}")
-        return answer
-    return _ask_person(prompt, parse, accepted, default, default_text, env)
-
-
-def _ask_person(prompt: str, parse: Callable[[str], T | None], accepted: str, default: T, default_text: str,
-                env: str | None) -> T:
-    while True:
-        text = _read(prompt)
-        if text is None:
-            hint = f" (set {env} to choose)" if env else ""
-            print(f"{_first_line(prompt)} Nobody is here to answer, so: {default_text}{hint}.")
-            return default
-        if not text.strip():
-            return default
-        answer = parse(text)
-        if answer is not None:
-            return answer
-        print(f"{text.strip()!r} is not an answer here: type {accepted}, or Enter for {default_text}.")
-
-
-def _read(prompt: str) -> str | None:
+def read_line(prompt: str) -> str | None:
     """What a person typed, or None when nobody can type anything."""
     if not in_notebook() and not _at_terminal():
         return None
@@ -127,7 +173,3 @@ def _at_terminal() -> bool:
         return sys.stdin is not None and sys.stdin.isatty()
     except ValueError:  # stdin was closed
         return False
-
-
-def _first_line(prompt: str) -> str:
-    return prompt.splitlines()[0].split(" [")[0]

@@ -1,12 +1,28 @@
 """Encoders are found where they were made, or made, and it is said which."""
 
+import copy
+
 import pytest
 import torch
 
+from helpers import pretraining
+from helpers.checkpoints import load_encoder, manifest, save_encoder
+from helpers.checkpoints.choosing import Choice
 from helpers.data import load
 from helpers.encoders import build
 from helpers.errors import UserError
-from helpers.pretraining import NOISE, find_or_pretrain, folder_of, fresh_encoder, learner, pretrain, recipe, two_views
+from helpers.evaluation import extract_features
+from helpers.pretraining import (
+    NOISE,
+    chosen_encoder,
+    find_or_pretrain,
+    folder_of,
+    fresh_encoder,
+    learner,
+    pretrain,
+    recipe,
+    two_views,
+)
 from helpers.settings import Settings
 from helpers.views import Noisy, normalise
 
@@ -29,6 +45,63 @@ def test_an_encoder_is_made_once_and_then_found(splits, settings, capsys):
     for a, b in zip(made.parameters(), found.parameters(), strict=True):
         assert torch.equal(a, b)
     assert not found.training
+
+
+def test_the_newest_run_is_found_and_names_where_it_started(splits, settings, capsys):
+    pretrain("byol", splits, settings)
+    other = pretrain("byol", splits, settings, encoder=fresh_encoder(splits, settings.replace(seed=5)), start="mine")
+    found, name = chosen_encoder(Choice("train"), splits, settings)
+    assert str(other.path) in capsys.readouterr().out and name == "BYOL from mine"
+    pretrain("byol", splits, settings)  # the finished run is read back, and so it is the last one looked at
+    assert chosen_encoder(Choice("train"), splits, settings)[1] == "BYOL"
+
+
+def test_a_start_is_left_as_it_was(splits, settings):
+    start = fresh_encoder(splits, settings)
+    before = copy.deepcopy(start.state_dict())
+    pretrain("byol", splits, settings, encoder=start, start="mine")
+    assert all(torch.equal(value, before[name]) for name, value in start.state_dict().items())
+
+
+def test_an_encoder_for_other_pictures_or_of_another_kind_is_not_taken(splits, settings, capsys):
+    made = pretrain("byol", splits, settings).path
+    for config in (dict(name="slim", channels=1, image_size=32), dict(name="vit_digits", channels=1, image_size=16)):
+        save_encoder(build(**config), settings.checkpoints / "byol-other" / "encoder.safetensors", start="scratch")
+        find_or_pretrain("byol", splits, settings)
+        assert str(made) in capsys.readouterr().out
+
+
+def test_a_released_encoder_is_taken_only_if_this_very_run_made_it(splits, settings, tmp_path, monkeypatch, capsys):
+    made = pretrain("byol", splits, settings).path
+    (tmp_path / "weights").mkdir()
+    monkeypatch.setattr(manifest, "ROOT", tmp_path)
+    monkeypatch.setattr(manifest, "MANIFEST", tmp_path / "weights" / "manifest.json")
+    manifest.MANIFEST.write_text("{}")
+    manifest.release(made, "byol-toy")
+    elsewhere = settings.replace(run_dir=tmp_path / "elsewhere")
+    find_or_pretrain("byol", splits, elsewhere)
+    assert "the released encoder byol-toy" in capsys.readouterr().out and not elsewhere.run_dir.exists()
+    for other in (elsewhere.replace(pretrain_steps=7), elsewhere.replace(seed=1), elsewhere.replace(preset="quick")):
+        assert pretraining._released("byol", other) is None
+    assert pretraining._released("noise-byol", elsewhere) is None
+
+
+def test_an_encoder_says_with_which_command_it_was_made(splits, settings):
+    meta = load_encoder(pretrain("byol", splits, settings, start="my weights").path).meta
+    assert meta["command"] == ("FEWLABELS_PRETRAIN_STEPS=6 python -m helpers pretrain byol --dataset digits "
+                               "--preset smoke --encoder slim --start 'my weights' --batch-size 64 --image-size 16 "
+                               "--seed 0")
+    assert meta["epochs"] == round(6 * 64 / len(splits.unlabeled))
+
+
+def test_a_chosen_file_flows_through_with_its_name_and_a_random_twin(splits, settings, tmp_path):
+    path = save_encoder(build("slim", channels=3, image_size=32, width=8, normalisation="imagenet"), tmp_path / "my.st")
+    encoder, name = chosen_encoder(Choice("file", path=path), splits, settings)
+    twin = fresh_encoder(splits, settings, like=encoder)
+    assert name == "my.st" and not encoder.training
+    assert encoder.num_features == twin.num_features == 32 and twin.config == encoder.config
+    assert extract_features(encoder, splits.val.images[:4]).shape == (4, 32)
+    assert not torch.equal(next(twin.parameters()), next(encoder.parameters()))
 
 
 def test_methods_do_not_share_an_encoder(splits, settings):

@@ -1,8 +1,8 @@
 import subprocess
 import sys
-from queue import Empty
 
 import pytest
+from kernels import real_kernel, run_in
 
 from helpers import prompts
 from helpers.errors import UserError
@@ -143,39 +143,11 @@ def test_a_process_without_a_terminal_ends_with_the_default(stdin):
 
 @pytest.fixture(scope="module")
 def kernel():
-    """A real kernel, the one of this environment."""
-    from jupyter_client.manager import KernelManager
-
-    manager = KernelManager(kernel_name="python3")
-    manager.kernel_spec.argv[0] = sys.executable
-    manager.start_kernel(extra_arguments=["--IPKernelApp.log_level=50"])
-    client = manager.blocking_client()
-    client.start_channels()
-    client.wait_for_ready(timeout=60)
-    yield client
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
+    with real_kernel() as client:
+        yield client
 
 
 ASK = "from helpers.prompts import ask_pretrained\nprint('got', ask_pretrained())"
-
-
-def run_in(client, code, answers=None):
-    """Execute code, typing the answers to its questions; returns (printed text, questions, status)."""
-    client.execute(code, allow_stdin=answers is not None)
-    printed, questions, answers = "", [], list(answers or [])
-    while True:
-        try:
-            message = client.get_iopub_msg(timeout=0.2)
-        except Empty:
-            if client.stdin_channel.msg_ready():
-                questions.append(client.get_stdin_msg(timeout=1)["content"]["prompt"])
-                client.input(answers.pop(0))
-            continue
-        if message["msg_type"] == "stream":
-            printed += message["content"]["text"]
-        if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
-            return printed, questions, client.get_shell_msg(timeout=10)["content"]["status"]
 
 
 def test_a_real_kernel_asks_again_after_a_bad_answer(kernel):

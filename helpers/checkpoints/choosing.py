@@ -1,7 +1,12 @@
-"""Which encoder to go on with: the question of notebooks 02 to 04, and everything a person may answer."""
+"""Which weights to take: the questions of the notebooks, and everything a person may answer.
+
+Notebook 02 asks where BYOL starts, the later ones which encoder they go on with. Both know the same answers:
+train, ImageNet's backbone, weights of the list by name or number, a file.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +20,14 @@ from helpers.encoders import Encoder
 from helpers.errors import UserError
 from helpers.progress import in_notebook
 
-QUESTION = "Which encoder shall we go on with?"
+WHICH = "Which encoder shall we go on with?"
 TRAIN, IMAGENET, FILE = "train", "imagenet", "file"
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An answer to the question.
+    """An answer.
 
     Args:
         kind: "train", "imagenet", "listed" (weights of the manifest) or "file".
@@ -34,11 +39,24 @@ class Choice:
     name: str = ""
     path: Path | None = None
 
+    @property
+    def label(self) -> str:
+        """What plots and tables call these weights."""
+        return {TRAIN: "random weights", IMAGENET: "ImageNet backbone"}.get(self.kind) or self.name or self.path.name
+
+    @property
+    def start(self) -> str:
+        """What a training that starts from these weights is remembered by; two files are never taken for one."""
+        if self.path is not None:
+            return f"{self.path.name} {manifest.sha256(self.path)[:8]}"
+        return {TRAIN: "scratch", IMAGENET: "imagenet"}.get(self.kind, self.name)
+
     def encoder(self, name: str, image_size: int, channels: int) -> Encoder | None:
         """The chosen encoder, or None when one is to be trained.
 
         Args:
-            name: the architecture; only the ImageNet weights ask for it, the others bring their own.
+            name: the architecture wished for. Only ImageNet's weights ask for it (resnet18 stands in where there
+                are none for it); the other weights bring their own.
             image_size, channels: of the pictures.
 
         Raises:
@@ -47,70 +65,149 @@ class Choice:
         if self.kind == TRAIN:
             return None
         if self.kind == IMAGENET:
-            return fetching.pretrained(name, image_size, channels)
+            return fetching.pretrained(name if name in fetching.IMAGENET else "resnet18", image_size, channels)
         path = self.path or fetching.fetch(self.name)
         encoder, report = read_weights(path, image_size=image_size, channels=channels)
         print(report)
         return encoder
 
 
-def choices() -> dict[str, str]:
-    """Every answer and what it means."""
-    listed = {name: entry.what for name, entry in manifest.entries().items()
-              if name not in fetching.IMAGENET.values()}
-    how = f"a file of your own ({'upload it' if on_colab() else 'give its path'})"
-    return {TRAIN: "train one now, at the size of the preset",
-            IMAGENET: "the backbone that torchvision trained with ImageNet's labels", **listed, FILE: how}
+class Asked:
+    """A question that was put. In a notebook, let a cell end with it and the next one take its `choice()`.
+
+    Where drop-downs work it shows one and goes on with what is preselected, so that "Run all" never waits.
+    Elsewhere a person types the answer, and where nobody is there the default is taken.
+    """
+
+    def __init__(self, question: prompts.Question[Choice], choices: dict[str, str], setting: object) -> None:
+        self.answer, self.menu = question.settled(setting), None
+        if self.answer is None and widgets_work():
+            self.menu = dropdown(choices, question.default_text)
+        elif self.answer is None:
+            self.answer = question.put()
+
+    def choice(self) -> Choice:
+        """The answer as it stands now; a file that was not named yet is asked for.
+
+        Raises:
+            UserError: a file is wanted and nobody names one.
+        """
+        answer = self.answer or _choice(self.menu.value)
+        return _ask_for_file() if answer == Choice(FILE) else answer
+
+    def _ipython_display_(self) -> None:
+        if self.menu is not None:
+            from IPython.display import display
+
+            print("To take another one, choose it here and run the cells below again:")
+            display(self.menu)
 
 
-def choose_backbone(setting: str | None = prompts.ASK, env: str | None = "FEWLABELS_WEIGHTS",
-                    default: str = TRAIN) -> Choice:
-    """Ask which encoder to use, or take the answer from `setting` or the environment.
+def ask_start(setting: object = prompts.ASK) -> Asked:
+    """Where BYOL starts: the question of notebook 02, which yes (ImageNet's backbone) and no answer too.
 
     Args:
-        setting: a name of `choices()`, its number, a path of a file, or "ask".
-        env: the environment variable that answers when `setting` is "ask".
-        default: taken on Enter, and when nobody is there to answer.
+        setting: yes/no, True/False, a name or number of `start_choices()`, the path of a file; "ask" leaves it open,
+            and then FEWLABELS_PRETRAINED may answer.
 
     Raises:
         UserError: an answer that is none of these, or a file that is not there.
     """
-    for given in (setting, os.environ.get(env) if env else None):
-        if given and str(given).strip().lower() != prompts.ASK:
-            if _looks_like_path(str(given)):
-                return _file(str(given))
-            break
-    answer = prompts.ask_choice(QUESTION, choices(), default, setting, env)
-    if answer == FILE:
-        return _ask_for_file()
-    return Choice(answer) if answer in (TRAIN, IMAGENET) else Choice("listed", answer)
+    def parse(text: str) -> Choice | None:
+        meant = prompts.parse_yes_no(text)
+        return _parse(text, choices) if meant is None else Choice(IMAGENET if meant else TRAIN)
+
+    choices = start_choices()
+    return _asked(prompts.PRETRAINED, choices, parse, "Yes, no, number, name or a file's path [no] ",
+                  f"yes or no, {prompts.named(choices)}, or the path of a file", "FEWLABELS_PRETRAINED", setting)
 
 
-def dropdown(default: str = TRAIN) -> Any:
-    """The same choice as an ipywidgets drop-down; give its `.value` to `choose_backbone` in the next cell."""
+def ask_encoder(setting: object = prompts.ASK) -> Asked:
+    """Which encoder a notebook goes on with; asked from notebook 03 on.
+
+    Args:
+        setting: a name or number of `encoder_choices()`, the path of a file; "ask" leaves it open, and then
+            FEWLABELS_WEIGHTS may answer.
+
+    Raises:
+        UserError: an answer that is none of these, or a file that is not there.
+    """
+    choices = encoder_choices()
+    return _asked(WHICH, choices, lambda text: _parse(text, choices), f"Number, name or a file's path [{TRAIN}] ",
+                  f"{prompts.named(choices)}, or the path of a file", "FEWLABELS_WEIGHTS", setting)
+
+
+def start_choices() -> dict[str, str]:
+    """Every answer to `ask_start` and what it means; ImageNet comes first, so that 1 means yes."""
+    return {IMAGENET: "yes, the backbone that torchvision trained with ImageNet's labels",
+            TRAIN: "no, random weights: BYOL learns everything by itself", **_other_choices()}
+
+
+def encoder_choices() -> dict[str, str]:
+    """Every answer to `ask_encoder` and what it means."""
+    return {TRAIN: "the encoder of notebook 02: the one in the run folder, else one is trained now",
+            IMAGENET: "the backbone that torchvision trained with ImageNet's labels, as it is", **_other_choices()}
+
+
+def _other_choices() -> dict[str, str]:
+    listed = {name: entry.what for name, entry in manifest.entries().items()
+              if name not in fetching.IMAGENET.values()}
+    return {**listed, FILE: f"a file of your own ({'upload it' if on_colab() else 'give its path'})"}
+
+
+def widgets_work() -> bool:
+    """Whether a drop-down would appear: on Colab, and in what a Jupyter server has opened."""
+    opened = on_colab() or "JPY_SESSION_NAME" in os.environ
+    return opened and in_notebook() and importlib.util.find_spec("ipywidgets") is not None
+
+
+def dropdown(choices: dict[str, str], default: str) -> Any:
+    """The choices as an ipywidgets drop-down, whose `value` is a name."""
     import ipywidgets
 
-    options = [(f"{name}: {meaning}", name) for name, meaning in choices().items()]
+    options = [(f"{name}: {meaning}", name) for name, meaning in choices.items()]
     return ipywidgets.Dropdown(options=options, value=default, layout={"width": "max-content"})
+
+
+def _asked(title: str, choices: dict[str, str], parse: Any, last: str, accepted: str, env: str,
+           setting: object) -> Asked:
+    prompt = prompts.numbered(title, choices, last)
+    return Asked(prompts.Question(prompt, parse, accepted, Choice(TRAIN), TRAIN, env), choices, setting)
+
+
+def _parse(text: str, choices: dict[str, str]) -> Choice | None:
+    """The choice meant by a name, a number or the path of a file."""
+    name = prompts.parse_choice(text, list(choices))
+    if name:
+        return _choice(name)
+    return _file(text) if _looks_like_path(text) else None
+
+
+def _choice(name: str) -> Choice:
+    return Choice(name) if name in (TRAIN, IMAGENET, FILE) else Choice("listed", name)
 
 
 def _ask_for_file() -> Choice:
     if on_colab() and in_notebook():
         print("Choose the file in the dialog below.")
         return Choice(FILE, path=fetching.upload(fetching.default_folder() / "uploaded.weights"))
-    text = prompts._read("Path of the file: ")  # knows whether anybody is there to type
+    text = prompts.read_line("Path of the file: ")
     if not (text or "").strip():
-        raise UserError("no file was named: set FEWLABELS_WEIGHTS to its path, or choose another answer")
+        raise UserError("no file was named: give its path in place of the word file, or choose another answer")
     return _file(text)
 
 
 def _file(text: str) -> Choice:
-    path = Path(text.strip().strip("'\"")).expanduser()
+    path = Path(_bare(text)).expanduser()
     if not path.is_file():
-        raise UserError(f"no file {path}: give the path of your weights, or one of {', '.join(choices())}")
+        raise UserError(f"no file {path}: check the path of your weights, or give a name of the list")
     return Choice(FILE, path=path)
 
 
 def _looks_like_path(text: str) -> bool:
-    text = text.strip().strip("'\"")
-    return os.sep in text or text.lower().endswith(SUFFIXES)
+    text = _bare(text)
+    return os.sep in text or "/" in text or text.lower().endswith(SUFFIXES)
+
+
+def _bare(text: str) -> str:
+    return text.strip().strip("'\"")

@@ -1,4 +1,4 @@
-"""What `python -m helpers weights {list,fetch NAME,check FILE}` does."""
+"""What `python -m helpers weights {list,fetch NAME,check FILE}` does (`release` is in `helpers.commands`)."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ def listing() -> list[str]:
     """The manifest as lines of text: name, what it is, how good, and whether it is here."""
     lines = []
     for entry in manifest.entries().values():
-        places = [manifest.ROOT / source["file"] for source in entry.sources if "file" in source]
-        here = any(path.is_file() for path in (*places, default_folder() / entry.file))
+        here = manifest.kept(entry) or (default_folder() / entry.file).is_file()
         scores = ", ".join(f"{name} {value:.1%}" for name, value in entry.accuracy.items())
         lines += [f"{entry.name:<28} {entry.encoder:<10} {'here' if here else 'to be fetched'}",
                   f"    {entry.what}" + (f" ({scores})" if scores else ""),

@@ -47,9 +47,8 @@ def fetch(name: str, folder: str | Path | None = None) -> Path:
     """
     entry = manifest.entry(name)
     folder = Path(folder).expanduser() if folder else default_folder()
-    kept = [manifest.ROOT / source["file"] for source in entry.sources if "file" in source]
-    for path in (*kept, folder / entry.file):
-        if path.is_file():
+    for path in (manifest.kept(entry), folder / entry.file):
+        if path and path.is_file():
             return _checked_again(entry, path, folder)
     try:
         return _download(entry, folder)
@@ -76,7 +75,7 @@ def pretrained(name: str, image_size: int, channels: int = 3, folder: str | Path
     try:
         path = fetch(IMAGENET[name], folder)
     except UserError as problem:
-        raise UserError(f"{problem}; or train from scratch (answer no, PRETRAINED = False)") from None
+        raise UserError(f"{problem}; or train from scratch (answer no)") from None
     return read_weights(path, name, image_size, channels)[0]
 
 

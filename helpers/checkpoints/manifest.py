@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -69,6 +70,12 @@ def entries(path: Path | None = None) -> dict[str, Entry]:
                         "get the repository again") from None
 
 
+def kept(entry: Entry) -> Path | None:
+    """The file of an entry where the repository itself has it, else None."""
+    paths = [ROOT / source["file"] for source in entry.sources if "file" in source]
+    return next((path for path in paths if path.is_file()), None)
+
+
 def entry(name: str) -> Entry:
     """The entry called `name`; a UserError that offers the nearest names when there is none."""
     known = entries()
@@ -119,16 +126,26 @@ def record(folder: Path, name: str, path: Path, source: str) -> None:
         write_atomically(folder / LOCK, json.dumps(table, indent=1, sort_keys=True) + "\n")
 
 
-def release(checkpoint: str | Path, name: str, *, what: str, licence: str = "MIT",
+def release(checkpoint: str | Path, name: str, *, what: str | None = None, licence: str = "MIT",
             accuracy: dict[str, float] | None = None, manifest: Path | None = None) -> Entry:
-    """Copy one of our own checkpoints beside the manifest and list it there.
+    """Copy one of our own checkpoints beside the manifest and list it there; an entry of that name is replaced.
 
     What the checkpoint's metadata says (method, dataset, epochs, command) goes into the entry.
 
+    Args:
+        what: one line for the list; None puts it together from the metadata.
+        accuracy: protocol -> test accuracy in [0, 1].
+
     Raises:
-        UserError: it is not a whole checkpoint of the suite, or larger than 25 MB.
+        UserError: it is not a whole checkpoint of the suite or larger than 25 MB, or the name is no plain word or
+            taken by weights from elsewhere.
     """
     manifest, checkpoint = manifest or MANIFEST, Path(checkpoint)
+    listed = entries(manifest)
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or (
+            name in listed and not any("file" in source for source in listed[name].sources)):
+        raise UserError(f"{name!r} cannot be a new name: take one of small letters, digits and hyphens that is not "
+                        "in the list yet")
     encoder = load_encoder(checkpoint)
     size, meta = checkpoint.stat().st_size, encoder.meta
     if size > LARGEST_BYTES:
@@ -136,10 +153,11 @@ def release(checkpoint: str | Path, name: str, *, what: str, licence: str = "MIT
     target = manifest.parent / f"{name}.safetensors"
     with atomic_path(target) as temporary:
         shutil.copyfile(checkpoint, temporary)
+    what = what or f"{meta.get('method')} on {meta.get('dataset')}, {meta.get('epochs')} epochs, by this suite"
     new = Entry(name, what, str(meta.get("method", "")), encoder.name, str(meta.get("dataset", "")),
                 meta.get("epochs"), accuracy or {}, str(meta.get("command", "")), licence, target.name, size,
                 sha256(target), [{"file": f"{manifest.parent.name}/{target.name}"}])
-    table = {key: asdict(value) for key, value in entries(manifest).items()} | {name: asdict(new)}
+    table = {key: asdict(value) for key, value in listed.items()} | {name: asdict(new)}
     for fields in table.values():
         del fields["name"]
     write_atomically(manifest, json.dumps(table, indent=2, ensure_ascii=False) + "\n")

@@ -129,6 +129,15 @@ def metadata(path: Path) -> dict[str, str]:
         raise UserError(f"{path} is not a whole safetensors file ({why}): fetch or save it again") from None
 
 
+def facts(path: Path) -> dict[str, Any]:
+    """What was said about one of the suite's checkpoints (`meta` of `save_encoder`), read without its tensors.
+
+    Nothing is verified here; that is for `load_encoder`. Other files have no facts.
+    """
+    strings = metadata(path) if is_own(path) else {}
+    return _table(path, strings["meta"]) if "meta" in strings else {}
+
+
 def digest(tensors: dict[str, Tensor], strings: dict[str, str]) -> str:
     """SHA-256 over the strings and over every tensor's name, type, shape and bytes."""
     total = hashlib.sha256()

@@ -33,6 +33,7 @@ class Encoder(nn.Module):
     def __init__(self, backbone: nn.Module, config: dict[str, Any], normalisation: str = "symmetric") -> None:
         super().__init__()
         self.backbone, self.config = backbone, config
+        self.meta: dict[str, Any] = {}  # what a checkpoint says about its training
         self.name, self.num_features = config["name"], backbone.num_features
         self.normalisation = normalisation
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
