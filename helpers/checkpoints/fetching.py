@@ -14,8 +14,8 @@ from helpers.checkpoints.foreign import Report, read_weights
 from helpers.checkpoints.layouts import find
 from helpers.checkpoints.manifest import Entry, check_hash, record
 from helpers.checkpoints.reading import read_tensors
-from helpers.checkpoints.transfer import Failed
 from helpers.colab import on_colab
+from helpers.data.download import Failed
 from helpers.encoders import Encoder
 from helpers.errors import UserError
 from helpers.files import write_atomically

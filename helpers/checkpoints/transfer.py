@@ -14,22 +14,12 @@ from pathlib import Path
 import requests
 
 from helpers.data.auto import offline
+from helpers.data.download import SILENCE_SECONDS, Failed, resume
 from helpers.errors import UserError
-from helpers.progress import Progress
 
-SILENCE_SECONDS = 30.0  # a server that says nothing for so long is asked again
-CHUNK_BYTES = 1 << 16
 NO_NETWORK = "no connection (is there a network?)"
 QUOTA = "Google Drive's quota for this file is used up, which lasts up to 24 hours"
 NOT_SHARED = "Google Drive does not give the file out (no longer shared, or too many downloads)"
-
-
-class Failed(Exception):
-    """An attempt that failed, in words; `again` says whether another one may help."""
-
-    def __init__(self, why: str, again: bool = False) -> None:
-        super().__init__(why)
-        self.again = again
 
 
 def from_drive(file_id: str, target: Path) -> None:
@@ -71,52 +61,13 @@ def from_web(url: str, target: Path) -> None:
         Failed: no network, an error of the server, a connection that ended early.
         UserError: the disk is full.
     """
-    if offline():
-        raise Failed("FEWLABELS_OFFLINE is set")
     part = target.with_name(f"web-{target.name}.part")
-    have = part.stat().st_size if part.exists() else 0
-    # Encoded bytes could not be counted; a range of them would make no sense.
-    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={have}-"} if have else {})}
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=SILENCE_SECONDS) as answer:
-            _check_status(answer, part)
-            if answer.status_code != 416:
-                _receive(answer, part, have, target.name)
-    except requests.RequestException as problem:
-        kept = part.exists() and part.stat().st_size > have
-        raise Failed("the connection broke off" if kept else NO_NETWORK, again=True) from problem
+        resume(url, part, target.name)
+        os.replace(part, target)
     except OSError as problem:
-        raise _disk_failure(problem, target) from problem
-    os.replace(part, target)
-
-
-def _check_status(answer: requests.Response, part: Path) -> None:
-    if answer.status_code == 416:  # asked for what comes after the end: whole, or not this file at all
-        if answer.headers.get("Content-Range", "").endswith(f"/{part.stat().st_size}"):
-            return
-        part.unlink()
-        raise Failed("the partial download does not belong to the file there", again=True)
-    if answer.status_code not in (200, 206):
-        raise Failed(f"the server answers {answer.status_code} {answer.reason}",
-                     again=answer.status_code in (408, 429) or answer.status_code >= 500)
-
-
-def _receive(answer: requests.Response, part: Path, have: int, title: str) -> None:
-    start = re.match(rf"bytes {have}-", answer.headers.get("Content-Range", ""))
-    if answer.status_code == 200 or not start:
-        have = 0  # this server starts from the beginning
-        if answer.status_code == 206:
-            part.unlink(missing_ok=True)
-            raise Failed("the server sent another part than was asked for", again=True)
-    total = have + int(answer.headers.get("Content-Length") or 0)
-    with open(part, "ab" if have else "wb") as file, \
-            Progress(total >> 10, f"downloading {title}", "KB", start=have >> 10) as bar:
-        for chunk in answer.iter_content(CHUNK_BYTES):
-            before = file.tell() >> 10
-            file.write(chunk)
-            bar.update((file.tell() >> 10) - before)
-    if part.stat().st_size < total:
-        raise Failed("the connection ended early", again=True)
+        raise UserError(f"cannot write to {target.parent} ({problem.strerror or problem}): make room, or choose "
+                        "another folder") from problem
 
 
 def _gdown() -> object:
@@ -140,11 +91,6 @@ def _drive_failure(problem: Exception) -> Exception:
     if "retrieve" in text or "permission" in text:
         return Failed(NOT_SHARED)
     return Failed(f"gdown says: {text[:160] or type(problem).__name__}", again=True)
-
-
-def _disk_failure(problem: OSError, target: Path) -> Exception:
-    return UserError(f"cannot write to {target.parent} ({problem.strerror or problem}): make room, or choose "
-                     "another folder")
 
 
 def _forget_parts(target: Path) -> None:
