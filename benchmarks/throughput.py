@@ -44,6 +44,7 @@ from torchvision.models import resnet18
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from helpers import training, views  # noqa: E402
+from helpers.batches import BatchLoader  # noqa: E402
 from helpers.encoders import build  # noqa: E402
 from helpers.files import write_atomically  # noqa: E402
 from helpers.methods import BYOL  # noqa: E402
@@ -54,7 +55,7 @@ WARM_UP = 4  # steps that are not counted: kernels are chosen, workers fill thei
 
 
 class Clock(Callback):
-    """When each step ended; `seconds` is the median time of a step after the warm-up."""
+    """When each step ended."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -169,7 +170,7 @@ def ours(images: Tensor, options: argparse.Namespace, pair: tuple | None = None)
     """Seconds a step of our BYOL through `helpers.training.fit`."""
     module = BYOL(build("resnet18", image_size=options.size), pair or lightly_views(options.size),
                   steps=WARM_UP + options.steps, hidden=HIDDEN, projection=PROJECTION)
-    loader = training.BatchLoader(images, None, batch_size=options.batch, steps=WARM_UP + options.steps,
+    loader = BatchLoader(images, None, batch_size=options.batch, steps=WARM_UP + options.steps,
                                   device=options.device)
     clock = Clock()
     training.fit(module, loader, callbacks=[clock])
@@ -243,8 +244,7 @@ def machine(options: argparse.Namespace) -> dict:
     chip = torch.cuda.get_device_name() if options.device == "cuda" else _processor()
     return dict(device=options.device, chip=chip, cores=os.cpu_count(), threads=torch.get_num_threads(),
                 precision=training.precision(options.device), torch=torch.__version__, lightning=pl.__version__,
-                python=platform.python_version(), image_size=options.size, batch_size=options.batch,
-                encoder="resnet18", steps=options.steps, rounds=options.rounds)
+                python=platform.python_version())
 
 
 def _processor() -> str:
@@ -268,6 +268,14 @@ def show(rows: list[dict]) -> None:
                         for i, (text, width) in enumerate(zip(row, widths, strict=True))))
 
 
+def keep(name: str, options: argparse.Namespace, rows: list[dict]) -> None:
+    """Write rows, the command and the machine to benchmarks/results/NAME.json."""
+    command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    path = RESULTS / f"{name}.json"
+    write_atomically(path, json.dumps(dict(command=command, machine=machine(options), rows=rows), indent=1) + "\n")
+    print(f"kept in benchmarks/results/{path.name}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=96, help="side of pictures and views, pixels")
@@ -279,11 +287,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = scale(options) if options.scale else race(options)
     show(rows)
-    kind = "scale" if options.scale else "throughput"
-    command = " ".join(["python benchmarks/throughput.py", *sys.argv[1:]])
-    path = RESULTS / f"{kind}-{options.device}.json"
-    write_atomically(path, json.dumps(dict(command=command, machine=machine(options), rows=rows), indent=1) + "\n")
-    print(f"kept in {path.relative_to(Path(__file__).parents[1])}")
+    keep(f"{'scale' if options.scale else 'throughput'}-{options.device}", options, rows)
 
 
 if __name__ == "__main__":
