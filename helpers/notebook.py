@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import io
 import textwrap
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from helpers.progress import in_notebook
+
+if TYPE_CHECKING:
+    from ipywidgets import VBox
+    from matplotlib.figure import Figure
 
 # The colours travel inside the HTML, on a light ground of their own, so that the code looks the
 # same in Jupyter, in Colab, in a dark theme and on a web page made from the notebook.
@@ -49,3 +55,38 @@ def _highlight(text: str) -> str | None:
     except ImportError:
         return None
     return highlight(text, PythonLexer(), HtmlFormatter(noclasses=True, nobackground=True, cssstyles=BOX))
+
+
+def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
+    """Sliders and lists above a figure, which is drawn again whenever one of them changes.
+
+    A page without a running kernel shows none of it, so draw the figure once without widgets as well.
+
+    Args:
+        draw: takes the chosen values by name and returns a figure.
+        choices: for each name the values to choose from: numbers become a slider, anything else a list. The
+            first one is chosen at the start.
+    """
+    from ipywidgets import Dropdown, HBox, Image, SelectionSlider, VBox
+
+    canvas = Image(format="png")
+    controls = {}
+    for name, values in choices.items():
+        values = list(values)
+        kind = SelectionSlider if all(isinstance(value, int | float) for value in values) else Dropdown
+        controls[name] = kind(options=values, value=values[0], description=name.replace("_", " "))
+
+    def redraw(*_: Any) -> None:
+        canvas.value = png(draw(**{name: control.value for name, control in controls.items()}))
+
+    for control in controls.values():
+        control.observe(redraw, names="value")
+    redraw()
+    return VBox([HBox(list(controls.values())), canvas])
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=100, bbox_inches="tight")
+    return file.getvalue()

@@ -28,6 +28,9 @@ ROWS = [dict(method=method, labels_per_class=count, mean=0.9, std=0.02 if count 
 SIGMAS = [0.0, 0.5, 1.0]
 SCORES = np.array([[1.0, 0.6, 0.2], [0.8, 0.4, 0.2]])
 
+DAMAGE = {"blur": np.array([0.1, 0.2, 0.3, 0.4, 0.5]), "fog": np.array([0.5] * 5)}
+MCE = {"BYOL": 1.0, "noise-BYOL": 0.5}
+
 
 def points(dims=2, seed=0):
     return np.random.default_rng(seed).normal(size=(40, dims))
@@ -50,6 +53,8 @@ FIGURES = {
     "paired_gains": lambda: plots.paired_gains({"1": np.array([0.1, 0.2])}, "T", "gain (percentage points)"),
     "label_curve": lambda: plots.label_curve(ROWS, 104, "T"),
     "noise_curve": lambda: plots.noise_curve({"BYOL": (SIGMAS, SCORES)}, "T", 0.1),
+    "similarity_curve": lambda: plots.similarity_curve({"BYOL": (SIGMAS, SCORES)}, "T"),
+    "corruption_table": lambda: plots.corruption_table({"BYOL": DAMAGE, "noise-BYOL": DAMAGE}, MCE, "T"),
     "layer_curve": lambda: plots.layer_curve({"BYOL": [("pixels", 0.9), ("features", 0.5)]}, "T"),
     "predictions": lambda: plots.predictions(images(), LABELS[:4], {"BYOL": LABELS[:4]}, DIGITS, "T"),
     "embeddings": lambda: plots.embeddings({"PCA": points()}, LABELS, DIGITS, None, "T"),
@@ -79,7 +84,7 @@ def test_a_figure_is_returned_titled_and_closed(name):
 @pytest.mark.parametrize("name", sorted(set(FIGURES) - {"image_grid", "views_grid", "predictions", "embedding_3d",
                                                         "embeddings"}))
 def test_both_axes_of_a_chart_are_named(name):
-    unnamed_y = {"bars", "grouped_bars"}  # their y axis lists the methods
+    unnamed_y = {"bars", "grouped_bars", "corruption_table"}  # their y axis lists the methods
     for ax in drawn(name).axes:
         if ax.get_label() != "<colorbar>":
             assert ax.get_xlabel() or ax.get_shared_x_axes().get_siblings(ax) != [ax]
@@ -233,6 +238,22 @@ def test_sigma_is_also_given_in_pixel_units_which_are_half_as_large():
     figure.draw_without_rendering()
     top = figure.axes[0].child_axes[0]
     assert top.get_xlim() == pytest.approx((0.0, 0.5))
+
+
+def test_the_noise_figures_say_what_was_repeated():
+    for draw in (lambda **o: plots.noise_curve({"BYOL": (SIGMAS, SCORES)}, "T", 0.1, **o),
+                 lambda **o: plots.similarity_curve({"BYOL": (SIGMAS, SCORES)}, "T", **o)):
+        assert any("draws of the noise" in word for word in words(draw()))
+        assert any(f"n = {len(SCORES)} trainings" in word for word in words(draw(over="trainings")))
+
+
+def test_a_corruption_table_shows_mean_accuracies_and_marks_the_best_of_a_column():
+    better = {kind: values / 2 for kind, values in DAMAGE.items()}
+    figure = plots.corruption_table({"BYOL": DAMAGE, "noise-BYOL": better}, MCE, "T")
+    (ax, _) = figure.axes
+    shown = {text.get_text(): text.get_weight() for text in ax.texts}
+    assert shown["70.0"] == "normal" and shown["85.0"] == "bold"  # errors of 0.3 and 0.15 on average
+    assert {"60.0", "80.0", "mean", "0.50", "1.00", "mCE"} <= set(shown)
 
 
 def test_collapse_begins_at_one_height_for_spread_and_rank():

@@ -9,8 +9,8 @@ from helpers.plots.lines import curves, pretraining_watch, teacher_watch
 from helpers.plots.pictures import image_grid, predictions, views_grid
 from helpers.plots.scatter import embedding_3d, embeddings
 from helpers.plots.style import METHOD_COLORS, method_color
-from helpers.plots.sweeps import label_curve, layer_curve, noise_curve
+from helpers.plots.sweeps import corruption_table, label_curve, layer_curve, noise_curve, similarity_curve
 
-__all__ = ["METHOD_COLORS", "bars", "confusion", "curves", "embedding_3d", "embeddings", "grouped_bars", "image_grid",
-           "label_curve", "layer_curve", "method_color", "noise_curve", "paired_gains", "per_class", "predictions",
-           "pretraining_watch", "teacher_watch", "views_grid"]
+__all__ = ["METHOD_COLORS", "bars", "confusion", "corruption_table", "curves", "embedding_3d", "embeddings",
+           "grouped_bars", "image_grid", "label_curve", "layer_curve", "method_color", "noise_curve", "paired_gains",
+           "per_class", "predictions", "pretraining_watch", "similarity_curve", "teacher_watch", "views_grid"]

@@ -96,6 +96,7 @@ def predictions(images: Any, labels: Any, predicted: Mapping[str, Any], classes:
             ax.set_axis_off()
             continue
         show(ax, images[index])
+        ax.set_anchor("N")  # so that the verdicts below keep clear of the note
         ax.set_title(_cut(classes[labels[index]]), fontsize=9.5)
         for line, (method, guesses) in enumerate(predicted.items()):
             guess = int(array(guesses)[index])

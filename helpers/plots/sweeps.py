@@ -70,13 +70,14 @@ def _label_ticks(ax: Axes, counts: set[Any], total: float) -> None:
 
 @styled
 def noise_curve(series: Mapping[str, tuple[Any, Any]], title: str, chance: float,
-                reference: Mapping[str, tuple[Any, Any]] | None = None) -> Figure:
-    """Accuracy against the strength of the noise, mean and band of one standard deviation over noise draws.
+                reference: Mapping[str, tuple[Any, Any]] | None = None, over: str = "draws of the noise") -> Figure:
+    """Accuracy against the strength of the noise, mean and band of one standard deviation over repetitions.
 
     Args:
-        series: method to (sigmas, scores): S numbers in normalised units, draws x S accuracies in [0, 1].
+        series: method to (sigmas, scores): S numbers in normalised units, repetitions x S accuracies in [0, 1].
         chance: what guessing would reach, in [0, 1].
         reference: published curves, name to (sigmas, accuracies), drawn as thin grey lines.
+        over: what was repeated, for the note below.
     """
     figure, axes = canvas(height=4.7)
     ax = axes[0, 0]
@@ -97,7 +98,7 @@ def noise_curve(series: Mapping[str, tuple[Any, Any]], title: str, chance: float
     reference_line(ax, 100 * chance, f"chance {100 * chance:.0f} %")
     label_ends(ax, ends)
     draws = max((len(np.atleast_2d(array(scores))) for _, scores in series.values()), default=0)
-    headline(figure, title, f"mean ± standard deviation over n = {draws} draws of the noise")
+    headline(figure, title, f"mean ± standard deviation over n = {draws} {over}")
     return figure
 
 
@@ -121,4 +122,62 @@ def layer_curve(layers: Mapping[str, Sequence[tuple[str, float]]], title: str) -
     ax.set_ylim(min(0, ax.get_ylim()[0]), 1.02)
     label_ends(ax, ends)
     headline(figure, title)
+    return figure
+
+
+@styled
+def similarity_curve(series: Mapping[str, tuple[Any, Any]], title: str, over: str = "draws of the noise") -> Figure:
+    """How far the features of noisy pictures turn away from those of the clean ones.
+
+    Args:
+        series: method to (sigmas, values): S numbers in normalised units, repetitions x S mean cosines in [-1, 1].
+        over: what was repeated, for the note below.
+    """
+    figure, axes = canvas(height=3.8)
+    ax, ends, draws = axes[0, 0], [], 1
+    styles = line_styles(series)
+    for method, (sigmas, values) in series.items():
+        values = np.atleast_2d(array(values))
+        mean, std = values.mean(0), values.std(0, ddof=1 if len(values) > 1 else 0)
+        ax.fill_between(sigmas, mean - std, mean + std, color=styles[method]["color"], alpha=BAND, lw=0)
+        ax.plot(sigmas, mean, **styles[method])
+        ends.append((sigmas[-1], mean[-1], method, styles[method]["color"]))
+        draws = len(values)
+    ax.set(xlabel="noise sigma (normalised units: image in [-1, 1])", ylabel="mean cosine similarity")
+    ax.set_ylim(min(0, ax.get_ylim()[0]), 1.02)
+    ax.margins(x=0)
+    label_ends(ax, ends)
+    headline(figure, title, f"mean ± standard deviation over n = {draws} {over}")
+    return figure
+
+
+@styled
+def corruption_table(errors: Mapping[str, Mapping[str, Any]], mce: Mapping[str, float], title: str) -> Figure:
+    """Accuracy under each corruption, a row a method; their mean and the mean corruption error stand at the right.
+
+    Args:
+        errors: method -> corruption -> errors in [0, 1], one a severity.
+        mce: method -> mean corruption error, relative to the baseline's.
+    """
+    methods, kinds = list(errors), list(next(iter(errors.values())))
+    right = 100 * np.array([[1 - array(errors[name][kind]).mean() for kind in kinds] for name in methods])
+    figure, axes = canvas(height=1.9 + 0.42 * len(methods))
+    ax = axes[0, 0]
+    image = ax.imshow(right, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    for (row, column), value in np.ndenumerate(right):
+        best = value == right[:, column].max()
+        ax.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=9.5,
+                color="white" if value > 55 else "black", weight="bold" if best else "normal")
+    for x, heading, values in ((1.06, "mean", right.mean(1)), (1.15, "mCE", [mce[name] for name in methods])):
+        ax.annotate(heading, (x, 1.02), xycoords="axes fraction", ha="center", va="bottom", weight="bold")
+        for row, value in enumerate(values):
+            ax.annotate(f"{value:.1f}" if heading == "mean" else f"{value:.2f}", (x, row), ha="center", va="center",
+                        xycoords=("axes fraction", "data"))
+    ax.set_xticks(range(len(kinds)), [kind.replace(" ", "\n") for kind in kinds], fontsize=8.5)
+    ax.set(yticks=range(len(methods)), yticklabels=methods, xlabel="corruption, mean of five severities")
+    ax.grid(False)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    figure.colorbar(image, ax=ax, label="test accuracy (%)", shrink=0.85, pad=0.13)
+    headline(figure, title, "bold: best of a column · mean: of the row · mCE: errors relative to the first row's")
     return figure

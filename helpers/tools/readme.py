@@ -30,7 +30,7 @@ def tables(frame: pd.DataFrame) -> str:
     """The README's two tables, in Markdown, from the rows of notebooks 03, 04 and 07."""
     few = frame[(frame.notebook.str[:2].isin(["03", "04"])) & (frame.protocol != "kNN, k = 20")
                 & ~frame.protocol.str.startswith(("logistic", "MLP"))]
-    noise = frame[frame.notebook.str.startswith("07")]
+    noise = frame[frame.notebook.str.startswith("07") & frame.sigma.notna()]
     return (f"Test accuracy in %, mean ± standard deviation over label draws ({_counts(few)}):\n\n"
             f"{_grid(few, 'labels_per_class', 'labels per class')}\n\n"
             f"Under Gaussian noise, all labels, {_counts(noise)}; sigma in normalised units (pictures in [-1, 1]):\n\n"

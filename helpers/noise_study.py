@@ -1,0 +1,82 @@
+"""The contestants of notebook 07, so that all of them can be trained once more from another seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+from torch import nn
+
+from helpers.checkpoints.choosing import Choice
+from helpers.data import Splits
+from helpers.encoders import Encoder
+from helpers.evaluation import linear_probe, score
+from helpers.pretraining import chosen_encoder, find_or_pretrain, fresh_encoder, recipe
+from helpers.robustness import Reader, Sweep, classifier_reader, features_of, noisy_pictures, probe_reader, sigmas_for
+from helpers.settings import Settings
+from helpers.supervised import Trained, train_classifier
+from helpers.views import Noisy, view_for
+
+STRENGTHS = (0.003, 0.03, 0.3, 3.0)  # of a linear probe, scikit-learn's C
+SHARE = 0.6  # of the usual steps, for the second noise-BYOL at a quick scale
+
+
+def noise_encoders(splits: Splits, settings: Settings, sigma: float) -> dict[str, Encoder]:
+    """Noise-BYOL over the dataset's range of noise, and noise-BYOL at one constant `sigma`.
+
+    Outside the full preset the last is trained for `SHARE` of the steps, which its milder noise forgives.
+    """
+    share = 1.0 if settings.preset == "full" else SHARE
+    constant = settings.replace(noise_sigma=sigma, noise_schedule="constant",
+                                pretrain_steps=max(2, int(share * settings.pretrain_steps)))
+    return {"noise-BYOL": find_or_pretrain("noise-byol", splits, settings),
+            f"noise-BYOL, sigma {sigma:g}": find_or_pretrain("noise-byol", splits, constant)}
+
+
+def supervised_classifiers(splits: Splits, settings: Settings) -> dict[str, Trained]:
+    """The same encoder with all labels and BYOL's augmentation, without noise and with noise-BYOL's."""
+    view = view_for(settings.dataset, settings.image_size)
+    noise = recipe("noise-byol", settings.replace(noise_sigma=0.0))["noise"]
+    return {name: train_classifier(fresh_encoder(splits, settings), splits.train, len(splits.classes), settings,
+                                   steps=settings.supervised_steps, view=augment, title=name)
+            for name, augment in (("supervised", view), ("supervised + noise", Noisy(view, noise)))}
+
+
+def best_probe(encoder: nn.Module | None, splits: Splits, sigma: float, seed: int) -> Reader:
+    """A linear classifier on features of *clean* training pictures (None: on pixels), with all labels.
+
+    Of several strengths of regularisation that one is taken which names most of the *validation* pictures
+    rightly when they have noise of `sigma`.
+    """
+    train = features_of(encoder, splits.train.images)
+    noisy = features_of(encoder, noisy_pictures(splits.val.images, sigma, 1000 + seed))
+    probes = [linear_probe(train, splits.train.labels, strength) for strength in STRENGTHS]
+    return probe_reader(encoder, max(probes, key=lambda probe: score(probe, noisy, splits.val.labels)))
+
+
+def contestants(splits: Splits, settings: Settings, sigma: float, choice: Choice, name: str) -> dict[str, Reader]:
+    """Everything above, trained or found for the settings' seed, beside the chosen encoder and raw pixels.
+
+    Args:
+        sigma: of the second noise-BYOL.
+        choice, name: the encoder in plain BYOL's place (by default that is BYOL itself), and what to call it.
+    """
+    middle = max(sigmas_for(settings.dataset)) / 2
+    chosen, _ = chosen_encoder(choice, splits, settings)
+    encoders = {name: chosen, **noise_encoders(splits, settings, sigma), "raw pixels": None}
+    trained = supervised_classifiers(splits, settings)
+    return {**{name: classifier_reader(run.classifier) for name, run in trained.items()},
+            **{name: best_probe(encoder, splits, middle, settings.seed) for name, encoder in encoders.items()}}
+
+
+def curves(sweeps: Mapping[int, Sweep]) -> pd.DataFrame:
+    """Whole sweeps as rows: method, training_seed, noise_seed (its number), sigma, accuracy, similarity.
+
+    Args:
+        sweeps: training seed to what `noise_sweep` measured.
+    """
+    rows = [dict(method=name, training_seed=seed, noise_seed=row, sigma=sigma,
+                 accuracy=round(accuracy[row, column], 4), similarity=round(sweep.similarity[name][row, column], 4))
+            for seed, sweep in sweeps.items() for name, accuracy in sweep.accuracy.items()
+            for row in range(len(accuracy)) for column, sigma in enumerate(sweep.sigmas)]
+    return pd.DataFrame(rows)

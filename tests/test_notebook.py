@@ -1,0 +1,51 @@
+"""Small helps for cells: source that is shown, and figures that answer to widgets."""
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import pytest
+from ipywidgets import Dropdown, SelectionSlider
+
+from helpers.notebook import explorer, png, source_of
+
+
+def figure(height=1.0, **_):
+    drawn, axes = plt.subplots(figsize=(1, 1))
+    axes.bar([0], [height])
+    axes.set_ylim(0, 3)
+    plt.close(drawn)
+    return drawn
+
+
+def test_the_source_of_a_function_names_its_place():
+    text = source_of(png)
+    assert text.startswith("# helpers.notebook, line") and "def png(figure" in text
+
+
+def test_what_has_no_source_is_refused():
+    with pytest.raises(TypeError):
+        source_of(len)
+
+
+def test_an_explorer_starts_with_the_first_choices_and_draws_again_when_one_changes():
+    asked = []
+
+    def draw(**chosen):
+        asked.append(chosen)
+        return figure(**chosen)
+
+    row, image = explorer(draw, height=[1.0, 2.0], layer=["first", "last"]).children
+    assert [type(control) for control in row.children] == [SelectionSlider, Dropdown]
+    before = bytes(image.value)
+    assert before.startswith(b"\x89PNG")
+    row.children[0].value = 2.0
+    row.children[1].value = "last"
+    assert asked == [{"height": 1.0, "layer": "first"}, {"height": 2.0, "layer": "first"},
+                     {"height": 2.0, "layer": "last"}]
+    assert bytes(image.value) != before
+
+
+def test_a_figure_becomes_the_same_png_every_time():
+    assert png(figure()) == png(figure()) != png(figure(2.0))
