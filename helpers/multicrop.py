@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from helpers.views import DigitView, PhotoView, crop, crop_boxes, view_for
+from helpers.views import DRAWINGS, DigitView, PhotoView, crop, crop_boxes, view_for
 
 LOCAL_SHARE = 96 / 224  # side of a part's view over that of the whole (Caron et al. 2021, section 3.1)
-DRAWINGS = ("digits", "fashion-mnist")  # mirrored colours make no sense there: no solarize, parts of at least a quarter
 DRAWN_PART = (0.25, 0.6)  # area of a drawing that a part shows, chosen on validation with digits
 SMALLEST_PART = 0.05
 
@@ -74,7 +73,7 @@ def crops_for(dataset: str, image_size: int, *, step: int = 8, parts: int = 6, b
         border: area between that of parts and of wholes, as a share of the picture: 0.4 for ViTs, 0.14 for ResNets.
     """
     view, size = view_for(dataset, image_size), local_size(image_size, step)
-    if dataset in DRAWINGS:
+    if dataset in DRAWINGS:  # mirrored colours make no sense there: no solarize, parts of at least a quarter
         return MultiCrop(view, view, Part(view, size, DRAWN_PART), parts)
     whole = replace(view, scale=(border, 1.0))
     blurred = 1.0 if view.blur else 0.0

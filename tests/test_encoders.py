@@ -110,7 +110,8 @@ def test_a_residual_block_halves_the_picture_and_adds_its_shortcut():
 @pytest.mark.parametrize("size", [8, 16, 31])
 def test_slim_takes_pictures_of_any_size_from_8_pixels(size):
     with torch.inference_mode():
-        assert build("slim", image_size=size)(pictures(3, size)).shape == (2, 96)
+        assert build("slim", image_size=size)(pictures(3, size)).shape == (2, 128)
+        assert build("slim", channels=1, image_size=size)(pictures(1, size)).shape == (2, 96)
 
 
 def test_imagenets_normalisation_is_torchvisions_of_the_same_picture():

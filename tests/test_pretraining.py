@@ -199,3 +199,9 @@ def test_a_fresh_encoder_depends_on_the_seed_alone(splits, settings):
     torch.manual_seed(2)
     assert torch.equal(first, next(fresh_encoder(splits, settings).parameters()))
     assert not torch.equal(first, next(fresh_encoder(splits, settings.replace(seed=1)).parameters()))
+
+
+def test_photographs_have_a_recipe_of_their_own_on_a_cpu():
+    momentum = {name: recipe("byol", Settings.resolve(dataset=name, preset="quick", device="cpu"))["momentum"]
+                for name in ("digits", "imagenette")}
+    assert momentum["imagenette"] < momentum["digits"]

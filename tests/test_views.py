@@ -173,3 +173,9 @@ def test_a_digit_view_turns_by_at_most_its_angle():
     angles = torch.atan2(matrices[:, 1, 0], matrices[:, 0, 0]).rad2deg()
     assert angles.abs().max() <= 12.5 + 1e-3 and angles.abs().max() > 11
     assert angles.mean().abs() < 1.5 and math.isclose(angles.std().item(), 12.5 / 3**0.5, rel_tol=0.1)
+
+
+@pytest.mark.parametrize("image_size,side", [(32, 32), (48, 32), (64, 40), (96, 96)])
+def test_views_of_photographs_are_smaller_where_a_cpu_trains(image_size, side):
+    view = views.view_for("my_pictures", image_size)
+    assert view(torch.zeros(2, 3, image_size, image_size, dtype=torch.uint8)).shape == (2, 3, side, side)

@@ -43,7 +43,8 @@ class Slim(nn.Module):
         return self.blocks(self.stem(x)).mean(dim=(2, 3))  # B x 4w x H/8 x W/8 -> B x 4w
 
 
-def slim(name: str, *, image_size: int, channels: int, width: int = 24) -> Slim:
-    """The miniature; any image size of 8 pixels or more will do. To train on a CPU, take a `width` of 8 or a multiple
-    of it: torch's channels-last kernels have corrupted memory in the backward pass of narrower ones."""
-    return Slim(channels, width)
+def slim(name: str, *, image_size: int, channels: int, width: int | None = None) -> Slim:
+    """The miniature; any image size of 8 pixels or more will do. A `width` of None is 24 for gray pictures and 32 for
+    colour. To train on a CPU, take 8 or a multiple of it: torch's channels-last kernels have corrupted memory in the
+    backward pass of narrower ones."""
+    return Slim(channels, width or (24 if channels == 1 else 32))
