@@ -83,6 +83,8 @@ def _add_pretrain(command: Parser) -> None:
     command.add_argument("--devices", type=_positive, default=1, metavar="N",
                          help="GPUs (or CPU processes) of each machine that share every batch")
     command.add_argument("--num-nodes", type=_positive, default=1, metavar="N", help="machines")
+    command.add_argument("--compile", action="store_true",
+                         help="torch.compile the networks where that works: worth a try on a GPU, no gain on a CPU")
     command.set_defaults(command=_pretrain)
 
 

@@ -33,7 +33,8 @@ def pretrain(options: argparse.Namespace) -> None:
     start = ask_start(options.start).choice()
     encoder = start.encoder(settings.encoder, splits.image_size, splits.channels)
     run = pretraining.pretrain(options.method, splits, settings, encoder=encoder, start=start.start,
-                               resume=options.resume, devices=options.devices, nodes=options.num_nodes)
+                               resume=options.resume, devices=options.devices, nodes=options.num_nodes,
+                               compiled=options.compile)
     if not is_first():  # one of several processes says it
         return
     last = run.monitor[-1]

@@ -119,7 +119,7 @@ def variant(method: str, settings: Settings) -> str:
 
 def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encoder | None = None,
              start: str = "scratch", resume: bool = True, stop_on_collapse: bool = False, devices: int = 1,
-             nodes: int = 1) -> Pretrained:
+             nodes: int = 1, compiled: bool = False) -> Pretrained:
     """Train `method` on the unlabelled pictures and keep the encoder.
 
     Args:
@@ -129,6 +129,7 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
         stop_on_collapse: end the training when the representation collapses, not only warn.
         devices, nodes: GPUs (or CPU processes) per machine and machines that share every batch; where torchrun
             started this process, its numbers count.
+        compiled: use torch.compile, where the machine has what it needs; the results differ by rounding.
 
     Returns:
         The encoder, in eval mode, and the curves; the encoder is also at `path`.
@@ -145,7 +146,8 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
                       stop=stop_on_collapse)
     logs = Logs(folder / "logs", monitor, loader)
     history = fit(module, loader, title=f"{method} on {splits.name}", seed=settings.seed, callbacks=[monitor, logs],
-                  folder=folder, resume=resume, devices=devices, nodes=nodes)
+                  folder=folder, resume=resume, devices=devices, nodes=nodes,
+                  backend="inductor" if compiled else None)
     momentum = [module.target_momentum(step) for step in range(1, steps + 1)]
     path = folder / "encoder.safetensors"
     if is_first():

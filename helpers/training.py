@@ -22,6 +22,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from helpers.batches import BatchLoader
+from helpers.compiling import compiled
 from helpers.distributed import from_all, mean_of_all, rank_and_world, trainer_options
 from helpers.errors import UserError
 from helpers.progress import Progress, in_notebook
@@ -165,7 +166,8 @@ def precision(device: str) -> str:
 
 def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", seed: int = 0,
         callbacks: Sequence[Callback] = (), folder: Path | None = None, resume: bool = False,
-        save_minutes: float = 5.0, half: bool | None = None, devices: int = 1, nodes: int = 1) -> History:
+        save_minutes: float = 5.0, half: bool | None = None, devices: int = 1, nodes: int = 1,
+        backend: str | None = None) -> History:
     """Train `module` on `loader` for all its steps.
 
     Args:
@@ -176,6 +178,7 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
             since smaller ones gain nothing.
         devices, nodes: GPUs (or CPU processes) of each machine, and machines, that share every batch. In a
             notebook the processes hand over what they saw through `folder`.
+        backend: of torch.compile for the module's heavy part, see `compiling`; None compiles nothing.
 
     Returns:
         The losses of all steps and the seconds they took.
@@ -204,7 +207,7 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0)
     module.to(memory_format=torch.channels_last)
     module.train()
-    with one_line_errors(folder), threads_for(loader.images):
+    with one_line_errors(folder), threads_for(loader.images), compiled(module, backend):
         trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     if in_notebook() and devices * nodes > 1:
         saver.hand_over(watchers)

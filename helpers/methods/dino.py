@@ -46,6 +46,8 @@ class DINO(pl.LightningModule):
         frozen: steps for which the head's last layer stays as it is (the paper: one epoch).
     """
 
+    heavy = "answers"  # what `helpers.compiling` may compile
+
     def __init__(self, encoder: Encoder, crops: MultiCrop, *, steps: int, hidden: int = 2048, bottleneck: int = 256,
                  outputs: int = 65_536, lr: float = 5e-4, warmup: float = 0.1,
                  weight_decay: tuple[float, float] = (0.04, 0.4), momentum: float = 0.996,
@@ -70,10 +72,14 @@ class DINO(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         images, _ = batch
         whole, parts = (views.contiguous(memory_format=torch.channels_last) for views in self.crops(images))
-        with torch.no_grad():
-            teacher = self.teacher_head(self.encoder(whole))  # 2B x K
-        student = self.student_head(torch.cat([self.student(whole), self.student(parts)]))  # (2 + parts)B x K
+        teacher, student = self.answers(whole, parts)
         return self.loss(teacher.float().chunk(GLOBAL_VIEWS), student.float().chunk(GLOBAL_VIEWS + self.crops.parts))
+
+    def answers(self, whole: Tensor, parts: Tensor) -> tuple[Tensor, Tensor]:
+        """What the teacher says of whole views, 2B x K, and the student of all views, (2 + parts)B x K."""
+        with torch.no_grad():
+            teacher = self.teacher_head(self.encoder(whole))
+        return teacher, self.student_head(torch.cat([self.student(whole), self.student(parts)]))
 
     def loss(self, teacher: tuple[Tensor, ...], student: tuple[Tensor, ...]) -> Tensor:
         """Cross-entropy of every student view with every other teacher view (equation 3), mean over pairs.
