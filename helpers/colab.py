@@ -19,6 +19,7 @@ from typing import Any
 from helpers.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
+DRIVE = Path("/content/drive")  # where Colab mounts it
 REQUIREMENT = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:>=\s*([\d.]+))?")
 
 
@@ -57,8 +58,24 @@ def mount_drive() -> Path:
     if not on_colab():
         raise UserError("Google Drive can be mounted on Colab only: give a folder of this machine instead")
     drive = importlib.import_module("google.colab.drive")
-    drive.mount("/content/drive")
-    return Path("/content/drive/MyDrive")
+    drive.mount(str(DRIVE))
+    return DRIVE / "MyDrive"
+
+
+def need_drive(folder: Path) -> None:
+    """Mount the person's Google Drive if `folder` lies on it and it is not mounted yet.
+
+    Raises:
+        UserError: it cannot be mounted from here. Without it the folder would vanish with the machine.
+    """
+    if not folder.absolute().is_relative_to(DRIVE) or (DRIVE / "MyDrive").is_dir():
+        return
+    try:
+        mount_drive()
+    except Exception as error:  # Colab's differ: refused by the person, timed out, not asked from a notebook
+        reason = str(error).split("\n")[0]
+        raise UserError(f"{folder} is on a Google Drive that is not mounted ({reason}): on Colab run `from "
+                        f"google.colab import drive; drive.mount('{DRIVE}')` in a cell first, or choose another folder") from error
 
 
 def share_folders(root: Path = ROOT) -> None:

@@ -17,6 +17,7 @@ from helpers.batches import BatchLoader
 from helpers.checkpoints import fetch, load_encoder, manifest, save_encoder
 from helpers.checkpoints.choosing import Choice
 from helpers.checkpoints.saving import facts
+from helpers.colab import need_drive
 from helpers.data import Splits
 from helpers.distributed import is_first, launched
 from helpers.encoders import Encoder, build
@@ -134,6 +135,7 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
     Returns:
         The encoder, in eval mode, and the curves; the encoder is also at `path`.
     """
+    need_drive(settings.run_dir)
     devices, nodes = launched(devices, nodes)
     numbers = recipe(method, settings)
     steps = numbers["steps"]
@@ -193,6 +195,7 @@ def title(method: str, start: str = "scratch") -> str:
 
 
 def _earlier(method: str, splits: Splits, settings: Settings) -> Encoder | None:
+    need_drive(settings.run_dir)
     found = settings.checkpoints.glob(f"{variant(method, settings)}-*/encoder.safetensors")
     for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
         encoder = load_encoder(path)

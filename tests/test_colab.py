@@ -10,6 +10,7 @@ import pytest
 from papermill.exceptions import PapermillExecutionError
 
 from helpers import colab
+from helpers.__main__ import main
 from helpers.errors import UserError
 from helpers.tools.stamp import setup_source
 
@@ -107,6 +108,47 @@ def test_drive_elsewhere_is_refused_and_on_colab_mounted(monkeypatch):
     monkeypatch.setitem(sys.modules, "google.colab.drive", SimpleNamespace(mount=mounted.append))
     assert colab.mount_drive() == Path("/content/drive/MyDrive")
     assert mounted == ["/content/drive"]
+
+
+@pytest.fixture
+def drive(monkeypatch, tmp_path):
+    """A Colab machine whose Drive belongs at `tmp_path`; the list of what was mounted."""
+    mounted = []
+
+    def mount(place):
+        mounted.append(place)
+        (Path(place) / "MyDrive").mkdir()
+
+    monkeypatch.setattr(colab, "DRIVE", tmp_path)
+    monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "google.colab.drive", SimpleNamespace(mount=mount))
+    return mounted
+
+
+def test_drive_is_mounted_once_when_a_folder_on_it_is_needed(drive, tmp_path):
+    colab.need_drive(tmp_path.parent / "elsewhere")
+    assert drive == []
+    for _ in range(2):
+        colab.need_drive(tmp_path / "MyDrive" / "few-labels")
+    assert drive == [str(tmp_path)]
+
+
+def test_a_drive_that_cannot_be_mounted_is_one_line(drive, tmp_path, monkeypatch):
+    def refused(place):
+        raise ValueError("mount failed\nmore")
+
+    monkeypatch.setitem(sys.modules, "google.colab.drive", SimpleNamespace(mount=refused))
+    with pytest.raises(UserError, match=r"few-labels is on a Google Drive that is not mounted \(mount failed\)") as said:
+        colab.need_drive(tmp_path / "MyDrive" / "few-labels")
+    assert "\n" not in str(said.value)
+
+
+def test_a_folder_on_drive_is_refused_elsewhere_before_anything_is_written(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(colab, "DRIVE", tmp_path)
+    folder = tmp_path / "MyDrive" / "runs"
+    assert main(["pretrain", "byol", "--dataset", "digits", "--preset", "smoke", "--out", str(folder)]) == 2
+    assert "not mounted (Google Drive can be mounted on Colab only" in capsys.readouterr().err
+    assert not folder.exists()
 
 
 def test_a_notebook_in_any_folder_shares_the_folders_of_the_repository(tmp_path, monkeypatch):
