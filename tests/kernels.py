@@ -6,13 +6,13 @@ from queue import Empty
 
 
 @contextmanager
-def real_kernel():
-    """A kernel of this environment; yields its client."""
+def real_kernel(**options):
+    """A kernel of this environment, started with `options` such as `cwd`; yields its client."""
     from jupyter_client.manager import KernelManager
 
     manager = KernelManager(kernel_name="python3")
     manager.kernel_spec.argv[0] = sys.executable
-    manager.start_kernel(extra_arguments=["--IPKernelApp.log_level=50"])
+    manager.start_kernel(extra_arguments=["--IPKernelApp.log_level=50"], **options)
     client = manager.blocking_client()
     client.start_channels()
     client.wait_for_ready(timeout=60)

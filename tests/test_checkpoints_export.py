@@ -95,6 +95,20 @@ def test_check_refuses_a_file_that_is_not_whole_in_one_line(content, tmp_path):
     assert "\n" not in str(error.value) and str(path) in str(error.value)
 
 
+def test_export_writes_a_program_and_says_what_it_takes(capsys, tmp_path):
+    encoder = randomised(build("slim", **ENCODERS["slim"]))
+    path = save_encoder(encoder, tmp_path / "e.safetensors")
+    text = said(capsys, action="export", file=str(path), target=str(tmp_path / "e.pt2"))
+    assert text.startswith(f"{tmp_path / 'e.pt2'}: ") and "N x 1 x 16 x 16 in [-1, 1]" in text and text.count("\n") == 1
+    x = torch.rand(3, 1, 16, 16) * 2 - 1
+    torch.testing.assert_close(torch.export.load(tmp_path / "e.pt2").module()(x), encoder(x), rtol=1e-4, atol=1e-5)
+
+
+def test_export_to_an_unknown_kind_of_file_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="must end in .onnx .* or .pt2"):
+        weights(argparse.Namespace(action="export", file="e.safetensors", target=str(tmp_path / "e.pt")))
+
+
 def test_fetch_prints_the_path_and_the_hash(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("FEWLABELS_WEIGHTS_DIR", str(tmp_path))
     monkeypatch.setattr(manifest, "MANIFEST", tmp_path / "manifest.json")

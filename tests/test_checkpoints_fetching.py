@@ -12,7 +12,7 @@ from drive_server import serve
 from foreign_weights import as_sequential, as_vit, pictures, randomised, self_learner, small_vit
 
 from helpers import checkpoints, colab
-from helpers.checkpoints import fetch, fetching, manifest, pretrained, save_encoder, upload
+from helpers.checkpoints import fetch, fetching, load_encoder, manifest, pretrained, save_encoder, upload
 from helpers.encoders import build
 from helpers.errors import UserError
 
@@ -374,6 +374,33 @@ def test_a_released_checkpoint_is_copied_and_listed_with_what_it_says_of_itself(
     (entry,) = manifest.entries(target).values()
     assert (entry.method, entry.dataset, entry.sha256) == ("byol", "digits", manifest.sha256(path))
     assert (target.parent / entry.file).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(("name", "source"), [("Two Words", {}), ("../byol", {}), ("", {}),
+                                              ("vit", {"url": "https://elsewhere/vit.pth"})])
+def test_a_release_takes_no_odd_name_and_none_of_somebody_elses(name, source, world, tmp_path):
+    path = save_encoder(build("slim", channels=1, image_size=16, width=4), tmp_path / "e.safetensors")
+    listed(source)
+    before = manifest.MANIFEST.read_text()
+    with pytest.raises(UserError, match="cannot be a new name"):
+        manifest.release(path, name)
+    assert manifest.MANIFEST.read_text() == before and sorted(p.name for p in tmp_path.iterdir()) == [
+        "e.safetensors", "manifest.json"]
+
+
+def test_what_the_repository_releases_is_whole_and_says_of_itself_what_the_list_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEWLABELS_OFFLINE", "1")
+    released = [entry for entry in manifest.entries().values() if manifest.kept(entry)]
+    assert {"byol-slim-digits"} <= {entry.name for entry in released}
+    for entry in released:
+        path = fetch(entry.name, tmp_path)
+        encoder = load_encoder(path)
+        assert (path.stat().st_size, manifest.sha256(path)) == (entry.bytes, entry.sha256)
+        assert (encoder.name, encoder.meta["method"], encoder.meta["dataset"], encoder.meta["epochs"],
+                encoder.meta["command"]) == (entry.encoder, entry.method, entry.dataset, entry.epochs, entry.command)
+        assert entry.accuracy and entry.licence and entry.bytes <= manifest.LARGEST_BYTES
+    assert sum(entry.bytes for entry in released) <= 60 << 20
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_self_learner_checkpoint_goes_from_drive_to_features_by_its_name(world, folder):

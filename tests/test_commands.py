@@ -9,9 +9,10 @@ import torch
 
 from helpers import commands
 from helpers.__main__ import METHODS, PROTOCOLS, main
-from helpers.checkpoints import save_encoder
+from helpers.checkpoints import manifest, save_encoder
 from helpers.encoders import build
 from helpers.errors import UserError
+from helpers.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +126,29 @@ def test_pretrain_says_where_the_encoder_is_and_what_it_is_worth(method, pretrai
     assert capsys.readouterr().out == \
         "runs/x.safetensors: kNN on validation 80.0%, spread 0.50, effective rank 12 of 96, 3 s\n"
     assert pretrained["method"] == method
+
+
+def test_a_start_is_chosen_as_in_the_notebook(pretrained, checkpoint):
+    main(["pretrain", "byol", "--dataset", "digits"])
+    assert (pretrained["encoder"], pretrained["start"]) == (None, "scratch")
+    main(["pretrain", "byol", "--dataset", "digits", "--start", str(checkpoint)])
+    assert pretrained["encoder"].name == "slim" and pretrained["start"].startswith(checkpoint.name)
+
+
+def test_a_release_is_measured_and_listed(tmp_path, monkeypatch, capsys):
+    encoder = build("slim", channels=1, image_size=16, width=8)
+    path = save_encoder(encoder, tmp_path / "e.safetensors", method="byol", dataset="digits", epochs=3, seed=1)
+    monkeypatch.setattr(manifest, "MANIFEST", tmp_path / "weights" / "manifest.json")
+    (tmp_path / "weights").mkdir()
+    manifest.MANIFEST.write_text("{}")
+    monkeypatch.setenv("FEWLABELS_LABEL_COUNTS", "1,10,all")
+    assert main(["weights", "release", str(path), "byol-toy"]) == 0
+    (entry,) = manifest.entries().values()
+    settings = Settings.resolve(dataset="digits", seed=1)
+    assert entry.accuracy["kNN, k = 20"] == round(commands._knn(encoder.eval(), commands._load(settings),
+                                                                settings)[0]["mean"], 4)
+    assert {"linear probe", "linear probe, 1 label a class", "linear probe, 10 labels a class"} < set(entry.accuracy)
+    assert entry.what == "byol on digits, 3 epochs, by this suite" and "byol-toy" in capsys.readouterr().out
 
 
 def test_epochs_become_steps_that_show_every_picture(pretrained):

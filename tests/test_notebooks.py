@@ -1,5 +1,6 @@
 """The notebooks, executed: all of them in order as a newcomer runs them, and those that build on others alone."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from kernels import real_kernel, run_in
 
+from helpers.checkpoints.choosing import ask_encoder, ask_start
 from helpers.results import summary
 
 ROOT = Path(__file__).parents[1]
@@ -18,10 +21,11 @@ NAMES = [path.stem for path in NOTEBOOKS]
 FIGURES = {"01": 7, "02": 4, "03": 2, "04": 2, "05": 6, "06": 5, "07": 5}
 
 
-def execute(out, *options):
+def execute(out, *options, **variables):
     """`python -m helpers run` with nobody watching, in folders of its own."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("FEWLABELS_")}
     environment |= {"FEWLABELS_RUN_DIR": str(out / "runs"), "FEWLABELS_OFFLINE": "1"}
+    environment |= variables
     command = [sys.executable, "-m", "helpers", "run", "--dataset", "digits", "--out", str(out / "results"), *options]
     return subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
 
@@ -124,6 +128,39 @@ def test_a_notebook_makes_what_it_needs_when_run_alone(tmp_path, number):
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     printed = "".join(output.get("text", "") for output in outputs(executed(tmp_path / "results", number)))
     assert "no encoder in" in printed and "one is trained now" in printed
+
+
+def test_chosen_weights_go_through_to_what_is_recorded(tmp_path):
+    done = execute(tmp_path, "--preset", "smoke", "--only", "03", "04", FEWLABELS_WEIGHTS="byol-slim-digits")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    methods = set(summary(tmp_path / "results").method)
+    assert {"byol-slim-digits", "fine-tuned byol-slim-digits"} <= methods and "BYOL" not in methods
+    closing = [output["data"]["text/markdown"] for output in outputs(executed(tmp_path / "results", "03"))
+               if "text/markdown" in output.get("data", {})][-1]
+    assert "byol-slim-digits" in closing and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("number", ["02", "03", "04", "06", "07"])
+def test_every_answer_that_a_form_on_colab_offers_is_understood(number):
+    ask = ask_start if number == "02" else ask_encoder
+    cells = nbformat.read(NOTEBOOKS[int(number) - 1], 4).cells
+    (parameters,) = (cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
+    offered = json.loads(re.search(r"(?:BACKBONE|WEIGHTS) = .*@param (\[.*\]) \{allow-input", parameters)[1])
+    assert {"ask", "file"} < set(offered) and len(offered) >= 5
+    for answer in offered[1:]:
+        assert ask(answer).answer is not None
+
+
+def test_notebook_02_asks_a_person_and_goes_on_with_the_answer(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEWLABELS_RUN_DIR", str(tmp_path))
+    cells = [cell.source for cell in nbformat.read(NOTEBOOKS[1], 4).cells if cell.cell_type == "code"]
+    last = next(number for number, source in enumerate(cells) if "asked.choice()" in source)
+    with real_kernel(cwd=ROOT / "notebooks") as client:
+        for source in cells[:last - 1]:
+            assert run_in(client, source, [])[2] == "ok"
+        assert len(run_in(client, cells[last - 1], ["perhaps", "False"])[1]) == 2
+        printed, questions, status = run_in(client, cells[last], [])
+    assert (questions, status) == ([], "ok") and "start: random weights, encoder slim" in printed
 
 
 def test_the_pretrained_question_is_answered_without_a_person(whole_run):

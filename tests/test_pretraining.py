@@ -11,7 +11,7 @@ from helpers.checkpoints.choosing import Choice
 from helpers.data import load
 from helpers.encoders import build
 from helpers.errors import UserError
-from helpers.evaluation import extract_features
+from helpers.evaluation import extract_features, knn_accuracy
 from helpers.pretraining import (
     NOISE,
     chosen_encoder,
@@ -84,6 +84,15 @@ def test_a_released_encoder_is_taken_only_if_this_very_run_made_it(splits, setti
     for other in (elsewhere.replace(pretrain_steps=7), elsewhere.replace(seed=1), elsewhere.replace(preset="quick")):
         assert pretraining._released("byol", other) is None
     assert pretraining._released("noise-byol", elsewhere) is None
+
+
+def test_the_repository_has_what_notebook_02_would_train_with_the_digits(splits, tmp_path, capsys):
+    settings = Settings.resolve(preset="quick", dataset="digits", device="cpu", run_dir=tmp_path)
+    encoder = find_or_pretrain("byol", splits, settings)
+    assert "the released encoder byol-slim-digits" in capsys.readouterr().out
+    train, val = (extract_features(encoder, part.images) for part in (splits.train, splits.val))
+    assert knn_accuracy(train, splits.train.labels, val, splits.val.labels) == pytest.approx(
+        encoder.meta["knn_validation"], abs=0.011)  # two of 200 pictures, on another chip
 
 
 def test_an_encoder_says_with_which_command_it_was_made(splits, settings):

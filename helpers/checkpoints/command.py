@@ -1,4 +1,4 @@
-"""What `python -m helpers weights {list,fetch NAME,check FILE}` does (`release` is in `helpers.commands`)."""
+"""What `python -m helpers weights {list,fetch,check,export}` does (`release` is in `helpers.commands`)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from helpers.checkpoints import manifest
+from helpers.checkpoints.export import export_onnx, export_program
 from helpers.checkpoints.fetching import default_folder, fetch
 from helpers.checkpoints.foreign import read_weights
 from helpers.checkpoints.saving import is_own, load_encoder
@@ -13,12 +14,15 @@ from helpers.errors import UserError
 
 
 def weights(options: argparse.Namespace) -> None:
-    """Run one action: `options.action` is "list", "fetch" (`options.name`) or "check" (`options.file`)."""
+    """Run one action: `options.action` is "list", "fetch" (`options.name`), "check" (`options.file`) or "export"
+    (`options.file` to `options.target`)."""
     if options.action == "list":
         print("\n".join(listing()))
     elif options.action == "fetch":
         path = fetch(options.name)
         print(f"{path}: {path.stat().st_size:,} bytes, SHA-256 {manifest.sha256(path)}")
+    elif options.action == "export":
+        print(exported(Path(options.file), Path(options.target)))
     else:
         print("\n".join(description(Path(options.file))))
 
@@ -50,6 +54,22 @@ def description(path: Path) -> list[str]:
     lines.append(f"  {path.stat().st_size:,} bytes, SHA-256 {digits}")
     return [*lines, f"  listed as {same[0]}" if same else "  not in the list of known weights by its hash",
             f"{path} is whole"]
+
+
+def exported(path: Path, target: Path) -> str:
+    """Write the encoder in a file for other programs, as the ending of `target` says; returns what was written.
+
+    Raises:
+        UserError: an unknown ending, no whole file of weights, or a program whose features differ.
+    """
+    kinds = {".onnx": export_onnx, ".pt2": export_program}
+    if target.suffix not in kinds:
+        raise UserError(f"{target} must end in .onnx (ONNX) or .pt2 (a program of torch.export)")
+    encoder = load_encoder(path) if is_own(path) else read_weights(path, channels=3)[0]
+    kinds[target.suffix](encoder, target)
+    size, channels = encoder.config["image_size"], encoder.config["channels"]
+    return (f"{target}: {target.stat().st_size:,} bytes; takes pictures N x {channels} x {size} x {size} in [-1, 1], "
+            f"gives N x {encoder.num_features} features, the same as {path}")
 
 
 def _own(path: Path) -> list[str]:

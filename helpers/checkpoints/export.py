@@ -39,7 +39,7 @@ def export_onnx(encoder: Encoder, path: str | Path) -> Path:
     missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"the ONNX export needs {', '.join(missing)}: pip install {' '.join(missing)}, "
-                        "or use export_program")
+                        "or use export_program (a .pt2 file)")
     return _export(encoder, Path(path), _write_onnx, _run_onnx)
 
 
