@@ -75,7 +75,8 @@ def need_drive(folder: Path) -> None:
     except Exception as error:  # Colab's differ: refused by the person, timed out, not asked from a notebook
         reason = str(error).split("\n")[0]
         raise UserError(f"{folder} is on a Google Drive that is not mounted ({reason}): on Colab run `from "
-                        f"google.colab import drive; drive.mount('{DRIVE}')` in a cell first, or choose another folder") from error
+                        f"google.colab import drive; drive.mount('{DRIVE}')` in a cell first, or choose another "
+                        "folder") from error
 
 
 def share_folders(root: Path = ROOT) -> None:

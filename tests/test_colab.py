@@ -138,7 +138,7 @@ def test_a_drive_that_cannot_be_mounted_is_one_line(drive, tmp_path, monkeypatch
         raise ValueError("mount failed\nmore")
 
     monkeypatch.setitem(sys.modules, "google.colab.drive", SimpleNamespace(mount=refused))
-    with pytest.raises(UserError, match=r"few-labels is on a Google Drive that is not mounted \(mount failed\)") as said:
+    with pytest.raises(UserError, match=r"is on a Google Drive that is not mounted \(mount failed\)") as said:
         colab.need_drive(tmp_path / "MyDrive" / "few-labels")
     assert "\n" not in str(said.value)
 
