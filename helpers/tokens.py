@@ -1,0 +1,61 @@
+"""What the tokens of a ViT know: features of its last blocks, and where its class token looks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from helpers.encoders import Encoder
+from helpers.encoders.vit import ViT
+from helpers.evaluation import batched, evaluating
+from helpers.views import normalise
+
+
+def is_vit(encoder: Encoder) -> bool:
+    """Whether the encoder has tokens at all."""
+    return isinstance(encoder.backbone, ViT)
+
+
+def last_blocks(encoder: Encoder, images: Tensor, blocks: int = 4, batch_size: int = 256) -> Tensor:
+    """The class tokens of the last `blocks` blocks, each through the final norm, side by side.
+
+    What DINO's linear classifier reads (Caron et al. 2021, appendix F.2: four blocks for ViT-S, one for ViT-B).
+
+    Args:
+        encoder: a ViT.
+        images: uint8 N x C x S x S, or float in normalised units.
+
+    Returns:
+        float32 N x (blocks * D) on the CPU; `blocks` = 1 gives the encoder's own features.
+    """
+    vit, device = encoder.backbone, next(encoder.parameters()).device
+
+    def tokens(batch: Tensor) -> Tensor:
+        states = vit.layers(encoder.prepare(normalise(batch.to(device))))[1:-1]  # after each block
+        return torch.cat([vit.norm(state)[:, 0] for state in states[-blocks:]], dim=1)
+
+    with evaluating(encoder):
+        return batched(tokens, images, batch_size)
+
+
+def class_attention(encoder: Encoder, images: Tensor, size: int | None = None) -> Tensor:
+    """How much the class token takes from each patch in the last block, a map a head.
+
+    Args:
+        encoder: a ViT.
+        images: uint8 N x C x S x S.
+        size: side to which the pictures are enlarged first, in pixels, a multiple of the patch size: a finer grid, for
+            which the positions are stretched. None leaves them as they are.
+
+    Returns:
+        N x heads x G x G; what is missing from a sum of 1 is the class token's attention to itself.
+    """
+    vit, device = encoder.backbone, next(encoder.parameters()).device
+    x = normalise(images)
+    if size is not None and size != x.shape[-1]:
+        x = F.interpolate(x, size, mode="bilinear", align_corners=False)
+    grid = x.shape[-1] // vit.patch_size
+    with evaluating(encoder):
+        weights = vit.attention_maps(encoder.prepare(x.to(device)))[-1]  # N x H x T x T
+        return weights[:, :, 0, 1:].unflatten(2, (grid, grid)).cpu()
