@@ -10,6 +10,7 @@ from helpers.data.auto import choose, has_network
 from helpers.data.folder import load_folder
 from helpers.data.splits import Labeled, Splits, describe
 from helpers.errors import UserError
+from helpers.files import one_at_a_time
 from helpers.settings import DATASETS as NAMES
 from helpers.settings import DEFAULT_IMAGE_SIZE as IMAGE_SIZES
 
@@ -40,11 +41,12 @@ def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int
     if name == "digits":
         return digits(size, seed)
     folder = Path(data_dir).expanduser()
-    if name not in NAMES:
-        return load_folder(Path(name), size, seed, folder)
-    from helpers.data import named  # here, because torchvision takes seconds to import
+    with one_at_a_time(folder):  # of the processes of a cluster, all of which need the same pictures
+        if name not in NAMES:
+            return load_folder(Path(name), size, seed, folder)
+        from helpers.data import named  # here, because torchvision takes seconds to import
 
-    return named.READERS[name](size, seed, folder)
+        return named.READERS[name](size, seed, folder)
 
 
 def resolve(name_or_folder: str | Path) -> str:
