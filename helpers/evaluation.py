@@ -66,11 +66,12 @@ def pixel_features(images: Tensor, most: int = 1024, side: int = 16) -> Tensor:
         images: uint8 N x C x H x W, or float in normalised units (noisy ones).
 
     Returns:
-        float32 N x D in normalised units, on the CPU.
+        float32 N x D on the CPU, black 0 and white 1.
     """
-    pixels = torch.cat([F.adaptive_avg_pool2d(normalise(part), side) if part[0].numel() > most else normalise(part)
-                        for part in images.split(512)])
-    return pixels.flatten(1).cpu()
+    def shrink(x: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(x, side) if x[0].numel() > most else x
+
+    return batched(lambda part: (shrink(normalise(part)).flatten(1) + 1) / 2, images)
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helpers.corruptions import RANDOM, SEVERITIES, corrupt
-from helpers.evaluation import evaluating, extract_features, predict_logits
+from helpers.evaluation import evaluating, extract_features, pixel_features, predict_logits
 from helpers.progress import Progress, progress
 from helpers.views import normalise
 
@@ -37,8 +37,8 @@ class Reader:
 
 
 def features_of(encoder: nn.Module | None, pictures: Tensor) -> Tensor:
-    """Features N x D of pictures, in eval mode; without an encoder the pixels as flat vectors in [-1, 1]."""
-    return normalise(pictures).flatten(1).cpu() if encoder is None else extract_features(encoder, pictures)
+    """Features N x D of pictures, in eval mode; without an encoder the pixels themselves."""
+    return pixel_features(pictures) if encoder is None else extract_features(encoder, pictures)
 
 
 def classifier_reader(classifier: nn.Module) -> Reader:
