@@ -121,26 +121,26 @@ def damage(path: Path) -> str | None:
 @contextmanager
 def one_line_errors(folder: Path | None) -> Iterator[None]:
     """Turns what a person can mend (memory, disk) into one line; everything else passes as it is."""
-    kept = f"; the last checkpoint in {folder} is good" if folder is not None else ""
+    def kept() -> str:
+        saved = folder is not None and any(folder.glob("[!.]*.ckpt"))
+        return f"; the last checkpoint in {folder} is good" if saved else ""
+
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise UserError(f"the GPU's memory is full: use a smaller batch or image size{kept}") from error
+        raise UserError(f"the GPU's memory is full: use a smaller batch or image size{kept()}") from error
     except MemoryError as error:
-        raise UserError(f"the memory is full: use a smaller batch or image size{kept}") from error
+        raise UserError(f"the memory is full: use a smaller batch or image size{kept()}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"the disk is full: free some space and run again with resume{kept}") from error
-        if rank_and_world()[1] > 1 and LOST.search(str(error)):
-            raise UserError("another process of this training has ended (it says why, if it could): run again with "
-                            f"resume{kept}") from error
+            raise UserError(f"the disk is full: free some space and run again with resume{kept()}") from error
         raise
     except RuntimeError as error:
         if "not enough memory" in str(error) or "DefaultCPUAllocator" in str(error):
-            raise UserError(f"the memory is full: use a smaller batch or image size{kept}") from error
+            raise UserError(f"the memory is full: use a smaller batch or image size{kept()}") from error
         if "No space left" in str(error) or "PytorchStreamWriter" in str(error) or "iostream error" in str(error):
-            raise UserError(f"the disk is full: free some space and run again with resume{kept}") from error
+            raise UserError(f"the disk is full: free some space and run again with resume{kept()}") from error
         if rank_and_world()[1] > 1 and LOST.search(str(error)):
             raise UserError("another process of this training has ended (it says why, if it could): run again with "
-                            f"resume{kept}") from error
+                            f"resume{kept()}") from error
         raise

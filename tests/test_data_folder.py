@@ -73,6 +73,13 @@ def test_a_missing_val_folder_comes_out_of_train(tmp_path, load):
     assert splits.notes == ("no val/ folder: 15% of the training images are kept apart for it",)
 
 
+def test_a_large_folder_gives_no_more_than_a_fixed_number(tmp_path, load, monkeypatch):
+    monkeypatch.setattr("helpers.data.folder.MOST_HELD_OUT", 4)
+    splits = load(make_folder(tmp_path / "all", ("",), each=20))
+    assert (len(splits.train), len(splits.val), len(splits.test)) == (32, 4, 4)
+    assert "no val/ folder: 10% of the training images are kept apart for it" in splits.notes
+
+
 def test_the_seed_moves_validation_but_not_test_pictures_of_a_folder(tmp_path, load):
     root = make_folder(tmp_path / "insects", each=40)
     one, other = load(root, seed=1), load(root, seed=2)

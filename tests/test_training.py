@@ -162,9 +162,23 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path):
                                         (MemoryError(), "memory is full"),
                                         (torch.OutOfMemoryError("CUDA out of memory"), "GPU's memory is full")])
 def test_a_full_machine_ends_in_one_line(tmp_path, error, word):
+    (tmp_path / "last.ckpt").touch()
     with pytest.raises(UserError, match=word) as caught, one_line_errors(tmp_path):
         raise error
     assert "\n" not in str(caught.value) and "is good" in str(caught.value)
+    (tmp_path / "last.ckpt").unlink()
+    with pytest.raises(UserError) as caught, one_line_errors(tmp_path):
+        raise error
+    assert "is good" not in str(caught.value)
+
+
+def test_a_lost_process_is_one_line_among_several_only(monkeypatch):
+    lost = RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:1234")
+    with pytest.raises(RuntimeError), one_line_errors(None):
+        raise lost
+    monkeypatch.setattr("helpers.survival.rank_and_world", lambda: (0, 2))
+    with pytest.raises(UserError, match="another process .* has ended .*with resume"), one_line_errors(None):
+        raise lost
 
 
 def test_a_full_disk_leaves_the_last_checkpoint_good(tmp_path, monkeypatch):

@@ -23,13 +23,14 @@ from helpers.progress import Progress
 
 CHUNK = 256  # pictures in memory at a time
 HELD_OUT = 0.15  # of the training images, for each of val and test that the folder lacks
+MOST_HELD_OUT = 10_000  # of them: they are moved in memory, which must not grow with the folder
 NAMED = 5  # unreadable pictures that a note names
 
 
 def load_folder(root: Path, image_size: int, seed: int, data_dir: Path) -> Splits:
     """The pictures under `root` as RGB; see `helpers.data.listing.scan` for the layouts.
 
-    A missing val/ or test/ is taken out of train, each 15 % of it and every class in proportion;
+    A missing val/ or test/ is taken out of train, each 15 % of it (10,000 at most) and every class in proportion;
     nothing on disk is moved. A picture that cannot be read is skipped and named in the notes.
     """
     try:
@@ -46,9 +47,11 @@ def load_listing(listing: Listing, image_size: int, seed: int, data_dir: Path, h
     images, kept = cached(folder, (3, image_size, image_size),
                           lambda writer: decode(listing, image_size, writer))
     notes = [*listing.notes, *kept["notes"]]
+    start, stop = kept["spans"]["train"]
+    held_out = min(held_out, MOST_HELD_OUT / (stop - start))
     for part in ("val", "test"):
         if part not in kept["spans"]:
-            notes.append(f"no {part}/ folder: {held_out:.0%} of the training images are kept apart for it"
+            notes.append(f"no {part}/ folder: {100 * held_out:.2g}% of the training images are kept apart for it"
                          + (", the same for every seed" if part == "test" else ""))
     spans = {part: tuple(span) for part, span in kept["spans"].items()}
     return carve(listing.name, images, torch.tensor(kept["labels"]), spans, listing.classes,
