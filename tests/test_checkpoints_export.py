@@ -83,6 +83,20 @@ def test_check_says_what_a_foreign_file_is_and_what_was_left_out(capsys, tmp_pat
     text = said(capsys, action="check", file=str(tmp_path / "byol.pth"))
     assert "ResNet as a Sequential at net/backbone., read as resnet18" in text
     assert "projection head" in text and "another copy of the encoder" in text
+    assert "imagenet normalisation" in text and "does not say what it was trained on" in text
+
+
+def test_check_knows_what_was_fetched_before_by_the_hash_in_the_lock(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("FEWLABELS_WEIGHTS_DIR", str(tmp_path / "fetched"))
+    torch.save(self_learner(as_sequential(build("resnet18", image_size=32, stem="imagenet"))), tmp_path / "byol.pth")
+    manifest.record(tmp_path / "fetched", "self-learner-byol", tmp_path / "byol.pth", "Google Drive")
+    text = said(capsys, action="check", file=str(tmp_path / "byol.pth"))
+    assert "listed as self-learner-byol: BYOL" in text and "trained on STL-10 unlabelled" in text
+
+
+def test_check_knows_the_weights_that_come_with_the_repository(capsys):
+    path = manifest.kept(manifest.entry("byol-slim-digits"))
+    assert "listed as byol-slim-digits" in said(capsys, action="check", file=str(path))
 
 
 @pytest.mark.parametrize("content", [None, b"<html>", b"PK\x03\x04 damaged"])

@@ -47,13 +47,27 @@ def description(path: Path) -> list[str]:
     """
     if not path.exists():
         raise UserError(f"no file {path}: check the name")
-    lines = _own(path) if is_own(path) else str(read_weights(path)[1]).splitlines()
+    own = is_own(path)
+    lines = _own(path) if own else _foreign(path)
     digits = manifest.sha256(path)
-    same = [name for name, entry in manifest.entries().items()
-            if entry.sha256 and digits.startswith(entry.sha256)]
+    entry = _listed(digits)
     lines.append(f"  {path.stat().st_size:,} bytes, SHA-256 {digits}")
-    return [*lines, f"  listed as {same[0]}" if same else "  not in the list of known weights by its hash",
-            f"{path} is whole"]
+    if entry:
+        lines.append(f"  listed as {entry.name}: {entry.what}; trained on {entry.dataset}")
+    else:
+        lines.append("  not in the list of known weights by its hash"
+                     + ("" if own else "; the file itself does not say what it was trained on"))
+    return [*lines, f"{path} is whole"]
+
+
+def _listed(digits: str) -> manifest.Entry | None:
+    """The entry whose SHA-256, as the manifest or the lock of what was fetched has it, is `digits`."""
+    locked = manifest.lock(default_folder())
+    for name, entry in manifest.entries().items():
+        known = locked.get(name, {}).get("sha256") or entry.sha256
+        if known and digits.startswith(known):
+            return entry
+    return None
 
 
 def exported(path: Path, target: Path) -> str:
@@ -70,6 +84,14 @@ def exported(path: Path, target: Path) -> str:
     size, channels = encoder.config["image_size"], encoder.config["channels"]
     return (f"{target}: {target.stat().st_size:,} bytes; takes pictures N x {channels} x {size} x {size} in [-1, 1], "
             f"gives N x {encoder.num_features} features, the same as {path}")
+
+
+def _foreign(path: Path) -> list[str]:
+    encoder, report = read_weights(path)
+    size, channels = encoder.config["image_size"], encoder.config["channels"]
+    return [*str(report).splitlines(),
+            f"  for pictures of {channels} x {size} x {size}, taken as trained with {encoder.normalisation} "
+            "normalisation"]
 
 
 def _own(path: Path) -> list[str]:
