@@ -10,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
+from torch import Tensor
 from torch.nn import functional as F
 
 from helpers.data import Labeled, Splits
@@ -123,3 +124,33 @@ class AccuracyCurve(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows = list(state["rows"])
+
+
+class EarlyStop(AccuracyCurve):
+    """Ends a training when the validation loss has not fallen for a while, and gives the best weights back.
+
+    Args:
+        patience: so many looks without a lower loss end the training.
+        looks: how many times to look if nothing ends it, evenly over the training.
+    """
+
+    def __init__(self, train: Labeled, val: Labeled, patience: int = 5, looks: int = 20, limit: int = 500) -> None:
+        super().__init__(train, val, looks, limit)
+        self.patience = patience
+        self.best: dict[str, Any] = {"val_loss": math.inf}
+        self.weights: dict[str, Tensor] = {}
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *rest: Any) -> None:
+        known = len(self.rows)
+        super().on_train_batch_end(trainer, module, *rest)
+        if len(self.rows) == known:
+            return
+        if self.rows[-1]["val_loss"] < self.best["val_loss"]:
+            self.best = self.rows[-1]
+            self.weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        waited = len(self.rows) - 1 - self.rows.index(self.best) if self.weights else len(self.rows)
+        trainer.should_stop = trainer.should_stop or waited >= self.patience
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if self.weights:
+            module.load_state_dict(self.weights)

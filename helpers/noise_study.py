@@ -15,6 +15,7 @@ from helpers.pretraining import chosen_encoder, find_or_pretrain, fresh_encoder,
 from helpers.robustness import Reader, Sweep, classifier_reader, features_of, noisy_pictures, probe_reader, sigmas_for
 from helpers.settings import Settings
 from helpers.supervised import Trained, train_classifier
+from helpers.threads import threads_for_probes
 from helpers.views import Noisy, view_for
 
 STRENGTHS = (0.003, 0.03, 0.3, 3.0)  # of a linear probe, scikit-learn's C
@@ -50,7 +51,8 @@ def best_probe(encoder: nn.Module | None, splits: Splits, sigma: float, seed: in
     """
     train = features_of(encoder, splits.train.images)
     noisy = features_of(encoder, noisy_pictures(splits.val.images, sigma, 1000 + seed))
-    probes = [linear_probe(train, splits.train.labels, strength) for strength in STRENGTHS]
+    with threads_for_probes(splits.train.images):
+        probes = [linear_probe(train, splits.train.labels, strength) for strength in STRENGTHS]
     return probe_reader(encoder, max(probes, key=lambda probe: score(probe, noisy, splits.val.labels)))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -83,6 +84,26 @@ def layer_profile(gradients: Mapping[str, float], ratios: Mapping[str, float],
     return finish(figure, *panels)
 
 
+def distributions(values: Mapping[str, tuple[Tensor, Tensor]]) -> Figure:
+    """Histograms, a line a block: left what the block puts out, right the gradients of its weights.
+
+    Args:
+        values: block to (outputs, gradients), flat tensors, as `block_values` gives them.
+    """
+    figure, panels = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
+    colours = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(values)))
+    for axes, kind, title in ((panels[0], 0, "Outputs of each block"), (panels[1], 1, "Gradients of its weights")):
+        entries = {name: pair[kind].float().numpy() for name, pair in values.items() if len(pair[kind])}
+        reach = max(np.quantile(np.abs(each), 0.999) for each in entries.values())
+        for (name, each), colour in zip(entries.items(), colours, strict=False):
+            counts, edges = np.histogram(each, bins=81, range=(-reach, reach))
+            axes.plot((edges[1:] + edges[:-1]) / 2, counts / len(each), color=colour, label=name, linewidth=1.8)
+        axes.set(yscale="log", title=title, xlabel="value" if kind == 0 else "gradient",
+                 ylabel="share of the entries, 81 bins")
+    panels[0].legend(fontsize=8, frameon=False)
+    return finish(figure, *panels)
+
+
 def draw_by_depth(axes: Axes, values: Mapping[str, float]) -> None:
     """One line per kind of weight matrix over the blocks; what is outside the blocks as single points."""
     kinds: dict[str, dict[int, float]] = {}
@@ -141,29 +162,96 @@ def schedules(curves: Mapping[str, Sequence[float]]) -> Figure:
     return finish(figure, axes)
 
 
-def attention(images: Tensor, rollout: Tensor, maps: Tensor, titles: Sequence[str], heads: int = 4) -> Figure:
-    """What the class token looks at: a row a picture; the picture, the rollout, and heads of one block.
+def attention(images: Tensor, columns: Mapping[str, Tensor], titles: Sequence[str]) -> Figure:
+    """What the class token looks at: a row a picture; the picture, then a map for each column.
 
     Args:
         images: uint8 B x C x S x S.
-        rollout: B x T x T, as `attention_rollout` gives it.
-        maps: B x H x T x T, the attention of one block, the last for example.
+        columns: name to B x T x T: a rollout, or the attention of one head.
         titles: a name for each picture.
-        heads: how many of the heads to show at most.
     """
-    heads = min(heads, maps.shape[1])
-    figure, grid = plt.subplots(len(images), 2 + heads, figsize=(1.5 * (2 + heads), 1.5 * len(images) + 0.3),
+    width = 1 + len(columns)
+    figure, grid = plt.subplots(len(images), width, figsize=(1.5 * width, 1.5 * len(images) + 0.3),
                                 squeeze=False, layout="constrained")
-    columns = ["picture", "rollout", *(f"last block, head {head + 1}" for head in range(heads))]
     for row, picture in enumerate(images):
-        shades = [None, rollout[row, 0, 1:], *maps[row, :heads, 0, 1:]]
-        for column, (axes, shade) in enumerate(zip(grid[row], shades, strict=True)):
+        shades = {"picture": None, **{name: maps[row, 0, 1:] for name, maps in columns.items()}}
+        for axes, (name, shade) in zip(grid[row], shades.items(), strict=True):
             draw_attention(axes, picture, shade)
             if row == 0:
-                axes.set_title(columns[column], fontsize=9)
+                axes.set_title(name, fontsize=9)
         grid[row][0].set_ylabel(titles[row], fontsize=9)
     plt.close(figure)
     return figure
+
+
+def attention_heads(picture: Tensor, maps: Sequence[Tensor], title: str = "", most: int = 12) -> Figure:
+    """Where the class token looks in one picture: a row a block, a column a head.
+
+    Args:
+        picture: uint8 C x S x S.
+        maps: one H x T x T tensor a block.
+        most: rows and columns at most; of more, evenly spaced ones are shown.
+    """
+    rows, columns = ([round(i) for i in np.linspace(0, count - 1, min(count, most))]
+                     for count in (len(maps), maps[0].shape[0]))
+    figure, grid = plt.subplots(len(rows), len(columns), figsize=(1.2 * len(columns) + 0.5, 1.2 * len(rows) + 0.6),
+                                squeeze=False, layout="constrained")
+    for line, block in zip(grid, rows, strict=True):
+        for axes, head in zip(line, columns, strict=True):
+            draw_attention(axes, picture, maps[block][head, 0, 1:])
+        line[0].set_ylabel(f"block {block + 1}", fontsize=9)
+    for axes, head in zip(grid[0], columns, strict=True):
+        axes.set_title(f"head {head + 1}", fontsize=9)
+    figure.suptitle(title, fontsize=10)
+    plt.close(figure)
+    return figure
+
+
+def attention_close_up(picture: Tensor, weights: Tensor, title: str = "") -> Figure:
+    """One picture and one map over it, large; patches are numbered by their share of the attention.
+
+    Args:
+        picture: uint8 C x S x S.
+        weights: one number a patch, G * G.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 3.6), layout="constrained")
+    draw_attention(left, picture, None)
+    draw_attention(right, picture, weights)
+    side, size = round(len(weights) ** 0.5), picture.shape[-1]
+    if side <= 8:
+        for place, weight in enumerate(weights.tolist()):
+            right.text((place % side + 0.5) * size / side, (place // side + 0.5) * size / side, f"{100 * weight:.0f}",
+                       color="white", ha="center", va="center", fontsize=9,
+                       path_effects=[withStroke(linewidth=2, foreground="black")])
+    figure.suptitle(title, fontsize=10)
+    plt.close(figure)
+    return figure
+
+
+def ways(rows: Sequence[Mapping[str, Any]], title: str = "") -> Figure:
+    """Three panels, a bar a way of training: test accuracy with every draw, seconds, trainable parameters.
+
+    Args:
+        rows: dicts with method, scores (fractions), seconds and parameters.
+    """
+    figure, panels = plt.subplots(1, 3, figsize=(11, 0.9 + 0.5 * len(rows)), sharey=True, layout="constrained")
+    names, places = [row["method"] for row in rows], range(len(rows))
+    wanted = (("test accuracy (%), a dot a draw", [100 * np.mean(row["scores"]) for row in rows], "{:.1f}"),
+              ("seconds of one training", [row["seconds"] for row in rows], "{:.1f}"),
+              ("trainable parameters (thousands)", [row["parameters"] / 1000 for row in rows], "{:,.0f}"))
+    for axes, (label, values, form) in zip(panels, wanted, strict=True):
+        axes.barh(places, values, color="#8fb7d4", height=0.65)
+        for place, value in zip(places, values, strict=True):
+            axes.annotate(form.format(value), (value, place), (9, 0), textcoords="offset points", va="center",
+                          fontsize=9, bbox=dict(facecolor="white", edgecolor="none", alpha=0.7, pad=0.5))
+        axes.set(xlabel=label, xlim=(0, 1.22 * max(values)))
+    for place, row in zip(places, rows, strict=True):
+        panels[0].plot([100 * score for score in row["scores"]], [place] * len(row["scores"]), "o", color="#1f4e79",
+                       markersize=4, alpha=0.8)
+    panels[0].set(yticks=list(places), yticklabels=names)
+    panels[0].invert_yaxis()
+    figure.suptitle(title, fontsize=11)
+    return finish(figure, *panels)
 
 
 def draw_attention(axes: Axes, picture: Tensor, shade: Tensor | None) -> None:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from helpers.corruptions import RANDOM, SEVERITIES, corrupt
 from helpers.evaluation import evaluating, extract_features, pixel_features, predict_logits
 from helpers.progress import Progress, progress
+from helpers.threads import threads_for_probes
 from helpers.views import normalise
 
 BATCH = 512
@@ -104,7 +105,7 @@ def noise_sweep(readers: dict[str, Reader], images: Tensor, labels: Tensor, sigm
     seeds, sigmas = list(seeds), list(sigmas)
     encoders = {reader.encoder for reader in readers.values()}
     right, alike = ({name: np.zeros((len(seeds), len(sigmas))) for name in readers} for _ in range(2))
-    with Progress(len(seeds) * len(sigmas) * len(images), "noise sweep", "pictures") as bar:
+    with threads_for_probes(images), Progress(len(seeds) * len(sigmas) * len(images), "noise sweep", "pictures") as bar:
         for first in range(0, len(images), BATCH):
             clean, truth = normalise(images[first:first + BATCH].to(device)), labels[first:first + BATCH]
             quiet = {encoder: features_of(encoder, clean) for encoder in encoders}
@@ -139,12 +140,13 @@ def corruption_sweep(readers: dict[str, Reader], images: Tensor, labels: Tensor,
     errors = {name: {damage: np.zeros(5) for damage in SEVERITIES} for name in readers}
     cases = [(damage, severity, seed, len(seeds) if damage in RANDOM else 1) for damage in SEVERITIES
              for severity in range(1, 6) for seed in (seeds if damage in RANDOM else seeds[:1])]
-    for damage, severity, seed, count in progress(cases, "corruptions", "damaged test sets"):
-        damaged = corrupt(images, damage, severity, seed)
-        found = {encoder: features_of(encoder, damaged) for encoder in {r.encoder for r in readers.values()}}
-        for name, reader in readers.items():
-            wrong = (reader.answer(found[reader.encoder]) != labels).float().mean().item()
-            errors[name][damage][severity - 1] += wrong / count
+    with threads_for_probes(images):
+        for damage, severity, seed, count in progress(cases, "corruptions", "damaged test sets"):
+            damaged = corrupt(images, damage, severity, seed)
+            found = {encoder: features_of(encoder, damaged) for encoder in {r.encoder for r in readers.values()}}
+            for name, reader in readers.items():
+                wrong = (reader.answer(found[reader.encoder]) != labels).float().mean().item()
+                errors[name][damage][severity - 1] += wrong / count
     return errors
 
 

@@ -16,7 +16,7 @@ from helpers.encoders import Encoder
 from helpers.evaluation import accuracy, label_draws, predict_logits
 from helpers.methods import Classifier
 from helpers.methods.classifier import linear_head, mlp_head
-from helpers.monitors import AccuracyCurve
+from helpers.monitors import AccuracyCurve, EarlyStop
 from helpers.settings import Settings
 from helpers.training import fit
 
@@ -40,7 +40,8 @@ class Trained:
 def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Settings, *, steps: int,
                      head: str | nn.Module = "linear", view: Callable[..., Tensor] | None = None, lr: float = 2e-3,
                      head_lr: float | None = None, seed: int | None = None, val: Labeled | None = None,
-                     title: str = "") -> Trained:
+                     title: str = "", patience: int | None = None, schedule: str = "cosine",
+                     eight_bit: bool = False) -> Trained:
     """Train `encoder` and a fresh head on labelled pictures.
 
     Args:
@@ -49,16 +50,19 @@ def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Se
         view: the augmentation; by default the dataset's own, the one that BYOL uses too.
         lr, head_lr: peak learning rates of encoder and head.
         val: draws accuracy curves against these pictures.
+        patience: stops early, see `EarlyStop`; needs `val`.
+        schedule, eight_bit: of the optimizer, see `helpers.methods.optim`.
     """
     seed = settings.seed if seed is None else seed
     torch.manual_seed(seed)
     if isinstance(head, str):
         head = HEADS[head](encoder.num_features, classes)
     view = view or views.view_for(settings.dataset, settings.image_size)
-    module = Classifier(encoder, head, view, steps=steps, lr=lr, head_lr=head_lr)
+    module = Classifier(encoder, head, view, steps=steps, lr=lr, head_lr=head_lr, schedule=schedule,
+                        eight_bit=eight_bit)
     loader = BatchLoader(data.images, data.labels, batch_size=settings.batch_size, steps=steps, seed=seed,
                          device=settings.device)
-    watch = [AccuracyCurve(data, val)] if val is not None else []
+    watch = [] if val is None else [EarlyStop(data, val, patience) if patience else AccuracyCurve(data, val)]
     history = fit(module, loader, title=title, seed=seed, callbacks=watch)
     return Trained(module.eval(), history.losses, watch[0].rows if watch else [], history.seconds)
 

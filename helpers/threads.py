@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 SMALL = 32  # up to this side, in pixels, a second thread gains nothing worth having
@@ -25,3 +26,14 @@ def threads_for(images: Tensor) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def threads_for_probes(images: Tensor) -> Iterator[None]:
+    """`threads_for`, and the same for the linear algebra of NumPy and scikit-learn.
+
+    Finding their libraries takes some milliseconds: put it around a loop, not into one.
+    """
+    small = images.device.type == "cpu" and images.shape[-1] <= SMALL
+    with threads_for(images), threadpool_limits(1 if small else None):
+        yield

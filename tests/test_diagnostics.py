@@ -15,9 +15,12 @@ from helpers.diagnostics import (
     Overfit,
     Trial,
     activation_statistics,
+    attention_and_gradients,
     best_learning_rate,
+    block_values,
     check_up,
     gradient_norms,
+    gradient_rollout,
     loss_at_start,
     overfit_one_batch,
     search_learning_rate,
@@ -236,3 +239,73 @@ def test_shuffled_labels_are_memorised_all_the_same(digits):
     images, labels = digits
     memorises = CHECKS[6]
     assert memorises(Trial(digits_vit, images, DATA_FAULTS["shuffled labels"](labels))).passed
+
+
+# --- distributions and attention --------------------------------------------------------------
+
+def test_block_values_are_the_outputs_and_the_gradients_of_each_block(noise):
+    model = tiny().eval()
+    values = block_values(model, *noise)
+    assert list(values) == ["block 1", "block 2", "block 3"]
+    states = model.layers(noise[0])
+    torch.nn.functional.cross_entropy(model(noise[0]), noise[1]).backward()
+    for number, (output, gradient) in enumerate(values.values()):
+        torch.testing.assert_close(output, states[number + 1].detach().flatten())
+        expected = torch.cat([weight.grad.flatten() for weight in model.blocks[number].parameters()])
+        torch.testing.assert_close(gradient, expected)
+
+
+def test_block_values_of_a_frozen_block_have_no_gradients_and_leave_no_hooks(noise):
+    model = tiny()
+    model.blocks[1].requires_grad_(False)
+    values = block_values(model, *noise)
+    assert len(values["block 2"][1]) == 0 and len(values["block 3"][1]) > 0
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_attention_and_its_gradient_are_those_of_the_logit(noise):
+    model = tiny()
+    maps, gradients, classes = attention_and_gradients(model, model.head, noise[0])
+    assert model.training
+    model.eval()
+    assert torch.equal(classes, model(noise[0]).argmax(1))
+    for weights, own in zip(maps, model.attention_maps(noise[0]), strict=True):
+        torch.testing.assert_close(weights, own)
+    # A small change of the last block's weights changes the logit by the gradient's share of it.
+    change = torch.zeros_like(maps[-1])
+    change[0, 1, 0, 2] = 1e-3
+    attention = model.blocks[-1].attention
+    tokens = model.layers(noise[0])[-3]
+    values = attention.qkv(model.blocks[-1].norm1(tokens)).chunk(3, -1)[2].view(8, -1, 2, 8).transpose(1, 2)
+
+    def logit(weights):
+        moved = tokens + attention.out((weights @ values).transpose(1, 2).flatten(2))
+        final = model.norm(moved + model.blocks[-1].mlp(model.blocks[-1].norm2(moved)))[:, 0]
+        return model.head(final)[0, classes[0]]
+
+    with torch.no_grad():
+        slope = (logit(maps[-1] + change) - logit(maps[-1] - change)).item() / 2e-3
+    assert slope == pytest.approx(gradients[-1][0, 1, 0, 2].item(), rel=0.02, abs=1e-5)
+
+
+def test_gradients_follow_the_class_that_is_asked_for(noise):
+    model = tiny()
+    first, second = (attention_and_gradients(model, model.head, noise[0], torch.full((8,), label))[1]
+                     for label in (0, 1))
+    assert not torch.allclose(first[-1], second[-1])
+
+
+def test_gradient_rollout_of_one_block_adds_what_helped_to_the_identity():
+    weights = torch.tensor([[[[0.5, 0.5], [0.2, 0.8]], [[1.0, 0.0], [0.0, 1.0]]]])        # 1, 2 heads, 2 x 2
+    gradient = torch.tensor([[[[1.0, -1.0], [0.0, 2.0]], [[1.0, 1.0], [1.0, -1.0]]]])
+    expected = torch.eye(2) + torch.tensor([[(0.5 + 1.0) / 2, 0.0], [0.0, 1.6 / 2]])
+    torch.testing.assert_close(gradient_rollout([weights], [gradient])[0], expected)
+
+
+def test_gradient_rollout_multiplies_the_later_block_from_the_left_and_is_the_identity_without_gradient():
+    first, second = torch.rand(1, 1, 3, 3), torch.rand(1, 1, 3, 3)
+    ones = torch.ones(1, 1, 3, 3)
+    one = torch.eye(3)
+    expected = (one + second[0, 0]) @ (one + first[0, 0])
+    torch.testing.assert_close(gradient_rollout([first, second], [ones, ones])[0], expected)
+    torch.testing.assert_close(gradient_rollout([first], [-ones])[0], one)

@@ -1,6 +1,9 @@
 """The schedule in closed form, weight decay where it belongs, and the classifier's heads."""
 
+import importlib.machinery
 import math
+import sys
+import types
 
 import pytest
 import torch
@@ -8,8 +11,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from helpers.encoders import build
+from helpers.errors import UserError
 from helpers.methods.classifier import Classifier, linear_head, mlp_head
-from helpers.methods.optim import adamw, parameter_groups, warmup_cosine
+from helpers.methods.optim import adamw, parameter_groups, warmup_cosine, warmup_stable_decay
 from helpers.views import CleanView
 
 
@@ -118,3 +122,42 @@ def test_the_loss_is_cross_entropy_of_the_viewed_pictures():
     images, labels = torch.randint(0, 256, (4, 1, 8, 8), dtype=torch.uint8), torch.tensor([0, 1, 2, 0])
     expected = F.cross_entropy(module(images / 127.5 - 1), labels)
     torch.testing.assert_close(module.training_step((images, labels), 0), expected)
+
+
+def test_warm_up_stable_decay_rises_holds_and_falls_to_nearly_nothing():
+    values = [warmup_stable_decay(step, 100, 0.1, 0.2) for step in range(101)]
+    assert values[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert values[10:81] == pytest.approx([1.0] * 71)
+    assert values[81:] == pytest.approx([(100 - step) / 20 for step in range(81, 101)])
+
+
+def test_a_classifier_follows_the_schedule_it_is_given():
+    module = Classifier(build("slim", channels=1, image_size=8, width=8), linear_head(32, 3), CleanView(), steps=50,
+                        lr=0.1, schedule="stable")
+    made = module.configure_optimizers()
+    rates = []
+    for _ in range(50):
+        rates.append(made["optimizer"].param_groups[0]["lr"])
+        made["optimizer"].step()
+        made["lr_scheduler"]["scheduler"].step()
+    assert rates == pytest.approx([0.1 * warmup_stable_decay(step, 50, 0.08) for step in range(50)])
+
+
+def test_eight_bits_that_cannot_be_had_are_one_line(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UserError, match="8-bit optimizer needs a CUDA GPU"):
+        adamw(parameter_groups([nn.Linear(2, 2)], 0.0, 0.5), 10, 0.1, eight_bit=True)
+
+
+def test_eight_bits_are_bitsandbytes_where_it_is(monkeypatch):
+    class AdamW8bit(torch.optim.SGD):
+        pass
+
+    for name, parts in (("bitsandbytes", {}), ("bitsandbytes.optim", {"AdamW8bit": AdamW8bit})):
+        module = types.ModuleType(name)
+        module.__spec__ = importlib.machinery.ModuleSpec(name, None)
+        module.__dict__.update(parts)
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    made = adamw(parameter_groups([nn.Linear(2, 2)], 0.0, 0.5), 10, 0.1, eight_bit=True)
+    assert isinstance(made["optimizer"], AdamW8bit)

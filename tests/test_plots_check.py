@@ -38,8 +38,49 @@ def test_a_patch_of_attention_lies_where_the_patch_is():
     rollout = torch.zeros(1, 5, 5)
     rollout[0, 0, 2] = 1                                       # second patch of 2 x 2: top right
     images = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
-    figure = plots_check.attention(images, rollout, rollout[:, None], ["zero"])
+    figure = plots_check.attention(images, {"rollout": rollout, "head 1": 2 * rollout}, ["zero"])
+    assert [axes.get_title() for axes in figure.axes] == ["picture", "rollout", "head 1"]
     assert figure.axes[1].images[1].get_array().tolist() == [[0, 1], [0, 0]]
+    assert figure.axes[2].images[1].get_array().tolist() == [[0, 2], [0, 0]]
+
+
+def test_every_head_of_every_block_has_its_place():
+    maps = [torch.zeros(3, 5, 5) for _ in range(2)]
+    maps[1][2, 0, 4] = 1                                       # block 2, head 3, last patch
+    figure = plots_check.attention_heads(torch.zeros(1, 8, 8, dtype=torch.uint8), maps)
+    assert len(figure.axes) == 6
+    assert [axes.get_title() for axes in figure.axes[:3]] == ["head 1", "head 2", "head 3"]
+    assert [figure.axes[place].get_ylabel() for place in (0, 3)] == ["block 1", "block 2"]
+    assert figure.axes[5].images[1].get_array().tolist() == [[0, 0], [0, 1]]
+    assert figure.axes[4].images[1].get_array().tolist() == [[0, 0], [0, 0]]
+
+
+def test_a_large_network_shows_evenly_spaced_blocks_and_heads():
+    figure = plots_check.attention_heads(torch.zeros(1, 8, 8, dtype=torch.uint8), [torch.zeros(5, 5, 5)] * 9, most=3)
+    assert len(figure.axes) == 9
+    assert [axes.get_title() for axes in figure.axes[:3]] == ["head 1", "head 3", "head 5"]
+
+
+def test_a_close_up_writes_the_share_of_each_patch():
+    figure = plots_check.attention_close_up(torch.zeros(1, 8, 8, dtype=torch.uint8),
+                                            torch.tensor([0.1, 0.2, 0.3, 0.4]))
+    assert [text.get_text() for text in figure.axes[1].texts] == ["10", "20", "30", "40"]
+
+
+def test_ways_of_training_show_accuracy_time_and_size():
+    rows = [dict(method="from scratch", scores=[0.8, 0.9], seconds=3.0, parameters=136_581),
+            dict(method="last block", scores=[0.7, 0.7], seconds=1.5, parameters=33_925)]
+    figure = plots_check.ways(rows, "T")
+    shown = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert shown == [["85.0", "70.0"], ["3.0", "1.5"], ["137", "34"]]
+
+
+def test_distributions_are_shares_of_the_entries():
+    values = {"block 1": (torch.linspace(-1, 1, 1000), torch.linspace(-1e-3, 1e-3, 1000)),
+              "block 2": (torch.linspace(-1, 1, 1000), torch.empty(0))}
+    left, right = plots_check.distributions(values).axes
+    assert (len(left.lines), len(right.lines)) == (2, 1)       # a frozen block has no gradients
+    assert sum(left.lines[0].get_ydata()) == pytest.approx(1, abs=0.01)
 
 
 def test_the_layer_profile_puts_weights_at_their_block():

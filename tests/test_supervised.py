@@ -80,6 +80,21 @@ def test_a_curve_is_drawn_only_with_validation_pictures(settings):
     assert [row["step"] for row in curve] == [1, 2]
 
 
+def test_early_stopping_ends_a_training_that_no_longer_gets_better_and_gives_the_best_weights_back(settings):
+    val = pictures(seed=1)
+    wrong = Labeled(val.images, 1 - val.labels)  # the better it learns, the worse it does on these
+    run = train(settings, steps=60, val=wrong, patience=3)
+    losses = [row["val_loss"] for row in run.curve]
+    assert len(run.losses) < 60 and len(losses) - 1 - losses.index(min(losses)) == 3
+    loss = nn.functional.cross_entropy(run.classifier(CleanView()(wrong.images)), wrong.labels)
+    assert loss.item() == pytest.approx(min(losses), rel=1e-3)
+
+
+def test_early_stopping_leaves_a_training_alone_that_goes_on_getting_better(settings):
+    run = train(settings, steps=20, val=pictures(seed=1), patience=20)
+    assert len(run.losses) == 20
+
+
 @pytest.mark.parametrize("head,kind", [("linear", nn.Linear), ("mlp", nn.Sequential), (nn.Linear(32, 2), nn.Linear)])
 def test_a_head_is_named_or_given(settings, head, kind):
     trained = train(settings, steps=1, head=head)

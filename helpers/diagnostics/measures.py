@@ -182,3 +182,28 @@ def activation_statistics(model: nn.Module, images: Tensor,
         for hook in hooks:
             hook.remove()
     return [rows[name] for name in layers]
+
+
+def block_values(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """Everything that each block puts out, and the loss's gradient by everything that it learns, in eval mode.
+
+    Returns:
+        "block 1" and so on -> all entries of the block's output and all entries of the gradients of its weights,
+        each as one flat tensor on the CPU.
+    """
+    outputs: list[Tensor] = []
+    hooks = [block.register_forward_hook(lambda _, __, output: outputs.append(output.detach()))
+             for block in model.blocks]
+    try:
+        with eval_mode(model):
+            loss = F.cross_entropy(model(images), labels)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    weights = [[weight for weight in block.parameters() if weight.requires_grad] for block in model.blocks]
+    gradients = iter(torch.autograd.grad(loss, [weight for each in weights for weight in each], allow_unused=True))
+    values = {}
+    for number, (output, own) in enumerate(zip(outputs, weights, strict=True), start=1):
+        found = [gradient.flatten() for gradient in (next(gradients) for _ in own) if gradient is not None]
+        values[f"block {number}"] = (output.flatten().cpu(), torch.cat(found).cpu() if found else torch.empty(0))
+    return values

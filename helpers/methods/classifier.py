@@ -35,15 +35,17 @@ class Classifier(pl.LightningModule):
         steps: how many steps the whole training has; the schedule ends there.
         lr, head_lr: peak rates of encoder and head (the same if `head_lr` is None). The encoder may have
             been trained already and then wants a smaller one.
+        schedule, eight_bit: as for `adamw`.
     """
 
     def __init__(self, encoder: Encoder, head: nn.Module, view: Callable[..., Tensor], *, steps: int,
                  lr: float = 2e-3, head_lr: float | None = None, weight_decay: float = 1e-4,
-                 warmup: float = 0.08) -> None:
+                 warmup: float = 0.08, schedule: str = "cosine", eight_bit: bool = False) -> None:
         super().__init__()
         self.encoder, self.head, self.view, self.steps = encoder, head, view, steps
         self.lr, self.head_lr = lr, lr if head_lr is None else head_lr
         self.weight_decay, self.warmup = weight_decay, warmup
+        self.schedule, self.eight_bit = schedule, eight_bit
 
     def forward(self, x: Tensor) -> Tensor:
         """Images in [-1, 1] to logits B x classes."""
@@ -57,4 +59,5 @@ class Classifier(pl.LightningModule):
     def configure_optimizers(self) -> dict:
         groups = (parameter_groups([self.encoder], self.weight_decay, self.lr)
                   + parameter_groups([self.head], self.weight_decay, self.head_lr))
-        return adamw([group for group in groups if group["params"]], self.steps, self.warmup)
+        return adamw([group for group in groups if group["params"]], self.steps, self.warmup, self.schedule,
+                     self.eight_bit)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Iterable
 
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
+
+from helpers.errors import UserError
 
 
 def parameter_groups(modules: Iterable[nn.Module], weight_decay: float, lr: float) -> list[dict]:
@@ -26,9 +29,36 @@ def warmup_cosine(step: int, total: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, total - rise))))
 
 
-def adamw(groups: list[dict], total: int, warmup: float, fused: bool = True) -> dict:
-    """AdamW with `warmup_cosine`, in the form Lightning wants; in one fused kernel where there is one."""
+def warmup_stable_decay(step: int, total: int, warmup: float, decay: float = 0.2) -> float:
+    """Share of the peak rate at `step`: a linear rise over `warmup`, a plateau, and a linear fall over the last
+    `decay` (both shares of `total`; Hu et al. 2024, arXiv:2404.06395, section 4)."""
+    rise = (step + 1) / max(1, round(warmup * total))
+    fall = (total - step) / max(1, round(decay * total))
+    return max(0.0, min(1.0, rise, fall))
+
+
+SCHEDULES = {"cosine": warmup_cosine, "stable": warmup_stable_decay}
+
+
+def adamw_8bit() -> type[torch.optim.Optimizer] | None:
+    """AdamW that keeps its two averages in 8 bits each (Dettmers et al. 2022): bitsandbytes', where that is
+    installed and has a GPU to run on; else None."""
+    if not torch.cuda.is_available() or importlib.util.find_spec("bitsandbytes") is None:
+        return None
+    return importlib.import_module("bitsandbytes.optim").AdamW8bit
+
+
+def adamw(groups: list[dict], total: int, warmup: float, schedule: str = "cosine", eight_bit: bool = False,
+          fused: bool = True) -> dict:
+    """AdamW with one of `SCHEDULES`, in the form Lightning wants; in one fused kernel where there is one.
+
+    Raises:
+        UserError: 8 bits are asked for where they cannot be had.
+    """
     device = next(p for group in groups for p in group["params"]).device
-    optimizer = torch.optim.AdamW(groups, fused=fused and device.type in ("cpu", "cuda"))
-    schedule = LambdaLR(optimizer, lambda step: warmup_cosine(step, total, warmup))
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    if eight_bit and adamw_8bit() is None:
+        raise UserError("the 8-bit optimizer needs a CUDA GPU and `pip install bitsandbytes`: leave it off here")
+    fused = fused and device.type in ("cpu", "cuda")
+    optimizer = adamw_8bit()(groups) if eight_bit else torch.optim.AdamW(groups, fused=fused)
+    scheduler = LambdaLR(optimizer, lambda step: SCHEDULES[schedule](step, total, warmup))
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -26,6 +26,8 @@ METHOD_COLORS = {
     "noise-BYOL": "#009E73",
     "fine-tuned BYOL": "#56B4E9",
     "from scratch": "#CC79A7",
+    "from pretrained weights": "#117733",
+    "last block and head only": "#999933",
     "random encoder": "#949494",
     "raw pixels": "#333333",
     "PCA 256": "#A0703F",
