@@ -214,7 +214,8 @@ def _released(method: str, settings: Settings) -> Encoder | None:
     for name, entry in manifest.entries().items():
         path = manifest.kept(entry)
         if path and facts(path).get("run") == _mark(folder_of(method, settings)):
-            print(f"{method}: the released encoder {name}, which this very run has made before")
+            print(f"{method}: no encoder in {settings.checkpoints} yet, so the released encoder {name} is taken, "
+                  "which the same run has made")
             return load_encoder(fetch(name))
     return None
 

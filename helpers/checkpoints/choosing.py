@@ -82,7 +82,7 @@ class Asked:
     def __init__(self, question: prompts.Question[Choice], choices: dict[str, str], setting: object) -> None:
         self.answer, self.menu = question.settled(setting), None
         if self.answer is None and widgets_work():
-            self.menu = dropdown(choices, question.default_text)
+            self.menu = dropdown(choices, question.default.kind)
         elif self.answer is None:
             self.answer = question.put()
 
@@ -119,7 +119,7 @@ def ask_start(setting: object = prompts.ASK) -> Asked:
 
     choices = start_choices()
     return _asked(prompts.PRETRAINED, choices, parse, "Yes, no, number, name or a file's path [no] ",
-                  f"yes or no, {prompts.named(choices)}, or the path of a file", "FEWLABELS_PRETRAINED", setting)
+                  f"yes or no, {prompts.named(choices)}, or the path of a file", "no", "FEWLABELS_PRETRAINED", setting)
 
 
 def ask_encoder(setting: object = prompts.ASK) -> Asked:
@@ -134,7 +134,8 @@ def ask_encoder(setting: object = prompts.ASK) -> Asked:
     """
     choices = encoder_choices()
     return _asked(WHICH, choices, lambda text: _parse(text, choices), f"Number, name or a file's path [{TRAIN}] ",
-                  f"{prompts.named(choices)}, or the path of a file", "FEWLABELS_WEIGHTS", setting)
+                  f"{prompts.named(choices)}, or the path of a file", "the encoder of notebook 02", "FEWLABELS_WEIGHTS",
+                  setting)
 
 
 def start_choices() -> dict[str, str]:
@@ -169,10 +170,10 @@ def dropdown(choices: dict[str, str], default: str) -> Any:
     return ipywidgets.Dropdown(options=options, value=default, layout={"width": "max-content"})
 
 
-def _asked(title: str, choices: dict[str, str], parse: Any, last: str, accepted: str, env: str,
+def _asked(title: str, choices: dict[str, str], parse: Any, last: str, accepted: str, default: str, env: str,
            setting: object) -> Asked:
     prompt = prompts.numbered(title, choices, last)
-    return Asked(prompts.Question(prompt, parse, accepted, Choice(TRAIN), TRAIN, env), choices, setting)
+    return Asked(prompts.Question(prompt, parse, accepted, Choice(TRAIN), default, env), choices, setting)
 
 
 def _parse(text: str, choices: dict[str, str]) -> Choice | None:
