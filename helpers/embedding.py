@@ -44,13 +44,17 @@ def tsne(features: Tensor, dims: int = 2, seed: int = 0, perplexity: float = 30.
         return model.fit_transform(features.numpy())
 
 
-def umap(features: Tensor, dims: int = 2, seed: int = 0, neighbours: int = 15) -> np.ndarray:
-    """UMAP (McInnes et al. 2018): N x D to N x dims. The first call compiles, which takes some seconds."""
+def umap(features: Tensor, dims: int = 2, seed: int = 0, neighbours: int = 15, gap: float = 0.1) -> np.ndarray:
+    """UMAP (McInnes et al. 2018): N x D to N x dims. The first call compiles, which takes some seconds.
+
+    `gap` is how close points may come (UMAP's min_dist, up to 1): larger ones leave room for pictures on the map.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from umap import UMAP
 
-        model = UMAP(n_components=dims, n_neighbors=min(neighbours, len(features) - 1), random_state=seed, n_jobs=1)
+        model = UMAP(n_components=dims, n_neighbors=min(neighbours, len(features) - 1), random_state=seed, n_jobs=1,
+                     min_dist=gap)
         return model.fit_transform(features.numpy())
 
 

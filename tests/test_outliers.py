@@ -88,6 +88,11 @@ def test_planting_keeps_the_pictures_and_marks_every_fault(splits):
     assert torch.equal(again.data.images, planted.data.images) and torch.equal(again.data.labels, planted.data.labels)
 
 
+def test_a_share_of_nothing_plants_nothing(splits):
+    planted = plant(splits.val, 0)
+    assert len(planted.data) == len(splits.val) and not planted.foreign.any() and not planted.flipped.any()
+
+
 @pytest.mark.parametrize("kind", DRAW)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_strangers_fit_the_dataset_and_are_not_empty(kind, channels):

@@ -1,6 +1,7 @@
 """Figures say what they were given, in one style, and show nothing by themselves."""
 
 import functools
+from xml.etree import ElementTree
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -13,6 +14,7 @@ from matplotlib.colors import to_rgb
 
 from helpers import plots
 from helpers.plots.lines import running_mean
+from helpers.plots.lookup import explorer
 from helpers.plots.pictures import picture
 from helpers.plots.style import CLASS_COLORS, RIGHT, WRONG, class_colors, line_styles, spread_out
 
@@ -46,6 +48,10 @@ FIGURES = {
     "curves": lambda: plots.curves({"a": [1, 2], "b": ([0, 5], [2, 1])}, "step", "loss (nats)", "T", smooth=2),
     "confusion": lambda: plots.confusion(np.eye(10) * 3, DIGITS, "T"),
     "per_class": lambda: plots.per_class({"BYOL": np.linspace(0.5, 1, 10)}, DIGITS, "T"),
+    "neighbours_grid": lambda: plots.neighbours_grid(images(2), [0, 1], images(6).view(2, 3, 1, 8, 8),
+                                                     [[0, 1, 0], [1, 1, 0]], DIGITS, title="T"),
+    "attention_grid": lambda: plots.attention_grid(images(3), {"4 x 4": torch.rand(3, 4, 4)}, title="T"),
+    "picture_map": lambda: plots.picture_map(points(), images(40), np.arange(40) < 3, title="T", note="red: three"),
     "teacher_watch": lambda: plots.teacher_watch(ANSWERS),
     "pretraining_watch": lambda: plots.pretraining_watch([1.0] * 80, [0.99] * 80, MONITOR),
     "bars": lambda: plots.bars([dict(method="BYOL", mean=0.826, std=0.039, n=5)], "T", chance=0.1),
@@ -82,7 +88,8 @@ def test_a_figure_is_returned_titled_and_closed(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(FIGURES) - {"image_grid", "views_grid", "predictions", "embedding_3d",
-                                                        "embeddings"}))
+                                                        "embeddings", "neighbours_grid", "attention_grid",
+                                                        "picture_map"}))
 def test_both_axes_of_a_chart_are_named(name):
     unnamed_y = {"bars", "grouped_bars", "corruption_table"}  # their y axis lists the methods
     for ax in drawn(name).axes:
@@ -301,3 +308,25 @@ def test_teacher_watch_marks_both_collapses():
     heights = [line.get_ydata()[0] for line in answers.lines if len(set(line.get_ydata())) == 1]
     assert heights == [6.24, 0]
     assert list(lag.lines[0].get_xdata()) == [10, 20, 30, 40, 50]  # the look before the first step knows no answers
+
+
+def test_neighbours_are_framed_by_whether_they_have_the_querys_class():
+    figure = drawn("neighbours_grid")
+    frames = [ax.spines["left"].get_edgecolor()[:3] for ax in figure.axes if ax.spines["left"].get_visible()]
+    right, wrong = to_rgb(RIGHT), to_rgb(WRONG)
+    assert frames == [right, wrong, right, right, right, wrong]
+
+
+def test_a_picture_map_shows_marked_pictures_even_where_it_leaves_others_out(monkeypatch):
+    monkeypatch.setattr("helpers.plots.lookup.SHOWN", 5)
+    figure = plots.picture_map(points(), images(40), np.arange(40) >= 38, title="T")
+    assert len(figure.axes[0].images) == 7 and len(figure.axes[0].lines) == 2
+    assert "7 of n = 40 pictures" in figure.get_supxlabel()
+
+
+def test_the_explorer_is_one_svg_with_a_picture_and_an_escaped_caption_a_point():
+    svg = explorer(points(), images(40), LABELS, DIGITS, captions=["<b>"] * 40)
+    root = ElementTree.fromstring(svg)
+    assert len(root.findall(".//image")) == len(root.findall(".//circle")) == 40
+    assert {text.text for text in root.findall(".//text")} == {"<b>"}
+    assert "script" not in svg

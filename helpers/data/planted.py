@@ -39,10 +39,10 @@ def plant(data: Labeled, share: float = 0.02, seed: int = 0) -> Planted:
     everything. The same seed plants the same faults on every machine that has the same fonts.
     """
     random = np.random.RandomState(seed)
-    count = max(3, round(share * len(data)))
+    count = max(3, round(share * len(data))) if share else 0
     channels, size = data.images.shape[1], data.images.shape[-1]
     kinds = [("letter", "shape", "noise")[i % 3] for i in range(count)]
-    strangers = torch.stack([DRAW[kind](size, channels, random) for kind in kinds])
+    strangers = [DRAW[kind](size, channels, random)[None] for kind in kinds]
     classes = int(data.labels.max()) + 1
     labels = torch.cat([data.labels.clone(), torch.from_numpy(random.randint(0, classes, count))])
     flipped = np.zeros(len(labels), dtype=bool)
@@ -51,7 +51,7 @@ def plant(data: Labeled, share: float = 0.02, seed: int = 0) -> Planted:
     labels[torch.from_numpy(flipped)] = (labels[torch.from_numpy(flipped)] + turn) % classes
     order = random.permutation(len(labels))
     names = np.array([""] * len(data) + kinds)[order]
-    images = torch.cat([data.images, strangers])[torch.from_numpy(order)]
+    images = torch.cat([data.images, *strangers])[torch.from_numpy(order)]
     return Planted(Labeled(images, labels[torch.from_numpy(order)]), names != "", flipped[order], names)
 
 

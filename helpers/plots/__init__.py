@@ -6,11 +6,13 @@ figure as the value of a cell, a script saves it with `figure.savefig(...)`.
 
 from helpers.plots.bars import bars, confusion, grouped_bars, paired_gains, per_class
 from helpers.plots.lines import curves, pretraining_watch, teacher_watch
+from helpers.plots.lookup import attention_grid, neighbours_grid, picture_map
 from helpers.plots.pictures import image_grid, predictions, views_grid
 from helpers.plots.scatter import embedding_3d, embeddings
 from helpers.plots.style import METHOD_COLORS, method_color
 from helpers.plots.sweeps import corruption_table, label_curve, layer_curve, noise_curve, similarity_curve
 
-__all__ = ["METHOD_COLORS", "bars", "confusion", "corruption_table", "curves", "embedding_3d", "embeddings",
-           "grouped_bars", "image_grid", "label_curve", "layer_curve", "method_color", "noise_curve", "paired_gains",
-           "per_class", "predictions", "pretraining_watch", "similarity_curve", "teacher_watch", "views_grid"]
+__all__ = ["METHOD_COLORS", "attention_grid", "bars", "confusion", "corruption_table", "curves", "embedding_3d",
+           "embeddings", "grouped_bars", "image_grid", "label_curve", "layer_curve", "method_color", "neighbours_grid",
+           "noise_curve", "paired_gains", "per_class", "picture_map", "predictions", "pretraining_watch",
+           "similarity_curve", "teacher_watch", "views_grid"]

@@ -1,0 +1,146 @@
+"""Figures that show pictures by their features: neighbours, attention, and a map made of the pictures themselves."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from helpers.plots.pictures import picture, show
+from helpers.plots.style import FAINT, RIGHT, WIDTH, WRONG, array, canvas, class_colors, headline, styled
+
+SHOWN = 300  # thumbnails in a map; more would lie on top of each other
+FLAT = 0.68  # height of that map over its width
+SIDE = 640  # side of the map to point at, in CSS pixels
+
+
+@styled
+def neighbours_grid(queries: Any, labels: Any, found: Any, found_labels: Any, classes: Sequence[str],
+                    title: str) -> Figure:
+    """A row a query: the picture, then its nearest ones, each under its class, framed green if that is the query's.
+
+    Args:
+        queries, labels: M x C x H x W, uint8 or float in [-1, 1], and M class numbers.
+        found, found_labels: M x k x C x H x W and M x k.
+    """
+    queries, labels, found, found_labels = (array(x) for x in (queries, labels, found, found_labels))
+    columns = found.shape[1] + 1
+    side = WIDTH / columns
+    figure, axes = canvas(len(queries), columns, WIDTH, 0.7 + len(queries) * (0.85 * side + 0.22))
+    for line, query, label, near, own in zip(axes, queries, labels, found, found_labels, strict=True):
+        show(line[0], query)
+        line[0].set_title(f"query: {classes[label]}", fontsize=9, weight="bold")
+        for ax, image, other in zip(line[1:], near, own, strict=True):
+            show(ax, image)
+            color = RIGHT if other == label else WRONG
+            ax.set_title(classes[other], fontsize=9, color=color)
+            ax.spines[:].set(visible=True, color=color, linewidth=1.6)
+    headline(figure, title, "nearest first, by cosine similarity · green: the query's class, red: another")
+    return figure
+
+
+@styled
+def attention_grid(images: Any, maps: Mapping[str, Any], title: str) -> Figure:
+    """A column a picture, a row a map of it: where attention lies, each map from its own least to its own most.
+
+    Args:
+        images: N x C x H x W, uint8 or float in [-1, 1].
+        maps: row label to N x G x G weights.
+    """
+    images = array(images)
+    side = min(1.15, WIDTH / (len(images) + 1.6))
+    figure, axes = canvas(1 + len(maps), len(images), side * (len(images) + 1.6), 0.7 + side * (1 + len(maps)))
+    rows = {"picture": images, **{name: array(values) for name, values in maps.items()}}
+    for number, (line, (name, values)) in enumerate(zip(axes, rows.items(), strict=True)):
+        for ax, value in zip(line, values, strict=True):
+            if number == 0:
+                show(ax, value)
+            else:
+                ax.imshow(value, cmap="magma", interpolation="nearest")
+                ax.set(xticks=[], yticks=[])
+                ax.grid(False)
+                ax.spines[:].set_visible(False)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=8)
+    headline(figure, title, "each map from its least attention (dark) to its most (bright)")
+    return figure
+
+
+@styled
+def picture_map(points: Any, images: Any, marked: Any = None, title: str = "", note: str = "") -> Figure:
+    """A map whose points are the pictures themselves.
+
+    Args:
+        points, images: N x 2 and N x C x H x W; an even choice of `SHOWN` pictures is drawn, marked ones first.
+        marked: N booleans; these get a red frame and lie on top.
+        note: what the frame means.
+    """
+    points, images = array(points), array(images)
+    marked = np.zeros(len(points), dtype=bool) if marked is None else array(marked).astype(bool)
+    others = np.flatnonzero(~marked)
+    others = others[np.linspace(0, len(others) - 1, min(len(others), SHOWN)).astype(int)]
+    figure, axes = canvas(height=6.4)
+    ax = axes[0, 0]
+    ax.set_box_aspect(FLAT)
+    low, high = points.min(0), points.max(0)
+    half = 0.013 * (high - low) / (1, FLAT)  # square on paper
+    for index in [*others, *np.flatnonzero(marked)]:
+        _thumbnail(ax, images[index], points[index], half * (1.5 if marked[index] else 1), marked[index])
+    ax.set(xticks=[], yticks=[], xlim=(low[0] - 3 * half[0], high[0] + 3 * half[0]),
+           ylim=(low[1] - 3 * half[1], high[1] + 3 * half[1]), aspect="auto")
+    ax.grid(False)
+    ax.spines[:].set(visible=True, color=FAINT)
+    headline(figure, title, f"{len(others) + marked.sum():,} of n = {len(points):,} pictures"
+             + (f" · {note}" if note else "") + " · the axes have no unit")
+    return figure
+
+
+def _thumbnail(ax: Axes, image: np.ndarray, place: np.ndarray, half: np.ndarray, framed: bool) -> None:
+    (left, bottom), (right, top) = place - half, place + half
+    ax.imshow(picture(image), cmap="gray", vmin=0, vmax=1, extent=(left, right, bottom, top), zorder=2 + framed)
+    if framed:
+        ax.plot([left, right, right, left, left], [bottom, bottom, top, top, bottom], color=WRONG, lw=1.3, zorder=4)
+
+
+def explorer(points: Any, images: Any, labels: Any, classes: Sequence[str],
+             captions: Sequence[str] | None = None) -> str:
+    """A map as HTML in which a picture appears where the mouse rests on a point.
+
+    It needs no script, so it works in every notebook, in Colab and on a saved page.
+
+    Args:
+        points, images, labels: N x 2, N x C x H x W and N class numbers (-1 for none).
+        captions: a line for each picture; its number and class by default.
+    """
+    points, labels = array(points).astype(float), array(labels)
+    low, span = points.min(0), np.ptp(points, axis=0) + 1e-9
+    places = 20 + (SIDE - 40) * (points - low) / span
+    colors = [*class_colors(len(classes)), FAINT]
+    dots = []
+    for number, ((x, y), image, label) in enumerate(zip(places, array(images), labels, strict=True)):
+        name = classes[label] if label >= 0 else "no label"
+        caption = captions[number] if captions is not None else f"picture {number}, {name}"
+        left, top = min(x + 8, SIDE - 118), min(max(y - 60, 14), SIDE - 100)
+        color = to_hex(colors[label])
+        dots.append(f'<g class="p"><circle cx="{x:.0f}" cy="{y:.0f}" r="4.5" fill="{color}"/><g class="v">'
+                    f'<image x="{left:.0f}" y="{top:.0f}" width="96" height="96" href="{_data(image)}"/>'
+                    f'<text x="{left:.0f}" y="{top - 3:.0f}">{html.escape(caption)}</text></g></g>')
+    style = (".few-map .v{display:none} .few-map .p:hover .v{display:block;pointer-events:none} "
+             ".few-map .p:hover circle{stroke:#000} .few-map image{image-rendering:pixelated;outline:1px solid #595959} "
+             ".few-map text{font:12px sans-serif;paint-order:stroke;stroke:#fff;stroke-width:3px}")
+    return (f'<svg class="few-map" viewBox="0 0 {SIDE} {SIDE}" style="max-width:{SIDE}px;background:#fff" role="img" '
+            f'aria-label="map of {len(points)} pictures"><style>{style}</style>{"".join(dots)}</svg>')
+
+
+def _data(image: np.ndarray) -> str:
+    """A picture as a PNG inside an address."""
+    file = io.BytesIO()
+    plt.imsave(file, picture(image), cmap="gray", vmin=0, vmax=1, format="png")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
