@@ -133,7 +133,8 @@ def explorer(points: Any, images: Any, labels: Any, classes: Sequence[str],
                     f'<image x="{left:.0f}" y="{top:.0f}" width="96" height="96" href="{_data(image)}"/>'
                     f'<text x="{left:.0f}" y="{top - 3:.0f}">{html.escape(caption)}</text></g></g>')
     style = (".few-map .v{display:none} .few-map .p:hover .v{display:block;pointer-events:none} "
-             ".few-map .p:hover circle{stroke:#000} .few-map image{image-rendering:pixelated;outline:1px solid #595959} "
+             ".few-map .p:hover circle{stroke:#000} "
+             ".few-map image{image-rendering:pixelated;outline:1px solid #595959} "
              ".few-map text{font:12px sans-serif;paint-order:stroke;stroke:#fff;stroke-width:3px}")
     return (f'<svg class="few-map" viewBox="0 0 {SIDE} {SIDE}" style="max-width:{SIDE}px;background:#fff" role="img" '
             f'aria-label="map of {len(points)} pictures"><style>{style}</style>{"".join(dots)}</svg>')
