@@ -26,7 +26,7 @@ METHOD_COLORS = {
     "noise-BYOL": "#009E73",
     "fine-tuned BYOL": "#56B4E9",
     "from scratch": "#CC79A7",
-    "from pretrained weights": "#117733",
+    "from pretrained weights": "#661100",
     "last block and head only": "#999933",
     "random encoder": "#949494",
     "raw pixels": "#333333",
@@ -36,7 +36,7 @@ METHOD_COLORS = {
     "ViT": "#882255",
     "DINO": "#117733",
 }
-OTHER_COLORS = ("#AA4499", "#999933", "#6699CC", "#CC6677", "#88CCEE")
+OTHER_COLORS = ("#AA4499", "#6699CC", "#CC6677", "#88CCEE", "#DDCC77", "#225555")
 # Petroff 2021 (arXiv:2107.02270): ten colours found by search, to be told apart by colour-blind readers too.
 CLASS_COLORS = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581",
                 "#92dadd")
