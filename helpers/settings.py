@@ -172,6 +172,8 @@ def _typed(name: str, value: Any) -> Any:
 
 
 def _device(wanted: str | None) -> str:
+    # Asked in another way, torch would make its GPU useless to processes that a notebook forks.
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     import torch
 
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}

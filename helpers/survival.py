@@ -15,11 +15,13 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from torch.multiprocessing.spawn import ProcessException
 
 from helpers.distributed import from_first, rank_and_world
 from helpers.errors import UserError
 from helpers.files import atomic_path
 
+ENDED = "another process of this training has ended (it says why, if it could): run again with resume"
 NEEDED = {"state_dict", "optimizer_states", "global_step", "callbacks", "loops"}
 SELDOM = 1.0  # minutes between two checkpoints at the ends of epochs
 ASK_EVERY = 16  # steps between two looks at the first process's clock, where several must save together
@@ -127,6 +129,9 @@ def one_line_errors(folder: Path | None) -> Iterator[None]:
 
     try:
         yield
+    except ProcessException as error:  # of a process that was forked from a notebook
+        said = re.search(r"UserError: (.*)", str(error))
+        raise UserError(said[1] if said else f"{ENDED}{kept()} ({str(error).strip().splitlines()[-1]})") from error
     except torch.OutOfMemoryError as error:
         raise UserError(f"the GPU's memory is full: use a smaller batch or image size{kept()}") from error
     except MemoryError as error:
@@ -141,6 +146,5 @@ def one_line_errors(folder: Path | None) -> Iterator[None]:
         if "No space left" in str(error) or "PytorchStreamWriter" in str(error) or "iostream error" in str(error):
             raise UserError(f"the disk is full: free some space and run again with resume{kept()}") from error
         if rank_and_world()[1] > 1 and LOST.search(str(error)):
-            raise UserError("another process of this training has ended (it says why, if it could): run again with "
-                            f"resume{kept()}") from error
+            raise UserError(f"{ENDED}{kept()}") from error
         raise

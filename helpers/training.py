@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import math
 import random
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -25,13 +27,15 @@ from helpers.batches import BatchLoader
 from helpers.compiling import compiled
 from helpers.distributed import from_all, mean_of_all, rank_and_world, trainer_options
 from helpers.errors import UserError
-from helpers.progress import Progress, in_notebook
+from helpers.progress import Progress
 from helpers.threads import threads_for
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="pytorch_lightning")
+
+GPU_QUESTION = "import torch; print(torch.cuda.is_bf16_supported(including_emulation=False))"
 
 
 class History(Callback):
@@ -150,13 +154,18 @@ class ProgressLine(Callback):
             self.bar.close()
 
 
-def precision(device: str) -> str:
+def precision(device: str, forks: bool = False) -> str:
     """Lightning's precision for this machine: bf16 where the chip computes in it, fp16 on older GPUs.
 
     On a CPU without AMX or AVX512-BF16 half precision is emulated and many times slower, so fp32 stays.
+
+    Args:
+        forks: this process will be forked, and so must not touch its GPU: another one asks.
     """
     if device == "cuda":
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if not forks else "True" in subprocess.run(
+            [sys.executable, "-c", GPU_QUESTION], capture_output=True, text=True, check=False).stdout
+        return "bf16-mixed" if bf16 else "16-mixed"
     if device == "cpu":
         checks = (getattr(torch.cpu, name, lambda: False) for name in
                   ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
@@ -191,6 +200,7 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
 
     device, together = loader.device, trainer_options(loader.device, devices, nodes, loader.batch_size)
     half = loader.images.shape[-1] >= 48 if half is None else half
+    forks = together.get("strategy") == "ddp_notebook"
     history = History()
     watchers = [history, RandomStates(seed), *callbacks]
     if title:
@@ -203,12 +213,12 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
     pl.seed_everything(seed, verbose=False)
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(device, device), **together, max_steps=loader.steps, max_epochs=-1,
-        precision=precision(device) if half else "32-true", callbacks=watchers, logger=False,
+        precision=precision(device, forks) if half else "32-true", callbacks=watchers, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0)
     module.to(memory_format=torch.channels_last)
     module.train()
     with one_line_errors(folder), threads_for(loader.images), compiled(module, backend):
         trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
-    if in_notebook() and devices * nodes > 1:
+    if forks:
         saver.hand_over(watchers)
     return history

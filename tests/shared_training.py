@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from helpers import distributed, survival, training
+from helpers import distributed, survival
 from helpers.batches import BatchLoader
 from helpers.data import Labeled, load
 from helpers.distributed import is_first, rank_and_world
@@ -79,5 +79,5 @@ def train(folder, processes, dies_at=None):
 
 if __name__ == "__main__":
     if sys.argv[2] == "notebook":
-        distributed.in_notebook = training.in_notebook = lambda: True
+        distributed.in_notebook = lambda: True
     train(Path(sys.argv[1]), 2, *map(int, sys.argv[3:]))

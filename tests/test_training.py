@@ -11,7 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.multiprocessing import ProcessRaisedException
 
+from helpers import training
 from helpers.batches import BatchLoader
 from helpers.encoders import build
 from helpers.errors import UserError
@@ -170,6 +172,22 @@ def test_a_full_machine_ends_in_one_line(tmp_path, error, word):
     with pytest.raises(UserError) as caught, one_line_errors(tmp_path):
         raise error
     assert "is good" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text,line", [
+    ("-- Process 1 terminated:\nTraceback\n  File\nhelpers.errors.UserError: the loss became nan",
+     "the loss became nan"),
+    ("-- Process 0 terminated\nTraceback\nKeyError: 3", r"another process .* resume \(KeyError: 3\)")])
+def test_what_a_notebooks_processes_complain_of_is_one_line(text, line):
+    with pytest.raises(UserError, match=line), one_line_errors(None):
+        raise ProcessRaisedException(text, 0, 17)
+
+
+def test_a_kernel_that_will_fork_lets_another_process_look_at_the_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: pytest.fail("touched the GPU"))
+    for said in ("True", "False"):
+        monkeypatch.setattr(training, "GPU_QUESTION", f"print({said})")
+        assert precision("cuda", forks=True) == ("bf16-mixed" if said == "True" else "16-mixed")
 
 
 def test_a_lost_process_is_one_line_among_several_only(monkeypatch):
