@@ -1,5 +1,6 @@
 """Which images make which batch, and where they are kept."""
 
+import gc
 import re
 import threading
 from pathlib import Path
@@ -10,6 +11,8 @@ import torch
 
 from helpers import batches
 from helpers.batches import BatchLoader
+from helpers.methods import Classifier
+from helpers.training import fit
 
 IMAGES = torch.randint(0, 256, (50, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
@@ -131,4 +134,28 @@ def test_the_thread_ends_with_the_iteration(ends):
         stream.close()
     else:
         list(stream)
+    assert threading.active_count() == before
+
+
+def train(on_host, fails_at=None):
+    def view(images):
+        if module.global_step == fails_at:
+            raise RuntimeError("half-way")
+        return images.float() / 127.5 - 1
+
+    torch.manual_seed(0)
+    module = Classifier(torch.nn.Flatten(), torch.nn.Linear(256, 2), view, steps=8)
+    batches = BatchLoader(IMAGES, torch.arange(50) % 2, batch_size=16, steps=8, on_host=on_host)
+    return fit(module, batches).losses
+
+
+def test_a_training_from_the_host_is_the_one_from_the_device():
+    assert train(on_host=True) == train(on_host=False)
+
+
+def test_a_training_that_fails_leaves_no_thread_behind():
+    before = threading.active_count()
+    with pytest.raises(RuntimeError, match="half-way"):
+        train(on_host=True, fails_at=3)
+    gc.collect()
     assert threading.active_count() == before
