@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -90,3 +91,13 @@ def png(figure: Figure) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=100, bbox_inches="tight")
     return file.getvalue()
+
+
+def skip_the_rest(reason: str) -> None:
+    """Say why, and let all later cells of this notebook do nothing until the kernel is restarted.
+
+    For an optional notebook whose extra package is missing: a run that nobody watches ends cleanly.
+    """
+    print(f"The rest of this notebook is skipped: {reason}.")
+    if in_notebook():
+        sys.modules["IPython"].get_ipython().input_transformers_cleanup.append(lambda lines: [])

@@ -1,4 +1,6 @@
-"""Small helps for cells: source that is shown, and figures that answer to widgets."""
+"""Small helps for cells: source that is shown, figures that answer to widgets, cells that are skipped."""
+
+from types import SimpleNamespace
 
 import matplotlib
 
@@ -6,9 +8,11 @@ matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 from ipywidgets import Dropdown, SelectionSlider
 
-from helpers.notebook import explorer, png, source_of
+from helpers import notebook
+from helpers.notebook import explorer, png, skip_the_rest, source_of
 
 
 def figure(height=1.0, **_):
@@ -49,3 +53,14 @@ def test_an_explorer_starts_with_the_first_choices_and_draws_again_when_one_chan
 
 def test_a_figure_becomes_the_same_png_every_time():
     assert png(figure()) == png(figure()) != png(figure(2.0))
+
+
+def test_skipped_cells_do_nothing_and_say_why_once(monkeypatch, capsys):
+    manager = TransformerManager()
+    shell = SimpleNamespace(input_transformers_cleanup=manager.cleanup_transforms)
+    monkeypatch.setattr(notebook, "in_notebook", lambda: True)
+    monkeypatch.setattr("sys.modules", {**notebook.sys.modules, "IPython": SimpleNamespace(get_ipython=lambda: shell)})
+    assert manager.transform_cell("x = 1\n") == "x = 1\n"
+    skip_the_rest("no such package")
+    assert capsys.readouterr().out == "The rest of this notebook is skipped: no such package.\n"
+    assert manager.transform_cell("x = 1\ny = 2\n").strip() == ""

@@ -31,6 +31,9 @@ SIGMAS = [0.0, 0.5, 1.0]
 SCORES = np.array([[1.0, 0.6, 0.2], [0.8, 0.4, 0.2]])
 
 DAMAGE = {"blur": np.array([0.1, 0.2, 0.3, 0.4, 0.5]), "fog": np.array([0.5] * 5)}
+TRIALS = [dict(number=0, values=dict(lr=1e-3, hidden=64), score=0.5, pruned=False, looks={10: 0.4, 20: 0.5}),
+          dict(number=1, values=dict(lr=1e-2, hidden=256), score=0.3, pruned=True, looks={10: 0.3}),
+          dict(number=2, values=dict(lr=3e-3, hidden=64), score=0.7, pruned=False, looks={10: 0.6, 20: 0.7})]
 MCE = {"BYOL": 1.0, "noise-BYOL": 0.5}
 
 
@@ -61,6 +64,9 @@ FIGURES = {
     "noise_curve": lambda: plots.noise_curve({"BYOL": (SIGMAS, SCORES)}, "T", 0.1),
     "similarity_curve": lambda: plots.similarity_curve({"BYOL": (SIGMAS, SCORES)}, "T"),
     "corruption_table": lambda: plots.corruption_table({"BYOL": DAMAGE, "noise-BYOL": DAMAGE}, MCE, "T"),
+    "search_history": lambda: plots.search_history(TRIALS, "T"),
+    "importances": lambda: plots.importances({"lr": 0.7, "hidden": 0.3}, "T"),
+    "slices": lambda: plots.slices(TRIALS, ["lr"], "T"),
     "layer_curve": lambda: plots.layer_curve({"BYOL": [("pixels", 0.9), ("features", 0.5)]}, "T"),
     "predictions": lambda: plots.predictions(images(), LABELS[:4], {"BYOL": LABELS[:4]}, DIGITS, "T"),
     "embeddings": lambda: plots.embeddings({"PCA": points()}, LABELS, DIGITS, None, "T"),
@@ -91,11 +97,11 @@ def test_a_figure_is_returned_titled_and_closed(name):
                                                         "embeddings", "neighbours_grid", "attention_grid",
                                                         "picture_map"}))
 def test_both_axes_of_a_chart_are_named(name):
-    unnamed_y = {"bars", "grouped_bars", "corruption_table"}  # their y axis lists the methods
+    unnamed_y = {"bars", "grouped_bars", "corruption_table", "importances"}  # their y axis lists the methods
     for ax in drawn(name).axes:
         if ax.get_label() != "<colorbar>":
             assert ax.get_xlabel() or ax.get_shared_x_axes().get_siblings(ax) != [ax]
-            assert ax.get_ylabel() or name in unnamed_y
+            assert ax.get_ylabel() or name in unnamed_y or ax.get_shared_y_axes().get_siblings(ax) != [ax]
 
 
 def test_every_function_of_the_package_is_drawn_here():
@@ -261,6 +267,27 @@ def test_a_corruption_table_shows_mean_accuracies_and_marks_the_best_of_a_column
     shown = {text.get_text(): text.get_weight() for text in ax.texts}
     assert shown["70.0"] == "normal" and shown["85.0"] == "bold"  # errors of 0.3 and 0.15 on average
     assert {"60.0", "80.0", "mean", "0.50", "1.00", "mCE"} <= set(shown)
+
+
+def test_a_search_shows_finished_and_pruned_trials_and_the_best_so_far():
+    left, right = plots.search_history(TRIALS, "T").axes
+    assert [list(line.get_xdata()) for line in left.lines] == [[10, 20], [10], [10, 20]]
+    finished, pruned, best, first = right.lines
+    assert list(finished.get_xdata()) == [1, 3] and list(pruned.get_xdata()) == [2]
+    np.testing.assert_allclose(best.get_ydata(), [50, 70])
+    assert list(first.get_xdata()) == [1]
+
+
+def test_importances_come_largest_first():
+    (ax,) = plots.importances({"hidden": 0.3, "lr": 0.7}, "T").axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["lr", "hidden"]
+
+
+def test_slices_put_numbers_on_an_axis_and_choices_beside_each_other():
+    rates, widths = plots.slices(TRIALS, ["lr"], "T").axes
+    assert rates.get_xscale() == "log" and widths.get_xscale() == "linear"
+    assert [label.get_text() for label in widths.get_xticklabels()] == ["64", "256"]
+    assert [line.get_marker() for line in rates.lines] == ["o", "x", "o", "o"]  # the last one rings the best
 
 
 def test_collapse_begins_at_one_height_for_spread_and_rank():

@@ -9,10 +9,11 @@ from helpers.plots.lines import curves, pretraining_watch, teacher_watch
 from helpers.plots.lookup import attention_grid, neighbours_grid, picture_map
 from helpers.plots.pictures import image_grid, predictions, views_grid
 from helpers.plots.scatter import embedding_3d, embeddings
+from helpers.plots.search import importances, search_history, slices
 from helpers.plots.style import METHOD_COLORS, method_color
 from helpers.plots.sweeps import corruption_table, label_curve, layer_curve, noise_curve, similarity_curve
 
 __all__ = ["METHOD_COLORS", "attention_grid", "bars", "confusion", "corruption_table", "curves", "embedding_3d",
-           "embeddings", "grouped_bars", "image_grid", "label_curve", "layer_curve", "method_color", "neighbours_grid",
-           "noise_curve", "paired_gains", "per_class", "picture_map", "predictions", "pretraining_watch",
-           "similarity_curve", "teacher_watch", "views_grid"]
+           "embeddings", "grouped_bars", "image_grid", "importances", "label_curve", "layer_curve", "method_color",
+           "neighbours_grid", "noise_curve", "paired_gains", "per_class", "picture_map", "predictions",
+           "pretraining_watch", "search_history", "similarity_curve", "slices", "teacher_watch", "views_grid"]
