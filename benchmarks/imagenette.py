@@ -99,17 +99,26 @@ def candidates() -> Iterator[tuple[str, dict]]:
 
 
 def search(options: argparse.Namespace) -> None:
-    """Every row of the two blocks; the table is written anew after each."""
+    """Every row of the two blocks; the table is written anew after each, and what stands in it is not run again."""
     settings = Settings.resolve(dataset=options.folder, preset="quick", image_size=SIDE)
-    splits, rows, path = photographs(options.folder, settings), [], RESULTS / "imagenette-search.csv"
-    bank, queries = (pixel_features(part.images) for part in (splits.train, splits.val))
-    rows.append(dict(change="raw pixels, averaged to 16 x 16", knn=features_knn(bank, queries, splits)))
-    torch.manual_seed(0)
-    rows.append(dict(change="random encoder", **judged(build("slim", channels=3, image_size=SIDE, width=32), splits)))
+    splits, path = photographs(options.folder, settings), RESULTS / "imagenette-search.csv"
+    table = pd.read_csv(path) if path.exists() else pd.DataFrame(baselines(splits))
     for change, numbers in candidates():
-        rows.append(dict(change=change, **trial(numbers, splits, 64 * options.steps)))
-        print(f"{change:<34} kNN {rows[-1]['knn']:.1%}, {rows[-1]['cpu_seconds']:.0f} s of one core", flush=True)
-        write_atomically(path, pd.DataFrame(rows).to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+        if change in set(table.change):
+            continue
+        row = dict(change=change, **trial(numbers, splits, 64 * options.steps))
+        table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
+        print(f"{change:<34} kNN {row['knn']:.1%}, {row['cpu_seconds']:.0f} s of one core", flush=True)
+        write_atomically(path, table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+
+
+def baselines(splits: Splits) -> list[dict]:
+    """What costs no training: pixels and random weights."""
+    bank, queries = (pixel_features(part.images) for part in (splits.train, splits.val))
+    torch.manual_seed(0)
+    random = build("slim", channels=3, image_size=SIDE, width=32)
+    return [dict(change="raw pixels, averaged to 16 x 16", knn=features_knn(bank, queries, splits)),
+            dict(change="random encoder", **judged(random, splits))]
 
 
 def train(options: argparse.Namespace) -> None:
