@@ -84,7 +84,7 @@ def _parameters(dataset: str | None, preset: str | None, seed: int | None) -> di
 
     if dataset not in (None, "auto", *DATASETS):
         folder = Path(dataset).expanduser().resolve()
-        if not folder.is_dir():
+        if not folder.is_dir() and not (folder.is_file() and folder.suffix.lower() == ".zip"):
             raise UserError(f"no dataset {dataset!r}: choose auto, {', '.join(DATASETS)}, or a folder")
         dataset = str(folder)
     settings = Settings.resolve(dataset=dataset, preset=preset, seed=seed)

@@ -206,9 +206,9 @@ def test_names_are_found_in_any_case(spelling):
 
 
 def test_a_file_in_place_of_a_folder_is_one_line(tmp_path):
-    archive = tmp_path / "pictures.zip"
+    archive = tmp_path / "pictures.tar"
     archive.write_bytes(b"")
-    with pytest.raises(UserError, match=r"pictures.zip: this is a file; unpack it"):
+    with pytest.raises(UserError, match=r"pictures.tar: this is a file and no zip; unpack it"):
         data.load(archive)
 
 

@@ -83,6 +83,8 @@ def test_planting_keeps_the_pictures_and_marks_every_fault(splits):
     pairs = zip(planted.data.images[own], planted.data.labels[own], planted.flipped[own.numpy()], strict=True)
     changed = [before[image.numpy().tobytes()] != int(label) for image, label, flipped in pairs if flipped]
     assert all(changed)
+    assert torch.equal(splits.train.images[planted.rows[~planted.foreign]], planted.data.images[own])
+    assert (planted.rows[planted.foreign] == -1).all()
     assert set(planted.kinds[planted.foreign]) == set(DRAW)
     again = plant(splits.train, 0.02, seed=1)
     assert torch.equal(again.data.images, planted.data.images) and torch.equal(again.data.labels, planted.data.labels)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+from helpers.colab import need_drive
+from helpers.data.archive import unpacked
 from helpers.data.arrays import digits
 from helpers.data.auto import choose, has_network
 from helpers.data.folder import load_folder
@@ -26,7 +28,7 @@ def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int
 
     Args:
         name_or_folder: one of `NAMES`, or a folder of `train/<class>/` with, optionally, `val/`,
-            `test/` and `pretext/` or `unlabeled/` beside it, or a folder of `<class>/`.
+            `test/` and `pretext/` or `unlabeled/` beside it, or a folder of `<class>/`; or a zip file of one.
         image_size: height and width in pixels (8 to 1024); None for the dataset's own.
         seed: of the validation split (0 to 2**32 - 1); the test split does not depend on it.
         data_dir: where downloads and decoded pictures are kept.
@@ -43,23 +45,26 @@ def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int
     folder = Path(data_dir).expanduser()
     with one_at_a_time(folder):  # of the processes of a cluster, all of which need the same pictures
         if name not in NAMES:
-            return load_folder(Path(name), size, seed, folder)
+            root = Path(name)
+            return load_folder(unpacked(root, folder) if root.is_file() else root, size, seed, folder)
         from helpers.data import named  # here, because torchvision takes seconds to import
 
         return named.READERS[name](size, seed, folder)
 
 
 def resolve(name_or_folder: str | Path) -> str:
-    """A name of `NAMES`, or the path of a folder that exists; anything else is a UserError."""
+    """A name of `NAMES`, or the path of a folder or zip file that exists; anything else is a UserError."""
     text = str(name_or_folder)
     path = Path(text).expanduser()
     plain = text.strip().lower().replace("_", "-")
     if text in NAMES or (plain in NAMES and not path.is_dir()):
         return plain
-    if path.is_dir():
+    need_drive(path)
+    if path.is_dir() or (path.is_file() and path.suffix.lower() == ".zip"):
         return str(path)
     if path.is_file():
-        raise UserError(f"dataset {text}: this is a file; unpack it if it is an archive, and name the folder")
+        raise UserError(f"dataset {text}: this is a file and no zip; unpack it if it is an archive, and name the "
+                        "folder")
     close = difflib.get_close_matches(plain, NAMES, n=2, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     raise UserError(f"dataset {text}: no such name or folder; {hint}"

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ import numpy as np
 import torch
 
 from helpers.data import pictures
-from helpers.data.cache import FORMAT, BlockWriter, cached
+from helpers.data.cache import BlockWriter, cached
 from helpers.data.listing import ORDER, Listing, Picture, scan
 from helpers.data.splits import Splits, carve
 from helpers.errors import UserError
 from helpers.progress import Progress
 
+FORMAT = 2  # part of every key: raise it when the decoding, or what is kept with it, changes
 CHUNK = 256  # pictures in memory at a time
 HELD_OUT = 0.15  # of the training images, for each of val and test that the folder lacks
 MOST_HELD_OUT = 10_000  # of them: they are moved in memory, which must not grow with the folder
@@ -54,12 +56,18 @@ def load_listing(listing: Listing, image_size: int, seed: int, data_dir: Path, h
             notes.append(f"no {part}/ folder: {100 * held_out:.2g}% of the training images are kept apart for it"
                          + (", the same for every seed" if part == "test" else ""))
     spans = {part: tuple(span) for part, span in kept["spans"].items()}
-    return carve(listing.name, images, torch.tensor(kept["labels"]), spans, listing.classes,
-                 val=held_out, test=held_out, seed=seed, notes=tuple(notes))
+    share = dict(val=held_out, test=held_out, seed=seed)
+    rows = torch.arange(len(images))  # divided just as the images are, so that every image keeps its file's name
+    where = carve(listing.name, rows, torch.tensor(kept["labels"]), spans, listing.classes, **share)
+    names = {part: tuple(kept["names"][row] for row in getattr(where, part).images)
+             for part in ("train", "val", "test")}
+    splits = carve(listing.name, images, torch.tensor(kept["labels"]), spans, listing.classes, **share,
+                   notes=tuple(notes))
+    return replace(splits, names=names)
 
 
 def decode(listing: Listing, image_size: int, writer: BlockWriter) -> dict[str, Any]:
-    """Write every picture that can be read; return the labels, the spans of the parts and the notes."""
+    """Write every picture that can be read; return the labels, spans of the parts, notes and names."""
     written: list[Picture] = []
     broken: dict[str, str] = {}
     writer.expect(len(listing.pictures))
@@ -78,7 +86,8 @@ def decode(listing: Listing, image_size: int, writer: BlockWriter) -> dict[str, 
     for note in notes:
         print(f"{listing.name}: {note}", file=sys.stderr)
     _require_every_class(listing, written, notes)
-    return {"labels": [picture.label for picture in written], "spans": spans_of(written), "notes": notes}
+    return {"labels": [picture.label for picture in written], "spans": spans_of(written), "notes": notes,
+            "names": [picture.path.relative_to(listing.root).as_posix() for picture in written]}
 
 
 def decoded(found: list[Picture], image_size: int) -> Iterator[list[tuple[Picture, np.ndarray | str]]]:

@@ -24,12 +24,14 @@ class Planted:
         foreign: N booleans: letters, shapes and noise that belong to no class.
         flipped: N booleans: pictures with another class's label.
         kinds: N names: "letter", "shape", "noise", or "" for the dataset's own.
+        rows: N numbers: which picture of the dataset it is, -1 for a foreign one.
     """
 
     data: Labeled
     foreign: np.ndarray
     flipped: np.ndarray
     kinds: np.ndarray
+    rows: np.ndarray
 
 
 def plant(data: Labeled, share: float = 0.02, seed: int = 0) -> Planted:
@@ -52,7 +54,8 @@ def plant(data: Labeled, share: float = 0.02, seed: int = 0) -> Planted:
     order = random.permutation(len(labels))
     names = np.array([""] * len(data) + kinds)[order]
     images = torch.cat([data.images, *strangers])[torch.from_numpy(order)]
-    return Planted(Labeled(images, labels[torch.from_numpy(order)]), names != "", flipped[order], names)
+    return Planted(Labeled(images, labels[torch.from_numpy(order)]), names != "", flipped[order], names,
+                   np.where(order < len(data), order, -1))
 
 
 def letter(size: int, channels: int, random: np.random.RandomState) -> Tensor:

@@ -8,7 +8,7 @@ rows, in place, so that every split is a plain slice of the block and nothing la
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -48,6 +48,7 @@ class Splits:
         train, val, test: labelled images; choices are made on `val`, `test` is read once.
         classes: names of the classes; label i is classes[i].
         notes: what a person should know about how the data was read, one line each.
+        names: for a folder, the files of "train", "val" and "test", relative to it; else empty.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Splits:
     test: Labeled
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def channels(self) -> int:

@@ -1,0 +1,101 @@
+"""A zip file of pictures as a folder: unpacked once into the cache, and never outside of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from helpers.data.listing import PARTS
+from helpers.data.pictures import EXTENSIONS
+from helpers.errors import UserError
+
+MOST_TIMES = 200  # a picture is compressed already: what unpacks to more than this many times its size is a trap
+LEAST_TRAP = 1 << 24  # bytes; smaller ones do no harm
+CHUNK = 1 << 20
+
+
+def unpacked(archive: Path, data_dir: Path) -> Path:
+    """The folder with the pictures of a zip file; a second call finds what the first one unpacked.
+
+    Only pictures are taken, and only under names that stay inside. If the zip holds one folder with everything in
+    it, that folder is returned.
+
+    Raises:
+        UserError: it is no zip, damaged, encrypted, holds no pictures, reaches outside, or unpacks to more than the
+            disk holds or than its own size can explain.
+    """
+    state = archive.stat()
+    mark = hashlib.blake2b(f"{archive.resolve()} {state.st_size} {state.st_mtime_ns}".encode(), digest_size=5).hexdigest()
+    folder = data_dir / "cache" / f"zip-{mark}" / archive.stem
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
+        try:
+            _unpack(archive, temporary)
+            temporary.chmod(0o755)
+            os.replace(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    inside = list(folder.iterdir())
+    wrapped = len(inside) == 1 and inside[0].is_dir() and inside[0].name.lower() not in PARTS
+    return inside[0] if wrapped else folder
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(archive) as file:
+            members = [member for member in file.infolist() if _is_picture(member)]
+            _check(archive, members, folder)
+            for member in members:
+                _write(file, member, folder / _name(member))
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as problem:
+        raise UserError(f"{archive}: this zip file is truncated or damaged ({' '.join(str(problem).split())}): "
+                        "copy or download it again") from problem
+    except RuntimeError as problem:  # what zipfile raises for a missing password
+        raise UserError(f"{archive}: this zip file is encrypted: unpack it and name the folder") from problem
+    except OSError as problem:
+        raise UserError(f"{archive}: cannot be unpacked into {folder.parent} ({problem.strerror or problem}): free some "
+                        "disk space or choose another data folder") from problem
+
+
+def _name(member: zipfile.ZipInfo) -> PurePosixPath:
+    return PurePosixPath(member.filename.replace("\\", "/"))  # some programs of Windows write backslashes
+
+
+def _is_picture(member: zipfile.ZipInfo) -> bool:
+    name = _name(member)
+    hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in name.parts)
+    return not member.is_dir() and not hidden and name.suffix.lower() in EXTENSIONS
+
+
+def _check(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
+    if not members:
+        raise UserError(f"{archive}: no pictures in this zip file")
+    for member in members:
+        name = _name(member)
+        if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
+            raise UserError(f"{archive}: it wants to write outside of its folder ({member.filename[:80]!r}): "
+                            "it was made to do harm, or by a broken program; unpack nothing of it")
+    total, packed = (sum(getattr(member, size) for member in members) for size in ("file_size", "compress_size"))
+    if total > max(LEAST_TRAP, MOST_TIMES * packed):
+        raise UserError(f"{archive}: {packed:,} bytes that unpack to {total:,} are no pictures: unpack nothing of it")
+    free = shutil.disk_usage(folder).free
+    if total > free:
+        raise UserError(f"{archive}: {total / 1e9:.1f} GB of pictures, {free / 1e9:.1f} GB free: free some disk space")
+
+
+def _write(file: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
+    """Unpack one picture; a header that lies about its size gets no more bytes than it announced."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    left = member.file_size
+    with file.open(member) as source, open(path, "wb") as target:
+        while chunk := source.read(min(CHUNK, left + 1)):
+            left -= len(chunk)
+            if left < 0:
+                raise zipfile.BadZipFile(f"{member.filename} is longer than it says")
+            target.write(chunk)
