@@ -68,14 +68,15 @@ def crops_for(dataset: str, image_size: int, *, step: int = 8, parts: int = 6, b
     on top: blur always in the first view and seldom in the second, which is sometimes solarized instead.
 
     Args:
-        step: a part's side is a multiple of it, in pixels; a ViT's patch size.
+        step: the sides of views are multiples of it, in pixels; a ViT's patch size.
         parts: how many, 6 to 10 in the paper.
         border: area between that of parts and of wholes, as a share of the picture: 0.4 for ViTs, 0.14 for ResNets.
     """
-    view, size = view_for(dataset, image_size), local_size(image_size, step)
+    view = view_for(dataset, image_size)
     if dataset in DRAWINGS:  # mirrored colours make no sense there: no solarize, parts of at least a quarter
-        return MultiCrop(view, view, Part(view, size, DRAWN_PART), parts)
-    whole = replace(view, scale=(border, 1.0))
+        return MultiCrop(view, view, Part(view, local_size(image_size, step), DRAWN_PART), parts)
+    side = (view.size or image_size) // step * step  # a CPU's views are smaller than the pictures
+    whole = replace(view, size=side, scale=(border, 1.0))
     blurred = 1.0 if view.blur else 0.0
     return MultiCrop(replace(whole, blur=blurred), replace(whole, blur=0.1 * blurred, solarize=0.2),
-                     replace(view, size=size, scale=(SMALLEST_PART, border), blur=0.5 * blurred), parts)
+                     replace(view, size=local_size(side, step), scale=(SMALLEST_PART, border), blur=0.5 * blurred), parts)

@@ -41,6 +41,13 @@ def test_views_have_two_sizes_and_normalised_units(dataset, size, channels):
         assert max(whole.abs().max(), parts.abs().max()) <= 1 + 1e-5
 
 
+@pytest.mark.parametrize("image_size,step,whole,part", [(48, 6, 30, 12), (48, 8, 32, 16), (96, 8, 96, 40),
+                                                         (224, 16, 224, 96)])
+def test_sides_of_photographs_are_whole_patches(image_size, step, whole, part):
+    views = crops_for("my/folder", image_size, step=step, parts=1)(pictures(2, image_size))
+    assert [view.shape[-1] for view in views] == [whole, part]
+
+
 def test_views_follow_one_another_so_that_chunks_are_views():
     images = pictures(4)
     crops = MultiCrop(CleanView(), lambda x: -normalise(x), CleanView(), parts=3)
