@@ -78,5 +78,5 @@ def crops_for(dataset: str, image_size: int, *, step: int = 8, parts: int = 6, b
     side = (view.size or image_size) // step * step  # a CPU's views are smaller than the pictures
     whole = replace(view, size=side, scale=(border, 1.0))
     blurred = 1.0 if view.blur else 0.0
-    return MultiCrop(replace(whole, blur=blurred), replace(whole, blur=0.1 * blurred, solarize=0.2),
-                     replace(view, size=local_size(side, step), scale=(SMALLEST_PART, border), blur=0.5 * blurred), parts)
+    part = replace(view, size=local_size(side, step), scale=(SMALLEST_PART, border), blur=0.5 * blurred)
+    return MultiCrop(replace(whole, blur=blurred), replace(whole, blur=0.1 * blurred, solarize=0.2), part, parts)
