@@ -173,7 +173,7 @@ def corruption_table(errors: Mapping[str, Mapping[str, Any]], mce: Mapping[str, 
         for row, value in enumerate(values):
             ax.annotate(f"{value:.1f}" if heading == "mean" else f"{value:.2f}", (x, row), ha="center", va="center",
                         xycoords=("axes fraction", "data"))
-    ax.set_xticks(range(len(kinds)), [kind.replace(" ", "\n") for kind in kinds], fontsize=8.5)
+    ax.set_xticks(range(len(kinds)), [kind.replace(" ", "\n") for kind in kinds], fontsize=8)
     ax.set(yticks=range(len(methods)), yticklabels=methods, xlabel="corruption, mean of five severities")
     ax.grid(False)
     ax.tick_params(length=0)
