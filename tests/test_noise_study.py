@@ -1,6 +1,9 @@
 """The contestants of the noise study: all there, treated alike, chosen on validation."""
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -8,7 +11,7 @@ from helpers import noise_study
 from helpers.checkpoints.choosing import TRAIN, Choice
 from helpers.data import load
 from helpers.evaluation import linear_probe, score
-from helpers.robustness import Sweep, features_of, noise_sweep, noisy_pictures
+from helpers.robustness import Sweep, features_of, noise_sweep, noisy_pictures, sigmas_for
 from helpers.settings import Settings
 from helpers.views import Noisy
 
@@ -69,3 +72,12 @@ def test_curves_keep_every_number_with_its_seeds():
     assert len(frame) == 8
     row = frame[(frame.training_seed == 8) & (frame.noise_seed == 1) & (frame.sigma == 1.0)]
     assert row[["method", "accuracy", "similarity"]].values.tolist() == [["a", 0.4, 0.8]]
+
+
+def test_the_kept_curves_hold_every_method_at_every_sigma_for_several_trainings():
+    kept = pd.read_csv(Path(__file__).parents[1] / "benchmarks" / "results" / "digits-noise-seeds.csv")
+    assert set(kept.sigma) == set(sigmas_for("digits"))
+    counts = kept.groupby("method").training_seed.nunique()
+    assert len(counts) == 6 and counts.min() >= 3
+    assert kept.groupby(["method", "training_seed", "noise_seed", "sigma"]).size().max() == 1
+    assert kept.accuracy.between(0, 1).all() and kept.similarity.between(-1, 1).all()
