@@ -66,12 +66,12 @@ def pixel_features(images: Tensor, most: int = 1024, side: int = 16) -> Tensor:
         images: uint8 N x C x H x W, or float in normalised units (noisy ones).
 
     Returns:
-        float32 N x D on the CPU, black 0 and white 1.
+        float32 N x D in normalised units, on the CPU. (Cosines between pictures mean more when mid-gray is 0.)
     """
     def shrink(x: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(x, side) if x[0].numel() > most else x
 
-    return batched(lambda part: (shrink(normalise(part)).flatten(1) + 1) / 2, images)
+    return batched(lambda part: shrink(normalise(part)).flatten(1), images)
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

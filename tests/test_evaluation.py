@@ -235,11 +235,11 @@ def test_effective_rank_of_constant_features_is_one():
 
 def test_pixels_of_small_pictures_are_the_features_themselves():
     images = torch.randint(0, 256, (5, 1, 16, 16), dtype=torch.uint8)
-    assert torch.allclose(evaluation.pixel_features(images), images.flatten(1).float() / 255)
+    assert torch.allclose(evaluation.pixel_features(images), images.flatten(1).float() / 127.5 - 1)
 
 
 def test_large_pictures_are_averaged_before_their_pixels_are_features():
     images = torch.zeros(2, 3, 96, 96, dtype=torch.uint8)
     images[1, 0, :6, :6] = 255  # the first of 16 x 16 cells, in red
     features = evaluation.pixel_features(images)
-    assert features.shape == (2, 3 * 16 * 16) and features[1, 0] == 1 and features.sum() == 1
+    assert features.shape == (2, 3 * 16 * 16) and features[1, 0] == 1 and features.sum() == 2 - features.numel()

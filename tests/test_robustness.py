@@ -142,7 +142,7 @@ def test_a_noise_sweep_gives_accuracies_seeds_by_sigmas():
 def test_a_noise_sweep_is_reproducible_and_its_seeds_differ():
     labels = torch.arange(64) % 2
     images = torch.where(labels.bool(), 130, 125).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 4, 4)
-    readers = {"mean": Reader(None, lambda pixels: (pixels.mean(1) > 0.5).long())}
+    readers = {"mean": Reader(None, lambda pixels: (pixels.mean(1) > 0).long())}
     runs = [robustness.noise_sweep(readers, images, labels, [0.0, 0.2], range(3)).accuracy["mean"] for _ in range(2)]
     np.testing.assert_array_equal(*runs)
     assert (runs[0][:, 0] == 1).all()
@@ -151,13 +151,12 @@ def test_a_noise_sweep_is_reproducible_and_its_seeds_differ():
 
 def test_a_probe_on_pixels_and_one_on_features_answer_like_the_probe():
     images, labels = pictures(), torch.arange(8) % 2
-    pixels = images.flatten(1).float() / 255
+    pixels = normalise(images).flatten(1)
     probe = linear_probe(pixels, labels)
     expected = torch.from_numpy(probe.predict(pixels.numpy()))
     assert torch.equal(robustness.probe_reader(None, probe)(images), expected)
-    encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 256))  # [-1, 1] to [0, 1]
-    encoder[1].weight.data = 0.5 * torch.eye(256)
-    torch.nn.init.constant_(encoder[1].bias, 0.5)
+    encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 256))
+    torch.nn.init.eye_(encoder[1].weight), torch.nn.init.zeros_(encoder[1].bias)
     assert torch.equal(robustness.probe_reader(encoder, probe)(normalise(images)), expected)
 
 
@@ -173,7 +172,7 @@ def test_a_classifier_is_read_in_eval_mode_and_its_largest_logit_counts():
 
 def test_corruption_errors_are_means_over_seeds_of_the_share_of_wrong_answers():
     images, labels = pictures(12), torch.arange(12) % 2
-    readers = {"bright": Reader(None, lambda pixels: (pixels.mean(1) > 0.5).long()), "zeros": constant(0)}
+    readers = {"bright": Reader(None, lambda pixels: (pixels.mean(1) > 0).long()), "zeros": constant(0)}
     errors = robustness.corruption_sweep(readers, images, labels, range(2))
     assert set(errors["zeros"]) == set(SEVERITIES)
     for name in SEVERITIES:
