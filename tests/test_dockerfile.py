@@ -1,0 +1,44 @@
+"""The container's recipe: what it copies is here, versions are pinned, and nobody is root in the end."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def steps():
+    """(instruction, rest) pairs; comments are left out."""
+    text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(encoding="utf-8"), flags=re.M).replace("\\\n", " ")
+    return [tuple(line.split(maxsplit=1)) for line in text.splitlines() if line.strip()]
+
+
+def test_everything_that_is_copied_is_in_the_repository(steps):
+    for _, rest in (step for step in steps if step[0] == "COPY"):
+        sources = [word for word in rest.split()[:-1] if not word.startswith("--")]
+        assert sources and all((ROOT / source).exists() for source in sources)
+
+
+def test_packages_are_those_of_the_requirements_in_the_pinned_versions(steps):
+    installs = [rest for name, rest in steps if name == "RUN" and "pip install" in rest]
+    assert len(installs) == 1 and "-r requirements.txt" in installs[0] and "-c constraints.txt" in installs[0]
+    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    assert re.search(r"^jupyterlab==", pinned, re.M)
+
+
+def test_the_server_runs_as_a_normal_user_on_the_open_port(steps):
+    names = [name for name, _ in steps]
+    users = [rest for name, rest in steps if name == "USER"]
+    made = re.search(r"--uid (\d+)", next(rest for name, rest in steps if "useradd" in rest)).group(1)
+    assert users == [made] and int(made) and names.index("USER") < names.index("CMD") == len(names) - 1
+    command = json.loads(steps[-1][1])
+    assert f"--port={dict(steps)['EXPOSE']}" in command and "--allow-root" not in command
+    assert (ROOT / command[-1]).is_dir()
+
+
+def test_what_a_person_trains_stays_out_of_the_image():
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    assert {".git", ".venv", "data", "results", "runs"} <= set(ignored)
