@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from helpers import data
 from helpers.data import auto
 from helpers.data.arrays import resize
-from helpers.data.splits import carve, stratified, take_out
+from helpers.data.splits import carve, only_classes, stratified, take_out
 from helpers.errors import UserError
 
 # First 16 hex digits of SHA-256 over the sorted images of train, val and test.
@@ -238,3 +238,21 @@ def test_a_network_that_refuses_is_no_network(monkeypatch):
     monkeypatch.delenv("FEWLABELS_OFFLINE", raising=False)
     monkeypatch.setattr(auto.socket, "create_connection", refuse)
     assert not data.has_network()
+
+
+def test_only_classes_keeps_their_pictures_and_numbers_them_anew():
+    whole = data.load("digits")
+    part = only_classes(whole, ["7", "2"])
+    assert part.classes == ("7", "2")
+    for name in ("train", "val", "test"):
+        (images, labels), (all_images, all_labels) = getattr(part, name), getattr(whole, name)
+        assert torch.equal(images[labels == 0], all_images[all_labels == 7])
+        assert torch.equal(images[labels == 1], all_images[all_labels == 2])
+        assert len(images) == ((all_labels == 7) | (all_labels == 2)).sum()
+    assert torch.equal(part.unlabeled, part.train.images)
+
+
+@pytest.mark.parametrize("classes,message", [(["7", "x"], "no class x"), (["7", "7"], "fewer than two")])
+def test_classes_that_cannot_be_kept_are_one_line(classes, message):
+    with pytest.raises(UserError, match=message):
+        only_classes(data.load("digits"), classes)

@@ -7,7 +7,7 @@ rows, in place, so that every split is a plain slice of the block and nothing la
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -162,3 +162,27 @@ def carve(name: str, images: Tensor, labels: Tensor, spans: dict[str, tuple[int,
              for part in ("train", "val", "test")}
     unlabeled = images[spans["pretext"][0]:spans["train"][1]]
     return Splits(name, unlabeled, **parts, classes=tuple(classes), notes=tuple(notes))
+
+
+def only_classes(splits: Splits, classes: Sequence[str]) -> Splits:
+    """The part of a dataset that has some of its classes; label i is `classes[i]`.
+
+    Unlabelled are the training images of these classes: images whose class nobody knows are left out.
+
+    Raises:
+        UserError: a class that the dataset does not have, or fewer than two.
+    """
+    unknown = [name for name in classes if name not in splits.classes]
+    if unknown or len(set(classes)) < 2:
+        raise UserError(f"{splits.name}: {f'no class {unknown[0]}' if unknown else 'fewer than two classes'}: "
+                        f"choose two or more of {', '.join(splits.classes)}")
+    new = torch.full((len(splits.classes) + 1,), -1)  # the last entry is where the label -1 looks
+    new[[splits.classes.index(name) for name in classes]] = torch.arange(len(classes))
+    parts, names = {}, {}
+    for part in ("train", "val", "test"):
+        images, labels = getattr(splits, part)
+        rows = (new[labels] >= 0).nonzero().flatten()
+        parts[part] = Labeled(images[rows], new[labels[rows]])
+        if splits.names:
+            names[part] = tuple(splits.names[part][row] for row in rows)
+    return Splits(splits.name, parts["train"].images, **parts, classes=tuple(classes), notes=splits.notes, names=names)

@@ -35,6 +35,7 @@ METHOD_COLORS = {
     "ResNet18 + linear head": "#44AA99",
     "ViT": "#882255",
     "DINO": "#117733",
+    "fine-tuned DINO": "#7FBF7B",
 }
 OTHER_COLORS = ("#AA4499", "#6699CC", "#CC6677", "#88CCEE", "#DDCC77", "#225555")
 # Petroff 2021 (arXiv:2107.02270): ten colours found by search, to be told apart by colour-blind readers too.
