@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
 # The fewest pictures each notebook has to draw.
-FIGURES = {"01": 7, "02": 4, "03": 2, "04": 2, "05": 12, "06": 5, "07": 9, "08": 10, "11": 4}
+FIGURES = {"01": 7, "02": 4, "03": 2, "04": 2, "05": 12, "06": 5, "07": 9, "08": 10, "09": 3, "11": 4}
 
 
 def execute(out, *options, **variables):
