@@ -1,8 +1,10 @@
 import json
+import re
 import shutil
 
 import nbformat
 import pytest
+import yaml
 
 from helpers.errors import UserError
 from helpers.tools import stamp as tool
@@ -79,6 +81,25 @@ def test_check_names_what_differs_and_writes_nothing(root):
     assert tool.stamp(root, check=True) == []
 
 
+def test_a_picture_gets_the_address_it_has_for_those_who_opened_the_notebook_alone(root):
+    path = root / "notebooks" / "01_first_look.ipynb"
+    path.write_text(path.read_text(encoding="utf-8").replace("Prose.", "![A (b)](images/a.svg) ![c](../images/c.png)"),
+                    encoding="utf-8")
+    for _ in range(2):
+        tool.stamp(root)
+        assert "".join(notebook_of(root)["cells"][0]["source"]).splitlines()[-1] == (
+            "![A (b)](https://raw.githubusercontent.com/few-labels/few-labels/main/images/a.svg?sanitize=true) "
+            "![c](https://raw.githubusercontent.com/few-labels/few-labels/main/images/c.png)")
+    assert tool.stamp(root, check=True) == []
+
+
+def test_the_citation_gets_the_address_and_keeps_the_rest(root):
+    path = root / "CITATION.cff"
+    path.write_text('title: "x"\nrepository-code: "https://github.com/else/where"\nlicense: MIT\n')
+    assert "CITATION.cff" in tool.stamp(root)
+    assert path.read_text() == f'title: "x"\nrepository-code: "{OLD}"\nlicense: MIT\n'
+
+
 def test_a_new_address_reaches_every_place(root):
     tool.stamp(root)
     tool.write_address(NEW + ".git/", root)
@@ -136,8 +157,18 @@ def test_this_repository_is_stamped():
     assert tool.stamp(check=True) == []
 
 
+def test_pictures_of_the_notebooks_exist_and_the_citation_is_whole():
+    text = "".join(path.read_text(encoding="utf-8") for path in (tool.ROOT / "notebooks").glob("*.ipynb"))
+    names = re.findall(r"raw\.githubusercontent\.com/[\w./-]+/images/([\w.-]+)", text)
+    assert names and all((tool.ROOT / "images" / name).exists() for name in names)
+    citation = yaml.safe_load((tool.ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["repository-code"] == tool.read_address()
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()  # what the format asks for
+    assert citation["authors"] == [{"name": "Few Labels contributors"}]
+
+
 def test_a_fork_stamps_every_notebook_of_this_repository(tmp_path):
-    for name in ("notebooks", "pyproject.toml", "README.md"):
+    for name in ("notebooks", "pyproject.toml", "README.md", "CITATION.cff"):
         source = tool.ROOT / name
         if source.is_dir():
             shutil.copytree(source, tmp_path / name)

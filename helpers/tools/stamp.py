@@ -1,4 +1,4 @@
-"""Write the repository's address into every notebook and the README.
+"""Write the repository's address into every notebook, the README and CITATION.cff.
 
     python -m helpers.tools.stamp                  the address in pyproject.toml, everywhere
     python -m helpers.tools.stamp ADDRESS          a new address: first into pyproject.toml
@@ -23,6 +23,7 @@ from helpers.files import write_atomically
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"
+PICTURE = re.compile(r"(!\[[^\]]*\]\()[^)\s]*\bimages/([\w.-]+)(?:\?[\w=]*)?\)")
 README_BLOCK = re.compile(r"(<!-- notebooks -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
 SETUP = '''\
 # Setup: finds the repository (fetches it where it is not, as on Colab) and adds missing packages.
@@ -69,10 +70,10 @@ def write_address(address: str, root: Path = ROOT) -> None:
 
 
 def stamp(root: Path = ROOT, check: bool = False) -> list[str]:
-    """Bring notebooks and README in line with the address; returns the names of those that differed.
+    """Bring notebooks, README and citation in line with the address; returns the names of those that differed.
 
     Args:
-        root: folder with `pyproject.toml`, `notebooks/` and perhaps `README.md`.
+        root: folder with `pyproject.toml`, `notebooks/` and perhaps `README.md` and `CITATION.cff`.
         check: only look, write nothing.
     """
     address = read_address(root)
@@ -82,6 +83,10 @@ def stamp(root: Path = ROOT, check: bool = False) -> list[str]:
     if readme.exists():
         titles = {path.name: _title(text) for path, text in wanted.items()}
         wanted[readme] = stamp_readme(readme.read_text(encoding="utf-8"), titles, address)
+    citation = root / "CITATION.cff"
+    if citation.exists():
+        wanted[citation] = re.sub(r'(?m)^repository-code: .*$', f'repository-code: "{address}"',
+                                  citation.read_text(encoding="utf-8"))
     different = [path for path, text in wanted.items() if path.read_text(encoding="utf-8") != text]
     for path in different if not check else []:
         write_atomically(path, wanted[path])
@@ -89,7 +94,7 @@ def stamp(root: Path = ROOT, check: bool = False) -> list[str]:
 
 
 def stamp_notebook(text: str, filename: str, address: str) -> str:
-    """The notebook's JSON with the badge in its first cell and the setup cell written anew.
+    """The notebook's JSON with the badge in its first cell, its pictures' links and the setup cell written anew.
 
     Raises:
         UserError: the notebook does not begin with prose, or has no cell tagged "setup".
@@ -101,6 +106,8 @@ def stamp_notebook(text: str, filename: str, address: str) -> str:
         raise UserError(f"{filename}: begin it with a markdown cell, then a code cell tagged \"setup\"")
     _set_source(cells[0], _with_badge("".join(cells[0]["source"]), badge(filename, address)))
     _set_source(setup, setup_source(address))
+    for cell in (cell for cell in cells if cell["cell_type"] == "markdown"):
+        _set_source(cell, PICTURE.sub(lambda link: f"{link[1]}{picture(link[2], address)})", "".join(cell["source"])))
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -125,6 +132,17 @@ def badge(filename: str, address: str) -> str:
     repository = address.removeprefix("https://github.com/")
     link = f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{filename}"
     return BADGE.format(link=link)
+
+
+def picture(filename: str, address: str) -> str:
+    """The whole address of a file of `images/`: Colab opens a notebook without the files beside it.
+
+    GitHub serves an SVG file as a picture only if it may sanitize it, else as text
+    (https://github.com/github/markup/issues/556).
+    """
+    repository = address.removeprefix("https://github.com/")
+    question = "?sanitize=true" if filename.endswith(".svg") else ""
+    return f"https://raw.githubusercontent.com/{repository}/main/images/{filename}{question}"
 
 
 def _with_badge(source: str, line: str) -> str:
