@@ -83,13 +83,15 @@ def test_check_names_what_differs_and_writes_nothing(root):
 
 def test_a_picture_gets_the_address_it_has_for_those_who_opened_the_notebook_alone(root):
     path = root / "notebooks" / "01_first_look.ipynb"
-    path.write_text(path.read_text(encoding="utf-8").replace("Prose.", "![A (b)](images/a.svg) ![c](../images/c.png)"),
+    path.write_text(path.read_text(encoding="utf-8").replace("Prose.", "![A (b)](images/a.svg) ![c](../images/c.png) "
+                                                          "![d](https://example.org/images/d.png)"),
                     encoding="utf-8")
     for _ in range(2):
         tool.stamp(root)
         assert "".join(notebook_of(root)["cells"][0]["source"]).splitlines()[-1] == (
             "![A (b)](https://raw.githubusercontent.com/few-labels/few-labels/main/images/a.svg?sanitize=true) "
-            "![c](https://raw.githubusercontent.com/few-labels/few-labels/main/images/c.png)")
+            "![c](https://raw.githubusercontent.com/few-labels/few-labels/main/images/c.png) "
+            "![d](https://example.org/images/d.png)")
     assert tool.stamp(root, check=True) == []
 
 

@@ -23,7 +23,8 @@ from helpers.files import write_atomically
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"
-PICTURE = re.compile(r"(!\[[^\]]*\]\()[^)\s]*\bimages/([\w.-]+)(?:\?[\w=]*)?\)")
+PICTURE = re.compile(r"(!\[[^\]]*\]\()(?:[./]*|https://raw\.githubusercontent\.com/[^)\s]*/)images/([\w.-]+)"
+                     r"(?:\?[\w=]*)?\)")
 README_BLOCK = re.compile(r"(<!-- notebooks -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
 SETUP = '''\
 # Setup: finds the repository (fetches it where it is not, as on Colab) and adds missing packages.
