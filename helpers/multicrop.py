@@ -13,7 +13,7 @@ from torch import Tensor
 from helpers.views import DRAWINGS, DigitView, PhotoView, crop, crop_boxes, view_for
 
 LOCAL_SHARE = 96 / 224  # side of a part's view over that of the whole (Caron et al. 2021, section 3.1)
-DRAWN_PART = (0.25, 0.6)  # area of a drawing that a part shows, chosen on validation with digits
+DRAWN_PART = (0.25, 0.6)  # area of a drawing that a part shows: enough to tell what it is a part of; not tuned
 SMALLEST_PART = 0.05
 
 

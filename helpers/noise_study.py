@@ -36,7 +36,7 @@ def noise_encoders(splits: Splits, settings: Settings, sigma: float) -> dict[str
 
 def supervised_classifiers(splits: Splits, settings: Settings) -> dict[str, Trained]:
     """The same encoder with all labels and BYOL's augmentation, without noise and with noise-BYOL's."""
-    view = view_for(settings.dataset, settings.image_size)
+    view = view_for(settings.dataset, settings.image_size, fresh_encoder(splits, settings).patch_size)
     noise = recipe("noise-byol", settings.replace(noise_sigma=0.0))["noise"]
     return {name: train_classifier(fresh_encoder(splits, settings), splits.train, len(splits.classes), settings,
                                    steps=settings.supervised_steps, view=augment, title=name)

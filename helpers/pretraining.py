@@ -77,9 +77,12 @@ def recipe(method: str, settings: Settings) -> dict[str, Any]:
     return numbers
 
 
-def two_views(method: str, settings: Settings) -> tuple:
-    """The pair of views of a method: both augmented, and for noise-BYOL the second one noisy as well."""
-    view = views.view_for(settings.dataset, settings.image_size)
+def two_views(method: str, settings: Settings, encoder: Encoder | None = None) -> tuple:
+    """The pair of views of a method: both augmented, and for noise-BYOL the second one noisy as well.
+
+    `encoder` is asked for its patch size; without one it has none.
+    """
+    view = views.view_for(settings.dataset, settings.image_size, encoder.patch_size if encoder else 1)
     noise = recipe(method, settings).get("noise")
     return (view, views.Noisy(view, noise)) if method == "noise-byol" else (view, view)
 
@@ -93,7 +96,7 @@ def learner(method: str, encoder: Encoder, settings: Settings, epoch: float) -> 
                           parts=numbers.pop("parts"), border=numbers.pop("border"))
         return DINO(encoder, crops, frozen=round(epoch), **numbers)
     numbers.pop("noise", None)
-    return BYOL(encoder, two_views(method, settings), **numbers)
+    return BYOL(encoder, two_views(method, settings, encoder), **numbers)
 
 
 def fresh_encoder(splits: Splits, settings: Settings, like: Encoder | None = None) -> Encoder:

@@ -57,7 +57,7 @@ def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Se
     torch.manual_seed(seed)
     if isinstance(head, str):
         head = HEADS[head](encoder.num_features, classes)
-    view = view or views.view_for(settings.dataset, settings.image_size)
+    view = view or views.view_for(settings.dataset, settings.image_size, getattr(encoder, "patch_size", 1))
     module = Classifier(encoder, head, view, steps=steps, lr=lr, head_lr=head_lr, schedule=schedule,
                         eight_bit=eight_bit)
     loader = BatchLoader(data.images, data.labels, batch_size=settings.batch_size, steps=steps, seed=seed,

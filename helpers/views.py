@@ -285,18 +285,21 @@ class Noisy:
         return add_noise(x, uniform(x.shape[0], *self.sigma, x.device) * strength)
 
 
-def view_for(dataset: str, image_size: int) -> PhotoView | DigitView:
+def view_for(dataset: str, image_size: int, patch: int = 1) -> PhotoView | DigitView:
     """The augmentation that suits a dataset, the same for every method so that they compare fairly.
 
     Small drawings get `DigitView`; photographs get BYOL's view, without blur up to 64 pixels, where a blur of 2
     pixels leaves nothing to see. Photographs of 40 to 64 pixels are what a CPU trains on: their views have two
     thirds of the side, which is twice as quick, and an encoder that sees whole pictures larger than it was trained
-    on does better, not worse (Touvron et al. 2019, arXiv:1906.06423).
+    on does better, not worse (Touvron et al. 2019, arXiv:1906.06423). A ViT whose `patch` (pixels) does not divide
+    that side gets the whole one.
     """
     if dataset == "digits":
         return DigitView()
     if dataset == "fashion-mnist":
         return PhotoView(scale=(0.5, 1.0), jitter=(0.4, 0.4, 0.0, 0.0), gray=0.0, blur=0.0)
     if image_size <= 64:
-        return PhotoView(size=image_size // 12 * 8 if image_size >= 40 else None, scale=(0.2, 1.0), blur=0.0)
+        side = image_size // 12 * 8
+        smaller = image_size >= 40 and side % patch == 0
+        return PhotoView(size=side if smaller else None, scale=(0.2, 1.0), blur=0.0)
     return PhotoView(blur=0.5)

@@ -179,3 +179,8 @@ def test_a_digit_view_turns_by_at_most_its_angle():
 def test_views_of_photographs_are_smaller_where_a_cpu_trains(image_size, side):
     view = views.view_for("my_pictures", image_size)
     assert view(torch.zeros(2, 3, image_size, image_size, dtype=torch.uint8)).shape == (2, 3, side, side)
+
+
+def test_a_vit_gets_views_of_whole_patches():
+    assert views.view_for("my_pictures", 48, patch=8).size == 32
+    assert views.view_for("my_pictures", 48, patch=6).size is None

@@ -39,6 +39,11 @@ class Encoder(nn.Module):
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
+    @property
+    def patch_size(self) -> int:
+        """Side of a ViT's patch in pixels, of which the side of its input is a multiple; 1 for convolutions."""
+        return getattr(self.backbone, "patch_size", 1)
+
     def prepare(self, x: Tensor) -> Tensor:
         """[-1, 1] as the suite uses it to what the backbone was trained on."""
         if self.normalisation == "symmetric":
