@@ -148,7 +148,7 @@ def test_noise_byol_has_one_clean_and_one_noisy_view(settings):
 
 def test_one_sigma_and_a_schedule_replace_the_datasets_range(settings):
     usual, chosen = recipe("noise-byol", settings), settings.replace(noise_sigma=0.5, noise_schedule="constant")
-    assert (usual["noise"], usual["ramp"]) == (NOISE["digits"], (0.1, 0.4))
+    assert (usual["noise"], usual["ramp"]) == (NOISE["digits"], (0.05, 0.3))
     assert (recipe("noise-byol", chosen)["noise"], recipe("noise-byol", chosen)["ramp"]) == ((0.5, 0.5), (0.0, 0.0))
     assert recipe("noise-byol", settings.replace(noise_schedule="linear"))["ramp"] == (0.0, 1.0)
     assert recipe("byol", chosen) == recipe("byol", settings)
