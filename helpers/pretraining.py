@@ -179,8 +179,9 @@ def find_or_pretrain(method: str, splits: Splits, settings: Settings) -> Encoder
     if encoder is None:
         field = _steps(method)
         short = settings.replace(**{field: min(getattr(settings, field), PRESETS["quick"][field])})
-        print(f"{method}: no encoder in {settings.checkpoints} yet, so one is trained now for "
-              f"{recipe(method, short)['steps']:,} steps (notebook {'08' if method == 'dino' else '02'} trains it in full)")
+        steps, full = recipe(method, short)["steps"], "08" if method == "dino" else "02"
+        print(f"{method}: no encoder in {settings.checkpoints} yet, so one is trained now for {steps:,} steps "
+              f"(notebook {full} trains it in full)")
         encoder = pretrain(method, splits, short).encoder
     return encoder.eval().to(settings.device)
 
