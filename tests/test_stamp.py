@@ -166,7 +166,7 @@ def test_pictures_of_the_notebooks_exist_and_the_citation_is_whole():
     citation = yaml.safe_load((tool.ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["repository-code"] == tool.read_address()
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()  # what the format asks for
-    assert citation["authors"] == [{"name": "Few Labels contributors"}]
+    assert citation["authors"] == [{"name": "The Few Labels authors"}]
 
 
 def test_a_fork_stamps_every_notebook_of_this_repository(tmp_path):
