@@ -73,7 +73,7 @@ class Sheet:
     """A white sheet of `width` x `height` inches to put boxes, arrows, words and pictures on."""
 
     def __init__(self, width: float, height: float, title: str) -> None:
-        self.figure: Figure = plt.figure(figsize=(width, height))
+        self.figure = Figure(figsize=(width, height))
         self.ax: Axes = self.figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
         self.ax.axis("off")
         self.words(0.2, height - 0.28, title, ha="left", size=12.5, weight="bold")
@@ -313,7 +313,6 @@ def svg(draw: Callable[[], Figure]) -> str:
     with plt.rc_context({**STYLE, **SAVE}):
         figure, text = draw(), io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None})
-    plt.close(figure)
     return compact(text.getvalue())
 
 
