@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.errors import UserError
+from helpers.splitting import Split
 
 DATASETS = ("digits", "stl10", "cifar10", "imagenette", "fashion-mnist")
 ENCODERS = ("slim", "resnet18", "resnet50", "vit_digits", "vit_tiny", "vit_small", "vit_base")
@@ -49,7 +50,8 @@ class Settings:
 
     `label_counts` are labels per class (0 = all labels); `draws` is how many random choices of
     the labelled pictures each few-label number is averaged over. `noise_sigma` is the one deviation that
-    noise-BYOL trains with (0: the dataset's own range), `noise_schedule` when it comes.
+    noise-BYOL trains with (0: the dataset's own range), `noise_schedule` when it comes. `split` says how a folder of
+    classes is divided, and comes as an argument only.
     """
 
     preset: str
@@ -73,6 +75,7 @@ class Settings:
     run_dir: Path
     results_dir: Path
     data_dir: Path
+    split: Split = Split()
     why: str = ""
 
     @classmethod
@@ -82,6 +85,7 @@ class Settings:
         Raises:
             UserError: for an unknown preset, device or encoder, or a number that is not one.
         """
+        split = choices.pop("split", Split())
         given = {name: _given(name, choices.pop(name, None)) for name in _names(cls)}
         if choices:
             raise UserError(f"unknown setting {', '.join(choices)}: choose among {', '.join(_names(cls))}")
@@ -94,7 +98,7 @@ class Settings:
                   "seed": 0, "noise_sigma": 0.0, "noise_schedule": "ramp", "run_dir": "runs",
                   "results_dir": "results", "data_dir": "data"}
         values |= {name: value for name, value in given.items() if value is not None}
-        values |= dict(preset=preset, dataset=dataset, device=device, why=why)
+        values |= dict(preset=preset, dataset=dataset, device=device, why=why, split=split)
         if values["encoder"] not in ENCODERS:
             raise UserError(f"unknown encoder {values['encoder']!r}: choose {', '.join(ENCODERS)}")
         if values["noise_schedule"] not in NOISE_SCHEDULES:
@@ -105,7 +109,8 @@ class Settings:
     def checkpoints(self) -> Path:
         """Where this dataset and preset keep their checkpoints."""
         name = Path(self.dataset).name if self.dataset not in DATASETS else self.dataset
-        return self.run_dir / f"{name}-{self.preset}-seed{self.seed}"
+        mark = f"-split{self.split.mark}" if self.split.mark else ""
+        return self.run_dir / f"{name}-{self.preset}-seed{self.seed}{mark}"
 
     def scale(self, steps: int) -> int:
         """`steps`, or a few of them where the preset only checks that things run."""
@@ -121,7 +126,7 @@ class Settings:
         if not self.noise_sigma:
             shown["noise_sigma"] = "the dataset's own range"
         counts = ", ".join(str(count or "all") for count in self.label_counts)
-        hidden = ("why", "step_factor")
+        hidden = ("why", "step_factor", *([] if self.split.mark else ["split"]))
         return [(field.name, counts if field.name == "label_counts"
                  else shown.get(field.name, str(getattr(self, field.name))))
                 for field in dataclasses.fields(self) if field.name not in hidden]
@@ -136,7 +141,7 @@ class Settings:
 
 
 def _names(cls: type) -> list[str]:
-    return [field.name for field in dataclasses.fields(cls) if field.name not in ("why", "step_factor")]
+    return [field.name for field in dataclasses.fields(cls) if field.name not in ("split", "why", "step_factor")]
 
 
 def _given(name: str, value: Any) -> Any:

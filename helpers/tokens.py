@@ -17,23 +17,27 @@ def is_vit(encoder: Encoder) -> bool:
     return isinstance(encoder.backbone, ViT)
 
 
-def last_blocks(encoder: Encoder, images: Tensor, blocks: int = 4, batch_size: int = 256) -> Tensor:
+def last_blocks(encoder: Encoder, images: Tensor, blocks: int = 4, pooled: bool = False, batch_size: int = 256) -> Tensor:
     """The class tokens of the last `blocks` blocks, each through the final norm, side by side.
 
-    What DINO's linear classifier reads (Caron et al. 2021, appendix F.2: four blocks for ViT-S, one for ViT-B).
+    What DINO's linear classifier reads (Caron et al. 2021, appendix F.2: four blocks for ViT-S; for ViT-B one, with the
+    mean patch beside it).
 
     Args:
         encoder: a ViT.
         images: uint8 N x C x S x S, or float in normalised units.
+        pooled: also the mean of the last block's patch tokens.
 
     Returns:
-        float32 N x (blocks * D) on the CPU; `blocks` = 1 gives the encoder's own features.
+        float32 N x (blocks * D), or N x ((blocks + 1) * D), on the CPU; `blocks` = 1 gives the encoder's own features.
     """
     vit, device = encoder.backbone, next(encoder.parameters()).device
 
     def tokens(batch: Tensor) -> Tensor:
         states = vit.layers(encoder.prepare(normalise(batch.to(device))))[1:-1]  # after each block
-        return torch.cat([vit.norm(state)[:, 0] for state in states[-blocks:]], dim=1)
+        last = [vit.norm(state) for state in states[-blocks:]]  # each B x T x D
+        mean = [last[-1][:, 1:].mean(1)] if pooled else []
+        return torch.cat([state[:, 0] for state in last] + mean, dim=1)
 
     with evaluating(encoder):
         return batched(tokens, images, batch_size)

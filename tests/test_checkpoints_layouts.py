@@ -181,11 +181,12 @@ def test_colour_weights_give_for_grey_pictures_what_they_gave_for_the_same_grey_
     torch.testing.assert_close(grey.eval()(x), colour.eval()(x.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-5)
 
 
-def test_positions_are_interpolated_when_the_pictures_have_another_size(tmp_path):
+@pytest.mark.parametrize("layout,stretch", [("torchvision", "corners"), ("timm", "dino")])
+def test_positions_are_interpolated_when_the_pictures_have_another_size(layout, stretch, tmp_path):
     encoder = randomised(small_vit())
-    read, report = read_weights(written(tmp_path / "v.pth", as_vit("timm", encoder)), image_size=32)
+    read, report = read_weights(written(tmp_path / "v.pth", as_vit(layout, encoder)), image_size=32)
     torch.testing.assert_close(read.backbone.positions.data,
-                               interpolate_positions(encoder.backbone.positions.data, 2, 4))
+                               interpolate_positions(encoder.backbone.positions.data, 2, 4, stretch))
     assert read.config["image_size"] == 32 and "2 x 2 to 4 x 4" in str(report)
 
 

@@ -174,7 +174,7 @@ def _fit_positions(path: Path, weights: Weights, config: dict[str, Any], image_s
     config["patch_size"] = patch
     if old == new:
         return []
-    weights["positions"] = interpolate_positions(weights["positions"], old, new)
+    weights["positions"] = interpolate_positions(weights["positions"], old, new, config.get("stretch", "corners"))
     return [f"position embeddings interpolated from {old} x {old} to {new} x {new} patches"]
 
 

@@ -85,7 +85,7 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
     trained_on = own.config["normalisation"] if own else normalisation
     trained_on = _usual_normalisation(found, tensors) if trained_on == "auto" else trained_on
     try:
-        config = own.config if own else fitting.deduce(path, weights)
+        config = own.config if own else {**fitting.deduce(path, weights), **found.layout.options}
         fitting.check_expected(path, encoder, config, weights)
         fit = fitting.fit(path, config, weights, image_size, channels, trained_on)
     except BROKEN as problem:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ class Layout:
         anchors: two names (without what stands before them) that every such file has.
         names: regular expressions of their names and what they are here; tried in order, all of them.
         change: turns renamed weights into ours where a name alone does not do.
+        options: of `build`, for what no tensor tells.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Layout:
     anchors: tuple[str, str]
     names: list[tuple[str, str]]
     change: Change = dict
+    options: dict[str, str] = field(default_factory=dict)
 
 
 def _joined(weights: Weights) -> Weights:
@@ -74,7 +76,7 @@ LAYOUTS = [
            [(r"^patch_embed\.proj\.", "patches."), (r"^cls_token$", "class_token"),
             (r"^pos_embed$", "positions"), (r"\.attn\.proj\.", ".attention.out."),
             (r"\.attn\.", ".attention."),
-            (r"\.mlp\.fc1\.", ".mlp.0."), (r"\.mlp\.fc2\.", ".mlp.3.")]),
+            (r"\.mlp\.fc1\.", ".mlp.0."), (r"\.mlp\.fc2\.", ".mlp.3.")], options={"stretch": "dino"}),
     Layout("Hugging Face ViT", "vit",
            ("embeddings.cls_token", "embeddings.patch_embeddings.projection.weight"),
            [(r"^embeddings\.patch_embeddings\.projection\.", "patches."),

@@ -10,11 +10,12 @@ from helpers.data.archive import unpacked
 from helpers.data.arrays import digits
 from helpers.data.auto import choose, has_network
 from helpers.data.folder import load_folder
-from helpers.data.splits import Labeled, Splits, describe
+from helpers.data.splits import Labeled, Splits, describe, only_classes
 from helpers.errors import UserError
 from helpers.files import one_at_a_time
 from helpers.settings import DATASETS as NAMES
 from helpers.settings import DEFAULT_IMAGE_SIZE as IMAGE_SIZES
+from helpers.splitting import Split, nearest
 
 __all__ = ["IMAGE_SIZES", "NAMES", "Labeled", "Splits", "choose", "describe", "has_network", "load"]
 
@@ -23,7 +24,7 @@ SMALLEST, LARGEST = 8, 1024
 
 
 def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int = 0,
-         data_dir: str | Path = "data") -> Splits:
+         data_dir: str | Path = "data", split: Split | None = None) -> Splits:
     """A dataset by name, or the pictures of a folder.
 
     Args:
@@ -32,24 +33,36 @@ def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int
         image_size: height and width in pixels (8 to 1024); None for the dataset's own.
         seed: of the validation split (0 to 2**32 - 1); the test split does not depend on it.
         data_dir: where downloads and decoded pictures are kept.
+        split: which classes, and how a folder is divided; a named dataset has a division of its own.
 
     Raises:
-        UserError: an unknown name, a failed download, a folder that cannot be used.
+        UserError: an unknown name, a failed download, a folder that cannot be used or split like that.
     """
+    split = split or Split()
     name = resolve(name_or_folder)
     size = IMAGE_SIZES.get(name, FOLDER_SIZE) if image_size is None else image_size
     if not SMALLEST <= size <= LARGEST:
         raise UserError(f"image size {size}: choose a number of pixels from {SMALLEST} to {LARGEST}")
+    if name in NAMES and split != Split(classes=split.classes):
+        raise UserError(f"{name} has its own train, val and test pictures: leave these at auto, they are for folders")
     if name == "digits":
-        return digits(size, seed)
+        return _chosen(digits(size, seed), split)
     folder = Path(data_dir).expanduser()
     with one_at_a_time(folder):  # of the processes of a cluster, all of which need the same pictures
         if name not in NAMES:
             root = Path(name)
-            return load_folder(unpacked(root, folder) if root.is_file() else root, size, seed, folder)
+            return load_folder(unpacked(root, folder) if root.is_file() else root, size, seed, folder, split)
         from helpers.data import named  # here, because torchvision takes seconds to import
 
-        return named.READERS[name](size, seed, folder)
+        return _chosen(named.READERS[name](size, seed, folder), split)
+
+
+def _chosen(splits: Splits, split: Split) -> Splits:
+    """The chosen classes of a named dataset."""
+    if not split.classes:
+        return splits
+    nearest(split.classes, splits.classes, splits.name)
+    return only_classes(splits, split.classes)
 
 
 def resolve(name_or_folder: str | Path) -> str:

@@ -21,6 +21,7 @@ from helpers.data.listing import ORDER, Listing, Picture, scan
 from helpers.data.splits import Splits, carve
 from helpers.errors import UserError
 from helpers.progress import Progress
+from helpers.splitting import Split, amount_text
 
 FORMAT = 2  # part of every key: raise it when the decoding, or what is kept with it, changes
 CHUNK = 256  # pictures in memory at a time
@@ -29,34 +30,44 @@ MOST_HELD_OUT = 10_000  # of them: they are moved in memory, which must not grow
 NAMED = 5  # unreadable pictures that a note names
 
 
-def load_folder(root: Path, image_size: int, seed: int, data_dir: Path) -> Splits:
+def load_folder(root: Path, image_size: int, seed: int, data_dir: Path, split: Split | None = None) -> Splits:
     """The pictures under `root` as RGB; see `helpers.data.listing.scan` for the layouts.
 
-    A missing val/ or test/ is taken out of train, each 15 % of it (10,000 at most) and every class in proportion;
-    nothing on disk is moved. A picture that cannot be read is skipped and named in the notes.
+    A missing val/ or test/ is taken out of train, each 15 % of it (10,000 at most) and every class in proportion, or
+    as `split` says; nothing on disk is moved. A picture that cannot be read is skipped and named in the notes.
     """
+    split = split or Split()
     try:
-        listing = scan(root)
+        listing = scan(root, classes=split.classes)
     except PermissionError as problem:
         raise UserError(f"folder {problem.filename}: not allowed to read it: "
                         "change its permissions") from problem
-    return load_listing(listing, image_size, seed, data_dir, held_out=HELD_OUT)
+    for part in ("val", "test"):
+        if getattr(split, part) is not None and any(picture.part == part for picture in listing.pictures):
+            raise UserError(f"folder {root}: it has a {part}/ folder, which is taken as it is: leave {part} at auto, or "
+                            f"name a folder without {part}/")
+    return load_listing(listing, image_size, seed, data_dir, held_out=HELD_OUT, split=split)
 
 
-def load_listing(listing: Listing, image_size: int, seed: int, data_dir: Path, held_out: float) -> Splits:
-    """Decode (or find decoded) the pictures of a listing and split them."""
+def load_listing(listing: Listing, image_size: int, seed: int, data_dir: Path, held_out: float,
+                 split: Split | None = None) -> Splits:
+    """Decode (or find decoded) the pictures of a listing and split them; `held_out` where `split` says nothing."""
+    split = split or Split()
     folder = data_dir / "cache" / f"{listing.name}-{listing.key(image_size, FORMAT)}"
     images, kept = cached(folder, (3, image_size, image_size),
                           lambda writer: decode(listing, image_size, writer))
     notes = [*listing.notes, *kept["notes"]]
     start, stop = kept["spans"]["train"]
     held_out = min(held_out, MOST_HELD_OUT / (stop - start))
+    share = dict(val=split.val or held_out, test=split.test or held_out, train=split.train, per_class=True, seed=seed)
     for part in ("val", "test"):
         if part not in kept["spans"]:
-            notes.append(f"no {part}/ folder: {100 * held_out:.2g}% of the training images are kept apart for it"
+            amount = amount_text(share[part]) + (" of the training images are" if share[part] < 1 else " are")
+            notes.append(f"no {part}/ folder: {amount} kept apart for it"
                          + (", the same for every seed" if part == "test" else ""))
+    if split.train is not None:
+        notes.append(f"{amount_text(split.train)} keep their labels for training; the rest is only for pretraining")
     spans = {part: tuple(span) for part, span in kept["spans"].items()}
-    share = dict(val=held_out, test=held_out, seed=seed)
     rows = torch.arange(len(images))  # divided just as the images are, so that every image keeps its file's name
     where = carve(listing.name, rows, torch.tensor(kept["labels"]), spans, listing.classes, **share)
     names = {part: tuple(kept["names"][row] for row in getattr(where, part).images)

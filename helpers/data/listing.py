@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from helpers.data.pictures import EXTENSIONS
 from helpers.errors import UserError
+from helpers.splitting import nearest
 
 # Names that people give these folders; case does not matter.
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
@@ -53,11 +54,14 @@ class Listing:
             yield f"{place} {picture.part} {picture.label} {state.st_size} {state.st_mtime_ns}\n"
 
 
-def scan(root: Path, name: str | None = None) -> Listing:
+def scan(root: Path, name: str | None = None, classes: Sequence[str] = ()) -> Listing:
     """List `train/<class>/` with `val/`, `test/`, `pretext/` or `unlabeled/`, or a folder of `<class>/`.
 
+    Args:
+        classes: the only ones to list; all of them by default. What has no label is listed in any case.
+
     Raises:
-        UserError: no classes, an empty class or part, or a class that train lacks.
+        UserError: no classes, an empty class or part, a class that train lacks, or fewer than two chosen ones.
     """
     listing = Listing(name or root.resolve().name, root)
     folders = {"pretext": [], "train": [], "val": [], "test": []}
@@ -79,11 +83,27 @@ def scan(root: Path, name: str | None = None) -> Listing:
         _add_classes(listing, root, "train", others)
     for folder in folders["pretext"]:
         _add(listing, folder, "pretext", -1)
+    if classes:
+        _keep(listing, classes)
     if listing.ignored:
         listing.notes.append(f"{listing.ignored} hidden files or files that are not pictures, "
                              "or that lie outside a class folder, were ignored")
     _shuffle(listing)
     return listing
+
+
+def _keep(listing: Listing, classes: Sequence[str]) -> None:
+    """Leave out the pictures of all other classes."""
+    nearest(classes, listing.classes, f"folder {listing.root}")
+    if len(classes) < 2:
+        raise UserError(f"folder {listing.root}: one class chosen ({classes[0]}), at least 2 are needed: choose more of "
+                        f"{_some(listing.classes, 12)}")
+    kept = tuple(name for name in listing.classes if name in classes)
+    label = {listing.classes.index(name): number for number, name in enumerate(kept)} | {-1: -1}
+    listing.pictures = [replace(one, label=label[one.label]) for one in listing.pictures if one.label in label]
+    if len(kept) < len(listing.classes):
+        listing.notes.append(f"{len(kept)} of {len(listing.classes)} classes were chosen: {_some(kept)}")
+    listing.classes = kept
 
 
 def _require_flat(root: Path, folders: dict[str, list[Path]], classes: list[Path]) -> None:
@@ -167,7 +187,7 @@ def _shuffle(listing: Listing) -> None:
     listing.pictures = ordered
 
 
-def _some(names: Iterator[str] | list[str], most: int = 5) -> str:
+def _some(names: Iterable[str], most: int = 5) -> str:
     names = list(names)
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest

@@ -6,6 +6,7 @@ import hashlib
 import os
 import warnings
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,13 +66,13 @@ class FolderReport:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
-def folder_report(root: Path | str) -> FolderReport:
-    """Open every picture under `root` once and say what is there; nothing on disk is changed.
+def folder_report(root: Path | str, classes: Sequence[str] = ()) -> FolderReport:
+    """Open every picture under `root` (of some `classes`, if given) once and say what is there; nothing is changed.
 
     Raises:
         UserError: the folder has no classes, an empty class, or a class that train lacks.
     """
-    listing = scan(Path(root))
+    listing = scan(Path(root), classes=classes)
     with ThreadPoolExecutor(os.cpu_count()) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which does not matter here
         looks = list(pool.map(_look, listing.pictures))

@@ -115,17 +115,31 @@ def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
-def take_out(images: Tensor, labels: Tensor, span: tuple[int, int], count: int,
-             seed: int) -> tuple[tuple[int, int], tuple[int, int]]:
+def balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Indices of `count` items of each class (of all that a smaller class has), drawn as in `stratified`.
+
+    Returns:
+        int64, sorted.
+    """
+    random = np.random.RandomState(seed)
+    chosen = [random.permutation(np.flatnonzero(labels == c))[:count] for c in np.unique(labels)]
+    return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+
+def take_out(images: Tensor, labels: Tensor, span: tuple[int, int], count: int, seed: int,
+             per_class: bool = False) -> tuple[tuple[int, int], tuple[int, int]]:
     """Move a stratified sample of the rows of `span` to the end of the span, in place.
 
     Only about 2 x `count` rows are touched: in a copy-on-write memory map the rest stays on disk.
+
+    Args:
+        per_class: `count` is of each class, not of all rows.
 
     Returns:
         The spans (first row, row after the last) of what stays and of the sample.
     """
     start, stop = span
-    chosen = start + stratified(labels[start:stop].numpy(), count, seed)
+    chosen = start + (balanced if per_class else stratified)(labels[start:stop].numpy(), count, seed)
     border = stop - len(chosen)
     moving = torch.from_numpy(chosen[chosen < border])
     places = torch.from_numpy(np.setdiff1d(np.arange(border, stop), chosen))
@@ -137,8 +151,8 @@ def take_out(images: Tensor, labels: Tensor, span: tuple[int, int], count: int,
 
 
 def carve(name: str, images: Tensor, labels: Tensor, spans: dict[str, tuple[int, int]],
-          classes: tuple[str, ...], *, val: float, test: float, seed: int,
-          notes: tuple[str, ...] = ()) -> Splits:
+          classes: tuple[str, ...], *, val: float, test: float, seed: int, train: float | None = None,
+          per_class: bool = False, notes: tuple[str, ...] = ()) -> Splits:
     """Make `Splits` of one block; a validation or test part that is missing comes out of train.
 
     Args:
@@ -148,20 +162,44 @@ def carve(name: str, images: Tensor, labels: Tensor, spans: dict[str, tuple[int,
             "pretext" (which must end where train begins), "val" and "test".
         val, test: how much to take out: a fraction of the training rows, or a number from 1 on.
         seed: of the validation split; the test split is always the same.
+        train: how much of all training rows to keep with labels, in the same way; the rest loses its labels and stays
+            in `unlabeled`. None keeps what is left.
+        per_class: numbers from 1 on are of each class, not of all rows.
+
+    Raises:
+        UserError: there are too few rows for that.
     """
     spans = {"pretext": (spans["train"][0],) * 2, **spans}
     total = spans["train"][1] - spans["train"][0]
     for part, share, part_seed in (("test", test, TEST_SEED), ("val", val, seed)):
         if part not in spans:
-            count = round(share * total) if share < 1 else int(share)
-            spans["train"], spans[part] = take_out(images, labels, spans["train"], count, part_seed)
+            spans["train"], spans[part] = _take_part(name, images, labels, spans["train"], classes, part, share, total,
+                                                     part_seed, per_class)
         if spans[part][0] == spans[part][1]:
             raise UserError(f"{name}: too few training images to take a {part} split out of them: "
                             f"give every class more images, or add a {part}/ folder")
+    if train is not None and (train >= 1 or round(train * total) < spans["train"][1] - spans["train"][0]):
+        _, spans["train"] = _take_part(name, images, labels, spans["train"], classes, "train", train, total, seed,
+                                       per_class)
     parts = {part: Labeled(images[slice(*spans[part])], labels[slice(*spans[part])])
              for part in ("train", "val", "test")}
     unlabeled = images[spans["pretext"][0]:spans["train"][1]]
     return Splits(name, unlabeled, **parts, classes=tuple(classes), notes=tuple(notes))
+
+
+def _take_part(name: str, images: Tensor, labels: Tensor, span: tuple[int, int], classes: Sequence[str], part: str,
+               amount: float, total: int, seed: int, per_class: bool) -> tuple[tuple[int, int], tuple[int, int]]:
+    """`take_out` of a share or a number, after a look whether every class has as many."""
+    each = per_class and amount >= 1
+    if each:
+        sizes = torch.bincount(labels[slice(*span)], minlength=len(classes))
+        worst, needed = int(sizes.argmin()), int(amount) + (part != "train")  # val and test leave one for train
+        if sizes[worst] < needed:
+            raise UserError(f"{name}: {part} wants {amount:,.0f} pictures of every class, and class {classes[worst]} has "
+                            f"{int(sizes[worst])} left" + (", one of which is for train" if part != "train" else "")
+                            + ": choose smaller numbers, or leave the class out")
+    count = round(amount * total) if amount < 1 else int(amount)
+    return take_out(images, labels, span, count, seed, each)
 
 
 def only_classes(splits: Splits, classes: Sequence[str]) -> Splits:

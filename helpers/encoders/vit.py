@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+STRETCHES = ("corners", "dino")  # how positions are stretched to another grid, see `interpolate_positions`
 LARGEST_GRID = 14  # 224 px in patches of 16 px, the paper's; attention costs the grid to the fourth power
 
 PRESETS: dict[str, dict[str, int]] = {
@@ -103,15 +104,19 @@ class ViT(nn.Module):
         dropout: rate after the position embedding and after each dense layer but query, key, value.
         drop_path: rate of stochastic depth in the last block; grows linearly from 0 in the first.
         num_classes: adds a linear head on the class token; None gives the features themselves.
+        stretch: one of `STRETCHES`: how positions are made for other sizes.
 
     Raises:
-        ValueError: the sizes do not divide, or a rate is outside [0, 1).
+        ValueError: the sizes do not divide, a rate is outside [0, 1), or the stretch is unknown.
     """
 
     def __init__(self, *, image_size: int, patch_size: int, channels: int = 3, width: int, depth: int,
                  heads: int, mlp_ratio: float = 4, dropout: float = 0.0, drop_path: float = 0.0,
-                 num_classes: int | None = None) -> None:
+                 num_classes: int | None = None, stretch: str = "corners") -> None:
         super().__init__()
+        if stretch not in STRETCHES:
+            raise ValueError(f"stretch must be {' or '.join(STRETCHES)}, not {stretch!r}")
+        self.stretch = stretch
         check_sizes(image_size, patch_size, width, heads)
         check_rates(dropout=dropout, drop_path=drop_path)
         self.image_size, self.patch_size, self.channels = image_size, patch_size, channels
@@ -150,7 +155,7 @@ class ViT(nn.Module):
         if channels != self.channels or height != width or height % self.patch_size or not height:
             raise ValueError(f"this ViT reads square pictures, {self.channels} x {self.image_size} x {self.image_size} "
                              f"or another multiple of {self.patch_size}, not {channels} x {height} x {width}")
-        positions = interpolate_positions(self.positions, self.grid, height // self.patch_size)
+        positions = interpolate_positions(self.positions, self.grid, height // self.patch_size, self.stretch)
         tokens = self.patches(images)                             # B, W, G, G
         tokens = tokens.flatten(2).transpose(1, 2)                # B, G * G, W: row by row
         first = self.class_token.expand(len(images), -1, -1)      # B, 1, W
@@ -182,15 +187,18 @@ class ViT(nn.Module):
         return maps
 
 
-def interpolate_positions(positions: Tensor, old_grid: int, new_grid: int) -> Tensor:
+def interpolate_positions(positions: Tensor, old_grid: int, new_grid: int, stretch: str = "corners") -> Tensor:
     """Stretch a learned position embedding to another number of patches (paper, section 3.2).
 
     Args:
         positions: 1 x (1 + old_grid ** 2) x W; the class token's entry, the first, is kept as it is.
         old_grid, new_grid: patches along a side before and after.
+        stretch: "corners" maps corner patches onto corner patches, as torchvision does; "dino" maps the edges of the
+            picture, with a grid that counts as a tenth of a patch longer, as the DINO repository does: weights that
+            were trained so need it at other sizes.
 
     Returns:
-        1 x (1 + new_grid ** 2) x W, bicubic, with corner patches mapped onto corner patches.
+        1 x (1 + new_grid ** 2) x W, bicubic.
     """
     if positions.shape[1] != 1 + old_grid**2:
         raise ValueError(f"{positions.shape[1]} positions do not make a class token and a grid of {old_grid}")
@@ -198,7 +206,10 @@ def interpolate_positions(positions: Tensor, old_grid: int, new_grid: int) -> Te
         return positions
     first, rest = positions[:, :1], positions[:, 1:]
     plane = rest.transpose(1, 2).unflatten(2, (old_grid, old_grid))                       # 1, W, G, G
-    plane = F.interpolate(plane, size=(new_grid, new_grid), mode="bicubic", align_corners=True)
+    if stretch == "dino":
+        plane = F.interpolate(plane, scale_factor=(new_grid + 0.1) / old_grid, mode="bicubic")
+    else:
+        plane = F.interpolate(plane, size=(new_grid, new_grid), mode="bicubic", align_corners=True)
     return torch.cat([first, plane.flatten(2).transpose(1, 2)], dim=1)
 
 
