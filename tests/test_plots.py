@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
 from helpers import plots
+from helpers.diagnostics import Finding, Overfit
 from helpers.plots.lines import running_mean
 from helpers.plots.lookup import explorer
 from helpers.plots.pictures import picture
@@ -51,6 +52,15 @@ FIGURES = {
     "curves": lambda: plots.curves({"a": [1, 2], "b": ([0, 5], [2, 1])}, "step", "loss (nats)", "T", smooth=2),
     "confusion": lambda: plots.confusion(np.eye(10) * 3, DIGITS, "T"),
     "per_class": lambda: plots.per_class({"BYOL": np.linspace(0.5, 1, 10)}, DIGITS, "T"),
+    "loss_curves": lambda: plots.loss_curves({"a": [2.0, 0.1], "b": [2.0, 1.0]}, "T", {"limit": 0.5}),
+    "ways": lambda: plots.ways([dict(method="ViT", scores=[0.5, 0.6], seconds=1.0, parameters=1000)], "T"),
+    "learning_rates": lambda: plots.learning_rates({0.1: Overfit([2.0, 0.0], 1, True, 0.1)}, 0.01, "T"),
+    "layer_profile": lambda: plots.layer_profile({"blocks.0.mlp.0.weight": 0.5}, {"blocks.0.mlp.0.weight": 0.5},
+                                                 [dict(mean=0.0, std=1.0)], "T"),
+    "distributions": lambda: plots.distributions({"block 1": (torch.randn(99), torch.randn(9))}, "T"),
+    "check_table": lambda: plots.check_table({"healthy": [Finding("a", True, 0.0, "0")]}, "T"),
+    "attention_heads": lambda: plots.attention_heads(images(1)[0], [torch.rand(3, 4, 4)], "T"),
+    "attention_close_up": lambda: plots.attention_close_up(images(1)[0], torch.full((4, 4), 1 / 16), "T"),
     "neighbours_grid": lambda: plots.neighbours_grid(images(2), [0, 1], images(6).view(2, 3, 1, 8, 8),
                                                      [[0, 1, 0], [1, 1, 0]], DIGITS, title="T"),
     "attention_grid": lambda: plots.attention_grid(images(3), {"4 x 4": torch.rand(3, 4, 4)}, title="T"),
@@ -95,10 +105,10 @@ def test_a_figure_is_returned_titled_and_closed(name):
 
 @pytest.mark.parametrize("name", sorted(set(FIGURES) - {"image_grid", "views_grid", "predictions", "embedding_3d",
                                                         "embeddings", "neighbours_grid", "attention_grid",
-                                                        "picture_map"}))
+                                                        "attention_heads", "attention_close_up", "picture_map"}))
 def test_both_axes_of_a_chart_are_named(name):
-    unnamed_y = {"bars", "grouped_bars", "corruption_table", "importances"}  # their y axis lists the methods
-    for ax in drawn(name).axes:
+    unnamed_y = {"bars", "grouped_bars", "ways", "corruption_table", "importances"}  # their y axis lists the methods
+    for ax in drawn(name).axes if name != "check_table" else ():  # whose columns are the checks
         if ax.get_label() != "<colorbar>":
             assert ax.get_xlabel() or ax.get_shared_x_axes().get_siblings(ax) != [ax]
             assert ax.get_ylabel() or name in unnamed_y or ax.get_shared_y_axes().get_siblings(ax) != [ax]
@@ -179,13 +189,17 @@ def test_a_colour_picture_keeps_its_three_channels():
 
 def test_running_mean_matches_its_definition():
     y = np.array([1.0, 2.0, 6.0, 3.0])
-    np.testing.assert_allclose(running_mean(y, 2), [1.0, 1.5, 4.0, 4.5])
+    np.testing.assert_allclose(running_mean(y, 3), [1.5, 3.0, 11 / 3, 4.5])
 
 
-def test_percent_curves_and_their_reference_line_are_in_percent():
-    ax = plots.curves({"a": [0.2, 0.4]}, "step", "accuracy (%)", "T", percent=True, hline=(0.1, "chance")).axes[0]
+def test_percent_curves_are_in_percent():
+    ax = plots.curves({"a": [0.2, 0.4]}, "step", "accuracy (%)", "T", percent=True).axes[0]
     assert ax.lines[0].get_ydata().tolist() == [20.0, 40.0]
-    assert list(ax.lines[1].get_ydata()) == [10.0, 10.0]
+
+
+def test_a_curve_says_what_n_is_and_over_how_many_points_it_is_smoothed():
+    figure = plots.curves({"a": [1.0, 2.0]}, "step", "loss", "T", smooth=5, note="n = 7 pictures")
+    assert "n = 7 pictures · bold: mean of 5 points" in words(figure)
 
 
 def test_a_curve_that_ends_in_nan_is_named_at_its_last_number():

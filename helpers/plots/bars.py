@@ -1,4 +1,4 @@
-"""Figures that compare methods or classes: bars, dots, confusion matrices."""
+"""Figures that compare methods: bars, and dots for their differences."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from helpers.plots.style import GRAY, WIDTH, array, canvas, class_ticks, headline, known, method_color, styled
-
-MOST_NUMBERS = 20  # with more classes than this, numbers in a confusion matrix cannot be read
-MARKERS = "osD^vP"
+from helpers.plots.style import GRAY, array, canvas, darker, headline, known, method_color, styled
 
 
 @styled
@@ -113,51 +110,28 @@ def paired_gains(gains: Mapping[str, Any], title: str, xlabel: str, ylabel: str 
 
 
 @styled
-def confusion(matrix: Any, classes: Sequence[str], title: str) -> Figure:
-    """How often each true class (row) was taken for each class (column).
+def ways(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
+    """What ways of training bring and cost: test accuracy with every draw, seconds, trainable parameters.
 
     Args:
-        matrix: classes x classes counts. The colour is the share of the row, the number the count.
+        rows: dicts with method, scores (one fraction a draw of labels), seconds and parameters.
     """
-    matrix = array(matrix)
-    shares = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    side = min(WIDTH, max(4.6, 2.2 + 0.42 * len(classes)))
-    figure, axes = canvas(width=side + 1, height=side)
-    ax = axes[0, 0]
-    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    if len(classes) <= MOST_NUMBERS:
-        for (row, column), count in np.ndenumerate(matrix):
-            if count:  # zeros would hide the mistakes
-                ax.text(column, row, f"{count:g}", ha="center", va="center", fontsize=9,
-                        color="white" if shares[row, column] > 55 else "black")
-    class_ticks(ax, classes)
-    ax.set(yticks=range(len(classes)), yticklabels=classes, xlabel="predicted class", ylabel="true class")
-    ax.grid(False)
-    ax.spines[:].set_visible(True)
-    figure.colorbar(image, ax=ax, label="share of the true class (%)", shrink=0.8)
-    headline(figure, title, f"numbers: pictures, none where empty, n = {matrix.sum():,.0f}")
-    return figure
-
-
-@styled
-def per_class(series: Mapping[str, Any], classes: Sequence[str], title: str) -> Figure:
-    """Accuracy of each class, a mark for each method.
-
-    Args:
-        series: for each method, one accuracy in [0, 1] a class; NaN for a class without pictures.
-    """
-    figure, axes = canvas()
-    ax, places = axes[0, 0], np.arange(len(classes))
-    values = {method: 100 * array(scores).astype(float) for method, scores in series.items()}
-    every = np.stack(list(values.values()))
-    ax.vlines(places, every.min(0), every.max(0), color="#bfbfbf", lw=3, zorder=1)
-    for index, (method, scores) in enumerate(values.items()):
-        ax.scatter(places, scores, s=55, marker=MARKERS[index % len(MARKERS)], label=method, zorder=2 + index,
-                   color=method_color(method), edgecolor="white", linewidth=0.8)
-    class_ticks(ax, classes)
-    ax.set(xlabel="class", ylabel="accuracy (%)")
-    ax.set_ylim(top=min(102, ax.get_ylim()[1]))
-    ax.grid(axis="x", visible=False)
-    figure.legend(loc="outside right upper")
-    headline(figure, title, f"n = {len(classes)} classes")
+    figure, axes = canvas(1, 3, height=1.7 + 0.42 * len(rows), sharey=True)
+    wanted = (("test accuracy (%)", [100 * np.mean(row["scores"]) for row in rows], "{:.1f}"),
+              ("seconds of one training", [row["seconds"] for row in rows], "{:.1f}"),
+              ("trainable parameters (thousands)", [row["parameters"] / 1000 for row in rows], "{:,.0f}"))
+    for ax, (label, values, form) in zip(axes[0], wanted, strict=True):
+        for place, (row, value) in enumerate(zip(rows, values, strict=True)):
+            ax.barh(place, value, height=0.68, color=method_color(row["method"]))
+            most = max(value, *(100 * score for score in row["scores"])) if ax is axes[0, 0] else value
+            ax.annotate(form.format(value), (most, place), (6, 0), textcoords="offset points", va="center")
+        ax.set(xlabel=label, xlim=(0, 1.3 * max(values)))
+        ax.grid(axis="y", visible=False)
+    for place, row in enumerate(rows):
+        points = [100 * score for score in row["scores"]]
+        axes[0, 0].scatter(points, [place] * len(points), s=22, zorder=3, linewidths=0.8, edgecolor="white",
+                           color=[darker(method_color(row["method"]))])
+    axes[0, 0].set(yticks=range(len(rows)), yticklabels=[row["method"] for row in rows])
+    axes[0, 0].invert_yaxis()
+    headline(figure, title, f"dot: one draw of labels, bar and number: mean, n = {len(rows[0]['scores'])} draws each")
     return figure

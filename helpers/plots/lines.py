@@ -10,22 +10,33 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from helpers.plots.style import GRAY, array, canvas, darker, headline, label_ends, line_styles, method_color, styled
+from helpers.plots.style import (
+    GRAY,
+    array,
+    canvas,
+    class_colors,
+    darker,
+    headline,
+    label_ends,
+    line_styles,
+    method_color,
+    styled,
+)
 
 FEW = 30  # up to this many points are marked one by one
+LARGEST_LOSS = 20.0  # a diverging run would flatten all the others
 
 
 @styled
 def curves(series: Mapping[str, Any], xlabel: str, ylabel: str, title: str, percent: bool = False,
-           smooth: int = 0, hline: tuple[float, str] | None = None, logy: bool = False) -> Figure:
+           smooth: int = 0, note: str = "") -> Figure:
     """Lines against a step or an epoch, named at their ends.
 
     Args:
         series: name to y, or to the tuple (x, y); x counts from 1 where it is missing.
         percent: y are fractions, shown as percentages.
         smooth: width of a running mean, in points; the raw values stay behind it, pale.
-        hline: a value, in the units of y, and what it is.
-        logy: a logarithmic y axis.
+        note: what n is, for the line below the figure.
     """
     figure, axes = canvas()
     ax = axes[0, 0]
@@ -36,13 +47,40 @@ def curves(series: Mapping[str, Any], xlabel: str, ylabel: str, title: str, perc
         last = draw_line(ax, x, factor * y, smooth, styles[name])
         if last is not None:
             ends.append((*last, name, styles[name]["color"]))
-    ax.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if logy else "linear")
+    ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if hline is not None:
-        reference_line(ax, factor * hline[0], hline[1])
     if len(ends) > 1:
         label_ends(ax, ends)
-    headline(figure, title, f"bold: running mean of {smooth} points" if smooth > 1 else "")
+    headline(figure, title, " · ".join(filter(None, [note, f"bold: mean of {smooth} points" if smooth > 1 else ""])))
+    return figure
+
+
+@styled
+def loss_curves(series: Mapping[str, Any], title: str, marks: Mapping[str, float] | None = None,
+                highlight: str | None = None, note: str = "") -> Figure:
+    """Losses by step on a logarithmic axis, named at their ends.
+
+    Args:
+        series: name to losses (nats), the first one before any update; losses above `LARGEST_LOSS` are cut.
+        marks: what a dashed line stands for, to its height.
+        highlight: the one to be compared with the others, drawn thick.
+        note: what n is, for the line below the figure.
+    """
+    figure, axes = canvas()
+    ax, ends = axes[0, 0], []
+    others = iter(class_colors(len(series)))
+    for name, losses in series.items():
+        chosen = name == highlight or len(series) == 1
+        color = method_color("ViT") if chosen else next(others)
+        y = np.clip(array(losses).astype(float), None, LARGEST_LOSS)
+        ax.plot(y, color=color, lw=3.2 if name == highlight else 1.6, zorder=3 if chosen else 2)
+        ends.append((len(y) - 1, y[-1], name, color))
+    ax.set(xlabel="step", ylabel="cross-entropy (nats)", yscale="log")
+    for name, value in (marks or {}).items():
+        reference_line(ax, value, name)
+    if len(ends) > 1:
+        label_ends(ax, ends)
+    headline(figure, title, note)
     return figure
 
 
@@ -54,11 +92,10 @@ def _points(values: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def running_mean(y: np.ndarray, width: int) -> np.ndarray:
-    """Mean of the last `width` points (of fewer at the start)."""
-    total = np.cumsum(np.concatenate([[0.0], y]))
-    last = np.arange(1, len(y) + 1)
-    first = np.maximum(last - width, 0)
-    return (total[last] - total[first]) / (last - first)
+    """Mean of the `width` points (an odd number) around each point, of fewer at both ends."""
+    total, places = np.cumsum(np.concatenate([[0.0], y])), np.arange(len(y))
+    first, after = np.maximum(places - width // 2, 0), np.minimum(places + width // 2 + 1, len(y))
+    return (total[after] - total[first]) / (after - first)
 
 
 def draw_line(ax: Axes, x: np.ndarray, y: np.ndarray, smooth: int,
@@ -81,23 +118,24 @@ def reference_line(ax: Axes, value: float, label: str) -> None:
 
 @styled
 def pretraining_watch(losses: Sequence[float], momentum: Sequence[float], monitor: Sequence[Mapping[str, float]],
-                      lowest_spread: float = 0.1, lowest_rank: float = 2.0) -> Figure:
+                      lowest_spread: float = 0.1, lowest_rank: float = 2.0, method: str = "BYOL") -> Figure:
     """What a training without labels shows of itself, in four panels.
 
     Args:
         losses, momentum: one number a step.
         monitor: dicts with step, knn (accuracy in [0, 1]), spread, rank and dimensions; at least one.
         lowest_spread, lowest_rank: below one of these the representation counts as collapsed.
+        method: whose colour the curves have.
     """
     figure, axes = canvas(2, 2, height=6.2, sharex=True)
-    color, smooth = {"color": method_color("BYOL")}, max(2, len(losses) // 40)
+    color, smooth = {"color": method_color(method)}, 2 * (len(losses) // 80) + 1
     draw_line(axes[0, 0], np.arange(1, len(losses) + 1), array(losses).astype(float), smooth, color)
-    axes[0, 0].set(title=f"loss (bold: running mean of {smooth} steps)", ylabel="loss")
+    axes[0, 0].set(title=f"loss (bold: mean of {smooth} steps)", ylabel="loss")
     axes[0, 1].plot(np.arange(1, len(momentum) + 1), momentum, **color)
     axes[0, 1].set(title="momentum of the target network", ylabel="momentum (1 = frozen)")
     axes[0, 1].ticklabel_format(useOffset=False)
     _accuracy(axes[1, 0], monitor, color)
-    _collapse(axes[1, 1], monitor, lowest_spread, lowest_rank)
+    _collapse(axes[1, 1], monitor, lowest_spread, lowest_rank, color)
     axes[0, 0].set_xlim(0, None)
     for ax in axes.flat:
         ax.set_xlabel("step")
@@ -118,10 +156,11 @@ def _accuracy(ax: Axes, monitor: Sequence[Mapping[str, float]], color: Mapping[s
     ax.margins(y=0.12)
 
 
-def _collapse(ax: Axes, monitor: Sequence[Mapping[str, float]], lowest_spread: float, lowest_rank: float) -> None:
+def _collapse(ax: Axes, monitor: Sequence[Mapping[str, float]], lowest_spread: float, lowest_rank: float,
+              color: Mapping[str, str]) -> None:
     """Spread on the left, effective rank on the right, so scaled that both limits lie at one height."""
     steps, spread, rank = ([row[key] for row in monitor] for key in ("step", "spread", "rank"))
-    left, right, twin = method_color("BYOL"), method_color("supervised"), ax.twinx()
+    left, right, twin = color["color"], method_color("supervised"), ax.twinx()
     ax.plot(steps, spread, color=left, marker="o", markersize=4)
     twin.plot(steps, rank, color=right, marker="s", markersize=4, ls="--")
     top, highest = 1.1 * max(1.0, *spread), 1.15 * max(4 * lowest_rank, *rank)

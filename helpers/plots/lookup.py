@@ -1,11 +1,11 @@
-"""Figures that show pictures by their features: neighbours, attention, and a map made of the pictures themselves."""
+"""Figures that show pictures by their features: neighbours, and a map made of the pictures themselves."""
 
 from __future__ import annotations
 
 import base64
 import html
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -44,32 +44,6 @@ def neighbours_grid(queries: Any, labels: Any, found: Any, found_labels: Any, cl
             ax.set_title(classes[other], fontsize=9, color=color)
             ax.spines[:].set(visible=True, color=color, linewidth=1.6)
     headline(figure, title, "nearest first, by cosine similarity · green: the query's class, red: another")
-    return figure
-
-
-@styled
-def attention_grid(images: Any, maps: Mapping[str, Any], title: str) -> Figure:
-    """A column a picture, a row a map of it: where attention lies, each map from its own least to its own most.
-
-    Args:
-        images: N x C x H x W, uint8 or float in [-1, 1].
-        maps: row label to N x G x G weights.
-    """
-    images = array(images)
-    side = min(1.15, WIDTH / (len(images) + 1.6))
-    figure, axes = canvas(1 + len(maps), len(images), side * (len(images) + 1.6), 0.7 + side * (1 + len(maps)))
-    rows = {"picture": images, **{name: array(values) for name, values in maps.items()}}
-    for number, (line, (name, values)) in enumerate(zip(axes, rows.items(), strict=True)):
-        for ax, value in zip(line, values, strict=True):
-            if number == 0:
-                show(ax, value)
-            else:
-                ax.imshow(value, cmap="magma", interpolation="nearest")
-                ax.set(xticks=[], yticks=[])
-                ax.grid(False)
-                ax.spines[:].set_visible(False)
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=8)
-    headline(figure, title, "each map from its least attention (dark) to its most (bright)")
     return figure
 
 

@@ -150,7 +150,8 @@ def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str, str]], gap: flo
     for (x, y, text, color), height in zip(order, heights, strict=True):
         ax.annotate(text, (x, y), (1.025, height), textcoords=ax.transAxes, color=darker(color), va="center",
                     fontsize=9.5, annotation_clip=False,
-                    arrowprops=dict(arrowstyle="-", color=color, lw=0.7, alpha=0.6, shrinkA=1, shrinkB=2))
+                    arrowprops=dict(arrowstyle="-", color=color, lw=0.7, alpha=0.6, shrinkA=1, shrinkB=2,
+                                    relpos=(0, 0.5)))
 
 
 def spread_out(heights: Sequence[float], gap: float) -> list[float]:
