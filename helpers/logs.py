@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 from helpers.batches import BatchLoader
 from helpers.distributed import is_first, mean_of_all
 from helpers.monitors import Monitor
+from helpers.progress import Stopwatch
 
 
 class Logs(Callback):
@@ -34,10 +34,10 @@ class Logs(Callback):
         self.batch_size, self.steps_per_epoch = loader.batch_size, loader.steps_per_epoch
         self.rows: list[dict[str, float]] = []
         self.loggers: list[Logger] = []
-        self.loss, self.steps, self.seconds = torch.zeros(()), 0, 0.0
+        self.loss, self.steps, self.watch = torch.zeros(()), 0, Stopwatch()
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.clock = time.perf_counter()
+        self.watch.start()
         if is_first():
             shutil.rmtree(self.folder, ignore_errors=True)
             self.loggers = open_loggers(self.folder)
@@ -59,10 +59,9 @@ class Logs(Callback):
         if hasattr(module, "target_momentum"):
             row["momentum"] = module.target_momentum(trainer.global_step)
         if self.steps:
-            self._lap()
             row["loss"] = mean_of_all(self.loss / self.steps).item()
-            row["images_per_second"] = self.steps * self.batch_size / self.seconds
-        self.loss, self.steps, self.seconds = torch.zeros(()), 0, 0.0
+            row["images_per_second"] = self.steps * self.batch_size / self.watch.lap()
+        self.loss, self.steps, self.watch = torch.zeros(()), 0, Stopwatch()
         self.rows.append(row)
         self.write(row)
 
@@ -79,18 +78,12 @@ class Logs(Callback):
         for logger in self.loggers:
             logger.finalize("success")
 
-    def _lap(self) -> None:
-        now = time.perf_counter()
-        self.seconds += now - self.clock
-        self.clock = now
-
     def state_dict(self) -> dict[str, Any]:
-        self._lap()
-        return {"rows": self.rows, "loss": self.loss.item(), "steps": self.steps, "seconds": self.seconds}
+        return {"rows": self.rows, "loss": self.loss.item(), "steps": self.steps, "seconds": self.watch.lap()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self.loss = list(state["rows"]), torch.tensor(state["loss"])
-        self.steps, self.seconds = state["steps"], state["seconds"]
+        self.steps, self.watch.seconds = state["steps"], state["seconds"]
 
 
 def open_loggers(folder: Path) -> list[Logger]:

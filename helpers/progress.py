@@ -36,6 +36,24 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+class Stopwatch:
+    """Counts `seconds`, with pauses; a resumed training starts from the seconds of its first part."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.start()
+
+    def start(self) -> None:
+        """Count from now on."""
+        self._since = time.perf_counter()
+
+    def lap(self) -> float:
+        """Count the time since the last look; returns all seconds so far."""
+        now = time.perf_counter()
+        self.seconds, self._since = self.seconds + now - self._since, now
+        return self.seconds
+
+
 class Progress:
     """A progress bar: `with Progress(total, "title", unit="images") as bar: bar.update(n)`.
 

@@ -103,32 +103,6 @@ def ask_yes_no(question: str, *, default: bool, setting: bool | str | None = ASK
     return Question(prompt, parse_yes_no, YES_NO, default, "yes" if default else "no", env).answer(setting)
 
 
-def ask_choice(question: str, choices: dict[str, str], default: str, setting: str | None = ASK,
-               env: str | None = None) -> str:
-    """Answer a question with a few named choices; returns the name.
-
-    Args:
-        question: one sentence.
-        choices: name -> what it means, shown as a numbered list.
-        default: the name taken on Enter, and when nobody is there to answer.
-        setting: a name, its number (from 1) or a prefix that only one name has; "ask" leaves it open.
-        env: an environment variable that answers when the setting is open.
-
-    Raises:
-        UserError: the setting or the environment variable is none of the choices.
-    """
-    if default not in choices:
-        raise ValueError(f"the default {default!r} is not among {list(choices)}")
-    prompt = numbered(question, choices, f"Number or name [{default}] ")
-    return Question(prompt, lambda text: parse_choice(text, list(choices)), named(choices), default, default,
-                    env).answer(setting)
-
-
-def ask_pretrained(setting: bool | str | None = ASK, default: bool = False) -> bool:
-    """Whether the backbone starts from ImageNet weights: `setting`, FEWLABELS_PRETRAINED, or a person."""
-    return ask_yes_no(PRETRAINED, default=default, setting=setting)
-
-
 def numbered(question: str, choices: dict[str, str], last: str) -> str:
     """A prompt of several lines: the question, every choice with its number and meaning, and `last`."""
     lines = [f"  {number}. {name}: {meaning}" for number, (name, meaning) in enumerate(choices.items(), 1)]

@@ -27,7 +27,7 @@ from helpers.batches import BatchLoader
 from helpers.compiling import compiled
 from helpers.distributed import from_all, mean_of_all, rank_and_world, trainer_options
 from helpers.errors import UserError
-from helpers.progress import Progress
+from helpers.progress import Progress, Stopwatch
 from helpers.threads import threads_for
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -43,11 +43,16 @@ class History(Callback):
 
     def __init__(self) -> None:
         self.losses: list[float] = []
-        self.seconds = 0.0
+        self._watch = Stopwatch()
         self._pending: list[Tensor] = []
 
+    @property
+    def seconds(self) -> float:
+        """How long the training took, without the pauses between its parts."""
+        return self._watch.seconds
+
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._clock = time.perf_counter()
+        self._watch.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_: Any) -> None:
         self._pending.append(outputs["loss"].detach())
@@ -66,20 +71,14 @@ class History(Callback):
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.read()
-        self._lap()
-
-    def _lap(self) -> None:
-        now = time.perf_counter()
-        self.seconds += now - self._clock
-        self._clock = now
+        self._watch.lap()
 
     def state_dict(self) -> dict[str, Any]:
         self.read()
-        self._lap()
-        return {"losses": self.losses, "seconds": self.seconds}
+        return {"losses": self.losses, "seconds": self._watch.lap()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.losses, self.seconds = list(state["losses"]), state["seconds"]
+        self.losses, self._watch.seconds = list(state["losses"]), state["seconds"]
 
 
 class RandomStates(Callback):
@@ -150,6 +149,7 @@ class ProgressLine(Callback):
         self.close()
 
     def close(self) -> None:
+        """End the line, finished or not."""
         if self.bar is not None:
             self.bar.close()
 

@@ -41,3 +41,15 @@ def test_an_empty_job_does_not_divide_by_zero(capsys):
 
 def test_a_test_run_is_not_a_notebook():
     assert module.in_notebook() is False
+
+
+def test_a_stopwatch_leaves_out_pauses_and_goes_on_where_it_was(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+    watch = module.Stopwatch()
+    now[0] = 2.0
+    assert watch.lap() == 2.0
+    now[0] = 10.0
+    watch.start()  # eight seconds later
+    now[0] = 11.0
+    assert (watch.lap(), watch.seconds) == (3.0, 3.0)

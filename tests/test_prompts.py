@@ -29,6 +29,18 @@ def person(monkeypatch):
     return types
 
 
+def pretrained(setting="ask"):
+    """A yes/no question as the suite puts it."""
+    return prompts.ask_yes_no(prompts.PRETRAINED, default=False, setting=setting)
+
+
+def colour(default, setting="ask", env=None):
+    """A question with named and numbered answers, as the suite puts them."""
+    return prompts.Question(prompts.numbered("Which?", COLOURS, f"Number or name [{default}] "),
+                            lambda text: prompts.parse_choice(text, list(COLOURS)), prompts.named(COLOURS), default,
+                            default, env).answer(setting)
+
+
 @pytest.mark.parametrize("word", ["yes", "Y", "True", "1", " yEs ", "t", "on"])
 def test_every_spelling_of_yes_is_yes(word):
     assert prompts.ask_yes_no("Really?", default=False, setting=word) is True
@@ -43,21 +55,21 @@ def test_every_spelling_of_no_is_no(word):
 def test_a_setting_wins_over_the_environment_and_the_person(monkeypatch, person, value):
     monkeypatch.setenv(ENV, str(not value))
     shown = person(str(not value))
-    assert prompts.ask_pretrained(value) is value
+    assert pretrained(value) is value
     assert shown == []
 
 
 def test_the_environment_wins_over_the_person(monkeypatch, person):
     shown = person("no")
     monkeypatch.setenv(ENV, "yes")
-    assert prompts.ask_pretrained() is True
+    assert pretrained() is True
     assert shown == []
 
 
 @pytest.mark.parametrize("open_setting", ["ask", "Ask", "", None])
 def test_an_open_setting_asks(person, open_setting):
     shown = person("yes")
-    assert prompts.ask_pretrained(open_setting) is True
+    assert pretrained(open_setting) is True
     assert len(shown) == 1
 
 
@@ -79,19 +91,19 @@ def test_a_bad_answer_is_asked_again_with_the_choices(person, capsys):
 @pytest.mark.parametrize("bad", ["maybe", "2", "yess", 7])
 def test_a_bad_setting_is_an_error_with_the_choices(bad):
     with pytest.raises(UserError, match="yes or no"):
-        prompts.ask_pretrained(bad)
+        pretrained(bad)
 
 
 def test_a_bad_environment_variable_is_named(monkeypatch):
     monkeypatch.setenv(ENV, "perhaps")
     with pytest.raises(UserError, match=f"{ENV}.*'perhaps'.*yes or no"):
-        prompts.ask_pretrained()
+        pretrained()
 
 
 def test_without_a_terminal_the_default_is_taken_and_said(monkeypatch, capsys):
     monkeypatch.setattr(prompts, "_at_terminal", lambda: False)
     monkeypatch.setattr("builtins.input", lambda prompt: pytest.fail("asked nobody"))
-    assert prompts.ask_pretrained() is False
+    assert pretrained() is False
     said = capsys.readouterr().out
     assert said.count("\n") == 1
     assert "so: no" in said
@@ -113,27 +125,27 @@ def test_a_terminal_that_closes_at_the_question_means_the_default(monkeypatch, p
                                           ("", "grey")])
 def test_a_choice_is_a_number_a_name_a_prefix_or_enter(person, answer, name):
     person(answer)
-    assert prompts.ask_choice("Which?", COLOURS, "grey") == name
+    assert colour("grey") == name
 
 
 def test_a_choice_lists_its_meanings_and_asks_again_when_a_prefix_fits_two(person, capsys):
     shown = person("gr", "0", "4", "red")
-    assert prompts.ask_choice("Which?", COLOURS, "grey") == "red"
+    assert colour("grey") == "red"
     assert "1. red: warm" in shown[0]
     assert capsys.readouterr().out.count("is not an answer") == 3
 
 
 def test_a_choice_from_setting_and_environment(monkeypatch):
     monkeypatch.setenv("FEWLABELS_COLOUR", "green")
-    assert prompts.ask_choice("Which?", COLOURS, "red", env="FEWLABELS_COLOUR") == "green"
-    assert prompts.ask_choice("Which?", COLOURS, "red", setting="3", env="FEWLABELS_COLOUR") == "grey"
+    assert colour("red", env="FEWLABELS_COLOUR") == "green"
+    assert colour("red", setting="3", env="FEWLABELS_COLOUR") == "grey"
     with pytest.raises(UserError, match="1 or red, 2 or green, 3 or grey"):
-        prompts.ask_choice("Which?", COLOURS, "red", setting="blue")
+        colour("red", setting="blue")
 
 
 @pytest.mark.parametrize("stdin", ["<&-", "</dev/null", "<<< yes"])
 def test_a_process_without_a_terminal_ends_with_the_default(stdin):
-    code = "from helpers.prompts import ask_pretrained; print(ask_pretrained())"
+    code = "from helpers.prompts import PRETRAINED, ask_yes_no; print(ask_yes_no(PRETRAINED, default=False))"
     command = ["bash", "-c", f'"{sys.executable}" -c "{code}" {stdin}']
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -147,7 +159,7 @@ def kernel():
         yield client
 
 
-ASK = "from helpers.prompts import ask_pretrained\nprint('got', ask_pretrained())"
+ASK = "from helpers.prompts import PRETRAINED, ask_yes_no\nprint('got', ask_yes_no(PRETRAINED, default=False))"
 
 
 def test_a_real_kernel_asks_again_after_a_bad_answer(kernel):
