@@ -75,12 +75,12 @@ class BatchLoader:
         return images, self.labels[index]
 
     def share(self, step: int) -> Tensor:
-        """Which images of batch `step` are this process's."""
+        """Which images of batch `step` are this process's: int64 numbers into `images`, B / processes."""
         rank, world = rank_and_world()
         return self.indices(step)[rank::world]
 
     def indices(self, step: int) -> Tensor:
-        """Which images make batch `step`: a slice of one permutation after another."""
+        """Which images make batch `step`: a slice of one permutation after another, int64 B."""
         count, first = len(self.images), step * self.batch_size
         epochs = range(first // count, (first + self.batch_size - 1) // count + 1)
         stream = torch.cat([self._permutation(epoch) for epoch in epochs])

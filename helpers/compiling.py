@@ -41,7 +41,11 @@ def compiled(module: pl.LightningModule, backend: str | Callable | None) -> Iter
 
 def compiled_or_plain(plain: Function, module: pl.LightningModule, tensors: tuple[Tensor, ...],
                       backend: str | Callable) -> Function:
-    """`plain` compiled, if it gets through one forward and backward pass; they leave no trace in the module."""
+    """`plain` compiled, if it gets through one forward and backward pass; they leave no trace in the module.
+
+    Args:
+        tensors: what `plain` is called with, such as two views B x C x S x S.
+    """
     before = [buffer.clone() for buffer in module.buffers()]
     on_gpu = [torch.cuda.current_device()] if tensors[0].device.type == "cuda" else []
     try:

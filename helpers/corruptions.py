@@ -58,7 +58,8 @@ def corrupt(images: Tensor, name: str, severity: int, seed: int = 0) -> Tensor:
     return levels.to(torch.uint8) if images.dtype == torch.uint8 else levels / 127.5 - 1
 
 
-# Each takes x in [0, 1], N x C x H x W, the severity's number and a generator on x's device.
+# Each takes x in [0, 1], N x C x H x W, the severity's number and a generator on x's device, and returns N x C x H x W,
+# which may leave [0, 1].
 
 def shot(x: Tensor, photons: float, generator: torch.Generator) -> Tensor:
     """A camera that counts few photons: Poisson noise, stronger where the picture is bright."""

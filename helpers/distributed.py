@@ -84,7 +84,7 @@ def from_all(value: Any) -> list[Any]:
 
 
 def mean_of_all(values: Tensor) -> Tensor:
-    """The processes' mean of a tensor of numbers."""
+    """The processes' mean of a tensor of any shape, entry by entry; it may be changed in place."""
     world = rank_and_world()[1]
     if world > 1:
         distributed.all_reduce(values)

@@ -65,7 +65,12 @@ def joint(embed: Embedding, clean: Tensor, noisy: Tensor) -> tuple[np.ndarray, n
 
 
 def trustworthiness(features: Tensor, points: np.ndarray, k: int = 10) -> float:
-    """Whether neighbours in the picture are neighbours in the features, from 0 to 1 (Venna & Kaski 2001)."""
+    """Whether neighbours in the picture are neighbours in the features, from 0 to 1 (Venna & Kaski 2001).
+
+    Args:
+        features, points: N x D and N x 2.
+        k: how many neighbours count.
+    """
     return float(sklearn_trustworthiness(features.numpy(), points, n_neighbors=min(k, len(points) // 2 - 1)))
 
 

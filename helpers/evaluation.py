@@ -34,7 +34,7 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def batched(function: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = 512) -> Tensor:
-    """`function` over `images` a batch at a time; the results joined on the CPU as float32."""
+    """`function` over N x ... `images` a batch at a time; its results joined on the CPU as float32, N x ...."""
     return torch.cat([function(batch).float().cpu() for batch in images.split(batch_size)])
 
 
@@ -126,7 +126,14 @@ def linear_probe(features: Tensor, labels: Tensor, strength: float = 1.0) -> Pip
 
 
 def mlp_probe(features: Tensor, labels: Tensor, seed: int = 0) -> Pipeline:
-    """The Self-Learner project's 512-128 head on frozen features, trained by scikit-learn with early stopping."""
+    """The Self-Learner project's 512-128 head on frozen features, trained by scikit-learn with early stopping.
+
+    Args:
+        features, labels: N x D, N.
+
+    Returns:
+        A fitted scikit-learn pipeline, as `linear_probe` does.
+    """
     probe = make_pipeline(OneScale(), MLPClassifier((512, 128), random_state=seed, early_stopping=True,
                                                           max_iter=200, n_iter_no_change=10))
     return probe.fit(_flat(features), labels.numpy())
@@ -162,7 +169,13 @@ def label_draws(labels: Tensor, per_class: int, draws: int, seed: int = 0) -> li
 
 def few_label_scores(features: Tensor, labels: Tensor, test_features: Tensor, test_labels: Tensor,
                      per_class: int, draws: int, seed: int = 0, strength: float = 1.0) -> list[float]:
-    """Test accuracy of a linear probe for each of `draws` choices of labelled pictures."""
+    """Test accuracy, in [0, 1], of a linear probe for each of `draws` choices of labelled pictures.
+
+    Args:
+        features, labels: N x D, N: what is drawn from, see `label_draws`.
+        test_features, test_labels: M x D, M.
+        strength: see `linear_probe`.
+    """
     return [score(linear_probe(features[index], labels[index], strength), test_features, test_labels)
             for index in label_draws(labels, per_class, draws, seed)]
 

@@ -74,7 +74,13 @@ def agreement(scores: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def near_duplicates(features: Tensor, threshold: float = DUPLICATE, k: int = 5) -> list[tuple[int, int, float]]:
-    """Pairs (i, j, cosine similarity), i < j, of pictures with nearly the same features; the most alike first."""
+    """Pairs (i, j, cosine similarity), i < j, of pictures with nearly the same features; the most alike first.
+
+    Args:
+        features: N x D.
+        threshold: the least similarity.
+        k: at most so many near-duplicates of one picture.
+    """
     similarity, index = neighbours(features, features, min(k, len(features) - 1), skip_self=True)
     pairs = {(min(i, int(j)), max(i, int(j))): float(s)
              for i, (row, near) in enumerate(zip(similarity, index, strict=True))

@@ -39,6 +39,10 @@ def mean_average_precision(bank: Tensor, bank_labels: Tensor, queries: Tensor, l
     """mAP of retrieval: each query ranks the whole bank, and pictures of its class are what it should find.
 
     Queries whose class the bank does not have do not count. In [0, 1]; chance is about one over the classes.
+
+    Args:
+        bank, bank_labels: N x D, N.
+        queries, labels: M x D, M.
     """
     _, order = neighbours(bank, queries, len(bank))
     relevant = (bank_labels[order] == labels[:, None]).double()  # M x N, in the order of the ranking
@@ -48,7 +52,7 @@ def mean_average_precision(bank: Tensor, bank_labels: Tensor, queries: Tensor, l
     return average.mean().item()
 
 
-# --- copies -----------------------------------------------------------------------------------------
+# --- copies: uint8 N x C x S x S to floats of the same shape in normalised units --------------------
 
 def cropped(images: Tensor, share: float = 0.7) -> Tensor:
     """The middle of each picture, `share` of its area, enlarged to the old size."""
@@ -75,7 +79,7 @@ def printed(images: Tensor, share: float = 0.25) -> Tensor:
     return x
 
 
-# What a copy goes through; each maps uint8 N x C x S x S to floats of the same shape in normalised units.
+# What a copy goes through.
 COPIES: dict[str, Callable[[Tensor], Tensor]] = {
     "cropped to 70 %": cropped,
     "turned by 12°": turned,

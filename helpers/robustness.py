@@ -70,7 +70,15 @@ def unit_noise(pictures: Tensor, seed: int, first: int = 0) -> Tensor:
 
 
 def noisy_pictures(images: Tensor, sigma: float, seed: int) -> Tensor:
-    """Pictures in normalised units with noise of deviation `sigma`; another sigma makes the same noise louder."""
+    """Pictures in normalised units with noise of deviation `sigma`; another sigma makes the same noise louder.
+
+    Args:
+        images: uint8 N x C x H x W, or float in normalised units.
+        sigma: in normalised units, twice that of pixels in [0, 1].
+
+    Returns:
+        float32 N x C x H x W, not clipped.
+    """
     parts = [normalise(batch) for batch in images.split(BATCH)]
     return torch.cat([part + sigma * unit_noise(part, seed, BATCH * number) for number, part in enumerate(parts)])
 

@@ -46,8 +46,9 @@ def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Se
 
     Args:
         encoder: it is trained in place.
+        data: uint8 N x C x S x S pictures with N labels from 0 to `classes` - 1.
         head: "linear" (starts at zero), "mlp" (512-128-classes) or a module.
-        view: the augmentation; by default the dataset's own, the one that BYOL uses too.
+        view: the augmentation of a batch, B x C x S x S; by default the dataset's own, the one that BYOL uses too.
         lr, head_lr: peak learning rates of encoder and head.
         val: draws accuracy curves against these pictures.
         patience: stops early, see `EarlyStop`; needs `val`.

@@ -14,7 +14,7 @@ SMALL = 32  # up to this side, in pixels, a second thread gains nothing worth ha
 
 @contextmanager
 def threads_for(images: Tensor) -> Iterator[None]:
-    """One thread for small pictures on a CPU, torch's own choice otherwise.
+    """One thread for small pictures (... x S x S) on a CPU, torch's own choice otherwise.
 
     A step on 16-pixel pictures is hundreds of tiny operations. Two threads spend it waiting for each other:
     15 % quicker at best, and many times slower whenever something else wants a core.
@@ -30,7 +30,7 @@ def threads_for(images: Tensor) -> Iterator[None]:
 
 @contextmanager
 def threads_for_probes(images: Tensor) -> Iterator[None]:
-    """`threads_for`, and the same for the linear algebra of NumPy and scikit-learn.
+    """`threads_for` N x C x S x S images, and the same for the linear algebra of NumPy and scikit-learn.
 
     Finding their libraries takes some milliseconds: put it around a loop, not into one.
     """

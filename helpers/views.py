@@ -21,7 +21,7 @@ GRAY = (0.299, 0.587, 0.114)  # ITU-R 601 luma, as PIL and torchvision use it
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 images to float32 in [-1, 1]; a float image is taken to be there already."""
+    """uint8 images of any shape to float32 in [-1, 1]; a float image is taken to be there already."""
     return images.float().div_(127.5).sub_(1.0) if images.dtype == torch.uint8 else images
 
 
@@ -50,7 +50,7 @@ def sometimes(x: Tensor, probability: float, change: Callable[[Tensor], Tensor])
 
 
 def add_noise(x: Tensor, sigma: float | Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Gaussian noise of deviation `sigma` (normalised units), not clipped, as in the ViT-BYOL project."""
+    """Gaussian noise of deviation `sigma` (one, or B x 1 x 1 x 1) on B x C x H x W in normalised units, not clipped."""
     noise = torch.randn(x.shape, device=x.device, dtype=x.dtype, generator=generator)
     return x + noise * sigma
 
@@ -78,7 +78,7 @@ def crop_boxes(count: int, height: int, width: int, scale: tuple[float, float],
     """Random boxes as `torchvision.transforms.RandomResizedCrop` draws them: top, left, height, width.
 
     Ten tries for a box of a random area (share of the image, `scale`) and aspect ratio (log-uniform
-    in `ratio`) that fits; the whole image where none does.
+    in `ratio`) that fits; the whole image where none does. Each result is B = `count` numbers in pixels.
     """
     shape = (count, 10)
     area = height * width * torch.empty(shape, device=device).uniform_(*scale)
@@ -106,7 +106,7 @@ def both_sides(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
 
 
 def crop(x: Tensor, boxes: tuple[Tensor, Tensor, Tensor, Tensor], size: int, flip: Tensor) -> Tensor:
-    """Each image's box resized to `size` x `size`, mirrored where `flip` (B booleans) says so."""
+    """Each image's box (of `crop_boxes`) as B x C x `size` x `size`, mirrored where `flip` (B booleans) says so."""
     top, left, height, width = boxes
     left, width = torch.where(flip, left + width, left), torch.where(flip, -width, width)
     rows = resize_weights(top, height, x.shape[2], size)  # B x S x H
@@ -115,7 +115,7 @@ def crop(x: Tensor, boxes: tuple[Tensor, Tensor, Tensor, Tensor], size: int, fli
 
 
 def blur(x: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur with one `sigma` (pixels, B x 1 x 1 x 1) per image; edges are renormalised."""
+    """Gaussian blur of B x C x S x S with one `sigma` (pixels, B x 1 x 1 x 1) per image; edges are renormalised."""
     size = x.shape[-1]
     distance = torch.arange(size, device=x.device, dtype=torch.float32)
     distance = (distance[:, None] - distance[None]).square()  # S x S
@@ -153,7 +153,7 @@ def shift_hue(x: Tensor, turn: Tensor) -> Tensor:
 
 
 def jitter(x: Tensor, strength: tuple[float, float, float, float]) -> Tensor:
-    """Brightness, contrast, saturation and hue, each image by its own amounts.
+    """Brightness, contrast, saturation and hue of B x C x H x W in [0, 1], each image by its own amounts.
 
     `strength` as in torchvision's ColorJitter: factors from [1 - s, 1 + s], hue from [-s, s]. The
     order of the four is drawn once per batch (torchvision draws it per image).

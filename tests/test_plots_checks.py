@@ -105,6 +105,7 @@ def test_the_layer_profile_puts_weights_at_their_block():
     assert lines == {"MLP in": ([1, 2], [0.5, 0.25]), "patches": ([0], [1.0]), "head": ([3], [2.0])}
 
 
-@pytest.mark.parametrize(("value", "text"), [(0, "0"), (0.00113, "1e-03"), (0.214, "0.21"), (11.254, "11.25")])
+@pytest.mark.parametrize(("value", "text"), [(0, "0"), (9e-7, "9e-07"), (0.00113, "0.001"), (0.214, "0.21"),
+                                             (11.254, "11.25")])
 def test_measured_values_are_short(value, text):
     assert short(value) == text

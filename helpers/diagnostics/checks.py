@@ -21,7 +21,7 @@ class Trial:
     """What the checks work with; every model that they make starts from the same seed.
 
     The first `batch_size` pictures are the batch to overfit; the last quarter is held out from the
-    short training that the last check does.
+    short training that the last check does. Images are float N x C x S x S in [-1, 1], labels int64 N.
     """
 
     make_model: Callable[[], nn.Module]
@@ -107,7 +107,7 @@ def norms_mind_one_token(trial: Trial) -> Finding:
 
 
 def leak_of(norm: nn.Module, tokens: Tensor) -> float:
-    """How much the outputs of other tokens move when the first token of the first picture is reversed."""
+    """How much a norm's outputs for other tokens move when the first of B x T x W `tokens` is reversed."""
     changed = tokens.clone()
     changed[0, 0] = tokens[0, 0].flip(0)
     moved = (norm(changed) - norm(tokens)).norm(dim=-1)                            # B, T
@@ -172,7 +172,7 @@ def carries_over(trial: Trial) -> Finding:
 
 
 def train_briefly(model: nn.Module, images: Tensor, labels: Tensor, trial: Trial) -> list[float]:
-    """The trial's number of steps on random batches; the losses."""
+    """The trial's number of steps on random batches of N x C x S x S images and N labels; the losses."""
     optimizer, losses = adamw(model, trial.lr), []
     with torch.random.fork_rng():
         torch.manual_seed(trial.seed)
@@ -205,7 +205,10 @@ def check_up(make_model: Callable[[], nn.Module], images: Tensor, labels: Tensor
 
 def check_up_faults(make_model: Callable[[], nn.Module], images: Tensor, labels: Tensor,
                     **options: float) -> dict[str, list[Finding]]:
-    """The findings for the healthy model ("healthy") and for each of `FAULTS` and `DATA_FAULTS`."""
+    """The findings for the healthy model ("healthy") and for each of `FAULTS` and `DATA_FAULTS`.
+
+    The arguments are those of `check_up`.
+    """
     patients = {"healthy": (make_model, labels)}
     patients |= {name: (lambda plant=plant: plant(make_model()), labels) for name, plant in FAULTS.items()}
     patients |= {name: (make_model, spoil(labels)) for name, spoil in DATA_FAULTS.items()}

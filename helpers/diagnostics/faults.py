@@ -87,7 +87,7 @@ def start_loud(model: ViT) -> ViT:
 
 
 def shuffle_labels(labels: Tensor, seed: int = 0) -> Tensor:
-    """The labels in an order that has nothing to do with the pictures."""
+    """The N labels in an order that has nothing to do with the pictures."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     return labels[order.to(labels.device)]
 

@@ -1,7 +1,7 @@
 """What can be read off a classifier: losses, gradients, updates, activations.
 
 Images are float B x C x S x S in [-1, 1], labels int64 B, and both lie on the model's device.
-Only `overfit_one_batch` changes the model it is given.
+Only `overfit_one_batch` changes the model it is given. A model maps images to logits B x classes.
 """
 
 from __future__ import annotations

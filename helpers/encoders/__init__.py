@@ -45,7 +45,7 @@ class Encoder(nn.Module):
         return getattr(self.backbone, "patch_size", 1)
 
     def prepare(self, x: Tensor) -> Tensor:
-        """[-1, 1] as the suite uses it to what the backbone was trained on."""
+        """B x C x H x W in [-1, 1], as the suite uses it, in the range that the backbone was trained on."""
         if self.normalisation == "symmetric":
             return x
         unit = x * 0.5 + 0.5

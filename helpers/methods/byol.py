@@ -66,7 +66,7 @@ class BYOL(pl.LightningModule):
         return projector(encoder(view))
 
     def loss(self, first: Tensor, second: Tensor) -> Tensor:
-        """Each view predicts the target of the other (equation 2): in [-1, 1], -1 when all agree."""
+        """Each view, B x C x S x S, predicts the target of the other (equation 2): in [-1, 1], -1 when all agree."""
         return 0.5 * (self.similarity(self.online(first), self.targets(second))
                       + self.similarity(self.online(second), self.targets(first)))
 

@@ -12,9 +12,20 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from helpers.plots.lines import LARGEST_LOSS, reference_line
-from helpers.plots.style import GRAY, WRONG, array, canvas, class_colors, headline, method_color, styled
+from helpers.plots.style import (
+    GRAY,
+    WRONG,
+    array,
+    canvas,
+    class_colors,
+    headline,
+    method_color,
+    plain_log,
+    styled,
+)
 
 if TYPE_CHECKING:
     from helpers.diagnostics import Finding, Overfit
@@ -39,10 +50,12 @@ def learning_rates(runs: Mapping[float, Overfit], tolerance: float, title: str) 
         right.plot(lr, run.steps, "o" if run.reached else "x", color=color, markersize=9, markeredgewidth=2)
     reference_line(left, tolerance, f"{tolerance:g}")
     left.set(xlabel="step", ylabel="cross-entropy (nats)", yscale="log", title="loss on the one batch")
+    plain_log(left.yaxis)
     left.legend(title="learning rate", fontsize=9)
     missed = not all(run.reached for run in runs.values())
     right.set(xlabel="learning rate (log scale)", xscale="log", ylabel="steps", ylim=(0, None),
               title=f"steps to a loss of {tolerance:g}" + (", ×: not reached" if missed else ""))
+    plain_log(right.xaxis)
     headline(figure, title, f"n = {len(runs)} learning rates, one run each from the same weights")
     return figure
 
@@ -66,6 +79,7 @@ def layer_profile(gradients: Mapping[str, float], ratios: Mapping[str, float],
                                    (axes[0, 1], ratios, "first updates", "update / weight (log scale)")):
         _by_depth(ax, values)
         ax.set(yscale="log", title=name, ylabel=unit, xlabel="block")
+        plain_log(ax.yaxis)
     reference_line(axes[0, 1], USUAL_UPDATE, f"{USUAL_UPDATE:g}")
     ax, depth, color = axes[0, 2], np.arange(1, len(activations) + 1), method_color("ViT")
     means, spread = (np.array([row[key] for row in activations], dtype=float) for key in ("mean", "std"))
@@ -112,6 +126,8 @@ def distributions(values: Mapping[str, tuple[Any, Any]], title: str) -> Figure:
             counts, edges = np.histogram(each, bins=BINS, range=(-reach, reach))
             ax.plot((edges[1:] + edges[:-1]) / 2, counts / len(each), color=colors[block], label=block)
         ax.set(yscale="log", xlabel=name, ylabel=f"share of the entries, {BINS} bins (log scale)")
+        plain_log(ax.yaxis, steps=(1,))
+        ax.xaxis.set_major_locator(MaxNLocator(5))
     axes[0, 0].set_title("what each block puts out")
     axes[0, 1].set_title("gradients of its weights")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper")
@@ -131,7 +147,7 @@ def check_table(findings: Mapping[str, Sequence[Finding]], title: str) -> Figure
     for (row, column), found in np.ndenumerate(caught):
         look = {"color": "white", "weight": "bold"} if found else {"color": GRAY}
         ax.text(column, row, short(findings[names[row]][column].value), ha="center", va="center", fontsize=9.5, **look)
-    heads = ["\n".join([*textwrap.wrap(check.check, 11), *textwrap.wrap(f"({check.limit})", 12)]) for check in checks]
+    heads = ["\n".join([*textwrap.wrap(check.check, 11), *textwrap.wrap(f"({check.limit})", 13)]) for check in checks]
     ax.set_xticks(range(len(checks)), heads, fontsize=8.5)
     ax.set_yticks(range(len(names)), names)
     ax.xaxis.tick_top()
@@ -147,4 +163,4 @@ def check_table(findings: Mapping[str, Sequence[Finding]], title: str) -> Figure
 
 def short(value: float) -> str:
     """A number in at most about five characters."""
-    return "0" if value == 0 else f"{value:.0e}" if abs(value) < 5e-3 else f"{value:.2f}"
+    return "0" if value == 0 else f"{value:.0e}" if abs(value) < 5e-4 else f"{value:.{2 if abs(value) > 5e-3 else 3}f}"

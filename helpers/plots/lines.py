@@ -20,6 +20,7 @@ from helpers.plots.style import (
     label_ends,
     line_styles,
     method_color,
+    plain_log,
     styled,
 )
 
@@ -51,19 +52,20 @@ def curves(series: Mapping[str, Any], xlabel: str, ylabel: str, title: str, perc
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(ends) > 1:
         label_ends(ax, ends)
-    headline(figure, title, " · ".join(filter(None, [note, f"bold: mean of {smooth} points" if smooth > 1 else ""])))
+    headline(figure, title, _note(note, smooth))
     return figure
 
 
 @styled
 def loss_curves(series: Mapping[str, Any], title: str, marks: Mapping[str, float] | None = None,
-                highlight: str | None = None, note: str = "") -> Figure:
+                highlight: str | None = None, smooth: int = 0, note: str = "") -> Figure:
     """Losses by step on a logarithmic axis, named at their ends.
 
     Args:
         series: name to losses (nats), the first one before any update; losses above `LARGEST_LOSS` are cut.
         marks: what a dashed line stands for, to its height.
         highlight: the one to be compared with the others, drawn thick.
+        smooth: width of a running mean, as for `curves`.
         note: what n is, for the line below the figure.
     """
     figure, axes = canvas()
@@ -73,15 +75,22 @@ def loss_curves(series: Mapping[str, Any], title: str, marks: Mapping[str, float
         chosen = name == highlight or len(series) == 1
         color = method_color("ViT") if chosen else next(others)
         y = np.clip(array(losses).astype(float), None, LARGEST_LOSS)
-        ax.plot(y, color=color, lw=3.2 if name == highlight else 1.6, zorder=3 if chosen else 2)
-        ends.append((len(y) - 1, y[-1], name, color))
+        look = {"color": color, "linewidth": 3.2 if name == highlight else 1.6, "zorder": 3 if chosen else 2}
+        last = draw_line(ax, np.arange(len(y)), y, smooth, look)
+        if last is not None:
+            ends.append((*last, name, color))
     ax.set(xlabel="step", ylabel="cross-entropy (nats)", yscale="log")
+    plain_log(ax.yaxis)
     for name, value in (marks or {}).items():
         reference_line(ax, value, name)
     if len(ends) > 1:
         label_ends(ax, ends)
-    headline(figure, title, note)
+    headline(figure, title, _note(note, smooth))
     return figure
+
+
+def _note(note: str, smooth: int) -> str:
+    return " · ".join(filter(None, [note, f"bold: mean of {smooth} points" if smooth > 1 else ""]))
 
 
 def _points(values: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -99,7 +108,7 @@ def running_mean(y: np.ndarray, width: int) -> np.ndarray:
 
 
 def draw_line(ax: Axes, x: np.ndarray, y: np.ndarray, smooth: int,
-              style: Mapping[str, str]) -> tuple[float, float] | None:
+              style: Mapping[str, Any]) -> tuple[float, float] | None:
     """Draw a line and return its last finite point, None if it has none."""
     if smooth > 1:
         ax.plot(x, y, color=style["color"], lw=0.7, alpha=0.3)

@@ -11,8 +11,10 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 WIDTH, HEIGHT = 9.0, 4.0  # inches; fits a Colab output cell without scrolling
 GRAY, FAINT = "#595959", "#dddddd"
@@ -37,7 +39,7 @@ METHOD_COLORS = {
     "DINO": "#117733",
     "fine-tuned DINO": "#7FBF7B",
 }
-OTHER_COLORS = ("#AA4499", "#6699CC", "#CC6677", "#88CCEE", "#DDCC77", "#225555")
+OTHER_COLORS = ("#AA4499", "#6699CC", "#CC6677", "#004488", "#997700", "#225555")
 # Petroff 2021 (arXiv:2107.02270): ten colours found by search, to be told apart by colour-blind readers too.
 CLASS_COLORS = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581",
                 "#92dadd")
@@ -134,6 +136,17 @@ def class_ticks(ax: Axes, classes: Sequence[str]) -> None:
     slant = max(map(len, classes), default=0) > 3 or len(classes) > 20
     ax.set_xticks(range(len(classes)), classes, rotation=40 if slant else 0, ha="right" if slant else "center",
                   rotation_mode="anchor" if slant else "default")
+
+
+def plain_log(axis: Axis, steps: Sequence[int] = (1, 2, 5)) -> None:
+    """A logarithmic axis with ticks as a reader writes them: 0.01, 0.02, 0.05, 0.1.
+
+    Args:
+        steps: what each power of ten is multiplied by; (1,) for many decades.
+    """
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
 
 
 def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str, str]], gap: float = 0.065) -> None:

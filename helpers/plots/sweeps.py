@@ -17,13 +17,15 @@ ALL = (0, "all")  # how rows say that every label was used
 
 
 @styled
-def label_curve(rows: Sequence[Mapping[str, Any]], total_per_class: float, title: str) -> Figure:
+def label_curve(rows: Sequence[Mapping[str, Any]], total_per_class: float, title: str,
+                over: str = "label draws") -> Figure:
     """Accuracy against the number of labels, one line a method.
 
     Args:
         rows: dicts with method, labels_per_class (0 or "all" for all), mean and std (fractions) and n, the
             number of label draws.
         total_per_class: how many labels a class has in all, where "all" lies on the axis.
+        over: what was repeated, for the note below.
     """
     figure, axes = canvas(height=4.4)
     ax = axes[0, 0]
@@ -39,7 +41,7 @@ def label_curve(rows: Sequence[Mapping[str, Any]], total_per_class: float, title
     _label_ticks(ax, {row["labels_per_class"] for row in rows}, total_per_class)
     ax.set(ylabel="test accuracy (%)", xlabel="labels per class (log scale)")
     label_ends(ax, ends)
-    headline(figure, title, f"mean ± standard deviation over label draws, {_draws(rows)}")
+    headline(figure, title, f"mean ± standard deviation over {over}, {_draws(rows)}")
     return figure
 
 
