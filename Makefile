@@ -1,6 +1,7 @@
 # make run        install into .venv, execute the notebooks in order, end with the table of results
 # make notebook   install and open JupyterLab
 # make test       install and run the checks
+# make executed   run all notebooks once; keep copies with outputs in docs/executed and the numbers in the README
 # make stamp      write the repository's address into notebooks and README
 # make clean      remove results and caches; make distclean removes .venv, runs and data as well
 #
@@ -15,7 +16,7 @@ ARGS ?=
 # The kernels of notebooks are those of .venv, whatever else is installed for this user.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: run notebook test stamp clean distclean
+.PHONY: run notebook test executed stamp clean distclean
 run: $(VENV)/.installed
 	@$(VENV)/bin/python -m helpers run $(ARGS)
 
@@ -25,6 +26,9 @@ notebook: $(VENV)/.installed-dev
 test: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+executed: $(VENV)/.installed-dev
+	@$(VENV)/bin/python -m helpers.tools.executed $(ARGS)
 
 stamp: $(VENV)/.installed
 	@$(VENV)/bin/python -m helpers.tools.stamp $(ARGS)

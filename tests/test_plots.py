@@ -35,6 +35,7 @@ DAMAGE = {"blur": np.array([0.1, 0.2, 0.3, 0.4, 0.5]), "fog": np.array([0.5] * 5
 TRIALS = [dict(number=0, values=dict(lr=1e-3, hidden=64), score=0.5, pruned=False, looks={10: 0.4, 20: 0.5}),
           dict(number=1, values=dict(lr=1e-2, hidden=256), score=0.3, pruned=True, looks={10: 0.3}),
           dict(number=2, values=dict(lr=3e-3, hidden=64), score=0.7, pruned=False, looks={10: 0.6, 20: 0.7})]
+PUBLISHED = [dict(name="theirs", minutes=54, mean=0.7)]
 MCE = {"BYOL": 1.0, "noise-BYOL": 0.5}
 
 
@@ -47,6 +48,8 @@ def images(count=4, channels=1):
 
 
 FIGURES = {
+    "accuracy_over_time": lambda: plots.accuracy_over_time({"BYOL": ([0, 1, 10], [0.3, 0.4, 0.6])}, PUBLISHED, "T",
+                                                           "kNN (%)", "n"),
     "image_grid": lambda: plots.image_grid(images(), title="T"),
     "views_grid": lambda: plots.views_grid(images(), images(), images(), title="T"),
     "curves": lambda: plots.curves({"a": [1, 2], "b": ([0, 5], [2, 1])}, "step", "loss (nats)", "T", smooth=2),
@@ -251,6 +254,14 @@ def test_the_word_all_is_understood_like_zero():
 
 def test_a_label_curve_says_how_many_draws_it_is_the_mean_of():
     assert any("n = 5, with all labels n = 1" in text for text in words(plots.label_curve(ROWS, 104, "T")))
+
+
+def test_minutes_are_drawn_from_the_first_training_on_and_published_points_stand_alone():
+    ax = drawn("accuracy_over_time").axes[0]
+    line, point = ax.lines
+    assert line.get_xdata().tolist() == [1, 10] and line.get_ydata().tolist() == [40, 60]
+    assert (point.get_xdata()[0], point.get_ydata()[0]) == (54, 70) and ax.get_xscale() == "log"
+    assert {"BYOL", "theirs"} <= set(words(drawn("accuracy_over_time")))
 
 
 def test_a_noise_curve_draws_mean_and_sample_deviation_over_draws():

@@ -3,20 +3,59 @@
 import re
 from pathlib import Path
 
+import pandas as pd
+import pytest
+
+from helpers import reporting
+from helpers.errors import UserError
 from helpers.tools import readme
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+MEASURED = ("## Results", "## On photographs", "## How fast it is")  # sections whose numbers come from files
 
 
-def test_results_in_the_readme_are_those_in_the_file():
-    assert readme.tables(readme.load(readme.KEPT)) in TEXT
+def block(name):
+    return re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", TEXT, re.DOTALL)[1]
 
 
-def test_a_changed_number_is_noticed():
+def test_every_marked_part_of_the_readme_is_what_the_files_say():
+    assert readme.written(TEXT) == TEXT, "run: python -m helpers.tools.readme"
+
+
+@pytest.mark.parametrize("name", readme.BLOCKS)
+def test_a_number_changed_by_hand_is_noticed_and_put_right(name):
+    number = re.search(r"\d+\.\d", block(name))
+    changed = TEXT.replace(block(name), block(name).replace(number[0], "12.3", 1))
+    assert changed != TEXT and readme.written(changed) == TEXT
+
+
+def test_a_number_changed_in_the_file_is_noticed():
     frame = readme.load(readme.KEPT).copy()
+    assert reporting.digits(frame) in TEXT
     frame.loc[frame.index[frame.notebook.str.startswith("07")][0], "mean"] = 0.123
-    assert readme.tables(frame) not in TEXT
+    assert reporting.digits(frame) not in TEXT
+
+
+def test_the_readme_says_what_the_file_of_the_digits_says():
+    frame = pd.read_csv(readme.KEPT, dtype={"labels_per_class": str})
+    byol = frame[frame.notebook.str.startswith("03") & (frame.method == "BYOL") & (frame.protocol == "linear probe")]
+    line = next(line for line in TEXT.splitlines() if line.startswith("| BYOL, linear probe |"))
+    means = [float(cell.split("±")[0]) for cell in line.split("|")[2:-1]]
+    assert means == pytest.approx(100 * byol["mean"], abs=0.051)
+
+
+def test_no_measured_number_is_typed_between_the_marked_parts():
+    for heading in MEASURED:
+        section = TEXT.split(f"{heading}\n")[1].split("\n## ")[0].split("**Not measured yet:**")[0]
+        prose = re.sub(r"<!-- (\w+) -->.*?<!-- /\1 -->", "", section, flags=re.DOTALL)
+        prose = re.sub(r"!?\[.*?\]\(.*?\)|`[^`]*`", "", prose)
+        assert not re.findall(r"\d+\.\d+|\d+(?=\s?(?:%|points?\b|times\b|minutes?\b|images/s))", prose), heading
+
+
+def test_a_readme_without_its_marks_is_refused():
+    with pytest.raises(UserError, match="<!-- photographs -->"):
+        readme.written(TEXT.replace("<!-- photographs -->\n", ""))
 
 
 def test_links_and_modules_named_in_the_readme_exist():

@@ -123,6 +123,14 @@ def test_the_readme_gets_its_table_and_its_clone_line_and_keeps_the_rest(root):
     assert text.endswith("```\nThe end.\n")
 
 
+def test_the_readme_links_executed_copies_with_the_time_they_took(root):
+    path = root / "docs" / "executed" / "01_first_look.ipynb"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"metadata": {"few_labels": {"seconds": 75, "cores": 2}}, "cells": []}))
+    tool.stamp(root)
+    assert "[1:15, 2 cores](docs/executed/01_first_look.ipynb) |\n" in (root / "README.md").read_text()
+
+
 @pytest.mark.parametrize("bad", ["few-labels", "https://example.org/a/b", "https://github.com/only-owner",
                                  'https://github.com/a/b"\nx = "'])
 def test_an_address_that_is_no_repository_is_refused(root, bad):

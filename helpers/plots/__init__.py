@@ -6,6 +6,7 @@ figure as the value of a cell, a script saves it with `figure.savefig(...)`.
 
 from helpers.plots.attention import attention_close_up, attention_grid, attention_heads
 from helpers.plots.bars import bars, grouped_bars, paired_gains, ways
+from helpers.plots.budget import accuracy_over_time
 from helpers.plots.checks import check_table, distributions, layer_profile, learning_rates
 from helpers.plots.classes import confusion, per_class
 from helpers.plots.lines import curves, loss_curves, pretraining_watch, teacher_watch
@@ -16,9 +17,9 @@ from helpers.plots.search import importances, search_history, slices
 from helpers.plots.style import METHOD_COLORS, method_color
 from helpers.plots.sweeps import corruption_table, label_curve, layer_curve, noise_curve, similarity_curve
 
-__all__ = ["METHOD_COLORS", "attention_close_up", "attention_grid", "attention_heads", "bars", "check_table",
-           "confusion", "corruption_table", "curves", "distributions", "embedding_3d", "embeddings", "grouped_bars",
-           "image_grid", "importances", "label_curve", "layer_curve", "layer_profile", "learning_rates",
-           "loss_curves", "method_color", "neighbours_grid", "noise_curve", "paired_gains", "per_class",
-           "picture_map", "predictions", "pretraining_watch", "search_history", "similarity_curve", "slices",
-           "teacher_watch", "views_grid", "ways"]
+__all__ = ["METHOD_COLORS", "accuracy_over_time", "attention_close_up", "attention_grid", "attention_heads", "bars",
+           "check_table", "confusion", "corruption_table", "curves", "distributions", "embedding_3d", "embeddings",
+           "grouped_bars", "image_grid", "importances", "label_curve", "layer_curve", "layer_profile",
+           "learning_rates", "loss_curves", "method_color", "neighbours_grid", "noise_curve", "paired_gains",
+           "per_class", "picture_map", "predictions", "pretraining_watch", "search_history", "similarity_curve",
+           "slices", "teacher_watch", "views_grid", "ways"]

@@ -264,7 +264,7 @@ def notebooks() -> Figure:
                        strict=True):
         sheet.words(x, 4.32, text, GRAY, SIZE)
     boxes = {number: _notebook(sheet, columns[column], y, number, *rest)
-             for number, (column, y, *rest) in _contents(rows).items()}
+             for number, (column, y, *rest) in _contents((*rows, 0.42)).items()}
     sheet.arrow(boxes["01"].bottom, boxes["02"].top, dashed=True)
     sheet.words(columns[0] + 0.1, 3.1, "the same views", ha="left")
     for number in ("03", "04", "06", "07"):
@@ -277,7 +277,8 @@ def notebooks() -> Figure:
     sheet.words(columns[1] + 0.1, 1.83, "noise-BYOL's encoder", ha="left")
     sheet.arrow(boxes["08"].bottom, boxes["09"].top, STUDENT)
     sheet.words(columns[2] + 0.1, 1.83, "DINO's encoder", ha="left")
-    sheet.box(4.5, 0.42, "results/summary.csv: every notebook adds its numbers", GRAY, 8.4, 0.4)
+    numbers = sheet.box(3.05, 0.42, "results/summary.csv: every notebook adds its numbers", GRAY, 5.5, 0.4)
+    sheet.arrow(numbers.right, boxes["10"].left)
     return sheet.figure
 
 
@@ -292,6 +293,7 @@ def _contents(rows: tuple[float, ...]) -> dict[str, tuple[int, float, str, str]]
             "07": (1, rows[3], "noise robustness:\nhow much survives?", "noise-BYOL"),
             "08": (2, rows[2], "DINO on your own\npictures: outliers", "DINO"),
             "09": (2, rows[3], "label efficiency: how\nmany are enough?", "DINO"),
+            "10": (2, rows[4], "results: ours and\nwhat others report", "raw pixels"),
             "11": (2, rows[1], "search: what does\nnoise-BYOL care about?", "noise-BYOL")}
 
 

@@ -1,73 +1,103 @@
-"""Write the README's results from a file of results, so that no number there is typed.
+"""Write the README's numbers from the files of results, so that none of them is typed.
 
     python -m helpers.tools.readme results/summary.csv     take these results: keep, draw and write them
     python -m helpers.tools.readme                         write again from the kept ones
     python -m helpers.tools.readme --check                 exit status 1 if README and results differ
 
-The kept results are `benchmarks/results/digits-quick.csv`; the figures go to `images/`.
+Between marks such as `<!-- results -->` and `<!-- /results -->` stands what a function of `BLOCKS` makes of the files
+in `benchmarks/`; the figures go to `images/`.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from helpers import plots
+from helpers import gathering, plots, reporting
 from helpers.errors import UserError
 from helpers.files import atomic_path, write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
-KEPT = ROOT / "benchmarks" / "results" / "digits-quick.csv"
-BLOCK = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
-NOISE = ("supervised", "supervised + noise", "BYOL", "noise-BYOL", "raw pixels")
+README = ROOT / "README.md"
+RESULTS = ROOT / "benchmarks" / "results"
+KEPT = RESULTS / "digits-quick.csv"
 
 
-def tables(frame: pd.DataFrame) -> str:
-    """The README's two tables, in Markdown, from the rows of notebooks 03, 04 and 07."""
-    few = frame[(frame.notebook.str[:2].isin(["03", "04"])) & (frame.protocol != "kNN, k = 20")
-                & ~frame.protocol.str.startswith(("logistic", "MLP"))]
-    noise = frame[frame.notebook.str.startswith("07") & frame.sigma.notna()]
-    return (f"Test accuracy in %, mean ± standard deviation over label draws ({_counts(few)}):\n\n"
-            f"{_grid(few, 'labels_per_class', 'labels per class')}\n\n"
-            f"Under Gaussian noise, all labels, {_counts(noise)}; sigma in normalised units (pictures in [-1, 1]):\n\n"
-            f"{_grid(noise, 'sigma', 'sigma')}\n")
+def results() -> str:
+    """The digits: few labels, noise, and the one comparison that needs several trainings."""
+    duel = reporting.duel(gathering.noise_trainings(RESULTS))
+    return reporting.digits(load(KEPT)) + (f"\n{duel}\n" if duel else "")
 
 
-def _grid(frame: pd.DataFrame, column: str, heading: str) -> str:
-    """Methods down, the values of `column` across."""
-    values = list(dict.fromkeys(frame[column]))
-    lines = [f"| {heading} | " + " | ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values) + " |",
-             "|---|" + "---|" * len(values)]
-    for (method, protocol), rows in frame.groupby(["method", "protocol"], sort=False):
-        cells = {row[column]: _cell(row) for _, row in rows.iterrows()}
-        lines.append(f"| {method}, {protocol} | " + " | ".join(cells.get(v, "") for v in values) + " |")
-    return "\n".join(lines)
+def photographs() -> str:
+    """Imagenette: our trainings, the trials before them, and what others report."""
+    frame, found = gathering.measured(RESULTS), gathering.published()
+    return (f"{reporting.photographs(frame[frame.dataset == 'imagenette'])}\n{_trials()}"
+            f"Reported by others, with other budgets and larger pictures, so not to be compared line by line:\n\n"
+            f"{reporting.literature(found[found.dataset == 'Imagenette'])}\n")
 
 
-def _cell(row: pd.Series) -> str:
-    deviation = f" ± {100 * row['std']:.1f}" if row["n"] > 1 and not np.isnan(row["std"]) else ""
-    return f"{100 * row['mean']:.1f}{deviation}"
+def _trials() -> str:
+    """What the search for a recipe found, where its table is kept."""
+    path = RESULTS / "imagenette-search.csv"
+    if not path.exists():
+        return ""
+    trials = pd.read_csv(path).dropna(subset="steps")
+    knn = 100 * trials.knn[trials.steps == trials.steps.max()]
+    return (f"{len(knn)} trials of {trials.steps.max():.0f} steps each had a kNN accuracy on validation between "
+            f"{knn.min():.1f} and {knn.max():.1f} %, whatever was changed (`benchmarks/results/{path.name}`).\n\n")
 
 
-def _counts(frame: pd.DataFrame) -> str:
-    counts = sorted({int(n) for n in frame.n})
-    return "n = " + " or ".join(str(n) for n in counts)
+def throughput() -> str:
+    """Pretraining, views and the noise sweep against other ways to do them."""
+    steps, views, sweep = (json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+                           for name in ("throughput-cpu", "views-cpu", "robustness"))
+    machine, ratio = steps["machine"], {row["contender"]: row["ours_is"] for row in views["rows"]}
+    naive = [row["ratio"]["naive"] for row in sweep["rows"]]
+    return (f"One run on {machine['cores']} CPU cores ({machine['chip']}, {machine['precision']}): "
+            f"`{steps['command']}`.\n\n{reporting.speed(steps)}\n\n"
+            f"The views alone, in one process, are {ratio['kornia']:.1f} times as fast as kornia's and "
+            f"{ratio['lightly, PIL, one process']:.1f} times as fast as lightly's PIL transform "
+            f"(`OMP_NUM_THREADS=1 {views['command']}`). A noise sweep over {sweep['rows'][0]['sigmas']} sigmas takes "
+            f"{min(naive):.1f} to {max(naive):.1f} times less CPU time than a naive loop "
+            f"(`python -m benchmarks.robustness --seeds {sweep['rows'][0]['seeds']}`).\n")
+
+
+BLOCKS: dict[str, Callable[[], str]] = {"results": results, "photographs": photographs, "throughput": throughput}
+
+
+def written(text: str) -> str:
+    """The README's text with what stands between the marks made anew.
+
+    Raises:
+        UserError: a pair of marks is missing.
+    """
+    for name, make in BLOCKS.items():
+        block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        if len(block.findall(text)) != 1:
+            raise UserError(f"README.md needs <!-- {name} --> and <!-- /{name} --> on lines of their own, once")
+        made = make()
+        text = block.sub(lambda found, made=made: f"{found[1]}{made}{found[2]}", text)
+    return text
 
 
 def figures(frame: pd.DataFrame, folder: Path) -> None:
     """Draw `few_labels.png` and `noise.png`."""
-    few = frame[(frame.protocol == "linear probe") | frame.notebook.str.startswith("04")]
+    few = reporting.few_labels(frame)
+    few = few[~few.method.str.startswith("PCA")]
     rows = [dict(method=row.method, labels_per_class=row.labels_per_class if row.labels_per_class == "all"
                  else int(row.labels_per_class), mean=row["mean"], std=row["std"], n=int(row.n))
-            for _, row in few.iterrows() if row.notebook[:2] in ("03", "04") and not row.method.startswith("PCA")]
+            for _, row in few.iterrows()]
     _save(plots.label_curve(rows, 110, "Handwritten digits, few labels"), folder / "few_labels.png")
+    noise = reporting.under_noise(frame)
     bars = [dict(method=row.method, mean=row["mean"], std=row["std"], n=int(row.n)) for _, row in
-            frame[frame.notebook.str.startswith("07") & (frame.sigma == 1.6)].iterrows()]
-    figure = plots.bars(bars, "Handwritten digits under noise of sigma 1.6", over="draws of the noise")
+            noise[noise.sigma == reporting.HEAVY].iterrows()]
+    figure = plots.bars(bars, f"Handwritten digits under noise of sigma {reporting.HEAVY}", over="draws of the noise")
     _save(figure, folder / "noise.png")
 
 
@@ -84,22 +114,32 @@ def load(path: Path) -> pd.DataFrame:
     return frame[(frame.dataset == "digits") & (frame.preset == "quick")]
 
 
+def take(source: Path) -> None:
+    """Keep the results of a run of the notebooks, and bring README and figures in line with them."""
+    frame = load(source)
+    with atomic_path(KEPT) as temporary:
+        frame.to_csv(temporary, index=False)
+    write()
+
+
+def write() -> None:
+    """Write README and figures from the kept results."""
+    write_atomically(README, written(README.read_text(encoding="utf-8")))
+    figures(load(KEPT), ROOT / "images")
+
+
 def main(arguments: list[str]) -> int:
     """See the module's text."""
-    check = "--check" in arguments
-    source = next((Path(word) for word in arguments if not word.startswith("-")), None)
-    readme = ROOT / "README.md"
-    frame = load(source or KEPT)
-    old = readme.read_text(encoding="utf-8")
-    new = BLOCK.sub(lambda block: f"{block[1]}{tables(frame)}{block[2]}", old)
-    if check:
-        print("README and results agree" if old == new else "README.md: its results are not those of the file")
-        return int(old != new)
-    if source is not None:
-        with atomic_path(KEPT) as temporary:
-            frame.to_csv(temporary, index=False)
-    write_atomically(readme, new)
-    figures(frame, ROOT / "images")
+    if "--check" in arguments:
+        old = README.read_text(encoding="utf-8")
+        same = written(old) == old
+        print("README and results agree" if same else "README.md: its results are not those of the files, "
+              "run python -m helpers.tools.readme")
+        return int(not same)
+    if arguments:
+        take(Path(arguments[0]))
+    else:
+        write()
     return 0
 
 

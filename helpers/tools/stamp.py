@@ -19,6 +19,7 @@ from pathlib import Path
 
 from helpers.errors import UserError
 from helpers.files import write_atomically
+from helpers.progress import clock
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
@@ -83,7 +84,8 @@ def stamp(root: Path = ROOT, check: bool = False) -> list[str]:
     readme = root / "README.md"
     if readme.exists():
         titles = {path.name: _title(text) for path, text in wanted.items()}
-        wanted[readme] = stamp_readme(readme.read_text(encoding="utf-8"), titles, address)
+        copies = {path.name: executed(path) for path in sorted((root / "docs" / "executed").glob("*.ipynb"))}
+        wanted[readme] = stamp_readme(readme.read_text(encoding="utf-8"), titles, address, copies)
     citation = root / "CITATION.cff"
     if citation.exists():
         wanted[citation] = re.sub(r'(?m)^repository-code: .*$', f'repository-code: "{address}"',
@@ -112,15 +114,29 @@ def stamp_notebook(text: str, filename: str, address: str) -> str:
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
-def stamp_readme(text: str, titles: dict[str, str], address: str) -> str:
-    """The README with the table between its `<!-- notebooks -->` marks and its clone line written anew."""
-    rows = [f"| [{name}](notebooks/{name}) | {title} | {badge(name, address)} |\n"
-            for name, title in titles.items()]
-    table = "".join(["| notebook | what it shows | open it |\n", "| --- | --- | --- |\n", *rows])
+def stamp_readme(text: str, titles: dict[str, str], address: str, copies: dict[str, str] | None = None) -> str:
+    """The README with the table between its `<!-- notebooks -->` marks and its clone line written anew.
+
+    Args:
+        titles: what the table says of each notebook.
+        copies: of the notebooks that have an executed copy, how long that took.
+    """
+    copies = copies or {}
+    shown = {name: f"[{took}](docs/executed/{name})" for name, took in copies.items()}
+    rows = [f"| [{name}](notebooks/{name}) | {title} | {badge(name, address)} |"
+            + (f" {shown.get(name, '')} |\n" if copies else "\n") for name, title in titles.items()]
+    head, line = (" with outputs, took |", " --- |") if copies else ("", "")
+    table = "".join([f"| notebook | what it shows | open it |{head}\n", f"| --- | --- | --- |{line}\n", *rows])
     text = README_BLOCK.sub(lambda match: match[1] + table + match[2], text)
     folder = address.rsplit("/", 1)[1]
     return re.sub(r"git clone https://github\.com/[\w./-]+(?:(\s+(?:&& )?cd )[\w.-]+)?",
                   lambda match: f"git clone {address}" + (match[1] + folder if match[1] else ""), text)
+
+
+def executed(path: Path) -> str:
+    """How long the run of an executed copy took, on how many cores."""
+    about = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("few_labels", {})
+    return f"{clock(about['seconds'])}, {about['cores']} cores" if about else "outputs"
 
 
 def setup_source(address: str) -> str:

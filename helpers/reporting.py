@@ -1,0 +1,173 @@
+"""Numbers to Markdown: the tables and sentences of the README, which notebook 10 shows as well.
+
+Accuracies are fractions in the frames and percentages in the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+CONTENDERS = {"textbook": "DataLoader without workers, lightly's transform, fp32",
+              "lightly + Lightning": "lightly's parts, Lightning's Trainer, two workers",
+              "ours": "ours: views in batches, bf16, channels last",
+              "compute limit": "ours with views that cost nothing"}
+UNTRAINED = ("random encoder", "raw pixels")
+HEAVY = 1.6  # the sigma at which README and notebook 07 compare
+VALUE = "accuracy in %"
+
+
+def _number(unit: str = "", missing: str = "") -> Callable[[Any], str]:
+    """How a number of a publication is written."""
+    return lambda value: missing if pd.isna(value) else f"{value:g}{unit}"
+
+
+def _word(value: Any) -> str:
+    return "" if pd.isna(value) else str(value)
+
+
+# The columns of a published number: what a reader calls them, and how a value is written.
+SAID = {"method": ("method", _word), "encoder": ("encoder", _word), "pixels": ("pictures", _number(" px")),
+        "protocol": ("protocol", _word), "labels_per_class": ("labels per class", _word), "sigma": ("sigma", _number()),
+        "epochs": ("epochs", _number()), "minutes": ("minutes", _number()), "hardware": ("on", _word),
+        "metric": ("metric", _word), "value": (VALUE, lambda value: "–" if pd.isna(value) else f"{100 * value:.1f}"),
+        "n": ("n", _number(missing="not stated")), "remark": ("remark", _word)}
+
+
+def table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
+    """A Markdown table."""
+    header = list(header)
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def percent(row: Mapping[str, Any]) -> str:
+    """Mean and, where there is one, standard deviation of a row, in percent."""
+    several = row["n"] > 1 and not pd.isna(row["std"])
+    return f"{100 * row['mean']:.1f}" + (f" ± {100 * row['std']:.1f}" if several else "")
+
+
+def grid(frame: pd.DataFrame, column: str, heading: str) -> str:
+    """Methods and protocols down, the values of `column` across."""
+    values = list(dict.fromkeys(frame[column]))
+    lines = []
+    for (method, protocol), rows in frame.groupby(["method", "protocol"], sort=False):
+        cells = {row[column]: percent(row) for _, row in rows.iterrows()}
+        lines.append([f"{method}, {protocol}", *(cells.get(value, "") for value in values)])
+    return table([heading, *(f"{v:g}" if isinstance(v, float) else v for v in values)], lines)
+
+
+def digits(frame: pd.DataFrame) -> str:
+    """The two tables of the digits, from the rows of notebooks 03, 04 and 07."""
+    few, noise = few_labels(frame), under_noise(frame)
+    return (f"Test accuracy in %, mean ± standard deviation over label draws ({counts(few)}):\n\n"
+            f"{grid(few, 'labels_per_class', 'labels per class')}\n\n"
+            f"Under Gaussian noise, all labels, {counts(noise)}; sigma in normalised units (pictures in [-1, 1]):\n\n"
+            f"{grid(noise, 'sigma', 'sigma')}\n")
+
+
+def few_labels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Linear probes and fine-tuning of notebooks 03 and 04."""
+    return frame[frame.notebook.str[:2].isin(["03", "04"]) & (frame.metric == "test accuracy")
+                 & ~frame.protocol.str.startswith(("kNN", "logistic", "MLP"))]
+
+
+def under_noise(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of notebook 07 that belong to a sigma."""
+    return frame[frame.notebook.str.startswith("07") & frame.sigma.notna()]
+
+
+def counts(frame: pd.DataFrame) -> str:
+    """What n is, in words."""
+    return "n = " + " or ".join(str(n) for n in sorted({int(n) for n in frame.n}))
+
+
+def duel(trainings: Mapping[str, tuple[Any, Any]], first: str = "noise-BYOL", second: str = "raw pixels") -> str:
+    """Two methods at heavy noise over several trainings, in a sentence; empty where there was one training only.
+
+    Args:
+        trainings: what `gathering.noise_trainings` finds.
+    """
+    if not {first, second} <= set(trainings):
+        return ""
+    at = int(np.argmin(np.abs(trainings[first][0] - HEAVY)))
+    own, other = (100 * trainings[name][1][:, at] for name in (first, second))
+    if len(own) < 2 or len(own) != len(other):
+        return ""
+    lead = own - other
+    ahead = first if lead.mean() > 0 else second
+    verdict = "a tie" if abs(lead.mean()) < 2 * lead.std(ddof=1) else f"{ahead} is ahead"
+    return (f"Over n = {len(own)} trainings, each with its own split (`benchmarks/results/digits-noise-seeds.csv`), "
+            f"{first} has {own.mean():.1f} ± {own.std(ddof=1):.1f} % at sigma {HEAVY} and {second} "
+            f"{other.mean():.1f} ± {other.std(ddof=1):.1f} %: {verdict}.")
+
+
+def photographs(frame: pd.DataFrame) -> str:
+    """A line for each training on photographs and each baseline, then what its encoder is worth with few labels.
+
+    Args:
+        frame: rows of one dataset, as `gathering.measured` has them.
+    """
+    trained = frame.file[frame.protocol == "training"].unique()  # files that compare ways to use labels
+    runs = frame[~frame.file.isin(trained) & frame.sigma.isna() & frame.protocol.str.startswith(("kNN", "linear"))]
+    heads = list(dict.fromkeys(zip(runs.protocol, runs.labels_per_class, strict=True)))
+    lines = []
+    for (_, method), own in runs.groupby(["file", "method"], sort=False):
+        cells = {(row["protocol"], row["labels_per_class"]): percent(row) for _, row in own.iterrows()}
+        lines.append([method, *_training(own), *(cells.get(head, "") for head in heads)])
+    draws = runs[(runs.over == "label draws") & (runs.n > 1)]
+    note = f"± over {'trainings or over ' if (runs.over == 'trainings').any() else ''}label draws ({counts(draws)}):"
+    header = ["method", "encoder", "trained for", "trainings", *(_head(*head) for head in heads)]
+    parts = [f"Test accuracy in %, {note}\n\n{table(header, lines)}"] if lines else []
+    for name in trained:
+        few = frame[frame.file == name]
+        parts.append(f"One encoder, few labels, ± over label draws ({counts(few)}):\n\n"
+                     + grid(few, "labels_per_class", "labels per class"))
+    return "\n\n".join(parts) + "\n"
+
+
+def _training(rows: pd.DataFrame) -> tuple[str, str, str]:
+    """Encoder, budget and number of trainings of a line."""
+    row = rows.iloc[0]
+    if row.method in UNTRAINED:
+        return row.encoder, "", ""
+    budget = [f"{row.epochs:.0f} epochs"] * pd.notna(row.epochs) + [f"{row.minutes:.0f} min"] * pd.notna(row.minutes)
+    pixels = [f"{row.pixels:g} px"] * pd.notna(row.pixels)
+    return ", ".join([row.encoder] * bool(row.encoder) + pixels), ", ".join(budget), _trainings(rows)
+
+
+def _trainings(rows: pd.DataFrame) -> str:
+    return f"{rows.n.max():.0f}" if (rows.over == "trainings").any() else "1"
+
+
+def _head(protocol: str, labels: str) -> str:
+    return f"{protocol}, {labels} label{'s' * (labels != '1')} a class" if labels != "all" else protocol
+
+
+def literature(frame: pd.DataFrame) -> str:
+    """Published numbers: a table for each system and dataset, under what all its rows have in common."""
+    parts = []
+    for (system, source, dataset), rows in frame.groupby(["system", "source", "dataset"], sort=False):
+        shown = {heading: [say(value) for value in rows[column]] for column, (heading, say) in SAID.items()}
+        same = {heading: values[0] for heading, values in shown.items() if len(set(values)) == 1}
+        own = {heading: values for heading, values in shown.items() if len(set(values)) > 1 or heading == VALUE}
+        common = " · ".join(f"{heading}: {value}" for heading, value in same.items() if value and heading != VALUE)
+        parts.append(f"[{system}]({source}), {dataset} ({common}):\n\n" + table(own, zip(*own.values(), strict=True)))
+    return "\n\n".join(parts)
+
+
+def speed(content: Mapping[str, Any]) -> str:
+    """Contenders of a throughput benchmark: how fast, and how many times as fast ours is."""
+    unit = next(key for key in content["rows"][0] if key.endswith("_per_second"))
+    lines = [[CONTENDERS.get(row["contender"], row["contender"]), f"{row[unit]:.0f}", _times(row)]
+             for row in content["rows"]]
+    return table(["", unit.replace("_per_second", "/s"), "ours is"], lines)
+
+
+def _times(row: Mapping[str, Any]) -> str:
+    if row["contender"] == "ours":
+        return ""
+    return f"{row['ours_is']:.1f} times as fast" if row["ours_is"] > 1 else f"{row['ours_is']:.2f} of this limit"

@@ -1,0 +1,190 @@
+"""Run all notebooks on the digits at quick scale, once, and keep what they show and what they measured.
+
+    python -m helpers.tools.executed              the whole run, about ten minutes on two idle cores
+    python -m helpers.tools.executed --only 03    one copy, to look at it; results and README stay as they are
+    python -m helpers.tools.executed --check      exit status 1 if a kept copy is not of today's notebook
+
+Copies go to `docs/executed/`, where GitHub shows them; the measurements to `benchmarks/results/digits-quick.csv`, and
+from there into the README. All of it is from one run, so the same number stands everywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from helpers import runner
+from helpers.errors import UserError
+from helpers.execution import number_of
+from helpers.files import write_atomically
+from helpers.tools import readme, stamp
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIES = ROOT / "docs" / "executed"
+WORK = ROOT / "build" / "executed"  # empty at the start: nothing of an earlier run is taken up
+LAST = "10"  # it gathers what the others measured
+LARGEST = 2_000_000  # bytes that GitHub still renders
+KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+          "language_info": {"name": "python"}}
+PLACE = re.compile(r"(?<![\w.:/-])(?:/(?:home|root|tmp|usr|opt|var|mnt|srv|work|Users|private)/|[A-Za-z]:\\)[\w.-]+")
+INTERACTIVE = "This needs a mouse and a running kernel: open the notebook in Jupyter or Colab."
+
+
+def run(only: Sequence[str] | None = None) -> dict[str, str]:
+    """Execute notebooks into `WORK`; returns the clean copies by file name.
+
+    Raises:
+        UserError: a notebook failed, or its copy is not fit to be kept.
+    """
+    shutil.rmtree(WORK, ignore_errors=True)
+    for name in [name for name in os.environ if name.startswith("FEWLABELS_")]:
+        del os.environ[name]
+    os.environ.update(FEWLABELS_DATASET="digits", FEWLABELS_PRESET="quick", FEWLABELS_DEVICE="cpu",
+                      FEWLABELS_OFFLINE="1")
+    sources = runner.choose(runner.find(), only)
+    for numbers in ([number_of(path) for path in sources if number_of(path) != LAST],
+                    [number_of(path) for path in sources if number_of(path) == LAST]):
+        if numbers and runner.run(numbers, out=WORK / "results"):
+            raise UserError("no copies were written: a notebook failed, see above")
+    copies = {path.name: clean(WORK / "results" / "notebooks" / f"{number_of(path)}.ipynb") for path in sources}
+    wrong = [line for path in sources for line in complaints(copies[path.name], path)]
+    if wrong:
+        raise UserError("no copies were written: " + "; ".join(wrong))
+    return copies
+
+
+def clean(path: Path) -> str:
+    """An executed notebook without what changes from run to run, what belongs to a machine or cannot be shown."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    seconds = round(notebook["metadata"].get("papermill", {}).get("duration") or 0)
+    notebook["metadata"] = {**KERNEL, "few_labels": {"seconds": seconds, "cores": os.cpu_count()}}
+    for cell in notebook["cells"]:
+        cell["metadata"] = {"tags": cell["metadata"]["tags"]} if cell["metadata"].get("tags") else {}
+        if cell["cell_type"] == "code":
+            cell["outputs"] = [kept for output in cell["outputs"] for kept in _cleaned(output)]
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+def _cleaned(output: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The output as it is kept; nothing of a progress bar, a sentence in place of what needs a mouse."""
+    data = output.get("data", {})
+    text = _text(output)
+    if "█" in text or "░" in text:
+        return
+    if any("widget" in kind for kind in data) or "<svg" in "".join(data.get("text/html", "")):
+        output["data"] = {"text/plain": INTERACTIVE}
+    if "image/png" in data:
+        output["data"] = {**output["data"], "image/png": _smaller(data["image/png"])}
+    folder = WORK.relative_to(ROOT).as_posix() + "/"
+    for holder, kind in [(output, "text"), *((output.get("data", {}), kind) for kind in list(output.get("data", {})))]:
+        if kind in holder and not kind.startswith("image/"):
+            joined = "".join(holder[kind]).replace(f"{ROOT}/", "").replace(folder, "")
+            joined = re.sub(r" at 0x[0-9a-f]+", "", joined)
+            holder[kind] = joined.splitlines(keepends=True)
+    yield output
+
+
+def _smaller(picture: str) -> str:
+    """The same PNG, in base64, with 256 colours: nobody sees the difference, and it has a third of the bytes."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(base64.b64decode("".join(picture)))).convert("RGB")
+    file = io.BytesIO()
+    image.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(file, "png", optimize=True)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _text(output: dict[str, Any]) -> str:
+    """What an output says in words."""
+    parts = [output.get("text", ""), *(value for kind, value in output.get("data", {}).items()
+                                       if kind.startswith("text/"))]
+    return "\n".join("".join(part) for part in parts)
+
+
+def complaints(text: str, source: Path) -> list[str]:
+    """What is wrong with a copy of the notebook `source`, a line each; none if it is of today's and fit to be shown."""
+    notebook, name = json.loads(text), source.name
+    today = json.loads(source.read_text(encoding="utf-8"))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    outputs = [output for cell in code for output in cell["outputs"]]
+    counts = [cell["execution_count"] for cell in code if "".join(cell["source"]).strip()]
+    places = sorted({place for output in outputs for place in PLACE.findall(_text(output))})
+    checks = {
+        "its cells are not today's": _sources(notebook) != _sources(today),
+        "it has an error": any(output["output_type"] == "error" for output in outputs),
+        "its cells did not run from 1 to n": counts != list(range(1, len(counts) + 1)),
+        f"it has {len(text.encode()):,} bytes, GitHub shows {LARGEST:,}": len(text.encode()) > LARGEST,
+        f"it names places of a machine: {', '.join(places)}": bool(places),
+        "its metadata are of a machine": {key: notebook["metadata"].get(key) for key in KERNEL} != KERNEL,
+        "it has widgets": any("widget" in kind for output in outputs for kind in output.get("data", {})),
+    }
+    return [f"{name}: {what}" for what, wrong in checks.items() if wrong]
+
+
+def _sources(notebook: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(cell["cell_type"], "".join(cell["source"])) for cell in notebook["cells"]]
+
+
+def closing(text: str) -> str:
+    """The last paragraph that a notebook made from its numbers."""
+    made = ["".join(output["data"]["text/markdown"]) for cell in json.loads(text)["cells"]
+            for output in cell.get("outputs", []) if "text/markdown" in output.get("data", {})]
+    return made[-1] if made else ""
+
+
+def unfounded(paragraph: str, frame: pd.DataFrame) -> list[str]:
+    """The percentages with a decimal in a paragraph that no recorded mean or deviation rounds to."""
+    known = pd.concat([frame["mean"], frame["std"]]).dropna() * 100
+    return [word for word in re.findall(r"(?<![\d.+−-])\d+\.\d(?=\s?%)", paragraph)
+            if not ((known - float(word)).abs() < 0.0551).any()]
+
+
+def stale() -> list[str]:
+    """What is wrong with the kept copies, a line each."""
+    lines = []
+    for source in runner.find():
+        copy = COPIES / source.name
+        lines += complaints(copy.read_text(encoding="utf-8"), source) if copy.exists() else [f"{source.name}: no copy"]
+    names = {source.name for source in runner.find()}
+    return lines + [f"{path.name}: no such notebook" for path in COPIES.glob("*.ipynb") if path.name not in names]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.tools.executed", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", metavar="NN", help="these notebooks; results and README stay as they are")
+    parser.add_argument("--check", action="store_true", help="run nothing, say what is not of today, exit with 1")
+    options = parser.parse_args(arguments)
+    if options.check:
+        lines = stale()
+        print("\n".join([*lines, "run: make executed"] if lines else ["the executed copies are of today's notebooks"]))
+        return int(bool(lines))
+    try:
+        copies = run(options.only)
+        for name, text in copies.items():
+            write_atomically(COPIES / name, text)
+        if not options.only:
+            for path in {path.name for path in COPIES.glob("*.ipynb")} - set(copies):
+                (COPIES / path).unlink()
+            readme.take(WORK / "results" / "summary.csv")
+        stamp.stamp()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{len(copies)} executed copies are in {COPIES.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
