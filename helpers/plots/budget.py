@@ -30,6 +30,7 @@ def accuracy_over_time(curves: Mapping[str, tuple[Any, Any]], points: Sequence[M
     for point in points:
         ax.plot(point["minutes"], 100 * point["mean"], "x", color=GRAY, markersize=7, mew=1.8)
         ends.append((point["minutes"], 100 * point["mean"], point["name"], GRAY))
+    ax.set_xscale("log")
     plain_log(ax.xaxis)
     ax.set(xlabel="minutes of training (log scale, each on its own machine)", ylabel=ylabel)
     ax.margins(y=0.08)
