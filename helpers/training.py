@@ -27,6 +27,7 @@ from helpers.batches import BatchLoader
 from helpers.compiling import compiled
 from helpers.distributed import from_all, mean_of_all, rank_and_world, trainer_options
 from helpers.errors import UserError
+from helpers.memory import memory_kept
 from helpers.progress import Progress, Stopwatch
 from helpers.threads import threads_for
 
@@ -217,7 +218,7 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0)
     module.to(memory_format=torch.channels_last)
     module.train()
-    with one_line_errors(folder), threads_for(loader.images), compiled(module, backend):
+    with one_line_errors(folder), memory_kept(device), threads_for(loader.images), compiled(module, backend):
         trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     if forks:
         saver.hand_over(watchers)
