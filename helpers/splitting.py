@@ -82,8 +82,8 @@ def _amount(name: str, value: object) -> float | None:
             return number
     except (ValueError, OverflowError):
         pass
-    raise UserError(f"{name} is {value!r}: give auto, a share of the pictures such as 0.15 or 15%, or a number of pictures "
-                    "of every class such as 20")
+    raise UserError(f"{name} is {value!r}: give auto, a share of the pictures such as 0.15 or 15%, or a number of "
+                    "pictures of every class such as 20")
 
 
 def _names(classes: str | Sequence[str]) -> tuple[str, ...]:

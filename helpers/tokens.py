@@ -17,7 +17,8 @@ def is_vit(encoder: Encoder) -> bool:
     return isinstance(encoder.backbone, ViT)
 
 
-def last_blocks(encoder: Encoder, images: Tensor, blocks: int = 4, pooled: bool = False, batch_size: int = 256) -> Tensor:
+def last_blocks(encoder: Encoder, images: Tensor, blocks: int = 4, pooled: bool = False,
+                batch_size: int = 256) -> Tensor:
     """The class tokens of the last `blocks` blocks, each through the final norm, side by side.
 
     What DINO's linear classifier reads (Caron et al. 2021, appendix F.2: four blocks for ViT-S; for ViT-B one, with the

@@ -94,8 +94,8 @@ def weights():
 
 def vit(**options):
     """A random ViT whose positions and patches count as much as its class token, so that a mistake in them shows."""
-    made = randomised(small_vit(width=64 * HEADS, heads=HEADS, depth=4, image_size=TRAINED, patch_size=PATCH, **options),
-                      seed=3)
+    sizes = dict(width=64 * HEADS, heads=HEADS, depth=4, image_size=TRAINED, patch_size=PATCH)
+    made = randomised(small_vit(**sizes, **options), seed=3)
     made.backbone.positions.data.mul_(100)
     return made
 
