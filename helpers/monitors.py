@@ -20,8 +20,10 @@ from helpers.evaluation import accuracy, effective_rank, extract_features, knn_a
 LOWEST_SPREAD, LOWEST_RANK = 0.1, 2.0
 LIMIT = 4096  # pictures of either kind that a look takes
 LOOKING = 0.03  # the share of the work that looking may be
-CAUSES = ("usual causes: a learning rate that is too high, a predictor or target that was left out, a target "
-          "momentum of 1 or 0 from the start, batches too small for batch normalisation, views that are too strong")
+CAUSES = """
+- a learning rate that is too high, or views that are too strong
+- a predictor or target that was left out, a target momentum of 1 or 0 from the start
+- batches too small for batch normalisation"""
 
 
 class Monitor(Callback):
@@ -60,7 +62,7 @@ class Monitor(Callback):
             self.warned = True
             if is_first():
                 print(f"collapse at step {row['step']}: spread {row['spread']:.3f}, effective rank {row['rank']:.1f} "
-                      f"of {row['dimensions']}; {CAUSES}")
+                      f"of {row['dimensions']}; usual causes: {CAUSES}")
             trainer.should_stop = trainer.should_stop or self.stop
 
     def measure(self, step: int, module: pl.LightningModule) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import inspect
 import io
 import sys
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 # same in Jupyter, in Colab, in a dark theme and on a web page made from the notebook.
 BOX = ("background:#f6f8fa; color:#24292f; padding:0.6em 0.9em; border-radius:6px; overflow-x:auto; "
        "line-height:1.35;")
+TEXT = "background:transparent; color:inherit; white-space:pre; margin:0"  # the page's own style would win otherwise
 
 
 def show_source(*objects: Any) -> None:
@@ -31,13 +34,13 @@ def show_source(*objects: Any) -> None:
     """
     for thing in objects:
         text = source_of(thing)
-        html = _highlight(text) if in_notebook() else None
-        if html is None:
+        shown = _highlight(text) if in_notebook() else None
+        if shown is None:
             print(text)
         else:
             from IPython.display import display
 
-            display({"text/html": html, "text/plain": text}, raw=True)
+            display({"text/html": shown, "text/plain": text}, raw=True)
 
 
 def source_of(thing: Any) -> str:
@@ -55,7 +58,8 @@ def _highlight(text: str) -> str | None:
         from pygments.lexers import PythonLexer
     except ImportError:
         return None
-    return highlight(text, PythonLexer(), HtmlFormatter(noclasses=True, nobackground=True, cssstyles=BOX))
+    formatter = HtmlFormatter(noclasses=True, nobackground=True, cssstyles=BOX, prestyles=TEXT)
+    return highlight(text, PythonLexer(), formatter)
 
 
 def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
@@ -68,9 +72,9 @@ def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
         choices: for each name the values to choose from: numbers become a slider, anything else a list. The
             first one is chosen at the start.
     """
-    from ipywidgets import Dropdown, HBox, Image, SelectionSlider, VBox
+    from ipywidgets import HTML, Dropdown, HBox, SelectionSlider, VBox
 
-    canvas = Image(format="png")
+    canvas = HTML()
     controls = {}
     for name, values in choices.items():
         values = list(values)
@@ -78,12 +82,19 @@ def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
         controls[name] = kind(options=values, value=values[0], description=name.replace("_", " "))
 
     def redraw(*_: Any) -> None:
-        canvas.value = png(draw(**{name: control.value for name, control in controls.items()}))
+        canvas.value = image(draw(**{name: control.value for name, control in controls.items()}))
 
     for control in controls.values():
         control.observe(redraw, names="value")
     redraw()
-    return VBox([HBox(list(controls.values())), canvas])
+    return VBox([HBox(list(controls.values()), layout={"flex_flow": "row wrap"}), canvas])
+
+
+def image(figure: Figure) -> str:
+    """A figure as an HTML image that shrinks with the window; its alternative text is what is written in the figure."""
+    source = base64.b64encode(png(figure)).decode()
+    return (f'<img src="data:image/png;base64,{source}" alt="{html.escape(writing(figure))}" '
+            'style="max-width:100%; height:auto">')
 
 
 def png(figure: Figure) -> bytes:
@@ -91,6 +102,12 @@ def png(figure: Figure) -> bytes:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=100, bbox_inches="tight")
     return file.getvalue()
+
+
+def writing(figure: Figure) -> str:
+    """What a figure says in words: its title, then the title and the texts of each of its parts, line by line."""
+    parts = [", ".join(filter(None, [ax.get_title(), *(text.get_text() for text in ax.texts)])) for ax in figure.axes]
+    return "\n".join(filter(None, [figure.get_suptitle(), *parts]))
 
 
 def skip_the_rest(reason: str) -> None:

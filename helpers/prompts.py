@@ -59,7 +59,7 @@ class Question(Generic[T]):
                 continue
             answer = self.parse(str(value))
             if answer is None:
-                raise UserError(f"{where} answers {str(value)!r} to {self._title()!r}: use {self.accepted}")
+                raise UserError(f"{where} answers {str(value)!r} to {self.title()!r}: use {self.accepted}")
             return answer
         return None
 
@@ -69,7 +69,7 @@ class Question(Generic[T]):
             text = read_line(self.prompt)
             if text is None:
                 hint = f" (set {self.env} to choose)" if self.env else ""
-                print(f"{self._title()} Nobody is here to answer, so: {self.default_text}{hint}.")
+                print(f"{self.title()} Nobody is here to answer, so: {self.default_text}{hint}.")
                 return self.default
             if not text.strip():
                 return self.default
@@ -82,7 +82,8 @@ class Question(Generic[T]):
                 return answer
             print(f"{problem} type {self.accepted}, or Enter for {self.default_text}.")
 
-    def _title(self) -> str:
+    def title(self) -> str:
+        """What is asked, in one sentence."""
         return self.prompt.splitlines()[0].split(" [")[0]
 
 

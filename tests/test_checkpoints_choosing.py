@@ -158,12 +158,14 @@ def test_what_is_settled_needs_no_drop_down(widgets):
     assert ask_encoder("imagenet").menu is None and ask_encoder().menu is not None
 
 
-def test_a_question_shows_its_drop_down_in_the_cell(widgets, monkeypatch):
+@ASKS
+def test_a_question_shows_itself_and_its_drop_down_in_the_cell(ask, widgets, monkeypatch, capsys):
     shown = []
     monkeypatch.setattr("IPython.display.display", shown.append)
-    asked = ask_encoder()
+    asked = ask()
     asked._ipython_display_()
     assert shown == [asked.menu]
+    assert capsys.readouterr().out.startswith("Start from" if ask is ask_start else "Which encoder")
 
 
 def test_on_colab_a_file_is_uploaded(monkeypatch, tmp_path):

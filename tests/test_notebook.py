@@ -42,13 +42,35 @@ def test_an_explorer_starts_with_the_first_choices_and_draws_again_when_one_chan
 
     row, image = explorer(draw, height=[1.0, 2.0], layer=["first", "last"]).children
     assert [type(control) for control in row.children] == [SelectionSlider, Dropdown]
-    before = bytes(image.value)
-    assert before.startswith(b"\x89PNG")
+    before = image.value
+    assert before.startswith('<img src="data:image/png;base64,iVBOR')
     row.children[0].value = 2.0
     row.children[1].value = "last"
     assert asked == [{"height": 1.0, "layer": "first"}, {"height": 2.0, "layer": "first"},
                      {"height": 2.0, "layer": "last"}]
-    assert bytes(image.value) != before
+    assert image.value != before
+
+
+def test_an_explorer_says_in_words_what_is_written_in_its_figure():
+    def draw(digit):
+        drawn, axes = plt.subplots(1, 2)
+        drawn.suptitle("Two <views>")
+        for ax in axes:
+            ax.set_title(f"a {digit}")
+            ax.text(0, 0, "✓ right")
+        plt.close(drawn)
+        return drawn
+
+    row, image = explorer(draw, digit=[3, 4]).children
+    assert 'alt="Two &lt;views&gt;\na 3, ✓ right\na 3, ✓ right"' in image.value
+    row.children[0].value = 4
+    assert "a 4, ✓ right" in image.value and "a 3" not in image.value
+
+
+def test_shown_source_has_colours_of_its_own_and_keeps_its_lines():
+    html = notebook._highlight("def f(x):\n    return x\n")
+    style = html.split("<pre style=")[1].split(">")[0]
+    assert "background:transparent" in style and "color:inherit" in style and "white-space:pre;" in style
 
 
 def test_a_figure_becomes_the_same_png_every_time():

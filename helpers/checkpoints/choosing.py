@@ -80,7 +80,7 @@ class Asked:
     """
 
     def __init__(self, question: prompts.Question[Choice], choices: dict[str, str], setting: object) -> None:
-        self.answer, self.menu = question.settled(setting), None
+        self.answer, self.menu, self.title = question.settled(setting), None, question.title()
         if self.answer is None and widgets_work():
             self.menu = dropdown(choices, question.default.kind)
         elif self.answer is None:
@@ -99,7 +99,7 @@ class Asked:
         if self.menu is not None:
             from IPython.display import display
 
-            print("To take another one, choose it here and run the cells below again:")
+            print(f"{self.title}\nTo take another answer, choose it and run the cells below again:")
             display(self.menu)
 
 
@@ -167,7 +167,8 @@ def dropdown(choices: dict[str, str], default: str) -> Any:
     import ipywidgets
 
     options = [(f"{name}: {meaning}", name) for name, meaning in choices.items()]
-    return ipywidgets.Dropdown(options=options, value=default, layout={"width": "max-content"})
+    layout = {"width": "max-content", "max_width": "calc(100% - 4px)"}  # 4 pixels are its margins
+    return ipywidgets.Dropdown(options=options, value=default, layout=layout)
 
 
 def _asked(title: str, choices: dict[str, str], parse: Any, last: str, accepted: str, default: str, env: str,
