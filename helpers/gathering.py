@@ -152,9 +152,9 @@ def _over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def learning_curves(folder: Path = KEPT) -> dict[str, pd.DataFrame]:
-    """kNN accuracy on validation while training: what was trained, to its looks as minutes and knn.
+    """kNN accuracy on validation while training: what was trained, to its looks as minutes, knn and std.
 
-    The looks of several seeds are averaged, the first ones, the second ones and so on.
+    The looks of several seeds are averaged, the first ones, the second ones and so on; `std` is over seeds.
     """
     looks: dict[str, list[pd.DataFrame]] = {}
     for record in _records(folder).values():
@@ -171,8 +171,11 @@ def learning_curves(folder: Path = KEPT) -> dict[str, pd.DataFrame]:
             minutes = results.seconds.iloc[0] / 60 * table.epoch / table.epoch.max()
             looks.setdefault(f"{results.method.iloc[0]}, {results.epochs.iloc[0]:g} epochs", []).append(
                 table.assign(minutes=minutes))
-    return {f"{label} (n = {len(tables)})": pd.concat([t[["minutes", "knn"]] for t in tables]).groupby(level=0).mean()
-            for label, tables in looks.items()}
+    found = {}
+    for label, tables in looks.items():
+        each = pd.concat([table[["minutes", "knn"]] for table in tables]).groupby(level=0)
+        found[f"{label} (n = {len(tables)})"] = each.mean().assign(std=each.knn.std().fillna(0))
+    return found
 
 
 def speeds(folder: Path = KEPT) -> dict[str, dict[str, Any]]:

@@ -60,13 +60,16 @@ def grid(frame: pd.DataFrame, column: str, heading: str) -> str:
     return table([heading, *(f"{v:g}" if isinstance(v, float) else v for v in values)], lines)
 
 
-def digits(frame: pd.DataFrame) -> str:
-    """The two tables of the digits, from the rows of notebooks 03, 04 and 07."""
-    few, noise = few_labels(frame), under_noise(frame)
-    return (f"Test accuracy in %, mean ± standard deviation over label draws ({counts(few)}):\n\n"
-            f"{grid(few, 'labels_per_class', 'labels per class')}\n\n"
-            f"Under Gaussian noise, all labels, {counts(noise)}; sigma in normalised units (pictures in [-1, 1]):\n\n"
-            f"{grid(noise, 'sigma', 'sigma')}\n")
+def story(frame: pd.DataFrame) -> str:
+    """The two tables of one dataset and preset, from the rows of notebooks 03, 04 and 07; of what is there."""
+    few, noise, parts = few_labels(frame), under_noise(frame), []
+    if len(few):
+        parts += [f"Test accuracy in %, mean ± standard deviation over label draws ({counts(few)}):",
+                  grid(few, "labels_per_class", "labels per class")]
+    if len(noise):
+        parts += [f"Under Gaussian noise, all labels, {counts(noise)}; sigma in normalised units (pictures in "
+                  "[-1, 1]):", grid(noise, "sigma", "sigma")]
+    return "\n\n".join(parts) + "\n"
 
 
 def few_labels(frame: pd.DataFrame) -> pd.DataFrame:
@@ -120,7 +123,7 @@ def photographs(frame: pd.DataFrame) -> str:
         lines.append([method, *_training(own), *(cells.get(head, "") for head in heads)])
     draws = runs[(runs.over == "label draws") & (runs.n > 1)]
     note = f"± over {'trainings or over ' if (runs.over == 'trainings').any() else ''}label draws ({counts(draws)}):"
-    header = ["method", "encoder", "trained for", "trainings", *(_head(*head) for head in heads)]
+    header = ["method", "encoder", "trained for", "trainings", *_heads(heads)]
     parts = [f"Test accuracy in %, {note}\n\n{table(header, lines)}"] if lines else []
     for name in trained:
         few = frame[frame.file == name]
@@ -143,8 +146,12 @@ def _trainings(rows: pd.DataFrame) -> str:
     return f"{rows.n.max():.0f}" if (rows.over == "trainings").any() else "1"
 
 
-def _head(protocol: str, labels: str) -> str:
-    return f"{protocol}, {labels} label{'s' * (labels != '1')} a class" if labels != "all" else protocol
+def _heads(pairs: list[tuple[str, str]]) -> list[str]:
+    """Headings of columns by protocol and labels per class; a protocol is named once, at its first column."""
+    before = [None, *(protocol for protocol, _ in pairs)]
+    return [labels if protocol == last else protocol if labels == "all"
+            else f"{protocol}, {labels} label{'s' * (labels != '1')} a class"
+            for (protocol, labels), last in zip(pairs, before, strict=False)]
 
 
 def literature(frame: pd.DataFrame) -> str:

@@ -56,6 +56,7 @@ def test_looks_of_several_seeds_are_averaged(tmp_path):
     assert label == "BYOL, slim, 12 min (n = 2)"
     assert curve.knn.tolist() == pytest.approx([0.3, 0.62])
     assert curve.minutes.tolist() == pytest.approx([0, 12 + 1 / 120])
+    assert curve["std"].tolist() == pytest.approx([0, np.std([0.60, 0.64], ddof=1)])
 
 
 def test_a_curve_in_epochs_gets_its_minutes_from_the_results_beside_it(tmp_path):

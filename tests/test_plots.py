@@ -48,8 +48,8 @@ def images(count=4, channels=1):
 
 
 FIGURES = {
-    "accuracy_over_time": lambda: plots.accuracy_over_time({"BYOL": ([0, 1, 10], [0.3, 0.4, 0.6])}, PUBLISHED, "T",
-                                                           "kNN (%)", "n"),
+    "accuracy_over_time": lambda: plots.accuracy_over_time({"BYOL": ([0, 1, 10], [0.3, 0.4, 0.6], [0, 0.1, 0])},
+                                                           PUBLISHED, "T", "kNN (%)", "n"),
     "image_grid": lambda: plots.image_grid(images(), title="T"),
     "views_grid": lambda: plots.views_grid(images(), images(), images(), title="T"),
     "curves": lambda: plots.curves({"a": [1, 2], "b": ([0, 5], [2, 1])}, "step", "loss (nats)", "T", smooth=2),

@@ -32,9 +32,9 @@ def test_a_number_changed_by_hand_is_noticed_and_put_right(name):
 
 def test_a_number_changed_in_the_file_is_noticed():
     frame = readme.load(readme.KEPT).copy()
-    assert reporting.digits(frame) in TEXT
+    assert reporting.story(frame) in TEXT
     frame.loc[frame.index[frame.notebook.str.startswith("07")][0], "mean"] = 0.123
-    assert reporting.digits(frame) not in TEXT
+    assert reporting.story(frame) not in TEXT
 
 
 def test_the_readme_says_what_the_file_of_the_digits_says():

@@ -47,6 +47,7 @@ def run(only: Sequence[str] | None = None) -> dict[str, str]:
     Raises:
         UserError: a notebook failed, or its copy is not fit to be kept.
     """
+    stamp.stamp()  # what is run is what is kept
     shutil.rmtree(WORK, ignore_errors=True)
     for name in [name for name in os.environ if name.startswith("FEWLABELS_")]:
         del os.environ[name]

@@ -31,7 +31,7 @@ KEPT = RESULTS / "digits-quick.csv"
 def results() -> str:
     """The digits: few labels, noise, and the one comparison that needs several trainings."""
     duel = reporting.duel(gathering.noise_trainings(RESULTS))
-    return reporting.digits(load(KEPT)) + (f"\n{duel}\n" if duel else "")
+    return reporting.story(load(KEPT)) + (f"\n{duel}\n" if duel else "")
 
 
 def photographs() -> str:
