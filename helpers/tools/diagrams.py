@@ -3,7 +3,7 @@
     python -m helpers.tools.diagrams             write them
     python -m helpers.tools.diagrams --check     exit status 1 if a file is not what this module draws
 
-Everything is placed in inches from the lower left corner. The same matplotlib draws the same file to the byte.
+The same matplotlib draws the same file to the byte.
 """
 
 from __future__ import annotations
@@ -13,132 +13,21 @@ import io
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, PathPatch, Rectangle
-from matplotlib.path import Path as Outline
-from matplotlib.textpath import TextPath
-from matplotlib.transforms import Affine2D
 
 from helpers.files import write_atomically
 from helpers.plots.style import GRAY, STYLE, WRONG, darker, method_color
+from helpers.tools.sheet import SIZE, SMALL, Box, Sheet
 
 FOLDER = Path(__file__).resolve().parents[2] / "images"
 ONLINE, TARGET = method_color("BYOL"), GRAY  # what learns has its method's colour, what follows slowly is gray
 NOISE, STUDENT = method_color("noise-BYOL"), method_color("DINO")
 LABELS = method_color("supervised")  # where labels come in
 LOSS = "#333333"
-SIZE, SMALL = 10.5, 9.0  # points
 SAVE = {"svg.fonttype": "path", "svg.hashsalt": "few-labels", "font.family": "DejaVu Sans"}
-
-
-@dataclass(frozen=True)
-class Box:
-    """A rectangle by its centre, width and height, and the points where arrows meet it."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-    @property
-    def left(self) -> tuple[float, float]:
-        """The middle of the left edge."""
-        return self.x - self.width / 2, self.y
-
-    @property
-    def right(self) -> tuple[float, float]:
-        """The middle of the right edge."""
-        return self.x + self.width / 2, self.y
-
-    @property
-    def top(self) -> tuple[float, float]:
-        """The middle of the upper edge."""
-        return self.x, self.y + self.height / 2
-
-    @property
-    def bottom(self) -> tuple[float, float]:
-        """The middle of the lower edge."""
-        return self.x, self.y - self.height / 2
-
-
-class Sheet:
-    """A white sheet of `width` x `height` inches to put boxes, arrows, words and pictures on."""
-
-    def __init__(self, width: float, height: float, title: str) -> None:
-        self.figure = Figure(figsize=(width, height))
-        self.ax: Axes = self.figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
-        self.ax.axis("off")
-        self.words(0.2, height - 0.28, title, ha="left", size=12.5, weight="bold")
-
-    def words(self, x: float, y: float, text: str, color: Any = "black", size: float = SMALL, **options: Any) -> None:
-        """Text, centred on the point unless `options` say otherwise."""
-        self.ax.text(x, y, text, color=color, size=size, **{"ha": "center", "va": "center", **options})
-
-    def note(self, text: str) -> None:
-        """A sentence in the lower right corner."""
-        self.words(self.figure.get_figwidth() - 0.2, 0.2, text, GRAY, ha="right")
-
-    def box(self, x: float, y: float, text: str, color: str, width: float = 1.05, height: float = 0.5,
-            dashed: bool = False, size: float = SIZE) -> Box:
-        """A rounded box with text; dashed where nothing is trained."""
-        corner = (x - width / 2, y - height / 2)
-        self.ax.add_patch(FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=0.07", lw=1.6,
-                                         facecolor=_pale(color), edgecolor=color, linestyle="--" if dashed else "-"))
-        self.words(x, y, text, darker(color), size, linespacing=1.25)
-        return Box(x, y, width, height)
-
-    def arrow(self, start: tuple[float, float], end: tuple[float, float], color: str = GRAY, dashed: bool = False,
-              corner: bool = False) -> None:
-        """An arrow whose tip touches `end`; with a `corner` it leaves sideways and arrives upright."""
-        if dashed:  # the line is, the tip is not
-            self.ax.plot(*zip(start, end, strict=True), color=color, lw=1.5, linestyle=(0, (4, 2)))
-            start = (end[0], end[1] + (0.1 if start[1] > end[1] else -0.1))
-        look = dict(arrowstyle="-|>,head_width=0.22,head_length=0.45", color=color, lw=1.5, shrinkA=0, shrinkB=1,
-                    mutation_scale=16, connectionstyle="angle,angleA=0,angleB=90,rad=8" if corner else "arc3")
-        self.ax.annotate("", end, start, arrowprops=look)
-
-    def line(self, boxes: list[Box], color: str) -> None:
-        """Arrows from each box to the next one on its right."""
-        for box, following in zip(boxes, boxes[1:], strict=False):
-            self.arrow(box.right, following.left, color)
-
-    def stop(self, x: float, y: float) -> None:
-        """The sign that no gradient flows back here: two strokes across an arrow."""
-        for shift in (-0.035, 0.035):
-            self.ax.plot([x + shift - 0.04, x + shift + 0.04], [y - 0.11, y + 0.11], color=WRONG, lw=2)
-
-    def picture(self, x: float, y: float, side: float = 0.62, *, turn: float = 0.0, zoom: float = 1.0,
-                shift: tuple[float, float] = (0.0, 0.0), noise: int = 0, edge: str = "black") -> Box:
-        """A picture of a five, perhaps turned (degrees), enlarged, shifted (shares of the side) or noisy (dots)."""
-        frame = Rectangle((x - side / 2, y - side / 2), side, side, facecolor="black", edgecolor=edge, lw=1.6)
-        self.ax.add_patch(frame)
-        digit = TextPath((0, 0), "5", size=1.0)
-        middle = digit.get_extents().get_points().mean(0)
-        place = (Affine2D().translate(*-middle).scale(0.95 * side * zoom).rotate_deg(turn)
-                 .translate(x + shift[0] * side, y + shift[1] * side))
-        patch = PathPatch(place.transform_path(digit), facecolor="white", lw=0)
-        self.ax.add_patch(patch)
-        patch.set_clip_path(frame)
-        random = np.random.RandomState(0)  # its stream is frozen: the same dots on every machine
-        spots = random.uniform(-0.47, 0.47, (noise, 2)) * side + (x, y)
-        for part, shade in zip(np.array_split(spots, 3), ("#ffffff", "#9a9a9a", "#4d4d4d"), strict=True):
-            corners = [Outline.unit_rectangle().transformed(Affine2D().scale(0.042).translate(*spot)) for spot in part]
-            if corners:
-                self.ax.add_patch(PathPatch(Outline.make_compound_path(*corners), facecolor=shade, lw=0))
-        return Box(x, y, side, side)
-
-
-def _pale(color: str) -> tuple[float, ...]:
-    """The colour of a box's inside: a tenth of its edge's."""
-    return tuple(1 - 0.1 * (1 - part) for part in to_rgb(color))
 
 
 def byol() -> Figure:
