@@ -21,16 +21,22 @@ from helpers.views import normalise
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[nn.Module]:
-    """`model` in eval mode without gradients; every module gets its own mode back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside; every module gets its own mode back afterwards."""
+    modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        with torch.inference_mode():
-            yield model
+        yield
     finally:
-        for module, mode in modes:
-            module.training = mode
+        for module, training in modes.items():
+            module.training = training
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[nn.Module]:
+    """`model` in `eval_mode`, without gradients."""
+    with eval_mode(model), torch.inference_mode():
+        yield model
 
 
 def batched(function: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = 512) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from helpers.diagnostics.measures import eval_mode
 from helpers.encoders.vit import ViT
+from helpers.evaluation import eval_mode
 
 
 def attention_and_gradients(vit: ViT, head: nn.Module, images: Tensor,

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.diagnostics.faults import DATA_FAULTS, FAULTS
-from helpers.diagnostics.measures import adamw, eval_mode, gradient_norms, loss_at_start, overfit_one_batch
+from helpers.diagnostics.measures import adamw, gradient_norms, loss_at_start, overfit_one_batch
+from helpers.evaluation import eval_mode
 from helpers.progress import progress
 from helpers.threads import threads_for
 

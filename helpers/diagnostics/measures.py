@@ -9,8 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from helpers.evaluation import eval_mode
 from helpers.threads import threads_for
 
 CANDIDATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
@@ -38,18 +38,6 @@ class LossAtStart(NamedTuple):
 
     loss: float
     expected: float
-
-
-@contextmanager
-def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside, the modes of all modules as they were afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def adamw(model: nn.Module, lr: float) -> torch.optim.AdamW:

@@ -83,13 +83,7 @@ def noise_curve(series: Mapping[str, tuple[Any, Any]], title: str, chance: float
     """
     figure, axes = canvas(height=4.7)
     ax = axes[0, 0]
-    styles, ends = line_styles(series), []
-    for method, (sigmas, scores) in series.items():
-        sigmas, scores = array(sigmas), 100 * np.atleast_2d(array(scores))
-        mean, std = scores.mean(0), scores.std(0, ddof=1 if len(scores) > 1 else 0)
-        ax.fill_between(sigmas, mean - std, mean + std, color=styles[method]["color"], alpha=BAND, lw=0)
-        ax.plot(sigmas, mean, **styles[method])
-        ends.append((sigmas[-1], mean[-1], method, styles[method]["color"]))
+    ends, draws = _bands(ax, series, 100)
     for name, (sigmas, scores) in (reference or {}).items():
         sigmas, scores = array(sigmas), 100 * array(scores)
         ax.plot(sigmas, scores, color=GRAY, lw=1.2, marker="x", markersize=5)
@@ -99,9 +93,21 @@ def noise_curve(series: Mapping[str, tuple[Any, Any]], title: str, chance: float
     ax.secondary_xaxis("top", functions=(lambda s: s / 2, lambda p: 2 * p)).set_xlabel("sigma in pixel units [0, 1]")
     reference_line(ax, 100 * chance, f"chance {100 * chance:.0f} %")
     label_ends(ax, ends)
-    draws = max((len(np.atleast_2d(array(scores))) for _, scores in series.values()), default=0)
     headline(figure, title, f"mean ± standard deviation over n = {draws} {over}")
     return figure
+
+
+def _bands(ax: Axes, series: Mapping[str, tuple[Any, Any]], factor: float = 1) -> tuple[list[tuple], int]:
+    """Mean and band of one standard deviation of each method; returns the lines' ends and how many repetitions."""
+    styles, ends, draws = line_styles(series), [], 0
+    for method, (sigmas, values) in series.items():
+        sigmas, values = array(sigmas), factor * np.atleast_2d(array(values))
+        mean, std = values.mean(0), values.std(0, ddof=1 if len(values) > 1 else 0)
+        ax.fill_between(sigmas, mean - std, mean + std, color=styles[method]["color"], alpha=BAND, lw=0)
+        ax.plot(sigmas, mean, **styles[method])
+        ends.append((sigmas[-1], mean[-1], method, styles[method]["color"]))
+        draws = max(draws, len(values))
+    return ends, draws
 
 
 @styled
@@ -136,15 +142,8 @@ def similarity_curve(series: Mapping[str, tuple[Any, Any]], title: str, over: st
         over: what was repeated, for the note below.
     """
     figure, axes = canvas(height=3.8)
-    ax, ends, draws = axes[0, 0], [], 1
-    styles = line_styles(series)
-    for method, (sigmas, values) in series.items():
-        values = np.atleast_2d(array(values))
-        mean, std = values.mean(0), values.std(0, ddof=1 if len(values) > 1 else 0)
-        ax.fill_between(sigmas, mean - std, mean + std, color=styles[method]["color"], alpha=BAND, lw=0)
-        ax.plot(sigmas, mean, **styles[method])
-        ends.append((sigmas[-1], mean[-1], method, styles[method]["color"]))
-        draws = len(values)
+    ax = axes[0, 0]
+    ends, draws = _bands(ax, series)
     ax.set(xlabel="noise sigma (normalised units: image in [-1, 1])", ylabel="mean cosine similarity")
     ax.set_ylim(min(0, ax.get_ylim()[0]), 1.02)
     ax.margins(x=0)
