@@ -138,3 +138,10 @@ def test_most_percentages_of_all_closing_paragraphs_are_in_the_files():
 @made
 def test_there_is_a_copy_for_every_notebook():
     assert [path.name for path in COPIES] == [path.name for path in runner.find()]
+
+
+def test_without_a_run_there_is_nothing_to_take_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tool, "ROOT", tmp_path)
+    monkeypatch.setattr(tool, "WORK", tmp_path / "build")
+    assert tool.main(["--again"]) == 2
+    assert "no complete run in build" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
     python -m helpers.tools.executed              the whole run, about ten minutes on two idle cores
     python -m helpers.tools.executed --only 03    one copy, to look at it; results and README stay as they are
+    python -m helpers.tools.executed --again      no run: take what the last one has left in build/executed/
     python -m helpers.tools.executed --check      exit status 1 if a kept copy is not of today's notebook
 
 Copies go to `docs/executed/`, where GitHub shows them; the measurements to `benchmarks/results/digits-quick.csv`, and
@@ -41,11 +42,11 @@ PLACE = re.compile(r"(?<![\w.:/-])(?:/(?:home|root|tmp|usr|opt|var|mnt|srv|work|
 INTERACTIVE = "This needs a mouse and a running kernel: open the notebook in Jupyter or Colab."
 
 
-def run(only: Sequence[str] | None = None) -> dict[str, str]:
-    """Execute notebooks into `WORK`; returns the clean copies by file name.
+def run(only: Sequence[str] | None = None) -> None:
+    """Execute notebooks into `WORK`, on the digits, a CPU and at quick scale, whatever the environment says.
 
     Raises:
-        UserError: a notebook failed, or its copy is not fit to be kept.
+        UserError: a notebook failed.
     """
     stamp.stamp()  # what is run is what is kept
     shutil.rmtree(WORK, ignore_errors=True)
@@ -58,6 +59,17 @@ def run(only: Sequence[str] | None = None) -> dict[str, str]:
                     [number_of(path) for path in sources if number_of(path) == LAST]):
         if numbers and runner.run(numbers, out=WORK / "results"):
             raise UserError("no copies were written: a notebook failed, see above")
+
+
+def collect(only: Sequence[str] | None = None) -> dict[str, str]:
+    """The clean copies of what `run` has left, by file name.
+
+    Raises:
+        UserError: one is missing, or not fit to be kept.
+    """
+    sources = runner.choose(runner.find(), only)
+    if not all((WORK / "results" / "notebooks" / f"{number_of(path)}.ipynb").exists() for path in sources):
+        raise UserError(f"no complete run in {WORK.relative_to(ROOT)}: leave --again out")
     copies = {path.name: clean(WORK / "results" / "notebooks" / f"{number_of(path)}.ipynb") for path in sources}
     wrong = [line for path in sources for line in complaints(copies[path.name], path)]
     if wrong:
@@ -89,7 +101,7 @@ def _cleaned(output: dict[str, Any]) -> Iterator[dict[str, Any]]:
         output["data"] = {**output["data"], "image/png": _smaller(data["image/png"])}
     folder = WORK.relative_to(ROOT).as_posix() + "/"
     for holder, kind in [(output, "text"), *((output.get("data", {}), kind) for kind in list(output.get("data", {})))]:
-        if kind in holder and not kind.startswith("image/"):
+        if kind in holder and kind.startswith("text"):
             joined = "".join(holder[kind]).replace(f"{ROOT}/", "").replace(folder, "")
             joined = re.sub(r" at 0x[0-9a-f]+", "", joined)
             holder[kind] = joined.splitlines(keepends=True)
@@ -165,6 +177,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m helpers.tools.executed", description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", metavar="NN", help="these notebooks; results and README stay as they are")
+    parser.add_argument("--again", action="store_true", help="run nothing, take what the last run has left")
     parser.add_argument("--check", action="store_true", help="run nothing, say what is not of today, exit with 1")
     options = parser.parse_args(arguments)
     if options.check:
@@ -172,7 +185,9 @@ def main(arguments: list[str] | None = None) -> int:
         print("\n".join([*lines, "run: make executed"] if lines else ["the executed copies are of today's notebooks"]))
         return int(bool(lines))
     try:
-        copies = run(options.only)
+        if not options.again:
+            run(options.only)
+        copies = collect(options.only)
         for name, text in copies.items():
             write_atomically(COPIES / name, text)
         if not options.only:
