@@ -1,174 +1,122 @@
-"""BYOL on real photographs: which recipe learns, and how far it gets on a CPU.
+"""Learning without labels from real photographs: our recipes, a peer's, and what the encoders are worth.
 
-    python benchmarks/imagenette.py search FOLDER            one change at a time, 750 steps each
-    python benchmarks/imagenette.py train FOLDER             the suite's own recipe, 60 epochs; run again to go on
+    python benchmarks/imagenette.py train FOLDER --method byol --epochs 60     or --minutes 12: of one CPU core
+    python benchmarks/imagenette.py race FOLDER --minutes 12 --seeds 0 1 2     ours and lightly's benchmark in turns
+    python benchmarks/imagenette.py labels FOLDER --weights NAME_OR_FILE       from scratch, features, fine-tuned
+    python benchmarks/imagenette.py search FOLDER                              one change of the recipe at a time
 
 FOLDER has train/<class>/ and val/<class>/, as Imagenette (https://github.com/fastai/imagenette) unpacks. Choices are
-made on 15 % of train that no training sees; the folder's val is read once, by `train`. Tables, curve and plot go to
-benchmarks/results/.
+made on 15 % of train that no training sees; the folder's val is read at the end. Killed? Start the same line again.
+Every run leaves a CSV and a JSON (settings, versions, machine, cost, curve) in benchmarks/results/.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
-
-import pandas as pd
-import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from helpers import plots, pretraining  # noqa: E402
-from helpers.batches import BatchLoader  # noqa: E402
-from helpers.data import Splits, load  # noqa: E402
-from helpers.encoders import Encoder, build  # noqa: E402
-from helpers.evaluation import (  # noqa: E402
-    effective_rank,
-    extract_features,
-    few_label_scores,
-    knn_accuracy,
-    pixel_features,
-    spread,
-)
-from helpers.files import atomic_path, write_atomically  # noqa: E402
-from helpers.methods import BYOL  # noqa: E402
-from helpers.settings import Settings  # noqa: E402
-from helpers.training import fit  # noqa: E402
-from helpers.views import PhotoView  # noqa: E402
-
-RESULTS = Path(__file__).parent / "results"
-SIDE = 48
-# The recipe that a reader of the paper would try, and what it takes to learn within minutes. Each row of the first
-# block adds a change to the row before; each of the second makes one change to the end of the first.
-PLAIN = dict(lr=1e-3, momentum=0.99, batch=128, size=32, width=24, weight_decay=1e-4, scale=0.2, blur=0.0,
-             colour=(0.4, 0.4, 0.2, 0.1), gray=0.2)
-STEPS_TO_IT = [("plain", {}), ("+ batches of 64, twice the steps", dict(batch=64)), ("+ rate 2e-3", dict(lr=2e-3)),
-               ("+ momentum from 0.9", dict(momentum=0.9)), ("+ 32 channels for 24", dict(width=32))]
-ALTERNATIVES = [("momentum from 0.8", dict(momentum=0.8)), ("rate 5e-3", dict(lr=5e-3)),
-                ("weak colour changes", dict(colour=(0.2, 0.2, 0.1, 0.02), gray=0.05)),
-                ("strong colour changes", dict(colour=(0.8, 0.8, 0.8, 0.2))),
-                ("crops from 0.08 of the area", dict(scale=0.08)), ("weight decay 0.05", dict(weight_decay=0.05)),
-                ("views of 48 pixels", dict(size=48))]
+from benchmarks.photos import data, labels, race, runs  # noqa: E402
+from benchmarks.photos.clock import wait_for_turn  # noqa: E402
+from benchmarks.photos.protocols import PROTOCOLS, evaluated  # noqa: E402
+from benchmarks.photos.search import search  # noqa: E402
+from helpers.checkpoints import fetch, load_encoder  # noqa: E402
+from helpers.errors import UserError  # noqa: E402
 
 
-def photographs(folder: str, settings: Settings) -> Splits:
-    """The folder's pictures; its val is kept for the end, so choices are made on the part split off train."""
-    splits = load(folder, image_size=settings.image_size, seed=settings.seed, data_dir=settings.data_dir)
-    return dataclasses.replace(splits, val=splits.test, test=splits.val, unlabeled=splits.train.images)
-
-
-def features_knn(bank: torch.Tensor, queries: torch.Tensor, splits: Splits, part: str = "val", k: int = 20) -> float:
-    """kNN accuracy of features of `part` with the training pictures' as neighbours."""
-    return knn_accuracy(bank, splits.train.labels, queries, getattr(splits, part).labels, k)
-
-
-def judged(encoder: Encoder, splits: Splits) -> dict[str, float]:
-    """kNN on validation, spread and effective rank of an encoder."""
-    bank, queries = (extract_features(encoder, part.images) for part in (splits.train, splits.val))
-    return dict(knn=features_knn(bank, queries, splits), spread=spread(queries), rank=effective_rank(queries))
-
-
-def trial(numbers: dict, splits: Splits, pictures: int) -> dict[str, float]:
-    """One short run that sees `pictures` pictures, and what its encoder is worth."""
-    torch.manual_seed(0)
-    view = PhotoView(size=numbers["size"], scale=(numbers["scale"], 1.0), jitter=numbers["colour"],
-                     gray=numbers["gray"], blur=numbers["blur"])
-    steps = pictures // numbers["batch"]
-    encoder = build("slim", channels=3, image_size=SIDE, width=numbers["width"])
-    module = BYOL(encoder, (view, view), steps=steps, lr=numbers["lr"], momentum=numbers["momentum"],
-                  weight_decay=numbers["weight_decay"])
-    loader = BatchLoader(splits.unlabeled, None, batch_size=numbers["batch"], steps=steps)
-    began = time.process_time()
-    history = fit(module, loader, half=False)
-    return dict(steps=steps, cpu_seconds=time.process_time() - began, loss=sum(history.losses[-50:]) / 50,
-                **judged(encoder, splits))
-
-
-def candidates() -> Iterator[tuple[str, dict]]:
-    """What to try: (what was changed, all the numbers)."""
-    numbers = dict(PLAIN)
-    for change, values in STEPS_TO_IT:
-        numbers = {**numbers, **values}
-        yield change, numbers
-    for change, values in ALTERNATIVES:
-        yield f"instead: {change}", {**numbers, **values}
-
-
-def search(options: argparse.Namespace) -> None:
-    """Every row of the two blocks; the table is written anew after each, and what stands in it is not run again."""
-    settings = Settings.resolve(dataset=options.folder, preset="quick", image_size=SIDE)
-    splits, path = photographs(options.folder, settings), RESULTS / "imagenette-search.csv"
-    table = pd.read_csv(path) if path.exists() else pd.DataFrame(baselines(splits))
-    for change, numbers in candidates():
-        if change in set(table.change):
-            continue
-        row = dict(change=change, **trial(numbers, splits, 64 * options.steps))
-        table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
-        print(f"{change:<34} kNN {row['knn']:.1%}, {row['cpu_seconds']:.0f} s of one core", flush=True)
-        write_atomically(path, table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
-
-
-def baselines(splits: Splits) -> list[dict]:
-    """What costs no training: pixels and random weights."""
-    bank, queries = (pixel_features(part.images) for part in (splits.train, splits.val))
-    torch.manual_seed(0)
-    random = build("slim", channels=3, image_size=SIDE, width=32)
-    return [dict(change="raw pixels, averaged to 16 x 16", knn=features_knn(bank, queries, splits)),
-            dict(change="random encoder", **judged(random, splits))]
+def run_name(options: argparse.Namespace) -> str:
+    """What the files of a run are called."""
+    budget = f"{options.minutes:g}min" if options.minutes else f"{options.epochs:g}epochs"
+    return f"imagenette-{options.method}-{options.encoder}-{options.size}px-{budget}-seed{options.seed}"
 
 
 def train(options: argparse.Namespace) -> None:
-    """The suite's recipe for some epochs, with its curve, and the folder's val read once."""
-    settings = Settings.resolve(dataset=options.folder, preset="quick", image_size=SIDE, seed=options.seed,
-                                run_dir=options.out)
-    splits = photographs(options.folder, settings)
-    steps = round(options.epochs * len(splits.unlabeled) / settings.batch_size)
-    run = pretraining.pretrain("byol", splits, settings.replace(pretrain_steps=steps))
-    name = f"imagenette-byol-seed{options.seed}"  # the curve begins with the random encoder
-    curve = pd.DataFrame(run.monitor).assign(epoch=lambda rows: rows.step * settings.batch_size / len(splits.unlabeled))
-    write_atomically(RESULTS / f"{name}-curve.csv", curve.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
-    random = pretraining.fresh_encoder(splits, settings)
-    kinds = {"BYOL": lambda images: extract_features(run.encoder, images),
-             "random encoder": lambda images: extract_features(random, images), "raw pixels": pixel_features}
-    rows = [row for method, features in kinds.items() for row in final(method, features, splits)]
-    table = pd.DataFrame(rows).assign(epochs=options.epochs, seconds=round(run.seconds), seed=options.seed)
-    write_atomically(RESULTS / f"{name}.csv", table.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+    """One training and its evaluation."""
+    if options.turn:
+        wait_for_turn()
+    settings = data.settings_for(options.folder, size=options.size, seed=options.seed, encoder=options.encoder)
+    splits, name = data.photographs(options.folder, settings), run_name(options)
+    run = runs.train(options.method, options.folder, splits, settings, out=Path(options.out) / name,
+                     epochs=options.epochs, minutes=options.minutes, turn=options.turn)
+    rows = list(evaluated(run.encoder, splits, settings, options.protocols))
+    chosen = {key: getattr(options, key) for key in ("method", "encoder", "size", "epochs", "minutes", "seed")}
+    data.keep(name, chosen | dict(recipe=run.recipe), rows, options.results, curve=run.curve, losses=run.losses[::50],
+              cost=dict(cpu_seconds=run.clock.cpu, seconds=run.clock.wall, steps=run.steps, epochs=run.epochs))
+    for row in rows:
+        print(f"{name}: {row['protocol']}, {row['labels_per_class']} labels a class: {row['mean']:.1%}",
+              file=sys.stderr)
+
+
+def race_all(options: argparse.Namespace) -> None:
+    """Seed after seed, the contenders of each in turns; what has ended is not run again."""
+    for seed in options.seeds:
+        commands = []
+        for name in options.contenders:
+            method, encoder = race.CONTENDERS[name]
+            given = argparse.Namespace(**vars(options) | dict(method=method, encoder=encoder, seed=seed, epochs=None))
+            if not (options.results / f"{run_name(given)}.json").exists():
+                words = dict(method=method, encoder=encoder, seed=seed, minutes=options.minutes, size=options.size,
+                             turn=60 * options.turn_minutes, out=options.out, results=options.results)
+                commands.append([sys.executable, __file__, "train", options.folder, "--protocols", *options.protocols,
+                                 *(word for key, value in words.items() for word in (f"--{key}", str(value)))])
+        race.take_turns(commands)
+        print(race.summarise(options.results, options.minutes).to_string(index=False), flush=True)
+
+
+def compare_labels(options: argparse.Namespace) -> None:
+    """The comparison with few labels, on a released encoder or one of a file."""
+    path = Path(options.weights)
+    encoder = load_encoder(path if path.is_file() else fetch(options.weights))
+    settings = data.settings_for(options.folder, size=encoder.config["image_size"], seed=options.seed,
+                                 encoder=encoder.name, draws=options.draws)
+    splits = data.photographs(options.folder, settings)
+    table = labels.compare(encoder.eval(), splits, settings, options.results, "imagenette-labels")
     print(table.to_string(index=False))
-    level = features_knn(*(pixel_features(part.images) for part in (splits.train, splits.val)), splits)
-    flat = ([0, options.epochs], [level, level])
-    figure = plots.curves({"BYOL": (curve.epoch, curve.knn), "raw pixels": flat}, "epochs",
-                          "kNN accuracy on validation (%)",
-                          f"BYOL on Imagenette at {SIDE} pixels, a CPU, {run.seconds / 60:.0f} minutes", percent=True)
-    with atomic_path(RESULTS / f"{name}.png") as target:
-        figure.savefig(target, dpi=110)
 
 
-def final(method: str, features, splits: Splits) -> list[dict]:
-    """kNN with all labels and linear probes with few, on the folder's val."""
-    bank, queries = (features(part.images) for part in (splits.train, splits.test))
-    rows = [dict(method=method, protocol=f"kNN, k = {k}", labels_per_class="all", n=1, std=None,
-                 mean=features_knn(bank, queries, splits, "test", k)) for k in (20, 200)]
-    for count in (1, 10, 50):
-        scores = few_label_scores(bank, splits.train.labels, queries, splits.test.labels, count, draws=5)
-        rows.append(dict(method=method, protocol="linear probe", labels_per_class=count, n=len(scores),
-                         mean=sum(scores) / len(scores), std=float(pd.Series(scores).std())))
-    return rows
+def search_recipe(options: argparse.Namespace) -> None:
+    """The trials behind the recipe for photographs."""
+    search(data.photographs(options.folder, data.settings_for(options.folder)), options.results, options.steps)
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    verbs = parser.add_subparsers(dest="what", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("folder", help="train/<class>/ and val/<class>/")
+    common.add_argument("--seed", type=int, default=0)
+    common.add_argument("--size", type=int, default=data.SIDE, help="side of the pictures, pixels")
+    common.add_argument("--out", default="runs", help="where encoders and checkpoints go")
+    common.add_argument("--results", type=Path, default=data.RESULTS)
+    one = verbs.add_parser("train", parents=[common])
+    one.add_argument("--method", choices=runs.METHODS, default="byol")
+    one.add_argument("--encoder", default="slim")
+    budget = one.add_mutually_exclusive_group()
+    budget.add_argument("--epochs", type=float, default=60)
+    budget.add_argument("--minutes", type=float, help="CPU minutes of the training itself")
+    one.add_argument("--protocols", nargs="*", choices=PROTOCOLS, default=list(PROTOCOLS))
+    one.add_argument("--turn", type=float, help="CPU seconds after which to wait for a line on standard input")
+    together = verbs.add_parser("race", parents=[common])
+    together.add_argument("--minutes", type=float, default=12.0, help="CPU minutes for each")
+    together.add_argument("--turn-minutes", type=float, default=3.0)
+    together.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    together.add_argument("--contenders", nargs="+", choices=race.CONTENDERS, default=list(race.CONTENDERS))
+    together.add_argument("--protocols", nargs="*", choices=PROTOCOLS, default=["knn", "linear"])
+    few = verbs.add_parser("labels", parents=[common])
+    few.add_argument("--draws", type=int, default=5)
+    few.add_argument("--weights", default="byol-slim-imagenette", help="a name of the list or a file")
+    verbs.add_parser("search", parents=[common]).add_argument("--steps", type=int, default=750)
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("search", "train"))
-    parser.add_argument("folder", help="train/<class>/ and val/<class>/")
-    parser.add_argument("--steps", type=int, default=750, help="of 64 pictures, for each trial of the search")
-    parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", default="runs", help="where the encoder and its checkpoints go")
-    options = parser.parse_args()
-    {"search": search, "train": train}[options.what](options)
+    options = parsed()
+    try:
+        {"train": train, "race": race_all, "labels": compare_labels, "search": search_recipe}[options.what](options)
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from torch.nn import functional as F
 from helpers.threads import threads_for
 from helpers.views import normalise
 
+CPU_PIXELS = 1 << 16  # in a forward pass on a CPU
+
 
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
@@ -44,19 +46,26 @@ def batched(function: Callable[[Tensor], Tensor], images: Tensor, batch_size: in
     return torch.cat([function(batch).float().cpu() for batch in images.split(batch_size)])
 
 
-def extract_features(encoder: nn.Module, images: Tensor, batch_size: int = 512) -> Tensor:
+def batch_for(images: Tensor, device: torch.device) -> int:
+    """How many pictures a forward pass should take: on a CPU so few that what is computed stays near the cores."""
+    return max(16, min(512, CPU_PIXELS // max(1, images.shape[2:].numel()))) if device.type == "cpu" else 512
+
+
+def extract_features(encoder: nn.Module, images: Tensor, batch_size: int | None = None) -> Tensor:
     """Representations of `images`, in eval mode.
 
     Args:
         encoder: maps B x C x H x W in [-1, 1] to B x D.
         images: uint8 N x C x H x W, or float in normalised units (noisy ones).
+        batch_size: pictures in a forward pass; None takes what suits their size and the device.
 
     Returns:
         float32 N x D on the CPU.
     """
     device = next(encoder.parameters()).device
     with evaluating(encoder), threads_for(images):
-        return batched(lambda batch: encoder(normalise(batch.to(device))), images, batch_size)
+        return batched(lambda batch: encoder(normalise(batch.to(device))), images,
+                       batch_size or batch_for(images, device))
 
 
 predict_logits = extract_features  # a classifier is called in just the same way: N x C x H x W to N x classes

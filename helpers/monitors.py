@@ -10,7 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helpers.data import Labeled, Splits
@@ -20,6 +20,9 @@ from helpers.evaluation import accuracy, effective_rank, extract_features, knn_a
 LOWEST_SPREAD, LOWEST_RANK = 0.1, 2.0
 LIMIT = 4096  # pictures of either kind that a look takes
 LOOKING = 0.03  # the share of the work that looking may be
+MOST_LOOKING = 0.15  # and what it may be in short trainings, which are looked at a dozen times all the same
+FEWEST = 64  # pictures of either kind that a look takes even then
+YOUNG = 32  # batches after which the running statistics of a normalisation stand for the pictures: 0.9^32 = 3 %
 CAUSES = """
 - a learning rate that is too high, or views that are too strong
 - a predictor or target that was left out, a target momentum of 1 or 0 from the start
@@ -31,7 +34,8 @@ class Monitor(Callback):
 
     `rows` holds one dict per look: step, knn, spread, rank, dimensions, and the `signs` of the module's last step
     where it has some (see `helpers.methods.dino`). A spread below 0.1 or a rank below
-    2 means that all pictures have (nearly) one representation: a collapse. It is reported once.
+    2 means that all pictures have (nearly) one representation: a collapse. It is reported once, and not while the
+    running statistics of batch normalisation, with which the encoder is looked at, are still young.
 
     Args:
         train, val: labelled pictures; at most `limit` of each are used. The labels never reach the training.
@@ -58,7 +62,7 @@ class Monitor(Callback):
         """Measure the encoder as it is now and add a row; of several processes the first one measures."""
         row = from_first(self.measure(trainer.global_step, module) if is_first() else None)
         self.rows.append(row)
-        if trainer.global_step and collapsed(row) and not self.warned:
+        if trainer.global_step and collapsed(row) and not self.warned and not young(module.encoder):
             self.warned = True
             if is_first():
                 print(f"collapse at step {row['step']}: spread {row['spread']:.3f}, effective rank {row['rank']:.1f} "
@@ -90,6 +94,21 @@ def looks_every(splits: Splits, batch_size: int, steps: int, limit: int = LIMIT)
     pictures = min(limit, len(splits.train.images)) + min(limit, len(splits.val.images))
     cheap = pictures / (8 * batch_size * LOOKING)
     return max(1, min(steps // 12, math.ceil(max(cheap, len(splits.unlabeled) / batch_size))))
+
+
+def pictures_for_looks(batch_size: int, steps: int) -> int:
+    """How many pictures of either kind a look may take so that the looks at a short training stay a small part of it.
+
+    A training of thousands of steps gets `LIMIT`; see `looks_every` for what is counted.
+    """
+    looks = min(steps, 12) + 1
+    return min(LIMIT, max(FEWEST, int(MOST_LOOKING * 8 * batch_size * steps / looks / 2)))
+
+
+def young(encoder: nn.Module) -> bool:
+    """Whether batch normalisation has seen so few batches that its running statistics say little."""
+    return any(layer.num_batches_tracked < YOUNG for layer in encoder.modules()
+               if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.num_batches_tracked is not None)
 
 
 def collapsed(row: dict[str, float]) -> bool:

@@ -15,7 +15,7 @@ import torch
 from helpers import views
 from helpers.batches import BatchLoader
 from helpers.checkpoints import fetch, load_encoder, manifest, save_encoder
-from helpers.checkpoints.choosing import Choice
+from helpers.checkpoints.choosing import AUTO, TRAIN, Choice
 from helpers.checkpoints.saving import facts
 from helpers.colab import need_drive
 from helpers.data import Splits
@@ -24,7 +24,7 @@ from helpers.encoders import Encoder, build
 from helpers.errors import UserError
 from helpers.logs import Logs
 from helpers.methods import BYOL, DINO
-from helpers.monitors import Monitor, looks_every
+from helpers.monitors import Monitor, looks_every, pictures_for_looks
 from helpers.multicrop import crops_for
 from helpers.settings import DATASETS, PRESETS, Settings
 from helpers.training import fit
@@ -43,6 +43,8 @@ DINO_VIT = dict(parts=8, border=0.4)
 DINO_RESNET = dict(weight_decay=(1e-4, 1e-4), batch_norm=True, parts=8, border=0.14)
 NOISE = {"digits": (0.6, 2.4)}  # deviations noise-BYOL trains with, normalised units, chosen on validation
 NOISE_LR, NOISE_STEPS = 4e-3, 1.5  # of the miniature, the steps as a multiple: a harder task; on validation
+PHOTOGRAPHS = "byol-slim-imagenette"  # released weights that know photographs
+KNOWN_SIDES = (32, 64)  # pixels, of the pictures that they are taken for: from the side of their views up
 PHOTO_NOISE = (0.0, 1.5)  # the range that the ViT-BYOL project swept
 # Between which shares of the training the noise grows from none to all. The ViT-BYOL project has the last two.
 NOISE_RAMPS = {"ramp": (0.05, 0.3), "constant": (0.0, 0.0), "linear": (0.0, 1.0)}
@@ -151,7 +153,7 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
     encoder = copy.deepcopy(encoder) or fresh_encoder(splits, settings)
     module = learner(method, encoder, settings, loader.steps_per_epoch)
     monitor = Monitor(splits.train, splits.val, looks_every(splits, numbers["batch_size"], steps),
-                      stop=stop_on_collapse)
+                      stop=stop_on_collapse, limit=pictures_for_looks(numbers["batch_size"], steps))
     logs = Logs(folder / "logs", monitor, loader)
     history = fit(module, loader, title=f"{method} on {splits.name}", seed=settings.seed, callbacks=[monitor, logs],
                   folder=folder, resume=resume, devices=devices, nodes=nodes,
@@ -175,7 +177,11 @@ def find_or_pretrain(method: str, splits: Splits, settings: Settings) -> Encoder
     Returns:
         The encoder in eval mode on the settings' device.
     """
-    encoder = _earlier(method, splits, settings) or _released(method, settings)
+    encoder, path = _earlier(method, splits, settings)
+    if encoder is not None:
+        print(f"{method}: the encoder of an earlier run, {path}")
+    else:
+        encoder = _released(method, settings)
     if encoder is None:
         field = _steps(method)
         short = settings.replace(**{field: min(getattr(settings, field), PRESETS["quick"][field])})
@@ -187,7 +193,13 @@ def find_or_pretrain(method: str, splits: Splits, settings: Settings) -> Encoder
 
 
 def chosen_encoder(choice: Choice, splits: Splits, settings: Settings) -> tuple[Encoder, str]:
-    """The encoder that was chosen, in eval mode on the settings' device, and what plots and tables call it."""
+    """The encoder that was chosen, in eval mode on the settings' device, and what plots and tables call it.
+
+    "auto" is BYOL's encoder as `find_or_pretrain` has it, except for a folder of photographs that no earlier run has
+    an encoder for: there it is the released one for photographs, if these pictures are of a size that it knows.
+    """
+    if choice.kind == AUTO:
+        choice = _usual(splits, settings)
     encoder = choice.encoder(settings.encoder, splits.image_size, splits.channels)
     if encoder is not None:
         print(f"going on with {choice.label}, a {encoder.name} with {encoder.num_features} features")
@@ -196,12 +208,24 @@ def chosen_encoder(choice: Choice, splits: Splits, settings: Settings) -> tuple[
     return encoder, title("byol", encoder.meta.get("start", "scratch"))
 
 
+def _usual(splits: Splits, settings: Settings) -> Choice:
+    """What "auto" stands for; it says so where that is not notebook 02's encoder."""
+    low, high = KNOWN_SIDES
+    photographs = settings.dataset not in DATASETS and splits.channels == 3 and low <= splits.image_size <= high
+    if not photographs or settings.encoder != "slim" or _earlier("byol", splits, settings)[0] is not None:
+        return Choice(TRAIN)
+    print(f"{splits.name} is a folder of photographs and no encoder in {settings.checkpoints} has learned from it, so "
+          f"the released {PHOTOGRAPHS} is taken, which has learned from photographs for longer than one would be "
+          "trained here now (notebook 02 trains one on your own pictures)")
+    return Choice("listed", PHOTOGRAPHS)
+
+
 def title(method: str, start: str = "scratch") -> str:
     """What plots and tables call a method, and where it started if that was not random weights."""
     return METHODS[method] if start == "scratch" else f"{METHODS[method]} from {start}"
 
 
-def _earlier(method: str, splits: Splits, settings: Settings) -> Encoder | None:
+def _earlier(method: str, splits: Splits, settings: Settings) -> tuple[Encoder, Path] | tuple[None, None]:
     need_drive(settings.run_dir)
     found = settings.checkpoints.glob(f"{variant(method, settings)}-*/encoder.safetensors")
     for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
@@ -210,9 +234,8 @@ def _earlier(method: str, splits: Splits, settings: Settings) -> Encoder | None:
         wanted = encoder.name == settings.encoder or encoder.meta.get("start", "scratch") != "scratch"
         takes = (encoder.config["channels"], encoder.config["image_size"])
         if wanted and takes == (splits.channels, splits.image_size):
-            print(f"{method}: the encoder of an earlier run, {path}")
-            return encoder
-    return None
+            return encoder, path
+    return None, None
 
 
 def _released(method: str, settings: Settings) -> Encoder | None:

@@ -14,6 +14,7 @@ from helpers.encoders import build
 from helpers.errors import UserError
 
 ENVIRONMENT = {ask_start: "FEWLABELS_PRETRAINED", ask_encoder: "FEWLABELS_WEIGHTS"}
+DEFAULT = {ask_start: "train", ask_encoder: "auto"}
 ASKS = pytest.mark.parametrize("ask", [ask_start, ask_encoder])
 
 
@@ -44,28 +45,36 @@ def typed(monkeypatch, *answers):
 
 @pytest.mark.parametrize("choices", [start_choices, encoder_choices])
 def test_the_choices_are_train_imagenet_the_listed_weights_and_a_file(choices):
-    names = list(choices())
+    names = [name for name in choices() if name != "auto"]
     assert set(names[:2]) == {"train", "imagenet"} and names[-1] == "file"
     assert {"self-learner-byol", "self-learner-byol-imagenet", "pytorch-byol-80"} <= set(names)
 
 
 @ASKS
-def test_nobody_there_means_train_and_it_is_said_how_to_choose(ask, capsys):
-    assert ask().choice() == Choice("train")
+def test_nobody_there_means_the_default_and_it_is_said_how_to_choose(ask, capsys):
+    assert ask().choice() == Choice(DEFAULT[ask])
     said = capsys.readouterr().out
     assert said.count("\n") == 1 and ENVIRONMENT[ask] in said
-    assert f"so: {'no' if ask is ask_start else 'the encoder of notebook 02'} (" in said
+    assert f"so: {'no (' if ask is ask_start else 'the encoder of notebook 02, or '}" in said
 
 
 @ASKS
 @pytest.mark.parametrize(("answer", "choice"), [
-    ("", Choice("train")), ("train", Choice("train")), ("imagenet", Choice("imagenet")), ("IMAGE", Choice("imagenet")),
+    ("train", Choice("train")), ("imagenet", Choice("imagenet")), ("IMAGE", Choice("imagenet")),
     ("self-learner-byol", Choice("listed", "self-learner-byol")),
-    ("Pytorch-BYOL-40", Choice("listed", "pytorch-byol-40")), ("3", Choice("listed", next(iter(manifest.entries())))),
+    ("Pytorch-BYOL-40", Choice("listed", "pytorch-byol-40")),
 ])
-def test_a_typed_answer_is_a_name_its_beginning_a_number_or_enter(ask, answer, choice, monkeypatch):
+def test_a_typed_answer_is_a_name_or_its_beginning(ask, answer, choice, monkeypatch):
     typed(monkeypatch, answer)
     assert ask().choice() == choice
+
+
+@ASKS
+def test_a_typed_answer_is_a_number_or_enter_for_the_default(ask, monkeypatch):
+    first = next(iter(manifest.entries()))
+    number = 1 + list({ask_start: start_choices, ask_encoder: encoder_choices}[ask]()).index(first)
+    typed(monkeypatch, str(number), "")
+    assert ask().choice() == Choice("listed", first) and ask().choice() == Choice(DEFAULT[ask])
 
 
 @pytest.mark.parametrize("word", [*prompts.YES, *prompts.NO, "True", "False"])
@@ -84,8 +93,8 @@ def test_in_notebook_02_the_setting_may_be_a_plain_true_or_false(value):
     assert ask_start(value).choice() == Choice("imagenet" if value else "train")
 
 
-def test_the_first_number_means_yes_in_notebook_02_and_the_encoder_of_02_in_the_later_ones():
-    assert ask_start("1").choice() == Choice("imagenet") and ask_encoder("1").choice() == Choice("train")
+def test_the_first_number_means_yes_in_notebook_02_and_the_usual_encoder_in_the_later_ones():
+    assert ask_start("1").choice() == Choice("imagenet") and ask_encoder("1").choice() == Choice("auto")
 
 
 @ASKS
@@ -142,7 +151,7 @@ def test_a_drop_down_offers_every_choice_and_never_waits(ask, widgets, monkeypat
     asked = ask()
     choices = {ask_start: start_choices, ask_encoder: encoder_choices}[ask]()
     assert [value for _, value in asked.menu.options] == list(choices)
-    assert asked.choice() == Choice("train")
+    assert asked.choice() == Choice(DEFAULT[ask])
     asked.menu.value = "pytorch-byol-40"
     assert asked.choice() == Choice("listed", "pytorch-byol-40")
 
@@ -176,8 +185,9 @@ def test_on_colab_a_file_is_uploaded(monkeypatch, tmp_path):
     assert ask_encoder("file").choice().path.parent == tmp_path
 
 
-def test_train_gives_no_encoder():
-    assert Choice("train").encoder("slim", 16, 1) is None
+@pytest.mark.parametrize("kind", ["auto", "train"])
+def test_what_is_found_or_trained_is_no_encoder_yet(kind):
+    assert Choice(kind).encoder("slim", 16, 1) is None
 
 
 def test_a_file_of_ones_own_gives_its_encoder(own, capsys):
@@ -222,7 +232,7 @@ HERE = f"import os, sys; sys.path[:0] = [{sys.path[0]!r}, '.']; os.environ.pop('
 
 @pytest.mark.parametrize(("call", "typed", "chosen"), [
     ("ask_start()", ["perhaps", "yes"], "imagenet"), ("ask_start()", ["False"], "train"),
-    ("ask_encoder()", ["imagenet"], "imagenet"), ("ask_encoder()", [""], "train"),
+    ("ask_encoder()", ["imagenet"], "imagenet"), ("ask_encoder()", [""], "auto"),
     ("ask_encoder()", ["byol.pth", "pytorch-byol-80"], "pytorch-byol-80")])
 def test_a_real_kernel_asks_and_a_typed_answer_arrives(kernel, call, typed, chosen):
     code = f"from helpers.checkpoints.choosing import ask_encoder, ask_start\nchoice = {call}.choice()\n"
@@ -235,4 +245,4 @@ def test_a_real_kernel_of_a_jupyter_server_shows_a_drop_down_and_does_not_wait(k
     code = ("os.environ['JPY_SESSION_NAME'] = 'x.ipynb'\nfrom helpers.checkpoints.choosing import ask_encoder\n"
             "asked = ask_encoder()\nprint(type(asked.menu).__name__, asked.choice().kind)\nasked")
     printed, questions, status = run_in(kernel, HERE + code, [])
-    assert (status, questions) == ("ok", []) and printed.splitlines()[0] == "Dropdown train"
+    assert (status, questions) == ("ok", []) and printed.splitlines()[0] == "Dropdown auto"

@@ -243,3 +243,17 @@ def test_large_pictures_are_averaged_before_their_pixels_are_features():
     images[1, 0, :6, :6] = 255  # the first of 16 x 16 cells, in red
     features = evaluation.pixel_features(images)
     assert features.shape == (2, 3 * 16 * 16) and features[1, 0] == 1 and features.sum() == 2 - features.numel()
+
+
+@pytest.mark.parametrize("side,cpu", [(16, 256), (48, 28), (224, 16)])
+def test_a_forward_pass_takes_fewer_large_pictures_on_a_cpu_and_many_on_a_gpu(side, cpu):
+    images = torch.zeros(2, 3, side, side)
+    assert evaluation.batch_for(images, torch.device("cpu")) == cpu
+    assert evaluation.batch_for(images, torch.device("cuda")) == 512
+
+
+def test_features_are_the_same_whatever_the_batch():
+    encoder = build("slim", channels=3, image_size=16)
+    images = torch.randint(0, 256, (70, 3, 16, 16), dtype=torch.uint8)
+    torch.testing.assert_close(evaluation.extract_features(encoder, images, 70),
+                               evaluation.extract_features(encoder, images, 8), atol=1e-5, rtol=1e-4)

@@ -86,6 +86,25 @@ def test_an_untrained_encoder_is_not_called_collapsed(capsys):
     assert (capsys.readouterr().out, trainer.should_stop, monitor.warned) == ("", False, False)
 
 
+@pytest.mark.parametrize("batches,warned", [(monitors.YOUNG - 1, False), (monitors.YOUNG, True)])
+def test_young_running_statistics_are_not_called_a_collapse(batches, warned, capsys):
+    module = Module(constant=True)
+    module.encoder.append(nn.BatchNorm1d(8))
+    module.encoder[2].num_batches_tracked += batches
+    trainer = SimpleNamespace(global_step=batches, max_steps=99, should_stop=False)
+    monitor = monitors.Monitor(pictures(), pictures(), 1, stop=True)
+    monitor.look(trainer, module)
+    assert (bool(capsys.readouterr().out), trainer.should_stop, monitor.warned) == (warned,) * 3
+
+
+def test_looks_stay_a_small_part_of_a_short_training_and_see_enough_in_a_long_one():
+    short, long = (monitors.pictures_for_looks(64, steps) for steps in (24, 1100))
+    work = 8 * 64 * 24  # forward passes, of which a look takes one for each picture of either kind
+    assert short >= monitors.FEWEST and 13 * 2 * short < 0.2 * work
+    assert 3000 < long <= monitors.LIMIT == monitors.pictures_for_looks(64, 40_000)
+    assert monitors.pictures_for_looks(64, 1) == monitors.FEWEST
+
+
 def test_a_healthy_encoder_is_not_reported(capsys):
     monitor, _, history = watch(constant=False, stop=True)
     assert capsys.readouterr().out == ""

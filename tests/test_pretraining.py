@@ -1,9 +1,11 @@
 """Encoders are found where they were made, or made, and it is said which."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
+from picture_folders import make_folder
 
 from helpers import pretraining
 from helpers.checkpoints import load_encoder, manifest, save_encoder
@@ -111,6 +113,47 @@ def test_a_chosen_file_flows_through_with_its_name_and_a_random_twin(splits, set
     assert encoder.num_features == twin.num_features == 32 and twin.config == encoder.config
     assert extract_features(encoder, splits.val.images[:4]).shape == (4, 32)
     assert not torch.equal(next(twin.parameters()), next(encoder.parameters()))
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Settings and splits of a folder of coloured pictures of a size that the released encoder knows."""
+    folder = make_folder(tmp_path / "birds", classes=("ant", "bee"), each=12)
+    chosen = Settings.resolve(preset="smoke", dataset=str(folder), run_dir=tmp_path / "runs", pretrain_steps=4)
+    return load(folder, image_size=chosen.image_size, data_dir=tmp_path / "data"), chosen
+
+
+def test_for_a_folder_of_photographs_the_usual_encoder_is_the_released_one(photographs, capsys):
+    encoder, name = chosen_encoder(Choice("auto"), *photographs)
+    said = capsys.readouterr().out
+    assert name == pretraining.PHOTOGRAPHS and "birds is a folder of photographs" in said and not encoder.training
+    released = load_encoder(manifest.kept(manifest.entry(name)))
+    assert torch.equal(encoder.backbone.stem[0].weight, released.backbone.stem[0].weight)
+    assert not photographs[1].checkpoints.exists()
+
+
+def test_an_encoder_that_learned_from_the_folder_comes_before_the_released_one(photographs, capsys):
+    pretrain("byol", *photographs)
+    assert chosen_encoder(Choice("auto"), *photographs)[1] == "BYOL"
+    assert "an earlier run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("change", [dict(dataset="cifar10"), dict(encoder="resnet18")])
+def test_the_released_one_is_not_taken_for_named_datasets_or_another_architecture(change, photographs):
+    splits, chosen = photographs
+    assert pretraining._usual(splits, chosen.replace(**change)) == Choice("train")
+
+
+@pytest.mark.parametrize("shape", [(1, 48, 48), (3, 24, 24), (3, 96, 96)])
+def test_the_released_one_is_not_taken_for_gray_pictures_or_sizes_it_does_not_know(shape, photographs):
+    splits, chosen = photographs
+    other = dataclasses.replace(splits, unlabeled=torch.zeros(4, *shape, dtype=torch.uint8))
+    assert pretraining._usual(other, chosen) == Choice("train")
+
+
+def test_who_asks_for_training_gets_training_on_photographs_too(photographs, capsys):
+    assert chosen_encoder(Choice("train"), *photographs)[1] == "BYOL"
+    assert "one is trained now for 4 steps" in capsys.readouterr().out
 
 
 def test_methods_do_not_share_an_encoder(splits, settings):

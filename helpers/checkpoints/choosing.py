@@ -1,7 +1,7 @@
 """Which weights to take: the questions of the notebooks, and everything a person may answer.
 
 Notebook 02 asks where BYOL starts, the later ones which encoder they go on with. Both know the same answers:
-train, ImageNet's backbone, weights of the list by name or number, a file.
+train, ImageNet's backbone, weights of the list by name or number, a file. The later ones also know "auto".
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from helpers.errors import UserError
 from helpers.progress import in_notebook
 
 WHICH = "Which encoder shall we go on with?"
-TRAIN, IMAGENET, FILE = "train", "imagenet", "file"
+AUTO, TRAIN, IMAGENET, FILE = "auto", "train", "imagenet", "file"
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
 
 
@@ -30,7 +30,8 @@ class Choice:
     """An answer.
 
     Args:
-        kind: "train", "imagenet", "listed" (weights of the manifest) or "file".
+        kind: "auto" (see `helpers.pretraining.chosen_encoder`), "train", "imagenet", "listed" (weights of the manifest)
+            or "file".
         name: of the listed weights; "" for the other kinds.
         path: of a file of one's own.
     """
@@ -42,7 +43,8 @@ class Choice:
     @property
     def label(self) -> str:
         """What plots and tables call these weights."""
-        return {TRAIN: "random weights", IMAGENET: "ImageNet backbone"}.get(self.kind) or self.name or self.path.name
+        known = {AUTO: "the usual encoder", TRAIN: "random weights", IMAGENET: "ImageNet backbone"}
+        return known.get(self.kind) or self.name or self.path.name
 
     @property
     def start(self) -> str:
@@ -52,7 +54,7 @@ class Choice:
         return {TRAIN: "scratch", IMAGENET: "imagenet"}.get(self.kind, self.name)
 
     def encoder(self, name: str, image_size: int, channels: int) -> Encoder | None:
-        """The chosen encoder, or None when one is to be trained.
+        """The chosen encoder, or None when it is to be found or trained.
 
         Args:
             name: the architecture wished for. Only ImageNet's weights ask for it (resnet18 stands in where there
@@ -62,7 +64,7 @@ class Choice:
         Raises:
             UserError: the weights cannot be had or read.
         """
-        if self.kind == TRAIN:
+        if self.kind in (AUTO, TRAIN):
             return None
         if self.kind == IMAGENET:
             return fetching.pretrained(name if name in fetching.IMAGENET else "resnet18", image_size, channels)
@@ -119,7 +121,8 @@ def ask_start(setting: object = prompts.ASK) -> Asked:
 
     choices = start_choices()
     return _asked(prompts.PRETRAINED, choices, parse, "Yes, no, number, name or a file's path [no] ",
-                  f"yes or no, {prompts.named(choices)}, or the path of a file", "no", "FEWLABELS_PRETRAINED", setting)
+                  f"yes or no, {prompts.named(choices)}, or the path of a file", TRAIN, "no", "FEWLABELS_PRETRAINED",
+                  setting)
 
 
 def ask_encoder(setting: object = prompts.ASK) -> Asked:
@@ -133,9 +136,10 @@ def ask_encoder(setting: object = prompts.ASK) -> Asked:
         UserError: an answer that is none of these, or a file that is not there.
     """
     choices = encoder_choices()
-    return _asked(WHICH, choices, lambda text: _parse(text, choices), f"Number, name or a file's path [{TRAIN}] ",
-                  f"{prompts.named(choices)}, or the path of a file", "the encoder of notebook 02", "FEWLABELS_WEIGHTS",
-                  setting)
+    return _asked(WHICH, choices, lambda text: _parse(text, choices), f"Number, name or a file's path [{AUTO}] ",
+                  f"{prompts.named(choices)}, or the path of a file", AUTO,
+                  "the encoder of notebook 02, or for a folder of photographs without one the released one",
+                  "FEWLABELS_WEIGHTS", setting)
 
 
 def start_choices() -> dict[str, str]:
@@ -146,7 +150,8 @@ def start_choices() -> dict[str, str]:
 
 def encoder_choices() -> dict[str, str]:
     """Every answer to `ask_encoder` and what it means."""
-    return {TRAIN: "the encoder of notebook 02: the one in the run folder, else one is trained now",
+    return {AUTO: "the encoder of notebook 02; where there is none yet, for a folder of photographs the released one",
+            TRAIN: "the encoder of notebook 02: the one in the run folder, else one is trained now",
             IMAGENET: "the backbone that torchvision trained with ImageNet's labels, as it is", **_other_choices()}
 
 
@@ -171,10 +176,10 @@ def dropdown(choices: dict[str, str], default: str) -> Any:
     return ipywidgets.Dropdown(options=options, value=default, layout=layout)
 
 
-def _asked(title: str, choices: dict[str, str], parse: Any, last: str, accepted: str, default: str, env: str,
-           setting: object) -> Asked:
+def _asked(title: str, choices: dict[str, str], parse: Any, last: str, accepted: str, default: str, in_words: str,
+           env: str, setting: object) -> Asked:
     prompt = prompts.numbered(title, choices, last)
-    return Asked(prompts.Question(prompt, parse, accepted, Choice(TRAIN), default, env), choices, setting)
+    return Asked(prompts.Question(prompt, parse, accepted, Choice(default), in_words, env), choices, setting)
 
 
 def _parse(text: str, choices: dict[str, str]) -> Choice | None:
@@ -186,7 +191,7 @@ def _parse(text: str, choices: dict[str, str]) -> Choice | None:
 
 
 def _choice(name: str) -> Choice:
-    return Choice(name) if name in (TRAIN, IMAGENET, FILE) else Choice("listed", name)
+    return Choice(name) if name in (AUTO, TRAIN, IMAGENET, FILE) else Choice("listed", name)
 
 
 def _ask_for_file() -> Choice:

@@ -1,0 +1,69 @@
+"""The pictures, and how a result is written down."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from helpers.data import Splits, load
+from helpers.files import write_atomically
+from helpers.settings import Settings
+from helpers.training import precision
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+SIDE = 48
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "lightly", "scikit-learn", "numpy", "pillow")
+
+
+def settings_for(folder: str, **choices: Any) -> Settings:
+    """The suite's settings for photographs on a CPU, with `choices` made; `size` is the side in pixels."""
+    return Settings.resolve(dataset=folder, preset="quick", image_size=choices.pop("size", SIDE), **choices)
+
+
+def photographs(folder: str, settings: Settings) -> Splits:
+    """The folder's pictures; its val is kept for the end, so choices are made on the part split off train."""
+    splits = load(folder, image_size=settings.image_size, seed=settings.seed, data_dir=settings.data_dir)
+    return dataclasses.replace(splits, val=splits.test, test=splits.val, unlabeled=splits.train.images)
+
+
+def as_csv(rows: list[dict] | pd.DataFrame) -> str:
+    """Rows as the text of a CSV file with four decimals."""
+    return pd.DataFrame(rows).to_csv(index=False, float_format="%.4f", lineterminator="\n")
+
+
+def keep(name: str, settings: dict[str, Any], rows: list[dict], results: Path = RESULTS, **more: Any) -> None:
+    """Write one run to `name`.csv (its rows) and `name`.json (rows, settings, versions, machine and `more`)."""
+    record = dict(command=" ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *shown(sys.argv[1:])]),
+                  settings=settings, versions={package: version(package) for package in PACKAGES}, machine=machine(),
+                  **more, results=rows)
+    write_atomically(results / f"{name}.csv", as_csv(rows))
+    write_atomically(results / f"{name}.json", json.dumps(record, indent=1, default=str) + "\n")
+
+
+def shown(words: list[str]) -> list[str]:
+    """The words of a command without folders of this machine: of a path its last part stays."""
+    return [Path(word).name if os.sep in word else word for word in words]
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on."""
+    return dict(chip=chip(), cores=os.cpu_count(), threads=torch.get_num_threads(), precision=precision("cpu"),
+                system=platform.system(), python=platform.python_version())
+
+
+def chip() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,79 @@
+"""Supervised from scratch, BYOL's features, BYOL fine-tuned: what is each worth with few labels?
+
+A start from ImageNet's weights is left out: Imagenette's pictures and classes are a part of ImageNet's, so those
+weights have seen this very training set, and pictures like the test set, with labels.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.photos.data import as_csv, keep
+from benchmarks.photos.protocols import RATES, SCRATCH_RATES, STEPS, best_rates, linear, row
+from helpers import plots
+from helpers.data import Splits
+from helpers.encoders import Encoder
+from helpers.files import atomic_path, write_atomically
+from helpers.pretraining import fresh_encoder
+from helpers.settings import Settings
+from helpers.supervised import few_label_training
+
+FEATURES, TUNED, SCRATCH, PIXELS = "BYOL features", "BYOL fine-tuned", "supervised from scratch", "raw pixels"
+LONG = "supervised from scratch, as many steps as BYOL had"
+
+
+def jobs(encoder: Encoder, splits: Splits, settings: Settings) -> Iterator[tuple[str, int | None, Iterator[dict]]]:
+    """What is compared: method, labels per class (None where one job has them all), the rows when asked for."""
+    yield FEATURES, None, linear(encoder, splits, settings)
+    yield PIXELS, None, linear(None, splits, settings)
+    starts = {TUNED: (encoder, RATES), SCRATCH: (fresh_encoder(splits, settings, like=encoder), SCRATCH_RATES)}
+    rates = functools.cache(lambda method: best_rates(starts[method][0], splits, settings, starts[method][1]))
+    for count, steps in STEPS.items():
+        for method, (start, _) in starts.items():
+            yield method, count, trained(start, splits, settings, count, steps, functools.partial(rates, method))
+    once = functools.partial(rates, SCRATCH)
+    yield LONG, 0, trained(starts[SCRATCH][0], splits, settings.replace(draws=1), 0, encoder.meta["steps"], once)
+
+
+def trained(encoder: Encoder, splits: Splits, settings: Settings, count: int, steps: int,
+            rates: Callable[[], tuple[float, float]]) -> Iterator[dict]:
+    """The row of training `encoder` and a head for `steps` steps on `count` labels a class (0: all)."""
+    lr, head_lr = rates()
+    scores = few_label_training(encoder, splits, settings, per_class=count, lr=lr, head_lr=head_lr, steps=steps)
+    yield row("training", count or "all", scores, chosen=f"rates {lr:g}, {head_lr:g}", steps=steps)
+
+
+def compare(encoder: Encoder, splits: Splits, settings: Settings, results: Path, name: str) -> pd.DataFrame:
+    """Every row; the table is written anew after each job, and what stands in it is not done again."""
+    path = results / f"{name}.csv"
+    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
+    for method, count, found in jobs(encoder, splits, settings):
+        if any(r["method"] == method and (count is None or r["labels_per_class"] == str(count or "all")) for r in rows):
+            continue
+        began = time.process_time()
+        new = [dict(method=method, **values) for values in found]
+        rows += [values | dict(labels_per_class=str(values["labels_per_class"]), seed=settings.seed,
+                               cpu_seconds=round(time.process_time() - began)) for values in new]
+        for values in new:
+            print(f"{method}, {values['labels_per_class']} labels a class: {values['mean']:.1%}", flush=True)
+        write_atomically(path, as_csv(rows))
+    keep(name, dict(encoder=encoder.config, meta=encoder.meta, seed=settings.seed), rows, results,
+         left_out="ImageNet-pretrained weights: Imagenette is a part of ImageNet")
+    draw(pd.DataFrame(rows), splits, results / f"{name}.png")
+    return pd.DataFrame(rows)
+
+
+def draw(table: pd.DataFrame, splits: Splits, path: Path) -> None:
+    """Accuracy against labels per class."""
+    rows = table[table.method != LONG].to_dict("records")
+    few = [{**r, "metric": "test accuracy", "labels_per_class": "all" if r["labels_per_class"] == "all"
+            else int(r["labels_per_class"]), "std": None if pd.isna(r["std"]) else r["std"]} for r in rows]
+    figure = plots.label_curve(few, len(splits.train) / len(splits.classes),
+                               f"Imagenette at {splits.image_size} pixels, the CPU miniature")
+    with atomic_path(path) as target:
+        figure.savefig(target, dpi=110)

@@ -1,0 +1,80 @@
+"""Ours and the peer on the same core for the same CPU minutes, taking turns."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.photos.clock import OVER
+from benchmarks.photos.data import as_csv
+from benchmarks.photos.runs import PEER
+from helpers import plots
+from helpers.errors import UserError
+from helpers.files import atomic_path, write_atomically
+
+CONTENDERS = {"ours": ("byol", "slim"), "lightly's recipe, our encoder": (PEER, "slim"),
+              "lightly's benchmark": (PEER, "resnet18")}
+NAME = "imagenette-side-by-side"
+
+
+def take_turns(commands: list[list[str]]) -> None:
+    """Run all commands at once, of which one works at a time: each waits for a line, and says when its turn is over.
+
+    Raises:
+        UserError: one of them has failed.
+    """
+    running = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+               for command in commands]
+    try:
+        while running:
+            for process in list(running):
+                with suppress(BrokenPipeError):  # it has ended, which is noticed below
+                    process.stdin.write("go\n")
+                    process.stdin.flush()
+                if not any(line.strip() == OVER for line in process.stdout):
+                    running.remove(process)
+                    if process.wait():
+                        raise UserError("a contender has failed, see above: start the same line again to go on")
+    finally:
+        for process in running:
+            process.terminate()
+
+
+def gathered(results: Path, minutes: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What the runs of one budget have left: a row for each contender and seed, and one for each look at them."""
+    table, curves = [], []
+    for path in sorted(results.glob("imagenette-*.json")):
+        record = json.loads(path.read_text())
+        kind = (record.get("settings", {}).get("method"), record.get("settings", {}).get("encoder"))
+        if kind not in CONTENDERS.values() or record["settings"]["minutes"] != minutes:
+            continue
+        name = next(name for name, value in CONTENDERS.items() if value == kind)
+        cost, seed = record["cost"], record["settings"]["seed"]
+        scores = {f"{r['protocol']}, {r['labels_per_class']} labels a class": r["mean"] for r in record["results"]}
+        table.append(dict(contender=name, seed=seed, cpu_minutes=cost["cpu_seconds"] / 60,
+                          wall_minutes=cost["seconds"] / 60, epochs=cost["epochs"], **scores))
+        curves += [dict(contender=name, seed=seed, cpu_minutes=look["cpu_seconds"] / 60,
+                        wall_minutes=look["seconds"] / 60, knn_validation=look["knn"]) for look in record["curve"]]
+    return pd.DataFrame(table), pd.DataFrame(curves)
+
+
+def summarise(results: Path, minutes: float) -> pd.DataFrame:
+    """Write the table, the curves and the figure of all runs of one budget that have ended."""
+    table, curves = gathered(results, minutes)
+    write_atomically(results / f"{NAME}.csv", as_csv(table))
+    write_atomically(results / f"{NAME}-curves.csv", as_csv(curves))
+    lines = {}
+    for name in CONTENDERS:
+        of = curves[curves.contender == name]
+        if len(of):
+            looks = of.assign(look=of.groupby("seed").cumcount()).groupby("look").mean(numeric_only=True)
+            lines[f"{name} (n = {of.seed.nunique()})"] = (looks.cpu_minutes, looks.knn_validation)
+    figure = plots.curves(lines, "minutes of one CPU core", "kNN accuracy on validation (%)",
+                          "BYOL on Imagenette at 48 pixels, side by side", percent=True)
+    with atomic_path(results / f"{NAME}.png") as target:
+        figure.savefig(target, dpi=110)
+    return table

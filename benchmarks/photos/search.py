@@ -1,0 +1,91 @@
+"""Which recipe learns from photographs within minutes: one change at a time, judged on validation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from benchmarks.photos.data import SIDE, as_csv
+from helpers.batches import BatchLoader
+from helpers.data import Splits
+from helpers.encoders import Encoder, build
+from helpers.evaluation import effective_rank, extract_features, knn_accuracy, pixel_features, spread
+from helpers.files import write_atomically
+from helpers.methods import BYOL
+from helpers.training import fit
+from helpers.views import PhotoView
+
+# The recipe that a reader of the paper would try, and what it takes to learn within minutes. Each row of the first
+# block adds a change to the row before; each of the second makes one change to the end of the first.
+PLAIN = dict(lr=1e-3, momentum=0.99, batch=128, size=32, width=24, weight_decay=1e-4, scale=0.2, blur=0.0,
+             colour=(0.4, 0.4, 0.2, 0.1), gray=0.2)
+STEPS_TO_IT = [("plain", {}), ("+ batches of 64, twice the steps", dict(batch=64)), ("+ rate 2e-3", dict(lr=2e-3)),
+               ("+ momentum from 0.9", dict(momentum=0.9)), ("+ 32 channels for 24", dict(width=32))]
+ALTERNATIVES = [("momentum from 0.8", dict(momentum=0.8)), ("rate 5e-3", dict(lr=5e-3)),
+                ("weak colour changes", dict(colour=(0.2, 0.2, 0.1, 0.02), gray=0.05)),
+                ("strong colour changes", dict(colour=(0.8, 0.8, 0.8, 0.2))),
+                ("crops from 0.08 of the area", dict(scale=0.08)), ("weight decay 0.05", dict(weight_decay=0.05)),
+                ("views of 48 pixels", dict(size=48))]
+
+
+def features_knn(bank: torch.Tensor, queries: torch.Tensor, splits: Splits) -> float:
+    """kNN accuracy of validation features with the training pictures' as neighbours."""
+    return knn_accuracy(bank, splits.train.labels, queries, splits.val.labels)
+
+
+def judged(encoder: Encoder, splits: Splits) -> dict[str, float]:
+    """kNN on validation, spread and effective rank of an encoder."""
+    bank, queries = (extract_features(encoder, part.images) for part in (splits.train, splits.val))
+    return dict(knn=features_knn(bank, queries, splits), spread=spread(queries), rank=effective_rank(queries))
+
+
+def trial(numbers: dict, splits: Splits, pictures: int) -> dict[str, float]:
+    """One short run that sees `pictures` pictures, and what its encoder is worth."""
+    torch.manual_seed(0)
+    view = PhotoView(size=numbers["size"], scale=(numbers["scale"], 1.0), jitter=numbers["colour"],
+                     gray=numbers["gray"], blur=numbers["blur"])
+    steps = pictures // numbers["batch"]
+    encoder = build("slim", channels=3, image_size=SIDE, width=numbers["width"])
+    module = BYOL(encoder, (view, view), steps=steps, lr=numbers["lr"], momentum=numbers["momentum"],
+                  weight_decay=numbers["weight_decay"])
+    loader = BatchLoader(splits.unlabeled, None, batch_size=numbers["batch"], steps=steps)
+    began = time.process_time()
+    history = fit(module, loader, half=False)
+    return dict(steps=steps, cpu_seconds=time.process_time() - began, loss=sum(history.losses[-50:]) / 50,
+                **judged(encoder, splits))
+
+
+def candidates() -> Iterator[tuple[str, dict]]:
+    """What to try: (what was changed, all the numbers)."""
+    numbers = dict(PLAIN)
+    for change, values in STEPS_TO_IT:
+        numbers = {**numbers, **values}
+        yield change, numbers
+    for change, values in ALTERNATIVES:
+        yield f"instead: {change}", {**numbers, **values}
+
+
+def search(splits: Splits, results: Path, steps: int) -> None:
+    """Every row of the two blocks; the table is written anew after each, and what stands in it is not run again."""
+    path = results / "imagenette-search.csv"
+    table = pd.read_csv(path) if path.exists() else pd.DataFrame(baselines(splits))
+    for change, numbers in candidates():
+        if change in set(table.change):
+            continue
+        row = dict(change=change, **trial(numbers, splits, 64 * steps))
+        table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
+        print(f"{change:<34} kNN {row['knn']:.1%}, {row['cpu_seconds']:.0f} s of one core", flush=True)
+        write_atomically(path, as_csv(table))
+
+
+def baselines(splits: Splits) -> list[dict]:
+    """What costs no training: pixels and random weights."""
+    bank, queries = (pixel_features(part.images) for part in (splits.train, splits.val))
+    torch.manual_seed(0)
+    random = build("slim", channels=3, image_size=SIDE, width=32)
+    return [dict(change="raw pixels, averaged to 16 x 16", knn=features_knn(bank, queries, splits)),
+            dict(change="random encoder", **judged(random, splits))]

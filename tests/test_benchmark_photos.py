@@ -1,0 +1,162 @@
+"""The benchmark on photographs: what is counted, who has a turn, what a run leaves behind."""
+
+import io
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from picture_folders import make_folder
+from torch.nn import functional as F
+
+from helpers.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.photos import clock, data, labels, peer, protocols, race, runs  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A folder of small pictures with settings and splits for it."""
+    root = tmp_path_factory.mktemp("photos")
+    folder = make_folder(root / "photos", parts=("train", "val"), each=20)
+    settings = data.settings_for(str(folder), data_dir=root / "data", batch_size=8, draws=2)
+    return str(folder), data.photographs(str(folder), settings), settings
+
+
+def work(seconds: float) -> None:
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
+
+
+def test_a_clock_counts_work_and_no_breaks():
+    counted = clock.Clock()
+    counted.on_train_start()
+    work(0.1)
+    with counted.paused():
+        work(0.3)
+    work(0.1)
+    counted.on_train_end()
+    assert 0.2 <= counted.cpu < 0.28 and counted.wall >= 0.2
+    again = clock.Clock()
+    again.load_state_dict(counted.state_dict())
+    assert (again.cpu, again.wall) == (counted.cpu, counted.wall)
+
+
+def test_a_turn_that_is_over_is_said_and_waits_for_the_next(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("go\n"))
+    counted = clock.Clock(turn=0.05)
+    counted.on_train_start()
+    counted.on_train_batch_end()
+    assert capsys.readouterr().out == ""
+    work(0.06)
+    counted.on_train_batch_end()
+    assert capsys.readouterr().out.strip() == clock.OVER
+    work(0.06)
+    with pytest.raises(SystemExit, match="start the same line again"):  # nobody there any more
+        counted.on_train_batch_end()
+
+
+WORKER = """import sys
+for turn in range(int(sys.argv[2])):
+    sys.stdin.readline()
+    print(sys.argv[1], file=open(sys.argv[3], "a"))
+    if turn + 1 < int(sys.argv[2]):
+        print("turn over", flush=True)
+"""
+
+
+def test_contenders_take_turns_until_each_has_ended(tmp_path):
+    said = tmp_path / "said"
+    race.take_turns([[sys.executable, "-c", WORKER, name, turns, str(said)] for name, turns in (("a", "3"), ("b", "1"))])
+    assert said.read_text().split() == ["a", "b", "a", "a"]
+
+
+def test_a_contender_that_fails_is_one_line():
+    with pytest.raises(UserError, match="start the same line again"):
+        race.take_turns([[sys.executable, "-c", "raise SystemExit(3)"]])
+
+
+@pytest.mark.parametrize("method", ["byol", "noise-byol", "dino", runs.PEER])
+def test_every_method_trains_for_its_epochs_and_is_read_back_when_it_has_ended(method, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(peer, "BATCH", 8)
+    folder, splits, settings = pictures
+    run = runs.train(method, folder, splits, settings, out=tmp_path, epochs=1.0)
+    assert run.steps == len(run.losses) == round(len(splits.unlabeled) / 8) and run.path.exists()
+    assert [run.curve[0]["step"], run.curve[-1]["step"]] == [0, run.steps]
+    assert 0 < run.curve[-1]["cpu_seconds"] <= run.clock.cpu
+    again = runs.train(method, folder, splits, settings, out=tmp_path, epochs=9.0)  # the plan stands
+    assert (again.steps, again.losses, again.clock.cpu) == (run.steps, run.losses, run.clock.cpu)
+
+
+def test_minutes_buy_steps_by_what_a_step_costs(pictures):
+    folder, splits, settings = pictures
+    few, many = (runs.planned_steps("byol", folder, splits, settings, None, minutes) for minutes in (0.05, 1.0))
+    assert 1 <= few < many
+
+
+def test_the_peer_trains_on_the_training_pictures_alone(pictures):
+    folder, splits, _ = pictures
+    loader = peer.FileLoader(folder, splits, steps=1, seed=0)
+    names = {Path(name).relative_to("train").as_posix() for name in splits.names["train"]}
+    assert set(loader.files.get_filenames()) == names and len(names) == len(splits.unlabeled) < 40
+
+
+def test_the_peers_loss_is_byols_and_its_target_gets_no_gradient(pictures):
+    _, splits, settings = pictures
+    torch.manual_seed(0)
+    module = peer.LightlyBYOL(peer.encoder_for(settings), steps=4)
+    views = [torch.randn(8, 3, 48, 48) for _ in range(2)]
+    loss = module.training_step(views, 0)
+    loss.backward()
+    online = [module.predictor(module.projector(module.encoder.backbone(view))) for view in views]
+    target = [module.target_projector(module.target_encoder.backbone(view)) for view in reversed(views)]
+    wanted = -sum(F.cosine_similarity(a, b).mean() for a, b in zip(online, target, strict=True)) / 2
+    torch.testing.assert_close(loss, wanted, atol=1e-4, rtol=1e-3)
+    assert all(p.grad is None for part in (module.target_encoder, module.target_projector) for p in part.parameters())
+
+
+def test_the_peer_has_torchvisions_resnet_with_imagenets_stem_and_its_input(pictures):
+    encoder = peer.encoder_for(pictures[2].replace(encoder="resnet18"))
+    assert encoder.backbone.conv1.kernel_size == (7, 7) and encoder.normalisation == "imagenet"
+
+
+def test_a_run_is_kept_with_what_made_it_and_without_this_machines_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [f"{tmp_path}/imagenette.py", "train", f"{tmp_path}/imagenette160"])
+    data.keep("run", dict(seed=3), [dict(protocol="kNN", mean=0.5)], tmp_path, cost=dict(cpu_seconds=7))
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["command"] == "python benchmarks/imagenette.py train imagenette160"
+    assert record["settings"]["seed"] == 3 and record["cost"]["cpu_seconds"] == 7
+    assert {"torch", "lightly"} <= record["versions"].keys() and "chip" in record["machine"]
+    assert str(tmp_path) not in (tmp_path / "run.json").read_text()
+    assert pd.read_csv(tmp_path / "run.csv").to_dict("records") == [dict(protocol="kNN", mean=0.5)]
+
+
+@pytest.mark.slow
+def test_the_comparison_goes_on_where_it_stopped(pictures, tmp_path, monkeypatch):
+    folder, splits, settings = pictures
+    for module in (protocols, labels):
+        monkeypatch.setattr(module, "STEPS", {1: 2, 10: 2, 0: 2})
+    encoder = runs.train("byol", folder, splits, settings, out=tmp_path / "run", epochs=1.0).encoder
+    encoder.meta["steps"] = 3
+    table = labels.compare(encoder, splits, settings, tmp_path, "labels")
+    assert set(table.method) == {labels.FEATURES, labels.PIXELS, labels.TUNED, labels.SCRATCH, labels.LONG}
+    assert table["mean"].between(0, 1).all() and (tmp_path / "labels.png").exists()
+    text = (tmp_path / "labels.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "labels.csv").write_text("".join(text[:-1]))
+    monkeypatch.setattr(labels, "linear", lambda *_: pytest.fail("done again"))
+    assert list(labels.compare(encoder, splits, settings, tmp_path, "labels").method) == list(table.method)
+
+
+@pytest.mark.parametrize("words", [["train", "nowhere"], ["labels", "nowhere", "--weights", "nothing-like-it"]])
+def test_a_missing_folder_or_weights_is_one_line(words, tmp_path):
+    done = subprocess.run([sys.executable, ROOT / "benchmarks" / "imagenette.py", *words], cwd=tmp_path, text=True,
+                          capture_output=True)
+    assert done.returncode and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
