@@ -75,7 +75,8 @@ for turn in range(int(sys.argv[2])):
 
 def test_contenders_take_turns_until_each_has_ended(tmp_path):
     said = tmp_path / "said"
-    race.take_turns([[sys.executable, "-c", WORKER, name, turns, str(said)] for name, turns in (("a", "3"), ("b", "1"))])
+    turns = {"a": "3", "b": "1"}
+    race.take_turns([[sys.executable, "-c", WORKER, name, count, str(said)] for name, count in turns.items()])
     assert said.read_text().split() == ["a", "b", "a", "a"]
 
 
@@ -151,8 +152,12 @@ def test_the_comparison_goes_on_where_it_stopped(pictures, tmp_path, monkeypatch
     assert table["mean"].between(0, 1).all() and (tmp_path / "labels.png").exists()
     text = (tmp_path / "labels.csv").read_text().splitlines(keepends=True)
     (tmp_path / "labels.csv").write_text("".join(text[:-1]))
-    monkeypatch.setattr(labels, "linear", lambda *_: pytest.fail("done again"))
+    asked = []
+    once = labels.few_label_training
+    monkeypatch.setattr(labels, "few_label_training",
+                        lambda *given, **options: asked.append(options["steps"]) or once(*given, **options))
     assert list(labels.compare(encoder, splits, settings, tmp_path, "labels").method) == list(table.method)
+    assert asked == [3]  # the line that was missing, and no other
 
 
 @pytest.mark.parametrize("words", [["train", "nowhere"], ["labels", "nowhere", "--weights", "nothing-like-it"]])
