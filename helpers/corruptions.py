@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
-from helpers.views import blur, normalise
+from helpers.pixels import blur
+from helpers.views import normalise
 
 SEVERITIES: dict[str, tuple[float, ...]] = {
     "shot noise": (60, 25, 12, 5, 3),                  # photons for full brightness

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from helpers.views import DRAWINGS, DigitView, PhotoView, crop, crop_boxes, view_for
+from helpers.pixels import crop, crop_boxes
+from helpers.views import DRAWINGS, DigitView, PhotoView, view_for
 
 LOCAL_SHARE = 96 / 224  # side of a part's view over that of the whole (Caron et al. 2021, section 3.1)
 DRAWN_PART = (0.25, 0.6)  # area of a drawing that a part shows: enough to tell what it is a part of; not tuned

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from helpers.views import add_noise, blur, crop, normalise
+from helpers.pixels import blur, crop
+from helpers.views import add_noise, normalise
 
 BLOCK = 1024  # queries at a time, so that the similarities of many pictures fit in memory
 

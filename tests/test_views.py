@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional as tv
 
-from helpers import views
+from helpers import pixels, views
 
 
 @pytest.fixture(autouse=True)
@@ -74,14 +74,14 @@ def test_pictures_of_a_batch_get_different_parameters():
 def test_cropping_the_whole_picture_changes_nothing():
     x = photos().float() / 255
     zero, side = torch.zeros(16), torch.full((16,), 32.0)
-    same = views.crop(x, (zero, zero, side, side), 32, torch.zeros(16, dtype=torch.bool))
+    same = pixels.crop(x, (zero, zero, side, side), 32, torch.zeros(16, dtype=torch.bool))
     assert torch.allclose(same, x, atol=1e-6)
 
 
 def test_flip_mirrors_left_and_right():
     x = photos().float() / 255
     zero, side = torch.zeros(16), torch.full((16,), 32.0)
-    mirrored = views.crop(x, (zero, zero, side, side), 32, torch.ones(16, dtype=torch.bool))
+    mirrored = pixels.crop(x, (zero, zero, side, side), 32, torch.ones(16, dtype=torch.bool))
     assert torch.allclose(mirrored, x.flip(3), atol=1e-5)
 
 
@@ -91,13 +91,13 @@ def test_a_crop_equals_torchvisions_antialiased_resize(box, size):
     top, left, height, width = box
     expected = tv.resized_crop(x, top, left, height, width, [size, size], antialias=True)
     boxes = tuple(torch.full((2,), float(v)) for v in box)
-    ours = views.crop(x, boxes, size, torch.zeros(2, dtype=torch.bool))
+    ours = pixels.crop(x, boxes, size, torch.zeros(2, dtype=torch.bool))
     inner = (slice(None), slice(None), slice(2, -2), slice(2, -2))  # ours reads across the box's edge, theirs stops
     assert (ours - expected)[inner].abs().max() < 2e-2
 
 
 def test_crop_boxes_are_distributed_as_torchvisions():
-    ours = views.crop_boxes(4000, 96, 96, (0.08, 1.0), (3 / 4, 4 / 3), torch.device("cpu"))
+    ours = pixels.crop_boxes(4000, 96, 96, (0.08, 1.0), (3 / 4, 4 / 3), torch.device("cpu"))
     blank = torch.zeros(3, 96, 96)
     theirs = torch.tensor([RandomResizedCrop.get_params(blank, [0.08, 1.0], [3 / 4, 4 / 3]) for _ in range(4000)]).T
     for mine, reference in zip(ours, theirs.float(), strict=True):
@@ -111,7 +111,7 @@ def test_crop_boxes_are_distributed_as_torchvisions():
 
 
 def test_boxes_stay_inside_the_picture():
-    top, left, height, width = views.crop_boxes(2000, 40, 64, (0.08, 1.0), (3 / 4, 4 / 3), torch.device("cpu"))
+    top, left, height, width = pixels.crop_boxes(2000, 40, 64, (0.08, 1.0), (3 / 4, 4 / 3), torch.device("cpu"))
     assert (top >= 0).all() and (left >= 0).all()
     assert (top + height <= 40).all() and (left + width <= 64).all()
 
@@ -120,7 +120,7 @@ def test_blur_equals_pils_gaussian_inside_the_picture():
     picture = np.zeros((33, 33), dtype=np.uint8)
     picture[16, 16] = 255
     expected = np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(2.0)), dtype=float) / 255
-    ours = views.blur(torch.from_numpy(picture).float()[None, None] / 255, torch.full((1, 1, 1, 1), 2.0))[0, 0]
+    ours = pixels.blur(torch.from_numpy(picture).float()[None, None] / 255, torch.full((1, 1, 1, 1), 2.0))[0, 0]
     assert np.abs(ours.numpy() - expected).max() < 6e-3  # PIL approximates by box blurs and 8 bits
     assert ours.sum().item() == pytest.approx(1.0, abs=1e-3)
 
@@ -128,13 +128,13 @@ def test_blur_equals_pils_gaussian_inside_the_picture():
 @pytest.mark.parametrize("turn", [-0.4, -0.1, 0.05, 0.3])
 def test_hue_shift_equals_torchvisions(turn):
     x = photos().float() / 255
-    ours = views.shift_hue(x, torch.full((16, 1, 1, 1), turn))
+    ours = pixels.shift_hue(x, torch.full((16, 1, 1, 1), turn))
     assert torch.allclose(ours, tv.adjust_hue(x, turn), atol=2e-3)
 
 
 def test_grayscale_equals_torchvisions():
     x = photos().float() / 255
-    assert torch.allclose(views.grayscale(x), tv.rgb_to_grayscale(x), atol=2e-4)  # torchvision rounds the weights
+    assert torch.allclose(pixels.grayscale(x), tv.rgb_to_grayscale(x), atol=2e-4)  # torchvision rounds the weights
 
 
 @pytest.mark.parametrize("place,reference", [(0, tv.adjust_brightness), (1, tv.adjust_contrast),
@@ -143,7 +143,7 @@ def test_jitter_factors_stay_within_their_strength(place, reference):
     x = (photos(1).float() / 255 * 0.5 + 0.2).expand(200, -1, -1, -1)
     strength = [0.0] * 4
     strength[place] = 0.3
-    out = views.jitter(x, tuple(strength))
+    out = pixels.jitter(x, tuple(strength))
     low, high = reference(x[0], 0.7), reference(x[0], 1.3)
     smallest, largest = torch.minimum(low, high) - 2e-3, torch.maximum(low, high) + 2e-3
     assert ((out >= smallest) & (out <= largest)).all()

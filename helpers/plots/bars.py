@@ -49,11 +49,11 @@ def percent(mean: float, spread: float) -> str:
     return f"{mean:.1f} ± {spread:.1f}" if spread else f"{mean:.1f}"
 
 
-def _chance(ax: Axes, value: float | None, name: str = "chance") -> None:
+def _chance(ax: Axes, value: float | None) -> None:
     if value is None:
         return
     ax.axvline(100 * value, color="black", lw=1, ls=(0, (4, 3)))
-    ax.annotate(name, (100 * value, 1), (0, 2), xycoords=("data", "axes fraction"), textcoords="offset points",
+    ax.annotate("chance", (100 * value, 1), (0, 2), xycoords=("data", "axes fraction"), textcoords="offset points",
                 ha="center", va="bottom", fontsize=8.5, color=GRAY)
 
 

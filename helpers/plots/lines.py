@@ -81,6 +81,7 @@ def loss_curves(series: Mapping[str, Any], title: str, marks: Mapping[str, float
             ends.append((*last, name, color))
     ax.set(xlabel="step", ylabel="cross-entropy (nats)", yscale="log")
     plain_log(ax.yaxis)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     for name, value in (marks or {}).items():
         reference_line(ax, value, name)
     if len(ends) > 1:
