@@ -69,12 +69,13 @@ def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Se
 
 
 def few_label_training(encoder: Encoder, splits: Splits, settings: Settings, *, per_class: int, lr: float,
-                       head_lr: float, evaluate_on: Labeled | None = None) -> list[float]:
+                       head_lr: float, steps: int | None = None, evaluate_on: Labeled | None = None) -> list[float]:
     """Accuracy after training a copy of `encoder` on each of several draws of a few labels.
 
     Args:
         encoder: the start, pretrained or random; it is not changed.
         per_class: labels per class, 0 for all. All labels are one draw, trained from `settings.draws` seeds.
+        steps: the preset's by default.
         evaluate_on: test by default; choices are made on `splits.val`.
     """
     evaluate_on = evaluate_on or splits.test
@@ -84,6 +85,7 @@ def few_label_training(encoder: Encoder, splits: Splits, settings: Settings, *, 
     for number, index in enumerate(draws):
         part = Labeled(splits.train.images[index], splits.train.labels[index])
         trained = train_classifier(copy.deepcopy(encoder), part, len(splits.classes), settings, lr=lr,
-                                   head_lr=head_lr, steps=settings.finetune_steps, seed=settings.seed + number)
+                                   head_lr=head_lr, steps=steps or settings.finetune_steps,
+                                   seed=settings.seed + number)
         scores.append(trained.score(evaluate_on))
     return scores

@@ -109,8 +109,8 @@ def test_score_is_the_share_of_right_answers(settings):
 
 
 def few(splits, settings, start=None, **options):
-    return supervised.few_label_training(start or encoder(), splits, settings.replace(finetune_steps=4),
-                                         **{"per_class": 2, "lr": 1e-2, "head_lr": 1e-2, **options})
+    return supervised.few_label_training(start or encoder(), splits, settings,
+                                         **{"per_class": 2, "lr": 1e-2, "head_lr": 1e-2, "steps": 4, **options})
 
 
 def test_few_label_training_leaves_the_given_encoder_unchanged(splits, settings):
@@ -163,6 +163,8 @@ def test_few_labels_are_judged_on_test_unless_told_otherwise(splits, settings, c
     assert few(splits, settings, evaluate_on=splits.val) == [splits.val, splits.val]
 
 
-def test_few_label_training_takes_the_presets_steps(splits, settings, calls):
-    few(splits, settings)
-    assert {call["steps"] for call in calls} == {4}
+def test_the_presets_steps_are_used_unless_others_are_given(splits, settings, calls):
+    few(splits, settings, steps=None)
+    few(splits, settings, steps=9)
+    assert {call["steps"] for call in calls[:2]} == {settings.finetune_steps}
+    assert {call["steps"] for call in calls[2:]} == {9}
