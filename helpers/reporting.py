@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from helpers.results import written
+
 CONTENDERS = {"textbook": "DataLoader without workers, lightly's transform, fp32",
               "lightly + Lightning": "lightly's parts, Lightning's Trainer, two workers",
               "ours": "ours: views in batches, bf16, channels last",
@@ -81,6 +83,15 @@ def few_labels(frame: pd.DataFrame) -> pd.DataFrame:
 def under_noise(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of notebook 07 that belong to a sigma."""
     return frame[frame.notebook.str.startswith("07") & frame.sigma.notna()]
+
+
+def listing(frame: pd.DataFrame) -> str:
+    """Every row of a table of measurements, folded up under how many they are."""
+    lines = [[row["dataset"], row["method"], row["protocol"], row["labels_per_class"],
+              "" if pd.isna(row["sigma"]) else f"{row['sigma']:g}", row["metric"], written(row), f"{row['n']:g}",
+              row["over"], row["notebook"] or row["file"]] for _, row in frame.iterrows()]
+    header = ["dataset", "method", "protocol", "labels per class", "sigma", "metric", "result", "n", "over", "from"]
+    return f"<details><summary>{len(lines)} numbers</summary>\n\n{table(header, lines)}\n\n</details>"
 
 
 def counts(frame: pd.DataFrame) -> str:

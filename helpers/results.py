@@ -77,7 +77,7 @@ def table(frame: pd.DataFrame) -> str:
         return "(no results)"
     shown = {HEADINGS.get(name, name): [_cell(value) for value in frame[name]]
              for name in COLUMNS if name not in ("mean", "std", "seconds")}
-    shown["result"] = [_result(row) for row in frame.to_dict("records")]
+    shown["result"] = [written(row) for row in frame.to_dict("records")]
     order = ("notebook", "dataset", "preset", "method", "protocol", "labels/class", "sigma", "metric",
              "result", "runs", "note")
     columns = {name: shown[name] for name in order if any(shown[name])}
@@ -139,7 +139,8 @@ def _cell(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _result(row: dict[str, Any]) -> str:
+def written(row: Mapping[str, Any]) -> str:
+    """Mean and, where there is one, deviation of a row as a reader wants them: accuracies in percent."""
     scale, unit, digits = (100, " %", "1f") if _is_accuracy(row["metric"]) else (1, "", "4g")
     spread = row["std"]
     known = spread is not None and not math.isnan(spread)

@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import re
 
 import nbformat
 import numpy as np
@@ -103,7 +102,9 @@ def test_each_fault_of_a_copy_is_named(run, source, change, said):
 
 def test_a_percentage_that_was_not_recorded_is_found():
     frame = pd.DataFrame(dict(mean=[0.8401, 0.5], std=[0.0174, None]))
-    assert tool.unfounded("84.0% ± 1.7 % and 50.0%, +3.3% more, 61.2%", frame) == ["61.2"]
+    paragraph = "84.0 ± 1.7 % and 50.0%, +3.3% more, 61.2%"
+    assert tool.percentages(paragraph) == ["84.0", "1.7", "50.0", "61.2"]
+    assert tool.unfounded(paragraph, frame) == ["61.2"]
 
 
 @made
@@ -121,7 +122,7 @@ def test_a_closing_paragraph_speaks_of_the_kept_numbers(path):
     else:
         frame = pd.concat([frame, gathering.published().rename(columns={"value": "mean"})])
     paragraph = tool.closing(path.read_text(encoding="utf-8"))
-    spoken = re.findall(r"(?<![\d.+−-])\d+\.\d(?=\s?%)", paragraph)
+    spoken = tool.percentages(paragraph)
     assert len(spoken) - len(tool.unfounded(paragraph, frame)) >= min(2, len(spoken)), "run: make executed"
 
 
@@ -131,7 +132,7 @@ def test_most_percentages_of_all_closing_paragraphs_are_in_the_files():
     frame = frame[frame.notebook != ""]
     texts = {path.stem: tool.closing(path.read_text(encoding="utf-8")) for path in COPIES if path.name[:2] != tool.LAST}
     missing = {name: tool.unfounded(text, frame[frame.notebook == name]) for name, text in texts.items()}
-    spoken = sum(len(re.findall(r"(?<![\d.+−-])\d+\.\d(?=\s?%)", text)) for text in texts.values())
+    spoken = sum(len(tool.percentages(text)) for text in texts.values())
     assert sum(map(len, missing.values())) < 0.25 * spoken, f"run: make executed ({missing})"
 
 

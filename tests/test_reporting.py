@@ -76,3 +76,12 @@ def test_speed_says_how_many_times_as_fast_ours_is():
     lines = reporting.speed(content).splitlines()
     assert lines[2] == "| kornia | 145 | 2.2 times as fast |"
     assert lines[0].startswith("|  | pictures/s |") and lines[4].endswith("| 350 | 0.93 of this limit |")
+
+
+def test_the_listing_has_a_line_for_every_number_and_percent_for_accuracies_only():
+    frame = gathering.measured(gathering.KEPT)
+    frame = frame[frame.file == "digits-quick"]
+    text = reporting.listing(frame)
+    assert text.count("\n| digits |") == len(frame) and f"{len(frame)} numbers" in text
+    error = frame[frame.metric == "mean corruption error"].iloc[0]
+    assert f"| mean corruption error | {error['mean']:.4g} | 1 | one run | 07_noise_robustness |" in text

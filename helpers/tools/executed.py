@@ -156,10 +156,15 @@ def closing(text: str) -> str:
     return made[-1] if made else ""
 
 
+def percentages(paragraph: str) -> list[str]:
+    """The percentages with a decimal in a paragraph, "1.2 ± 0.3 %" being two; differences (+1.2 %) are left out."""
+    return re.findall(r"(?<![\d.+−-])\d+\.\d(?=(?: ± \d+\.\d)?\s?%)", paragraph)
+
+
 def unfounded(paragraph: str, frame: pd.DataFrame) -> list[str]:
-    """The percentages with a decimal in a paragraph that no recorded mean or deviation rounds to."""
+    """The percentages of a paragraph that no recorded mean or deviation rounds to."""
     known = pd.concat([frame["mean"], frame["std"]]).dropna() * 100
-    return [word for word in re.findall(r"(?<![\d.+−-])\d+\.\d(?=\s?%)", paragraph)
+    return [word for word in percentages(paragraph)
             if not ((known - float(word)).abs() < 0.0551).any()]
 
 
