@@ -183,14 +183,15 @@ def label_draws(labels: Tensor, per_class: int, draws: int, seed: int = 0) -> li
 
 
 def few_label_scores(features: Tensor, labels: Tensor, test_features: Tensor, test_labels: Tensor,
-                     per_class: int, draws: int, seed: int = 0) -> list[float]:
+                     per_class: int, draws: int, seed: int = 0, strength: float = 1.0) -> list[float]:
     """Test accuracy, in [0, 1], of a linear probe for each of `draws` choices of labelled pictures.
 
     Args:
         features, labels: N x D, N: what is drawn from, see `label_draws`.
         test_features, test_labels: M x D, M.
+        strength: see `linear_probe`.
     """
-    return [score(linear_probe(features[index], labels[index]), test_features, test_labels)
+    return [score(linear_probe(features[index], labels[index], strength), test_features, test_labels)
             for index in label_draws(labels, per_class, draws, seed)]
 
 
