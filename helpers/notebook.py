@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # same in Jupyter, in Colab, in a dark theme and on a web page made from the notebook.
 BOX = ("background:#f6f8fa; color:#24292f; padding:0.6em 0.9em; border-radius:6px; overflow-x:auto; "
        "line-height:1.35;")
+SHARP = 2  # pixels of a figure for each of the page: sharp on fine screens, too
 TEXT = "background:transparent; color:inherit; white-space:pre; margin:0"  # the page's own style would win otherwise
 
 
@@ -92,15 +93,16 @@ def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
 
 def image(figure: Figure) -> str:
     """A figure as an HTML image that shrinks with the window; its alternative text is what is written in the figure."""
-    source = base64.b64encode(png(figure)).decode()
-    return (f'<img src="data:image/png;base64,{source}" alt="{html.escape(writing(figure))}" '
-            'style="max-width:100%; height:auto">')
+    data = png(figure)
+    width = int.from_bytes(data[16:20], "big") // SHARP  # of a PNG these bytes are the width
+    return (f'<img src="data:image/png;base64,{base64.b64encode(data).decode()}" alt="{html.escape(writing(figure))}" '
+            f'style="width:{width}px; max-width:100%; height:auto">')
 
 
 def png(figure: Figure) -> bytes:
     """A figure as the bytes of a PNG file."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=100, bbox_inches="tight")
+    figure.savefig(file, format="png", dpi=100 * SHARP, bbox_inches="tight")
     return file.getvalue()
 
 

@@ -1,5 +1,7 @@
 """Small helps for cells: source that is shown, figures that answer to widgets, cells that are skipped."""
 
+import base64
+import io
 from types import SimpleNamespace
 
 import matplotlib
@@ -10,6 +12,7 @@ import matplotlib.pyplot as plt
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 from ipywidgets import Dropdown, SelectionSlider
+from PIL import Image
 
 from helpers import notebook
 from helpers.notebook import explorer, png, skip_the_rest, source_of
@@ -71,6 +74,12 @@ def test_shown_source_has_colours_of_its_own_and_keeps_its_lines():
     html = notebook._highlight("def f(x):\n    return x\n")
     style = html.split("<pre style=")[1].split(">")[0]
     assert "background:transparent" in style and "color:inherit" in style and "white-space:pre;" in style
+
+
+def test_a_figure_among_widgets_has_two_pixels_for_each_of_the_page():
+    shown = notebook.image(figure())
+    pixels = Image.open(io.BytesIO(base64.b64decode(shown.split("base64,")[1].split('"')[0])))
+    assert f"width:{pixels.width // 2}px; max-width:100%" in shown and pixels.width > 150
 
 
 def test_a_figure_becomes_the_same_png_every_time():

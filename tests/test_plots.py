@@ -379,6 +379,15 @@ def test_a_picture_map_shows_marked_pictures_even_where_it_leaves_others_out(mon
 def test_the_explorer_is_one_svg_with_a_picture_and_an_escaped_caption_a_point():
     svg = explorer(points(), images(40), LABELS, DIGITS, captions=["<b>"] * 40)
     root = ElementTree.fromstring(svg)
-    assert len(root.findall(".//image")) == len(root.findall(".//circle")) == 40
+    assert len(root.findall("./circle")) == len(root.findall("./g/circle")) == len(root.findall("./g/g/image")) == 40
     assert {text.text for text in root.findall(".//text")} == {"<b>"}
     assert "script" not in svg
+
+
+def test_pictures_of_the_explorer_lie_above_all_dots_and_inside_the_map():
+    root = ElementTree.fromstring(explorer(points(), images(40), LABELS, DIGITS))
+    kinds = [element.tag for element in root if element.tag in ("circle", "g")]
+    assert kinds == ["circle"] * 40 + ["g"] * 40
+    side = float(root.get("viewBox").split()[-1])
+    for shown in root.findall("./g/g/image"):
+        assert all(0 <= float(shown.get(axis)) <= side - 96 for axis in "xy")

@@ -97,21 +97,27 @@ def explorer(points: Any, images: Any, labels: Any, classes: Sequence[str],
     low, span = points.min(0), np.ptp(points, axis=0) + 1e-9
     places = 20 + (SIDE - 40) * (points - low) / span
     colors = [*class_colors(len(classes)), FAINT]
-    dots = []
+    dots, looks = [], []  # every picture lies above every dot
     for number, ((x, y), image, label) in enumerate(zip(places, array(images), labels, strict=True)):
         name = classes[label] if label >= 0 else "no label"
         caption = captions[number] if captions is not None else f"picture {number}, {name}"
-        left, top = min(x + 8, SIDE - 118), min(max(y - 60, 14), SIDE - 100)
-        color = to_hex(colors[label])
-        dots.append(f'<g class="p"><circle cx="{x:.0f}" cy="{y:.0f}" r="4.5" fill="{color}"/><g class="v">'
-                    f'<image x="{left:.0f}" y="{top:.0f}" width="96" height="96" href="{_data(image)}"/>'
-                    f'<text x="{left:.0f}" y="{top - 3:.0f}">{html.escape(caption)}</text></g></g>')
+        place = f'cx="{x:.0f}" cy="{y:.0f}"'
+        dots.append(f'<circle {place} r="4.5" fill="{to_hex(colors[label])}"/>')
+        looks.append(f'<g class="p"><circle {place} r="5"/>{_look(x, y, image, caption)}</g>')
     style = (".few-map .v{display:none} .few-map .p:hover .v{display:block;pointer-events:none} "
-             ".few-map .p:hover circle{stroke:#000} "
+             ".few-map .p circle{fill:none;pointer-events:all;stroke-width:2px} .few-map .p:hover circle{stroke:#000} "
              ".few-map image{image-rendering:pixelated;outline:1px solid #595959} "
              ".few-map text{font:12px sans-serif;paint-order:stroke;stroke:#fff;stroke-width:3px}")
     return (f'<svg class="few-map" viewBox="0 0 {SIDE} {SIDE}" style="max-width:{SIDE}px;background:#fff" role="img" '
-            f'aria-label="map of {len(points)} pictures"><style>{style}</style>{"".join(dots)}</svg>')
+            f'aria-label="map of {len(points)} pictures"><style>{style}</style>{"".join(dots + looks)}</svg>')
+
+
+def _look(x: float, y: float, image: np.ndarray, caption: str) -> str:
+    """A picture under its caption beside a point, on the side where there is more room."""
+    right, top = x < SIDE / 2, min(max(y - 60, 14), SIDE - 100)
+    left, edge, anchor = (x + 8, x + 8, "start") if right else (x - 104, x - 8, "end")
+    return (f'<g class="v"><image x="{left:.0f}" y="{top:.0f}" width="96" height="96" href="{_data(image)}"/>'
+            f'<text x="{edge:.0f}" y="{top - 3:.0f}" text-anchor="{anchor}">{html.escape(caption)}</text></g>')
 
 
 def _data(image: np.ndarray) -> str:
