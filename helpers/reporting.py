@@ -132,8 +132,9 @@ def photographs(frame: pd.DataFrame) -> str:
     for (_, method), own in runs.groupby(["file", "method"], sort=False):
         cells = {(row["protocol"], row["labels_per_class"]): percent(row) for _, row in own.iterrows()}
         lines.append([method, *_training(own), *(cells.get(head, "") for head in heads)])
-    draws = runs[(runs.over == "label draws") & (runs.n > 1)]
-    note = f"± over {'trainings or over ' if (runs.over == 'trainings').any() else ''}label draws ({counts(draws)}):"
+    over = [f"{kind} ({counts(rows)})" for kind in ("trainings", "label draws")
+            for rows in [runs[runs.over == kind]] if len(rows)]
+    note = f"± over {' or over '.join(over)}:" if over else "one run each:"
     header = ["method", "encoder", "trained for", "trainings", *_heads(heads)]
     parts = [f"Test accuracy in %, {note}\n\n{table(header, lines)}"] if lines else []
     for name in trained:
@@ -148,7 +149,7 @@ def _training(rows: pd.DataFrame) -> tuple[str, str, str]:
     row = rows.iloc[0]
     if row.method in UNTRAINED:
         return row.encoder, "", ""
-    budget = [f"{row.epochs:.0f} epochs"] * pd.notna(row.epochs) + [f"{row.minutes:.0f} min"] * pd.notna(row.minutes)
+    budget = [f"{row.epochs:.1f} epochs"] * pd.notna(row.epochs) + [f"{row.minutes:.1f} min"] * pd.notna(row.minutes)
     pixels = [f"{row.pixels:g} px"] * pd.notna(row.pixels)
     return ", ".join([row.encoder] * bool(row.encoder) + pixels), ", ".join(budget), _trainings(rows)
 

@@ -48,7 +48,7 @@ def images(count=4, channels=1):
 
 
 FIGURES = {
-    "accuracy_over_time": lambda: plots.accuracy_over_time({"BYOL": ([0, 1, 10], [0.3, 0.4, 0.6], [0, 0.1, 0])},
+    "accuracy_over_time": lambda: plots.accuracy_over_time({"BYOL": ([1e-7, 1, 10], [0.3, 0.4, 0.6], [0, 0.1, 0])},
                                                            PUBLISHED, "T", "kNN (%)", "n"),
     "image_grid": lambda: plots.image_grid(images(), title="T"),
     "views_grid": lambda: plots.views_grid(images(), images(), images(), title="T"),

@@ -46,7 +46,7 @@ def test_photographs_show_budget_trainings_and_baselines_without_one():
     frame = pd.DataFrame([base | dict(method="BYOL", mean=0.63),
                           base | dict(method="raw pixels", encoder="", mean=0.38, std=None, n=1, over="one run")])
     text = reporting.photographs(frame)
-    assert "| BYOL | slim, 48 px | 60 epochs, 23 min | 3 | 63.0 ± 2.0 |" in text
+    assert "| BYOL | slim, 48 px | 60.0 epochs, 23.2 min | 3 | 63.0 ± 2.0 |" in text
     assert "| raw pixels |  |  |  | 38.0 |" in text
 
 

@@ -17,8 +17,8 @@ def accuracy_over_time(curves: Mapping[str, tuple[Any, Any, Any]], points: Seque
     """Accuracy against minutes of training, on a logarithmic axis.
 
     Args:
-        curves: what was trained to (minutes, accuracies as fractions, their deviations, drawn as a band); the look
-            before the training is left out.
+        curves: what was trained to (minutes, accuracies as fractions, their deviations, drawn as a band); looks in
+            the first second have no place on the axis and are left out.
         points: published dicts with name, minutes and mean (a fraction), drawn as grey crosses.
         note: what keeps the two from being compared, and what n is.
     """
@@ -26,7 +26,7 @@ def accuracy_over_time(curves: Mapping[str, tuple[Any, Any, Any]], points: Seque
     ax = axes[0, 0]
     styles, ends = line_styles(curves), []
     for name, (minutes, values, spread) in curves.items():
-        later = array(minutes) > 0
+        later = array(minutes) > 1 / 60
         minutes, values, spread = array(minutes)[later], 100 * array(values)[later], 100 * array(spread)[later]
         ax.fill_between(minutes, values - spread, values + spread, color=styles[name]["color"], alpha=BAND, lw=0)
         ax.plot(minutes, values, **styles[name], marker="o", markersize=3.5)
