@@ -3,7 +3,9 @@
 # make test       install and run the checks
 # make executed   run all notebooks once; keep copies with outputs in docs/executed and the numbers in the README
 # make stamp      write the repository's address into notebooks and README
-# make clean      remove results and caches; make distclean removes .venv, runs and data as well
+# make colab-check    what works with the versions that Colab has (needs Python 3.13 and 6 GB)
+# make lowest-check   what works with the lowest versions of requirements.txt (needs Python 3.11 and 7 GB)
+# make clean      remove results and caches; make distclean removes the .venv folders, runs and data as well
 #
 # Options: make run ARGS="--only 01 03 --dataset stl10"; make PYTHON=/path/to/python3.12 run
 
@@ -12,11 +14,17 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; d
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check
 ARGS ?=
+# The Pythons of Colab and of the lowest versions, and what to say when one is not there.
+PYTHON313 ?= python3.13
+PYTHON311 ?= python3.11
+need = "$(PYTHON$(1))" -c 'import sys; sys.exit("%d%d" % sys.version_info[:2] != "$(1)")' 2>/dev/null || { \
+	echo "error: $(PYTHON$(1)) starts no Python $(2): install one (such as pyenv install $(2), or https://www.python.org)" \
+	     "and name it if it is elsewhere: make $@ PYTHON$(1)=/path/to/python$(2)" >&2; exit 2; }
 
 # The kernels of notebooks are those of .venv, whatever else is installed for this user.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: run notebook test executed stamp clean distclean
+.PHONY: run notebook test executed stamp colab-check lowest-check clean distclean
 run: $(VENV)/.installed
 	@$(VENV)/bin/python -m helpers run $(ARGS)
 
@@ -33,13 +41,21 @@ executed: $(VENV)/.installed-dev
 stamp: $(VENV)/.installed
 	@$(VENV)/bin/python -m helpers.tools.stamp $(ARGS)
 
+colab-check:
+	@$(call need,313,3.13)
+	@"$(PYTHON313)" tests/colab/check.py colab $(ARGS)
+
+lowest-check:
+	@$(call need,311,3.11)
+	@"$(PYTHON311)" tests/colab/check.py lowest $(ARGS)
+
 clean:
 	rm -rf results .pytest_cache .ruff_cache .hypothesis
 	find helpers tests notebooks benchmarks -name __pycache__ -prune -exec rm -rf {} +
 	find notebooks -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV) runs data
+	rm -rf $(VENV) .venv-colab .venv-lowest runs data
 
 $(VENV)/bin/pip:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
