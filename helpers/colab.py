@@ -24,13 +24,14 @@ REQUIREMENT = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:>=\s*([\d.]+))?")
 
 
 def prepare(root: Path = ROOT) -> None:
-    """Make this kernel ready: packages, folders, figures, and errors that read as one line.
+    """Make this kernel ready (packages, folders, figures, errors of one line) and say what the machine allows.
 
     Raises:
         UserError: a package is missing and pip could not install it.
     """
     install_missing(root / "requirements.txt")
     share_folders(root)
+    print(importlib.import_module("helpers.doctor").brief(root))  # it needs the packages
     shell = _shell()
     if shell is not None:
         show_errors_plainly(shell)

@@ -1,123 +1,212 @@
-"""What this machine has, what will run on it, and what is missing: `python -m helpers doctor`."""
+"""What this machine has and allows, what will run on it and for how long: `python -m helpers doctor`.
+
+The first cell of every notebook says the same in short.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from helpers.colab import ROOT, installed, is_older, on_colab, requirements
 from helpers.errors import UserError
+from helpers.progress import clock
 
-# What the presets are made for; how long they take here depends on the machine.
-DURATION = {"smoke": "a few minutes", "quick": "about ten minutes on two CPU cores",
+if TYPE_CHECKING:
+    from helpers.settings import Settings
+
+# Seconds of each notebook in one `make run` (preset quick, digits) on two cores of an AMD CPU with AVX512-BF16.
+QUICK_SECONDS = {"01": 24, "02": 45, "03": 28, "04": 58, "05": 56, "06": 77, "07": 73, "08": 66, "09": 50, "11": 72}
+# What was not measured notebook by notebook.
+DURATION = {"smoke": "less than a minute a notebook", "quick": "minutes a notebook; only the digits were measured",
             "full": "hours on one GPU, far too long on a CPU"}
 GIB = 1024**3
 
 
+class Finding(NamedTuple):
+    """A fact, what it means for a person, and whether something should be done about it."""
+
+    fact: str
+    meaning: str = ""
+    problem: bool = False
+
+    def __str__(self) -> str:
+        return f"{'! ' if self.problem else ''}{self.fact}{': ' if self.meaning else ''}{self.meaning}"
+
+
 def report(root: Path = ROOT) -> str:
-    """The findings as text, one line each; a problem begins with "!"."""
-    checks: dict[str, Callable[[], str]] = {
-        "Python": python, "machine": machine, "packages": lambda: packages(root / "requirements.txt"),
-        "device": device, "memory": memory, "disk": lambda: disk(root), "network": network,
-        "will run": plan, "weights": lambda: weights(root)}
-    return "\n".join(f"{name:<10} {_indent(_try(check))}" for name, check in checks.items())
+    """All findings, one line each, and what to do next; a problem begins with "!"."""
+    machine = {"system": system, "Python": python, "packages": lambda: packages(root / "requirements.txt"),
+               "GPU": gpu, "memory": memory, "disk": lambda: disk(root), "network": network}
+    plan = {"dataset": dataset, "preset": preset, "time": lambda: duration(root), "encoders": lambda: encoders(root)}
+    problems, lines = [], []
+    for title, checks in (("This machine", machine), ("What runs on it, unless you choose otherwise", plan)):
+        findings = {name: examine(check) for name, check in checks.items()}
+        problems += [name for name, finding in findings.items() if finding.problem]
+        lines += [title, *(f"  {name:<9} {_indent(str(finding))}" for name, finding in findings.items()), ""]
+    return "\n".join([*lines, verdict(problems)])
 
 
-def python() -> str:
+def brief(root: Path = ROOT) -> str:
+    """Machine, versions and plan in a few lines, for the first cell of a notebook."""
+    found = [examine(check) for check in (system, gpu, memory, lambda: disk(root), network, python)]
+    facts = "{}, GPU: {}, {} of memory, {} on the disk, network: {}, Python {}".format(*(each.fact for each in found))
+    plan = "dataset {}, preset {}; {}".format(*map(examine, (dataset, preset, lambda: duration(root, in_short=True))))
+    return "\n".join([f"Machine: {facts}, torch {installed('torch')}.", f'With everything on "auto": {plan}.',
+                      *(str(finding) for finding in found if finding.problem)])
+
+
+def verdict(problems: list[str]) -> str:
+    """The last line: what to do next."""
+    if problems:
+        return f"Look at the lines marked with \"!\" first: {', '.join(problems)}."
+    return "Everything is in order: `python -m helpers run` executes all notebooks, or open the first one in Jupyter."
+
+
+def python() -> Finding:
     """The interpreter's version and place."""
-    old = "! too old, 3.11 or newer is needed: " if sys.version_info < (3, 11) else ""
     place = "on Colab" if on_colab() else "in a virtual environment" if sys.prefix != sys.base_prefix else \
         "not in a virtual environment"
-    return f"{old}{platform.python_version()}, {place}"
+    old = sys.version_info < (3, 11)
+    return Finding(f"{platform.python_version()} {place}", "3.11 or newer is needed" if old else "", old)
 
 
-def machine() -> str:
-    """The system and its CPU cores."""
+def system() -> Finding:
+    """The operating system and its CPU cores."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{platform.system()} {platform.machine()}, {usable} CPU cores usable"
+    return Finding(f"{platform.system()} with {usable} CPU core{'s' if usable != 1 else ''}")
 
 
-def packages(path: Path) -> str:
-    """Every required package with its version; those missing or too old are marked."""
-    lines = []
-    for name, lowest in requirements(path).items():
-        version = installed(name)
-        if version is None:
-            lines.append(f"! {name} is missing: pip install '{name}>={lowest}'")
-        elif lowest and is_older(version, lowest):
-            lines.append(f"! {name} {version} is older than {lowest}")
-        else:
-            lines.append(f"{name} {version}")
-    good = ", ".join(line for line in lines if line[0] != "!")
-    return "\n".join([line for line in lines if line[0] == "!"] + [good])
+def packages(path: Path) -> Finding:
+    """Every required package with its version; those missing or too old come first."""
+    wanted = requirements(path)
+    here = {name: installed(name) for name in wanted}
+    missing = [name for name in wanted if here[name] is None]
+    old = [name for name in wanted if here[name] and is_older(here[name], wanted[name])]
+    good = ", ".join(f"{name} {here[name]}" for name in wanted if name not in missing + old)
+    if not missing + old:
+        return Finding(f"all {len(wanted)} are here", good)
+    lines = [f"{name} is missing" for name in missing]
+    lines += [f"{name} {here[name]} is older than {wanted[name]}" for name in old]
+    return Finding(", ".join(lines), f"python -m pip install -r {path.name}\nThe others are here: {good}", True)
 
 
-def device() -> str:
+def gpu() -> Finding:
     """The accelerator that torch would use."""
     import torch
 
     if torch.cuda.is_available():
-        names = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-        return ", ".join(f"{gpu.name} with {gpu.total_memory / GIB:.0f} GiB" for gpu in names)
+        found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+        return Finding(", ".join(f"{card.name} with {card.total_memory / GIB:.0f} GiB" for card in found),
+                       "photographs (STL-10, folders of your own) are within reach")
     if torch.backends.mps.is_available():
-        return "Apple GPU (mps), used when asked for with FEWLABELS_DEVICE=mps"
-    return "no GPU that torch can use: the CPU"
+        return Finding("Apple's GPU", "used only when asked for, with FEWLABELS_DEVICE=mps")
+    lent = "; Colab lends one: Runtime > Change runtime type > T4 GPU, then run all cells" if on_colab() else ""
+    return Finding("none that torch can use",
+                   f"the CPU does everything, which is enough for the digits; photographs take it many hours{lent}")
 
 
-def memory() -> str:
-    """The machine's memory, in GiB; a container's own limit may be lower."""
+def memory(limit: Path = Path("/sys/fs/cgroup/memory.max")) -> Finding:
+    """The machine's memory, or a container's limit where that is lower."""
     try:
-        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-    except (AttributeError, ValueError, OSError):  # Windows
-        return "unknown on this system"
-    return f"{size:.0f} GiB" + (" (! 4 GiB or more are advised)" if size < 3.5 else "")
+        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):  # Windows
+        return Finding("an unknown amount")
+    if limit.exists() and limit.read_text().strip().isdecimal():
+        size = min(size, int(limit.read_text()))
+    small = size < 3.5 * GIB
+    return Finding(f"{size / GIB:.0f} GiB", "4 GiB or more of memory are advised" if small else "enough", small)
 
 
-def disk(root: Path) -> str:
+def disk(root: Path) -> Finding:
     """The free space where data and checkpoints go."""
     free = shutil.disk_usage(root).free / GIB
-    return f"{free:.0f} GiB free" + (" (! STL-10 alone needs about 6 GiB)" if free < 8 else "")
+    if free < 8:
+        return Finding(f"{free:.0f} GiB free", "STL-10 alone needs about 6 GiB of disk; the digits need none", True)
+    return Finding(f"{free:.0f} GiB free", "enough for every dataset")
 
 
-def network() -> str:
+def network() -> Finding:
     """Whether datasets could be downloaded."""
     from helpers.data import has_network
 
-    return "yes" if has_network() else "none: only digits and folders of your own can be used"
+    if has_network():
+        return Finding("yes", "datasets and weights can be downloaded")
+    return Finding("none", "nothing can be downloaded; the digits and folders of your own can be used")
 
 
-def plan() -> str:
-    """What `python -m helpers run` would do here."""
-    from helpers.settings import Settings
-
-    settings = Settings.resolve()
-    return (f"dataset {settings.dataset} ({settings.why}), preset {settings.preset}, encoder "
-            f"{settings.encoder}, on {settings.device}: {DURATION[settings.preset]}")
+def dataset() -> Finding:
+    """The dataset that will be taken, and why."""
+    settings = _settings()
+    return Finding(f"{settings.dataset} ({settings.why})")
 
 
-def weights(root: Path) -> str:
+def preset() -> Finding:
+    """The preset that will be taken, and for what it is made."""
+    from helpers.settings import WHAT
+
+    settings = _settings()
+    return Finding(f"{settings.preset} ({WHAT[settings.preset]}), encoder {settings.encoder} on {settings.device}")
+
+
+def duration(root: Path = ROOT, in_short: bool = False) -> Finding:
+    """How long the notebooks take: measured times, and those of this machine's last run where there was one."""
+    settings = _settings()
+    if (settings.preset, settings.dataset) != ("quick", "digits"):
+        return Finding(DURATION[settings.preset])
+    total = f"{sum(QUICK_SECONDS.values()) / 60:.0f} minutes"
+    if in_short:
+        return Finding(f"a notebook takes about a minute, all of them {total}, on two CPU cores")
+    fact = f"about {total} for all notebooks on two CPU cores"
+    last = last_times(root / "results" / "notebooks", settings.preset)
+    return Finding(fact, _times(QUICK_SECONDS) + (f"\nhere, the last time: {_times(last)}" if last else ""))
+
+
+def last_times(folder: Path, preset: str) -> dict[str, float]:
+    """Seconds that each executed notebook of a folder took, if it ran with this preset."""
+    found = {}
+    for path in sorted(folder.glob("[0-9][0-9].ipynb")):
+        ran = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
+        if ran.get("parameters", {}).get("PRESET", preset) == preset and ran.get("duration"):
+            found[path.stem] = ran["duration"]
+    return found
+
+
+def encoders(root: Path) -> Finding:
     """The encoders found, released ones and own ones."""
     folders = (root / "weights", Path(os.environ.get("FEWLABELS_RUN_DIR", root / "runs")))
     found = [path for folder in folders for path in sorted(folder.rglob("*.safetensors"))]
     lines = [f"{_short(path, root)} ({path.stat().st_size / 1e6:.1f} MB)" for path in found]
-    return "\n".join(lines) or "none yet: notebooks train what they need"
+    return Finding("\n".join(lines) or "none yet: notebooks train what they need")
+
+
+def examine(check: Callable[[], Finding]) -> Finding:
+    """A doctor examines sick machines: what cannot be found out is said, not raised."""
+    try:
+        return check()
+    except (ImportError, OSError, RuntimeError, UserError) as error:
+        return Finding("could not be found out", str(error), True)
+
+
+def _settings() -> Settings:
+    from helpers.settings import Settings
+
+    return Settings.resolve()
+
+
+def _times(seconds: dict[str, float]) -> str:
+    return ", ".join(f"{number} {clock(value)}" for number, value in seconds.items())
 
 
 def _short(path: Path, root: Path) -> Path:
     return path.relative_to(root) if path.is_relative_to(root) else path
 
 
-def _try(check: Callable[[], str]) -> str:
-    """A doctor examines sick machines: what cannot be found out is said, not raised."""
-    try:
-        return check()
-    except (ImportError, OSError, RuntimeError, UserError) as error:
-        return f"! could not be found out: {error}"
-
-
 def _indent(text: str) -> str:
-    return text.replace("\n", "\n" + " " * 11)
+    return text.replace("\n", "\n" + " " * 12)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from helpers import __main__ as cli
-from helpers import doctor, runner
+from helpers import runner
 from helpers.errors import UserError
 
 
@@ -108,41 +108,3 @@ def test_evaluate_passes_its_options(commands):
 def test_weights_passes_its_action(commands, words, expected):
     assert cli.main(["weights", *words]) == 0
     assert vars(commands.options) | expected == vars(commands.options)
-
-
-def test_the_doctor_finds_this_python_and_every_package(capsys):
-    assert cli.main(["doctor"]) == 0
-    said = capsys.readouterr().out
-    version = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
-    assert f"Python     {version}" in said
-    assert "torch 2" in said
-    for subject in ("machine", "device", "memory", "disk", "network", "will run", "weights"):
-        assert f"\n{subject} " in said
-
-
-def test_the_doctor_names_what_is_missing_or_old(tmp_path, monkeypatch):
-    path = tmp_path / "requirements.txt"
-    path.write_text("torch>=99.0\nno-such-package>=1.5\nnumpy>=1.0\n")
-    said = doctor.packages(path).splitlines()
-    assert said[0].startswith("! torch 2")
-    assert said[0].endswith("is older than 99.0")
-    assert said[1] == "! no-such-package is missing: pip install 'no-such-package>=1.5'"
-    assert said[2].startswith("numpy ")
-
-
-def test_the_doctor_goes_on_when_one_check_fails(tmp_path, monkeypatch):
-    def broken():
-        raise OSError("no such device")
-
-    monkeypatch.setattr(doctor, "device", broken)
-    (tmp_path / "requirements.txt").write_text("numpy\n")
-    said = doctor.report(tmp_path)
-    assert "device     ! could not be found out: no such device" in said
-    assert "\nweights " in said
-
-
-def test_the_doctor_lists_encoders_with_their_size(tmp_path, monkeypatch):
-    monkeypatch.delenv("FEWLABELS_RUN_DIR", raising=False)
-    (tmp_path / "weights").mkdir()
-    (tmp_path / "weights" / "a.safetensors").write_bytes(b"0" * 1_500_000)
-    assert doctor.weights(tmp_path) == "weights/a.safetensors (1.5 MB)"

@@ -185,7 +185,8 @@ def test_a_user_error_in_a_notebook_is_one_line_and_the_cell_fails(tmp_path):
         "from helpers.errors import UserError\nraise UserError('no folder x: make it')",
         "print('not reached')", cwd=colab.ROOT / "tests")
     assert (error.ename, error.evalue) == ("UserError", "no folder x: make it")
-    assert cells[0].outputs[0].text == "Packages: nothing is missing.\n"
+    said = "".join(output.get("text", "") for output in cells[0].outputs)
+    assert said.startswith("Packages: nothing is missing.\nMachine: ") and '\nWith everything on "auto": ' in said
     assert "image/png" in cells[1].outputs[-1].data
     (shown,) = cells[2].outputs
     assert shown.output_type == "error"

@@ -1,0 +1,137 @@
+"""What `python -m helpers doctor` and a notebook's first cell say about machines of several kinds."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from helpers import doctor
+from helpers.__main__ import main
+from helpers.runner import NOTEBOOKS, find
+from helpers.settings import PRESETS
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch):
+    """No network, and nothing chosen in the environment."""
+    for name in ("PRESET", "DATASET", "DEVICE", "ENCODER", "RUN_DIR"):
+        monkeypatch.delenv(f"FEWLABELS_{name}", raising=False)
+    monkeypatch.setenv("FEWLABELS_OFFLINE", "1")
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """A GPU that torch would see."""
+    card = SimpleNamespace(name="Tesla T4", total_memory=16 * doctor.GIB)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: card)
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+def test_the_doctor_says_what_is_here_and_what_will_run(no_gpu, capsys):
+    assert main(["doctor"]) == 0
+    said = capsys.readouterr().out
+    version = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
+    assert f"\n  Python    {version}" in said
+    for subject in ("system", "packages", "GPU", "memory", "disk", "network", "dataset", "preset", "time", "encoders"):
+        assert f"\n  {subject:<9} " in said
+    assert "torch 2" in said and "none that torch can use" in said
+    assert "\n  dataset   digits (embedded: no GPU here)\n" in said
+
+
+def test_without_problems_the_last_line_says_how_to_start_and_else_where_to_look():
+    assert "python -m helpers run" in doctor.verdict([])
+    assert doctor.verdict(["packages", "disk"]).endswith("packages, disk.")
+
+
+def test_missing_and_old_packages_are_named_with_the_command_that_mends_them(tmp_path):
+    path = tmp_path / "requirements.txt"
+    path.write_text("torch>=99.0\nno-such-package>=1.5\nnumpy>=1.0\n")
+    found = doctor.packages(path)
+    assert found.problem
+    assert found.fact.startswith("no-such-package is missing, torch 2") and found.fact.endswith("is older than 99.0")
+    assert "pip install -r requirements.txt" in found.meaning and "numpy " in found.meaning
+
+
+def test_a_check_that_fails_is_a_problem_and_the_others_go_on(tmp_path, monkeypatch):
+    def broken():
+        raise OSError("no such device")
+
+    monkeypatch.setattr(doctor, "gpu", broken)
+    (tmp_path / "requirements.txt").write_text("numpy\n")
+    said = doctor.report(tmp_path)
+    assert "\n  GPU       ! could not be found out: no such device\n" in said
+    assert "\n  encoders  none yet" in said
+    assert said.splitlines()[-1].endswith("marked with \"!\" first: GPU.")
+
+
+def test_a_wrong_environment_variable_is_one_line_of_the_report(monkeypatch):
+    monkeypatch.setenv("FEWLABELS_PRESET", "huge")
+    assert "! could not be found out: unknown preset 'huge'" in doctor.report()
+
+
+def test_a_gpu_is_named_with_its_memory_and_takes_the_large_preset(cuda, monkeypatch):
+    monkeypatch.setattr("helpers.data.has_network", lambda: True)
+    assert doctor.gpu().fact == "Tesla T4 with 16 GiB"
+    said = doctor.brief()
+    assert "GPU: Tesla T4 with 16 GiB" in said and "dataset stl10 (a GPU and a network are here)" in said
+    assert "preset full" in said and doctor.DURATION["full"] in said
+
+
+def test_colab_without_a_gpu_says_where_to_get_one(no_gpu, monkeypatch):
+    assert "Runtime" not in doctor.gpu().meaning
+    monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
+    assert "Runtime > Change runtime type" in doctor.gpu().meaning
+    assert doctor.python().fact.endswith("on Colab")
+
+
+@pytest.mark.parametrize("limit, expected, problem", [(str(2 * 1024**3), "2 GiB", True), ("max", None, None)])
+def test_a_containers_memory_limit_counts(tmp_path, limit, expected, problem):
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    whole, found = doctor.memory(tmp_path / "none"), doctor.memory(tmp_path / "memory.max")
+    assert found == whole if expected is None else (found.fact, found.problem) == (expected, problem)
+
+
+def test_little_disk_is_a_problem_that_the_digits_do_not_have(tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=3 * doctor.GIB))
+    found = doctor.disk(tmp_path)
+    assert found.problem and found.fact == "3 GiB free" and "the digits need none" in found.meaning
+    assert "! 3 GiB free: STL-10" in doctor.brief(tmp_path)
+
+
+def test_the_first_cell_is_told_machine_versions_and_plan_in_two_lines(no_gpu):
+    machine, plan = doctor.brief().splitlines()
+    assert all(word in machine for word in ("CPU core", "GPU: none", "of memory", "on the disk", "network: none",
+                                            "Python 3.", "torch 2."))
+    assert plan.startswith('With everything on "auto": dataset digits (embedded: no GPU here), preset quick (')
+    assert "a notebook takes about a minute" in plan
+
+
+def test_measured_times_are_of_notebooks_that_exist_and_every_preset_has_words():
+    assert doctor.QUICK_SECONDS.keys() <= {path.name[:2] for path in find(NOTEBOOKS)}
+    assert doctor.DURATION.keys() == PRESETS.keys()
+
+
+def test_times_of_the_last_run_here_are_shown_for_the_same_preset(no_gpu, tmp_path):
+    folder = tmp_path / "results" / "notebooks"
+    folder.mkdir(parents=True)
+    for name, preset, seconds in (("01", "quick", 75.2), ("02", "smoke", 9.0), ("03", None, 30.0)):
+        parameters = {"PRESET": preset} if preset else {}
+        ran = {"papermill": {"parameters": parameters, "duration": seconds}}
+        (folder / f"{name}.ipynb").write_text(json.dumps({"cells": [], "metadata": ran}))
+    assert doctor.last_times(folder, "quick") == {"01": 75.2, "03": 30.0}
+    assert "here, the last time: 01 1:15, 03 0:30" in doctor.duration(tmp_path).meaning
+
+
+def test_encoders_are_listed_with_their_size(tmp_path):
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "a.safetensors").write_bytes(b"0" * 1_500_000)
+    assert doctor.encoders(tmp_path).fact == "weights/a.safetensors (1.5 MB)"
