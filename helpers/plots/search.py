@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
-from helpers.plots.style import GRAY, canvas, headline, method_color, styled
+from helpers.plots.style import GRAY, canvas, headline, method_color, plain_log, styled
 
 INK = method_color("noise-BYOL")
 
@@ -86,7 +85,7 @@ def slices(rows: Sequence[Mapping[str, Any]], logarithmic: Sequence[str], title:
             ax.margins(x=0.2)
         elif name in logarithmic:
             ax.set_xscale("log")
-            ax.xaxis.set_minor_formatter(NullFormatter())
+            plain_log(ax.xaxis, steps=(1,))
         ax.set_xlabel(name)
         ax.set_ylabel("validation score (%)" if name == names[0] else "")
     headline(figure, title, f"n = {len(rows)} trials · ×: pruned, its last score · ring: the best")
