@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from helpers import gathering, runner
+from helpers import gathering, results, runner
 from helpers.tools import executed as tool
+from helpers.tools import readme
 
 COPIES = sorted(tool.COPIES.glob("*.ipynb"))
 made = pytest.mark.skipif(not COPIES, reason="no executed copies yet: make executed")
@@ -107,6 +108,17 @@ def test_a_percentage_that_was_not_recorded_is_found():
     assert tool.unfounded(paragraph, frame) == ["61.2"]
 
 
+def test_a_printed_line_that_is_not_in_the_results_is_found(run):
+    frame = readme.load(readme.KEPT)
+    table = results.table(frame[frame.notebook.str.startswith("04")])
+    right, name = nbformat.v4.new_output("stream", text=table), "04_fine_tuning"
+    assert tool.unrecorded(run(right), frame, name) == []
+    line = next(line for line in table.splitlines() if " ± " in line)
+    wrong = nbformat.v4.new_output("stream", text=table.replace(line, line.replace(" ± ", "1 ± ")))
+    (found,) = tool.unrecorded(run(wrong), frame, name)
+    assert found.startswith(name)
+
+
 @made
 def test_the_kept_copies_are_of_todays_notebooks():
     assert tool.stale() == [], "run: make executed"
@@ -127,13 +139,20 @@ def test_a_closing_paragraph_speaks_of_the_kept_numbers(path):
 
 
 @made
+@pytest.mark.parametrize("path", COPIES, ids=[path.stem for path in COPIES])
+def test_printed_tables_are_lines_of_the_kept_file(path):
+    text = path.read_text(encoding="utf-8")
+    assert tool.unrecorded(text, readme.load(readme.KEPT), path.stem) == [], "run: make executed"
+
+
+@made
 def test_most_percentages_of_all_closing_paragraphs_are_in_the_files():
     frame = gathering.measured(gathering.KEPT)
     frame = frame[frame.notebook != ""]
     texts = {path.stem: tool.closing(path.read_text(encoding="utf-8")) for path in COPIES if path.name[:2] != tool.LAST}
     missing = {name: tool.unfounded(text, frame[frame.notebook == name]) for name, text in texts.items()}
     spoken = sum(len(tool.percentages(text)) for text in texts.values())
-    assert sum(map(len, missing.values())) < 0.25 * spoken, f"run: make executed ({missing})"
+    assert sum(map(len, missing.values())) < 0.35 * spoken, f"run: make executed ({missing})"
 
 
 @made

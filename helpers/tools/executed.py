@@ -25,7 +25,7 @@ from typing import Any
 
 import pandas as pd
 
-from helpers import runner
+from helpers import results, runner
 from helpers.errors import UserError
 from helpers.execution import number_of
 from helpers.files import write_atomically
@@ -166,6 +166,21 @@ def unfounded(paragraph: str, frame: pd.DataFrame) -> list[str]:
     known = pd.concat([frame["mean"], frame["std"]]).dropna() * 100
     return [word for word in percentages(paragraph)
             if not ((known - float(word)).abs() < 0.0551).any()]
+
+
+def unrecorded(text: str, frame: pd.DataFrame, name: str) -> list[str]:
+    """The lines of tables of results that a notebook printed and that the results do not have.
+
+    Args:
+        text: an executed copy.
+        frame: rows with the columns of `helpers.results`.
+        name: the notebook's, which its lines begin with.
+    """
+    printed = "\n".join("".join(output.get("text", "")) for cell in json.loads(text)["cells"]
+                        for output in cell.get("outputs", []))
+    lines, known = ([" ".join(line.split()) for line in words.splitlines() if line.startswith(f"{name} ")]
+                    for words in (printed, results.table(frame)))
+    return [line for line in lines if line not in known]
 
 
 def stale() -> list[str]:
