@@ -1,0 +1,103 @@
+"""Notebooks as a person meets them: JupyterLab in Chromium, run from the menu, answered and explored with the mouse.
+
+Screenshots are kept in results/browser.
+"""
+
+import importlib.util
+import re
+
+import pytest
+from lab import CHROMIUM, PATIENCE, ROOT, Lab, browser, jupyter_lab
+
+PICTURES = ROOT / "results" / "browser"
+MISSING = [what for what, there in (("Chromium (Debian: apt-get install chromium)", CHROMIUM),
+                                    ("the package playwright", importlib.util.find_spec("playwright"))) if not there]
+pytestmark = [pytest.mark.slow,
+              pytest.mark.skipif(bool(MISSING), reason=f"no browser test without {' and '.join(MISSING)}")]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with jupyter_lab(tmp_path_factory.mktemp("lab") / "few-labels") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def opened(request, server, chromium):
+    """The notebook that `opened_notebook` marks, run from the menu; the last look at it is kept as a picture."""
+    lab = Lab(chromium, *server, request.param, PICTURES)
+    try:
+        lab.restart_and_run_all()
+        state = lab.state()
+        assert state["errors"] == [] and state["warnings"] == [] and lab.complaints == []
+        assert state["prompts"] == [f"[{number}]:" for number in range(1, len(state["prompts"]) + 1)]
+        yield lab
+    finally:
+        lab.screenshot(f"{lab.name[:2]}_last")
+        lab.close()
+
+
+def notebook(name):
+    return pytest.mark.parametrize("opened", [name], indirect=True)
+
+
+def is_readable(lab, name, what):
+    """In a dark and in a light theme, in a wide and in a narrow window."""
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        lab.menu("Settings", "Theme", theme)
+        lab.page.locator(f'body[data-jp-theme-name="{theme}"]').wait_for(state="attached")
+        lab.show(what)
+        lab.screenshot(f"{name}_{theme.split()[1].lower()}")
+        assert lab.pale() == []
+    lab.page.set_viewport_size({"width": 900, "height": 800})
+    lab.show(what)
+    lab.screenshot(f"{name}_narrow")
+    assert lab.cut() == []
+
+
+@notebook("02_byol_training.ipynb")
+def test_the_question_of_notebook_02_is_answered_in_the_page(opened):
+    question, answered = opened.output("ask_start("), opened.output("asked.choice()")
+    assert "Start from the backbone pretrained on ImageNet?" in question.text_content()
+    assert "start: random weights, encoder slim" in answered.text_content()
+    is_readable(opened, "02_question", question)
+
+    menu = question.locator("select")
+    answers = menu.locator("option").all_text_contents()
+    assert answers[0].startswith("imagenet:") and answers[-1].startswith("file:")
+    assert menu.locator("option:checked").text_content().startswith("train:")
+    menu.select_option(index=len(answers) - 1)
+    opened.run_from("asked.choice()")
+    path = answered.locator(".jp-Stdin-input")
+    path.wait_for()
+    opened.screenshot("02_path")
+    path.fill(str(ROOT / "weights" / "byol-slim-digits.safetensors"))
+    path.press("Enter")
+    opened.wait_done()
+    assert opened.state()["errors"] == []
+    assert "start: byol-slim-digits.safetensors, encoder slim" in answered.text_content()
+
+
+@notebook("07_noise_robustness.ipynb")
+def test_the_sigma_slider_of_notebook_07_changes_the_picture_and_what_is_said_of_it(opened):
+    from playwright.sync_api import expect
+
+    shown = opened.output("explorer(look")
+    picture, slider = shown.locator("img"), shown.locator(".widget-slider", has_text="sigma")
+    is_readable(opened, "07_slider", picture)
+    source, title, *verdicts = [picture.get_attribute("src"), *picture.get_attribute("alt").splitlines()]
+    assert title.endswith("at sigma 0")
+
+    opened.drag(slider, 0.9)
+    sigma = slider.locator(".widget-readout").text_content()
+    assert float(sigma) > 1.5
+    expect(picture).to_have_attribute("alt", re.compile(f"at sigma {float(sigma):g}$", re.M), timeout=PATIENCE)
+    opened.screenshot("07_moved")
+    assert picture.get_attribute("src") != source
+    assert picture.get_attribute("alt").splitlines()[1:] != verdicts
