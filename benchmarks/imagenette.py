@@ -2,6 +2,7 @@
 
     python benchmarks/imagenette.py train FOLDER --method byol --epochs 60     or --minutes 12: of one CPU core
     python benchmarks/imagenette.py race FOLDER --minutes 12 --seeds 0 1 2     ours and lightly's benchmark in turns
+    python benchmarks/imagenette.py evaluate FOLDER --weights NAME_OR_FILE     every protocol on an encoder
     python benchmarks/imagenette.py labels FOLDER --weights NAME_OR_FILE       from scratch, features, fine-tuned
     python benchmarks/imagenette.py search FOLDER                              one change of the recipe at a time
 
@@ -23,7 +24,11 @@ from benchmarks.photos.clock import wait_for_turn  # noqa: E402
 from benchmarks.photos.protocols import PROTOCOLS, evaluated  # noqa: E402
 from benchmarks.photos.search import search  # noqa: E402
 from helpers.checkpoints import fetch, load_encoder  # noqa: E402
+from helpers.data import Splits  # noqa: E402
+from helpers.encoders import Encoder  # noqa: E402
 from helpers.errors import UserError  # noqa: E402
+from helpers.pretraining import METHODS, PHOTOGRAPHS  # noqa: E402
+from helpers.settings import Settings  # noqa: E402
 
 
 def run_name(options: argparse.Namespace) -> str:
@@ -62,17 +67,40 @@ def race_all(options: argparse.Namespace) -> None:
                 commands.append([sys.executable, __file__, "train", options.folder, "--protocols", *options.protocols,
                                  *(word for key, value in words.items() for word in (f"--{key}", str(value)))])
         race.take_turns(commands)
-        print(race.summarise(options.results, options.minutes).to_string(index=False), flush=True)
+        print(race.summarise(options.results).to_string(index=False), flush=True)
+
+
+def loaded(options: argparse.Namespace) -> tuple[Encoder, Splits, Settings]:
+    """The encoder that was named, in eval mode, with pictures of its size and settings for them."""
+    path = Path(options.weights)
+    encoder = load_encoder(path if path.is_file() else fetch(options.weights)).eval()
+    settings = data.settings_for(options.folder, size=encoder.config["image_size"], seed=options.seed,
+                                 encoder=encoder.name, draws=options.draws)
+    return encoder, data.photographs(options.folder, settings), settings
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """All protocols on a released encoder or one of a file."""
+    encoder, splits, settings = loaded(options)
+    title, rows = titled(encoder), []
+    for row in evaluated(encoder, splits, settings, options.protocols):
+        rows.append(dict(method=title, **row))
+        print(f"{row['protocol']}, {row['labels_per_class']} labels a class: {row['mean']:.1%}", flush=True)
+    chosen = dict(encoder=encoder.name, size=splits.image_size, weights=data.shown([options.weights])[0],
+                  meta=encoder.meta, seed=settings.seed)
+    data.keep(f"imagenette-{Path(options.weights).stem}", chosen, rows, options.results)
+
+
+def titled(encoder: Encoder) -> str:
+    """What tables call an encoder."""
+    method = encoder.meta.get("method", "")
+    return METHODS.get(method, method)
 
 
 def compare_labels(options: argparse.Namespace) -> None:
     """The comparison with few labels, on a released encoder or one of a file."""
-    path = Path(options.weights)
-    encoder = load_encoder(path if path.is_file() else fetch(options.weights))
-    settings = data.settings_for(options.folder, size=encoder.config["image_size"], seed=options.seed,
-                                 encoder=encoder.name, draws=options.draws)
-    splits = data.photographs(options.folder, settings)
-    table = labels.compare(encoder.eval(), splits, settings, options.results, "imagenette-labels")
+    encoder, splits, settings = loaded(options)
+    table = labels.compare(encoder, splits, settings, options.results, "imagenette-labels")
     print(table.to_string(index=False))
 
 
@@ -104,9 +132,12 @@ def parsed() -> argparse.Namespace:
     together.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     together.add_argument("--contenders", nargs="+", choices=race.CONTENDERS, default=list(race.CONTENDERS))
     together.add_argument("--protocols", nargs="*", choices=PROTOCOLS, default=["knn", "linear"])
-    few = verbs.add_parser("labels", parents=[common])
-    few.add_argument("--draws", type=int, default=5)
-    few.add_argument("--weights", default="byol-slim-imagenette", help="a name of the list or a file")
+    made = argparse.ArgumentParser(add_help=False, parents=[common])
+    made.add_argument("--weights", default=PHOTOGRAPHS, help="a name of the list or a file")
+    made.add_argument("--draws", type=int, default=5, help="of the labelled pictures")
+    verbs.add_parser("labels", parents=[made])
+    verbs.add_parser("evaluate", parents=[made]).add_argument("--protocols", nargs="*", choices=PROTOCOLS,
+                                                              default=list(PROTOCOLS))
     verbs.add_parser("search", parents=[common]).add_argument("--steps", type=int, default=750)
     return parser.parse_args()
 
@@ -114,7 +145,8 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     options = parsed()
     try:
-        {"train": train, "race": race_all, "labels": compare_labels, "search": search_recipe}[options.what](options)
+        {"train": train, "race": race_all, "evaluate": evaluate, "labels": compare_labels,
+         "search": search_recipe}[options.what](options)
     except UserError as error:
         sys.exit(f"error: {error}")
 

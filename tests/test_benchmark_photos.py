@@ -1,5 +1,6 @@
 """The benchmark on photographs: what is counted, who has a turn, what a run leaves behind."""
 
+import argparse
 import io
 import json
 import subprocess
@@ -13,11 +14,14 @@ import torch
 from picture_folders import make_folder
 from torch.nn import functional as F
 
+from helpers.checkpoints import save_encoder
+from helpers.encoders import build
 from helpers.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import imagenette  # noqa: E402
 from benchmarks.photos import clock, data, labels, peer, protocols, race, runs  # noqa: E402
 
 
@@ -130,14 +134,42 @@ def test_the_peer_has_torchvisions_resnet_with_imagenets_stem_and_its_input(pict
 
 
 def test_a_run_is_kept_with_what_made_it_and_without_this_machines_folders(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", [f"{tmp_path}/imagenette.py", "train", f"{tmp_path}/imagenette160"])
+    monkeypatch.setattr(sys, "argv", [f"{tmp_path}/imagenette.py", "train", f"{tmp_path}/imagenette160",
+                                      "--turn", "45.0", "--seed", "3"])
     data.keep("run", dict(seed=3), [dict(protocol="kNN", mean=0.5)], tmp_path, cost=dict(cpu_seconds=7))
     record = json.loads((tmp_path / "run.json").read_text())
-    assert record["command"] == "python benchmarks/imagenette.py train imagenette160"
+    assert record["command"] == "python benchmarks/imagenette.py train imagenette160 --seed 3"
     assert record["settings"]["seed"] == 3 and record["cost"]["cpu_seconds"] == 7
     assert {"torch", "lightly"} <= record["versions"].keys() and "chip" in record["machine"]
     assert str(tmp_path) not in (tmp_path / "run.json").read_text()
     assert pd.read_csv(tmp_path / "run.csv").to_dict("records") == [dict(protocol="kNN", mean=0.5)]
+
+
+def test_every_protocol_gives_rows_of_a_file_that_was_named(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(protocols, "STEPS", {1: 2, 10: 2, 0: 2})
+    monkeypatch.setattr(protocols, "SHARES", {"10 %": 2, "100 %": 2})
+    monkeypatch.setenv("FEWLABELS_DATA_DIR", str(tmp_path / "data"))
+    path = save_encoder(build("slim", channels=3, image_size=48), tmp_path / "own.safetensors", method="byol")
+    options = argparse.Namespace(folder=pictures[0], weights=str(path), seed=0, draws=2, results=tmp_path,
+                                 protocols=list(protocols.PROTOCOLS))
+    imagenette.evaluate(options)
+    table = pd.read_csv(tmp_path / "imagenette-own.csv")
+    assert {"kNN, k = 20", "kNN, k = 200", "linear probe", "MLP 512-128", "fine-tuned, 10 % of the labels",
+            "fine-tuned, 100 % of the labels", "linear, noisy pictures"} == set(table.protocol)
+    assert set(table.method) == {"BYOL"} and table["mean"].between(0, 1).all()
+    assert table.sigma.dropna().tolist() == list(protocols.SIGMAS)
+
+
+def test_the_side_by_side_table_holds_every_run_with_a_budget(tmp_path):
+    for (method, encoder), seconds in zip(race.CONTENDERS.values(), (60, 120, 180), strict=True):
+        record = dict(settings=dict(method=method, encoder=encoder, minutes=3.0, seed=0),
+                      cost=dict(cpu_seconds=seconds, seconds=2 * seconds, epochs=1.5),
+                      curve=[dict(cpu_seconds=0, seconds=0, knn=0.3), dict(cpu_seconds=seconds, seconds=1, knn=0.4)],
+                      results=[dict(protocol="kNN, k = 20", labels_per_class="all", mean=0.4)])
+        (tmp_path / f"imagenette-{method}-{encoder}.json").write_text(json.dumps(record))
+    table = race.summarise(tmp_path)
+    assert sorted(table.cpu_minutes) == [1, 2, 3] and set(table.contender) == set(race.CONTENDERS)
+    assert len(pd.read_csv(tmp_path / f"{race.NAME}-curves.csv")) == 6 and (tmp_path / f"{race.NAME}.png").exists()
 
 
 @pytest.mark.slow

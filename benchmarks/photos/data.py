@@ -50,8 +50,9 @@ def keep(name: str, settings: dict[str, Any], rows: list[dict], results: Path = 
 
 
 def shown(words: list[str]) -> list[str]:
-    """The words of a command without folders of this machine: of a path its last part stays."""
-    return [Path(word).name if os.sep in word else word for word in words]
+    """The words of a command without folders of this machine (of a path its last part stays) and without turns."""
+    turn = words.index("--turn") if "--turn" in words else len(words)
+    return [Path(word).name if os.sep in word else word for word in (*words[:turn], *words[turn + 2:])]
 
 
 def machine() -> dict[str, Any]:

@@ -70,9 +70,11 @@ def compare(encoder: Encoder, splits: Splits, settings: Settings, results: Path,
 
 def draw(table: pd.DataFrame, splits: Splits, path: Path) -> None:
     """Accuracy against labels per class."""
-    rows = table[table.method != LONG].to_dict("records")
-    few = [{**r, "metric": "test accuracy", "labels_per_class": "all" if r["labels_per_class"] == "all"
-            else int(r["labels_per_class"]), "std": None if pd.isna(r["std"]) else r["std"]} for r in rows]
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    few = [{**r, "metric": "test accuracy",
+            "method": f"from scratch, {r['steps']:,.0f} steps" if r["method"] == LONG else r["method"],
+            "labels_per_class": r["labels_per_class"] if r["labels_per_class"] == "all" else int(r["labels_per_class"])}
+           for r in rows]
     figure = plots.label_curve(few, len(splits.train) / len(splits.classes),
                                f"Imagenette at {splits.image_size} pixels, the CPU miniature")
     with atomic_path(path) as target:

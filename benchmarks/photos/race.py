@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks.photos.clock import OVER
 from benchmarks.photos.data import as_csv
-from benchmarks.photos.runs import PEER
+from benchmarks.photos.runs import PEER, PICTURES
 from helpers import plots
 from helpers.errors import UserError
 from helpers.files import atomic_path, write_atomically
@@ -44,36 +44,35 @@ def take_turns(commands: list[list[str]]) -> None:
             process.terminate()
 
 
-def gathered(results: Path, minutes: float) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What the runs of one budget have left: a row for each contender and seed, and one for each look at them."""
+def gathered(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What the runs have left: a row for each contender, budget and seed, and one for each look at them."""
     table, curves = [], []
     for path in sorted(results.glob("imagenette-*.json")):
         record = json.loads(path.read_text())
-        kind = (record.get("settings", {}).get("method"), record.get("settings", {}).get("encoder"))
-        if kind not in CONTENDERS.values() or record["settings"]["minutes"] != minutes:
+        settings = record["settings"]
+        kind = (settings.get("method"), settings.get("encoder"))
+        if kind not in CONTENDERS.values() or not settings.get("minutes"):
             continue
         name = next(name for name, value in CONTENDERS.items() if value == kind)
-        cost, seed = record["cost"], record["settings"]["seed"]
+        who, cost = dict(contender=name, budget=settings["minutes"], seed=settings["seed"]), record["cost"]
         scores = {f"{r['protocol']}, {r['labels_per_class']} labels a class": r["mean"] for r in record["results"]}
-        table.append(dict(contender=name, seed=seed, cpu_minutes=cost["cpu_seconds"] / 60,
-                          wall_minutes=cost["seconds"] / 60, epochs=cost["epochs"], **scores))
-        curves += [dict(contender=name, seed=seed, cpu_minutes=look["cpu_seconds"] / 60,
-                        wall_minutes=look["seconds"] / 60, knn_validation=look["knn"]) for look in record["curve"]]
+        table.append(dict(who, cpu_minutes=cost["cpu_seconds"] / 60, wall_minutes=cost["seconds"] / 60,
+                          epochs=cost["epochs"], **scores))
+        curves += [dict(who, cpu_minutes=look["cpu_seconds"] / 60, wall_minutes=look["seconds"] / 60,
+                        knn_validation=look["knn"]) for look in record["curve"]]
     return pd.DataFrame(table), pd.DataFrame(curves)
 
 
-def summarise(results: Path, minutes: float) -> pd.DataFrame:
-    """Write the table, the curves and the figure of all runs of one budget that have ended."""
-    table, curves = gathered(results, minutes)
+def summarise(results: Path) -> pd.DataFrame:
+    """Write the table, the curves and the figure of all runs that have ended."""
+    table, curves = gathered(results)
     write_atomically(results / f"{NAME}.csv", as_csv(table))
     write_atomically(results / f"{NAME}-curves.csv", as_csv(curves))
     lines = {}
-    for name in CONTENDERS:
-        of = curves[curves.contender == name]
-        if len(of):
-            looks = of.assign(look=of.groupby("seed").cumcount()).groupby("look").mean(numeric_only=True)
-            lines[f"{name} (n = {of.seed.nunique()})"] = (looks.cpu_minutes, looks.knn_validation)
-    figure = plots.curves(lines, "minutes of one CPU core", "kNN accuracy on validation (%)",
+    for (name, budget), of in curves.groupby(["contender", "budget"]):
+        looks = of.assign(look=of.groupby("seed").cumcount()).groupby("look").mean(numeric_only=True)
+        lines[f"{name}, {budget:g} min"] = (looks.cpu_minutes, looks.knn_validation)
+    figure = plots.curves(lines, "minutes of one CPU core", f"kNN accuracy on validation (%), {PICTURES:,} neighbours",
                           "BYOL on Imagenette at 48 pixels, side by side", percent=True)
     with atomic_path(results / f"{NAME}.png") as target:
         figure.savefig(target, dpi=110)

@@ -23,7 +23,7 @@ from helpers.training import fit
 
 PEER = "lightly-byol"
 METHODS = (*pretraining.METHODS, PEER)
-LOOKS, PICTURES = 5, 4096  # at the encoder during a training, besides the first; and the neighbours of each
+LOOKS, PICTURES = 5, 1024  # at the encoder during a training, besides the first; and the neighbours of each
 TRIAL = 640  # pictures by which the cost of a step is measured, after as many steps of warming up as below
 WARM_UP = 2
 
