@@ -101,3 +101,17 @@ def test_the_sigma_slider_of_notebook_07_changes_the_picture_and_what_is_said_of
     opened.screenshot("07_moved")
     assert picture.get_attribute("src") != source
     assert picture.get_attribute("alt").splitlines()[1:] != verdicts
+
+
+@notebook("08_dino_your_images.ipynb")
+def test_a_point_of_the_map_of_notebook_08_shows_its_picture(opened):
+    from playwright.sync_api import expect
+
+    drawn = opened.output("explorer(points").locator("svg.few-map")
+    is_readable(opened, "08_map", drawn)
+    point, pictures = drawn.locator(".p").last, drawn.locator("image:visible")
+    expect(pictures).to_have_count(0)
+    point.locator("circle").hover()
+    expect(pictures).to_have_count(1, timeout=PATIENCE)
+    assert point.locator("image").is_visible() and point.locator("text").text_content().startswith("picture ")
+    opened.screenshot("08_pointed")
