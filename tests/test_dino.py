@@ -181,6 +181,12 @@ def test_a_few_steps_teach_the_student_the_teachers_answers(digits, encoder):
         assert torch.equal(value, before[name])
 
 
+def test_schedules_are_plain_numbers_that_a_checkpoint_can_hold():
+    module = make(steps=8)
+    assert {type(schedule(3)) for schedule in (module.decay, module.target_momentum, module.teacher_temperature)} == {
+        float}
+
+
 def test_a_resumed_training_ends_as_an_uninterrupted_one(digits, tmp_path):
     def train(steps_now, folder, resume=False):
         module = make(steps=8, frozen=2)

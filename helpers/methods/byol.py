@@ -88,7 +88,7 @@ class BYOL(pl.LightningModule):
 
     def target_momentum(self, step: int) -> float:
         """The target's momentum at `step`: `momentum` at first, 1 at the end of all steps."""
-        return cosine_schedule(min(step, self.steps), self.steps + 1, self.momentum, 1.0)
+        return float(cosine_schedule(min(step, self.steps), self.steps + 1, self.momentum, 1.0))
 
     @torch.no_grad()
     def update_target(self, momentum: float) -> None:

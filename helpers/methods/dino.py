@@ -101,11 +101,12 @@ class DINO(pl.LightningModule):
 
     def target_momentum(self, step: int) -> float:
         """The teacher's momentum at `step`: `momentum` at first, 1 at the end of all steps."""
-        return cosine_schedule(min(step, self.steps), self.steps + 1, self.momentum, 1.0)
+        return float(cosine_schedule(min(step, self.steps), self.steps + 1, self.momentum, 1.0))
 
     def decay(self, step: int) -> float:
         """The weight decay at `step`."""
-        return cosine_schedule(min(step, self.steps - 1), self.steps, *self.weight_decay)
+        # numpy's own floats, which older releases of lightly return, would make a checkpoint unreadable
+        return float(cosine_schedule(min(step, self.steps - 1), self.steps, *self.weight_decay))
 
     def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
         self.optimizers().param_groups[0]["weight_decay"] = self.decay(self.global_step)
