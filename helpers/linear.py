@@ -16,8 +16,10 @@ from torch.nn import functional as F
 from helpers.encoders import Encoder
 from helpers.evaluation import accuracy, extract_features
 from helpers.tokens import is_vit, last_blocks
+from helpers.views import DRAWINGS, DigitView, PhotoView, view_for
 
 RATES = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)  # for a batch of 256; the paper's code begins with 1e-3
+CHUNK = 512  # pictures whose views are in memory at a time
 EPOCHS, BATCH, MOMENTUM, START = 100, 64, 0.9, 0.01  # START: deviation of the first weights
 
 
@@ -51,20 +53,30 @@ def linear_features(encoder: Encoder, images: Tensor) -> Tensor:
     return last_blocks(encoder, images, 1 if wide else 4, pooled=wide)
 
 
-def view_features(encoder: Encoder, images: Tensor, view: Callable[[Tensor], Tensor], copies: int,
-                  seed: int = 0) -> list[Tensor]:
-    """`linear_features` of `copies` random views of every picture, which the epochs take in turn.
+def crop_view(dataset: str, image_size: int) -> PhotoView | DigitView:
+    """What the pictures go through while the classifier trains: random crops and flips; drawings their usual view."""
+    if dataset in DRAWINGS:
+        return view_for(dataset, image_size)
+    return PhotoView(jitter_chance=0.0, gray=0.0, blur=0.0)
+
+
+def view_features(describe: Callable[[Tensor], Tensor], images: Tensor, view: Callable[[Tensor], Tensor], copies: int,
+                  seed: int = 0, device: str = "cpu") -> list[Tensor]:
+    """Features of `copies` random views of every picture, which the epochs take in turn.
 
     The paper's code draws new views in each of its 100 epochs; on a CPU that would cost 100 times the features.
 
     Args:
-        view: uint8 batch to float in normalised units, such as `helpers.views.view_for(...)`.
+        describe: floats B x C x S x S to B x D features, such as `lambda x: linear_features(encoder, x)`.
+        view: uint8 batch to float in normalised units, such as `crop_view(...)`.
+        device: where the views are made.
+
+    Returns:
+        `copies` float32 tensors N x D on the CPU.
     """
-    device = next(encoder.parameters()).device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         torch.manual_seed(seed)
-        return [torch.cat([linear_features(encoder, view(part.to(device))) for part in images.split(BATCH * 8)])
-                for _ in range(copies)]
+        return [torch.cat([describe(view(part.to(device))) for part in images.split(CHUNK)]) for _ in range(copies)]
 
 
 def train_linear(features: Sequence[Tensor], labels: Tensor, classes: int, rate: float, epochs: int = EPOCHS,

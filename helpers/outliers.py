@@ -123,19 +123,27 @@ def found_at(score: Any, truth: Any, count: int) -> dict[str, float]:
 
 
 def write_report(path: Path | str, scores: Mapping[str, np.ndarray], labels: Tensor, classes: Sequence[str],
-                 doubt: Tensor, guess: Tensor, names: Sequence[str] | None = None) -> Path:
+                 doubt: Tensor, guess: Tensor, names: Sequence[Any] | None = None,
+                 pairs: Sequence[tuple[int, int, float]] = ()) -> Path:
     """One CSV line a picture, the most foreign first: what a person goes through with the pictures beside.
 
     Args:
         labels: N class numbers, -1 for none.
         names: of the pictures, such as their paths; their numbers by default.
+        pairs: of `near_duplicates`, the most alike first; a picture's line names the one most like it.
     """
     import pandas as pd
 
+    names = list(range(len(labels)) if names is None else names)
+    twin: dict[int, int] = {}
+    for first, second, _ in pairs:
+        twin.setdefault(first, second)
+        twin.setdefault(second, first)
     named = [classes[label] if label >= 0 else "" for label in labels.tolist()]
-    frame = pd.DataFrame({"picture": names if names is not None else range(len(labels)), "label": named,
+    frame = pd.DataFrame({"picture": names, "label": named,
                           "foreign": consensus(scores), **scores, "label_doubt": doubt.numpy(),
-                          "neighbours_say": [classes[label] for label in guess.tolist()]})
+                          "neighbours_say": [classes[label] for label in guess.tolist()],
+                          "near_duplicate": [str(names[twin[i]]) if i in twin else "" for i in range(len(names))]})
     text = frame.sort_values("foreign", ascending=False).to_csv(index=False, float_format="%.4f", lineterminator="\n")
     write_atomically(path, text)
     return Path(path)

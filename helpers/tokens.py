@@ -44,7 +44,7 @@ def last_blocks(encoder: Encoder, images: Tensor, blocks: int = 4, pooled: bool 
         return batched(tokens, images, batch_size)
 
 
-def class_attention(encoder: Encoder, images: Tensor, size: int | None = None) -> Tensor:
+def class_attention(encoder: Encoder, images: Tensor, size: int | None = None, batch_size: int = 4) -> Tensor:
     """How much the class token takes from each patch in the last block, a map a head.
 
     Args:
@@ -57,10 +57,17 @@ def class_attention(encoder: Encoder, images: Tensor, size: int | None = None) -
         N x heads x G x G; what is missing from a sum of 1 is the class token's attention to itself.
     """
     vit, device = encoder.backbone, next(encoder.parameters()).device
-    x = normalise(images)
-    if size is not None and size != x.shape[-1]:
-        x = F.interpolate(x, size, mode="bilinear", align_corners=False)
-    grid = x.shape[-1] // vit.patch_size
+
+    def last_map(batch: Tensor) -> Tensor:
+        x = normalise(batch.to(device))
+        if size is not None and size != x.shape[-1]:
+            x = F.interpolate(x, size, mode="bilinear", align_corners=False)
+        grid, maps = x.shape[-1] // vit.patch_size, []
+        tokens = vit.embed(encoder.prepare(x))
+        for block in vit.blocks[:-1]:  # theirs are not kept: at several resolutions they would fill the memory
+            tokens = block(tokens)
+        vit.blocks[-1](tokens, maps)
+        return maps[0][:, :, 0, 1:].unflatten(2, (grid, grid))  # B x H x T x T to B x H x G x G
+
     with evaluating(encoder):
-        weights = vit.attention_maps(encoder.prepare(x.to(device)))[-1]  # N x H x T x T
-        return weights[:, :, 0, 1:].unflatten(2, (grid, grid)).cpu()
+        return batched(last_map, images, batch_size)

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from helpers import data
 from helpers.data import auto
 from helpers.data.arrays import resize
-from helpers.data.splits import carve, only_classes, stratified, take_out
+from helpers.data.splits import carve, only_classes, require, stratified, take_out
 from helpers.errors import UserError
 
 # First 16 hex digits of SHA-256 over the sorted images of train, val and test.
@@ -256,3 +256,10 @@ def test_only_classes_keeps_their_pictures_and_numbers_them_anew():
 def test_classes_that_cannot_be_kept_are_one_line(classes, message):
     with pytest.raises(UserError, match=message):
         only_classes(data.load("digits"), classes)
+
+
+def test_a_dataset_too_small_for_a_notebook_is_one_line(digits):
+    assert require(digits, 1000) is digits
+    with pytest.raises(UserError, match="digits: 1097 training pictures with a label are too few") as caught:
+        require(digits, 2000)
+    assert "\n" not in str(caught.value)

@@ -39,6 +39,34 @@ def test_the_server_runs_as_a_normal_user_on_the_open_port(steps):
     assert (ROOT / command[-1]).is_dir()
 
 
+def ignored():
+    return (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+
+
 def test_what_a_person_trains_stays_out_of_the_image():
-    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
-    assert {".git", ".venv", "data", "results", "runs"} <= set(ignored)
+    assert {".git", ".venv", "data", "results", "runs"} <= set(ignored())
+
+
+def test_folders_that_are_left_out_are_made_for_the_user_who_writes_into_them(steps):
+    made = re.search(r"mkdir -p ([\w ]+?) &&", next(rest for name, rest in steps if "mkdir" in rest)).group(1).split()
+    owned = re.search(r"chown student:student \. ([\w ]+)", next(rest for name, rest in steps if "mkdir" in rest))
+    assert set(made) == {"data", "results", "runs"} <= set(ignored()) and made == owned.group(1).split()
+
+
+def test_nothing_that_the_notebooks_need_is_left_out(steps):
+    copied = [word for name, rest in steps if name == "COPY" for word in rest.split()[:-1]
+              if not word.startswith("--") and word != "."]
+    needed = [*copied, "README.md", *(path.relative_to(ROOT).as_posix() for folder in ("helpers", "notebooks", "weights")
+                                      for path in (ROOT / folder).rglob("*") if path.is_file())]
+    kept = [path for path in needed if not re.search(r"(^|/)(__pycache__|\.ipynb_checkpoints)(/|$)", path)]
+    assert {"requirements.txt", "constraints.txt"} <= set(kept) and len(kept) > 50
+    for pattern in (pattern.removeprefix("**/") for pattern in ignored()):
+        assert [path for path in kept if path == pattern or f"/{path}/".startswith(f"/{pattern}/")] == []
+
+
+def test_the_user_is_made_before_files_are_given_to_it(steps):
+    order = [f"{name} {rest}" for name, rest in steps]
+    made = next(i for i, step in enumerate(order) if "useradd" in step)
+    assert all("student" not in step or i >= made or step.startswith("FROM") for i, step in enumerate(order))
+    packages = next(i for i, step in enumerate(order) if "pip install" in step)
+    assert packages < next(i for i, step in enumerate(order) if step.startswith("COPY --chown"))  # cached layers

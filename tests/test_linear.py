@@ -83,7 +83,7 @@ def test_other_encoders_give_their_features():
 
 
 def test_views_are_drawn_anew_for_every_copy_and_leave_the_random_state_alone(monkeypatch):
-    monkeypatch.setattr(linear, "BATCH", 2)  # several batches
+    monkeypatch.setattr(linear, "CHUNK", 8)  # several
     images = torch.randint(0, 256, (20, 1, 16, 16), dtype=torch.uint8)
     slim = build("slim", channels=1, image_size=16)
 
@@ -93,7 +93,13 @@ def test_views_are_drawn_anew_for_every_copy_and_leave_the_random_state_alone(mo
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    one, two = view_features(slim, images, view, copies=2, seed=3)
+    one, two = view_features(lambda x: linear_features(slim, x), images, view, copies=2, seed=3)
     assert torch.equal(torch.rand(1), expected)
     assert one.shape == (20, slim.num_features) and not torch.allclose(one, two)
-    assert torch.equal(view_features(slim, images, view, copies=1, seed=3)[0], one)
+    assert torch.equal(view_features(lambda x: linear_features(slim, x), images, view, copies=1, seed=3)[0], one)
+
+
+def test_photographs_are_cropped_and_flipped_and_keep_their_size_and_colours():
+    plain = torch.full((4, 3, 48, 48), 100, dtype=torch.uint8)
+    assert torch.allclose(linear.crop_view("my/folder", 48)(plain), normalise(plain), atol=1e-5)
+    assert linear.crop_view("digits", 16)(plain[:, :1, :16, :16]).shape == (4, 1, 16, 16)

@@ -134,3 +134,11 @@ def test_the_report_lists_every_picture_the_most_foreign_first(tmp_path):
     number = int(first["picture"])
     assert first["label"] == ("ant", "bee")[labels[number]]
     assert float(first["label_doubt"]) == pytest.approx(doubt[number].item(), abs=1e-4)
+
+
+def test_the_report_names_each_pictures_nearest_twin(tmp_path):
+    scores = {"k nearest": np.array([0.4, 0.3, 0.2, 0.1])}
+    pairs = [(0, 2, 0.99999), (0, 1, 0.9999)]
+    labels = torch.zeros(4, dtype=torch.long)
+    path = outliers.write_report(tmp_path / "r.csv", scores, labels, ("a",), torch.zeros(4), labels, list("wxyz"), pairs)
+    assert [line["near_duplicate"] for line in csv.DictReader(path.open())] == ["y", "w", "w", ""]

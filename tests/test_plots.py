@@ -391,3 +391,9 @@ def test_pictures_of_the_explorer_lie_above_all_dots_and_inside_the_map():
     side = float(root.get("viewBox").split()[-1])
     for shown in root.findall("./g/g/image"):
         assert all(0 <= float(shown.get(axis)) <= side - 96 for axis in "xy")
+
+
+def test_bands_of_a_label_curve_are_one_deviation_wide_and_end_at_certainty():
+    rows = [dict(method="BYOL", labels_per_class=count, mean=0.9, std=0.2, n=3) for count in (1, 10)]
+    heights = plots.label_curve(rows, 104, "T").axes[0].collections[0].get_paths()[0].vertices[:, 1]
+    assert heights.min() == pytest.approx(70) and heights.max() == pytest.approx(100)

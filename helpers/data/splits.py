@@ -95,6 +95,14 @@ def describe(splits: Splits) -> list[dict[str, object]]:
     return rows
 
 
+def require(splits: Splits, least: int) -> Splits:
+    """`splits`, or a UserError where there are fewer than `least` training pictures to learn anything from."""
+    if len(splits.train) < least:
+        raise UserError(f"{splits.name}: {len(splits.train)} training pictures with a label are too few for this notebook, "
+                        f"which needs {least}: add some, or split off less")
+    return splits
+
+
 def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Indices of `count` items, the classes in the same proportions as in `labels` (int, N).
 

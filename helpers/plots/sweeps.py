@@ -19,7 +19,7 @@ ALL = (0, "all")  # how rows say that every label was used
 @styled
 def label_curve(rows: Sequence[Mapping[str, Any]], total_per_class: float, title: str,
                 over: str = "label draws") -> Figure:
-    """Accuracy against the number of labels, one line a method.
+    """Accuracy against the number of labels, one line a method, in a band of one standard deviation.
 
     Args:
         rows: dicts with method, labels_per_class (0 or "all" for all), mean and std (fractions) and n, the
@@ -31,12 +31,12 @@ def label_curve(rows: Sequence[Mapping[str, Any]], total_per_class: float, title
     ax = axes[0, 0]
     methods = list(dict.fromkeys(row["method"] for row in rows))
     styles, ends = line_styles(methods), []
-    for index, method in enumerate(methods):
+    for method in methods:
         own = sorted((_labels(row, total_per_class), 100 * row["mean"], 100 * known(row.get("std")))
                      for row in rows if row["method"] == method)
         x, mean, std = (np.array(column, dtype=float) for column in zip(*own, strict=True))
-        x = x * 1.025 ** (index - (len(methods) - 1) / 2)  # side by side, so that no error bar hides another
-        ax.errorbar(x, mean, std, **styles[method], marker="o", markersize=5, capsize=3, elinewidth=1.2)
+        ax.fill_between(x, mean - std, np.minimum(mean + std, 100), color=styles[method]["color"], alpha=BAND, lw=0)
+        ax.plot(x, mean, **styles[method], marker="o", markersize=4)
         ends.append((x[-1], mean[-1], method, styles[method]["color"]))
     _label_ticks(ax, {row["labels_per_class"] for row in rows}, total_per_class)
     ax.set(ylabel="test accuracy (%)", xlabel="labels per class (log scale)")
