@@ -25,16 +25,21 @@ EPOCHS, BATCH, MOMENTUM, START = 100, 64, 0.9, 0.01  # START: deviation of the f
 
 @dataclass(frozen=True)
 class LinearResult:
-    """A trained classifier, the rate (for a batch of 256) and the validation accuracy that chose it, all of them."""
+    """A trained classifier, the mean (D) and scale that its features are brought to, and what chose it.
+
+    `rate` is the learning rate for a batch of 256, `validation` the accuracy of every rate on validation.
+    """
 
     classifier: nn.Linear
+    mean: Tensor
+    scale: float
     rate: float
     validation: dict[float, float]
 
     def score(self, features: Tensor, labels: Tensor) -> float:
         """Accuracy on N x D features."""
         with torch.inference_mode():
-            return accuracy(self.classifier(features), labels)
+            return accuracy(self.classifier((features - self.mean) / self.scale), labels)
 
 
 def linear_features(encoder: Encoder, images: Tensor) -> Tensor:
@@ -110,12 +115,18 @@ def choose_linear(features: Sequence[Tensor], labels: Tensor, val: Tensor, val_l
                   rates: Sequence[float] = RATES, epochs: int = EPOCHS, seed: int = 0) -> LinearResult:
     """`train_linear` at each rate; the one that does best on validation, the lowest of equals.
 
+    All features are centred and divided by one number, their root mean square, as for `linear_probe`: a ViT's last norm
+    leaves them like that, and features of other sizes would need rates of their own.
+
     Args:
         features, labels: as for `train_linear`.
         val, val_labels: M x D features of whole validation pictures, M.
     """
-    trained = {rate: train_linear(features, labels, classes, rate, epochs, seed) for rate in sorted(rates)}
+    mean = torch.stack([view.mean(0) for view in features]).mean(0)
+    scale = torch.stack([(view - mean).square().mean() for view in features]).mean().sqrt().item() + 1e-12
+    ready, val = [(view - mean) / scale for view in features], (val - mean) / scale
+    trained = {rate: train_linear(ready, labels, classes, rate, epochs, seed) for rate in sorted(rates)}
     with torch.inference_mode():
         validation = {rate: accuracy(one(val), val_labels) for rate, one in trained.items()}
     best = max(validation, key=validation.get)  # the first of equals
-    return LinearResult(trained[best], best, validation)
+    return LinearResult(trained[best], mean, scale, best, validation)

@@ -56,8 +56,8 @@ def test_folders_that_are_left_out_are_made_for_the_user_who_writes_into_them(st
 def test_nothing_that_the_notebooks_need_is_left_out(steps):
     copied = [word for name, rest in steps if name == "COPY" for word in rest.split()[:-1]
               if not word.startswith("--") and word != "."]
-    needed = [*copied, "README.md", *(path.relative_to(ROOT).as_posix() for folder in ("helpers", "notebooks", "weights")
-                                      for path in (ROOT / folder).rglob("*") if path.is_file())]
+    found = [path for folder in ("helpers", "notebooks", "weights") for path in (ROOT / folder).rglob("*")]
+    needed = [*copied, "README.md", *(path.relative_to(ROOT).as_posix() for path in found if path.is_file())]
     kept = [path for path in needed if not re.search(r"(^|/)(__pycache__|\.ipynb_checkpoints)(/|$)", path)]
     assert {"requirements.txt", "constraints.txt"} <= set(kept) and len(kept) > 50
     for pattern in (pattern.removeprefix("**/") for pattern in ignored()):

@@ -55,9 +55,20 @@ def test_training_is_that_of_a_reference_written_by_hand(views, rate):
 def test_the_rate_is_the_best_on_validation_and_the_lowest_of_equals():
     features, labels = clusters(gap=6)
     found = choose_linear([features], labels, *clusters(gap=6, seed=1), 3, rates=(1.0, 1e-9, 0.1), epochs=10)
+    with torch.inference_mode():
+        assert found.classifier.weight.abs().max() > 0.1
     assert list(found.validation) == [1e-9, 0.1, 1.0]
     assert found.rate == 0.1 and found.validation[0.1] == found.validation[1.0] == 1.0
     assert found.score(features, labels) == 1.0
+
+
+def test_neither_the_size_nor_the_place_of_features_matters():
+    features, labels = clusters(gap=3)
+    val, val_labels = clusters(gap=3, seed=1)
+    one = choose_linear([features], labels, val, val_labels, 3, rates=(0.1,), epochs=5)
+    other = choose_linear([features / 1024 + 0.5], labels, val / 1024 + 0.5, val_labels, 3, rates=(0.1,), epochs=5)
+    torch.testing.assert_close(one.classifier.weight, other.classifier.weight, atol=1e-3, rtol=1e-3)
+    assert one.score(val, val_labels) == other.score(val / 1024 + 0.5, val_labels)
 
 
 def test_the_choice_is_made_on_validation_and_not_on_training_pictures():

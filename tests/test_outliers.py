@@ -140,5 +140,5 @@ def test_the_report_names_each_pictures_nearest_twin(tmp_path):
     scores = {"k nearest": np.array([0.4, 0.3, 0.2, 0.1])}
     pairs = [(0, 2, 0.99999), (0, 1, 0.9999)]
     labels = torch.zeros(4, dtype=torch.long)
-    path = outliers.write_report(tmp_path / "r.csv", scores, labels, ("a",), torch.zeros(4), labels, list("wxyz"), pairs)
+    path = outliers.write_report(tmp_path / "r.csv", scores, labels, ("a",), torch.zeros(4), labels, "wxyz", pairs)
     assert [line["near_duplicate"] for line in csv.DictReader(path.open())] == ["y", "w", "w", ""]

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from helpers.plots.pictures import picture, show
+from helpers.plots.pictures import cut, picture, show
 from helpers.plots.style import FAINT, RIGHT, WIDTH, WRONG, array, canvas, class_colors, headline, styled
 
 SHOWN = 300  # thumbnails in a map; more would lie on top of each other
@@ -27,23 +27,27 @@ def neighbours_grid(queries: Any, labels: Any, found: Any, found_labels: Any, cl
                     title: str) -> Figure:
     """A row a query: the picture, then its nearest ones, each under its class, framed green if that is the query's.
 
+    Long names are cut, so that neighbours do not write over each other.
+
     Args:
         queries, labels: M x C x H x W, uint8 or float in [-1, 1], and M class numbers.
         found, found_labels: M x k x C x H x W and M x k.
     """
     queries, labels, found, found_labels = (array(x) for x in (queries, labels, found, found_labels))
     columns = found.shape[1] + 1
-    side = WIDTH / columns
+    side, names = WIDTH / columns, [cut(name) for name in classes]
+    size = 9 if max(map(len, names)) <= 8 else 7
     figure, axes = canvas(len(queries), columns, WIDTH, 0.7 + len(queries) * (0.85 * side + 0.22))
     for line, query, label, near, own in zip(axes, queries, labels, found, found_labels, strict=True):
         show(line[0], query)
-        line[0].set_title(f"query: {classes[label]}", fontsize=9, weight="bold")
+        line[0].set_title(names[label], fontsize=size, weight="bold")
         for ax, image, other in zip(line[1:], near, own, strict=True):
             show(ax, image)
             color = RIGHT if other == label else WRONG
-            ax.set_title(classes[other], fontsize=9, color=color)
+            ax.set_title(names[other], fontsize=size, color=color)
             ax.spines[:].set(visible=True, color=color, linewidth=1.6)
-    headline(figure, title, "nearest first, by cosine similarity · green: the query's class, red: another")
+    headline(figure, title, "first column: the query · nearest first, by cosine similarity · green: the query's class, "
+                            "red: another")
     return figure
 
 

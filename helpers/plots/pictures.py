@@ -97,7 +97,7 @@ def predictions(images: Any, labels: Any, predicted: Mapping[str, Any], classes:
             continue
         show(ax, images[index])
         ax.set_anchor("N")  # so that the verdicts below keep clear of the note
-        ax.set_title(_cut(classes[labels[index]]), fontsize=9.5)
+        ax.set_title(cut(classes[labels[index]]), fontsize=9.5)
         for line, (method, guesses) in enumerate(predicted.items()):
             guess = int(array(guesses)[index])
             _verdict(ax, line, classes[guess], guess == labels[index])
@@ -108,10 +108,11 @@ def predictions(images: Any, labels: Any, predicted: Mapping[str, Any], classes:
 
 
 def _verdict(ax: Axes, line: int, name: str, right: bool) -> None:
-    _beneath(ax, line, f"{'✓' if right else '✗'} {_cut(name)}", 0.5, "center", RIGHT if right else WRONG)
+    _beneath(ax, line, f"{'✓' if right else '✗'} {cut(name)}", 0.5, "center", RIGHT if right else WRONG)
 
 
-def _cut(name: str) -> str:
+def cut(name: str) -> str:
+    """A class name that fits above a small picture."""
     return name if len(name) <= LONGEST else f"{name[:LONGEST - 1]}…"
 
 

@@ -1,0 +1,102 @@
+"""What notebook 09 compares: which numbers of labels, which networks, and which of them are at hand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from helpers.checkpoints import manifest, read_weights
+from helpers.checkpoints.fetching import IMAGENET, default_folder
+from helpers.data import Splits
+from helpers.encoders import BACKBONES, Encoder, build
+from helpers.errors import UserError
+from helpers.settings import ALL_LABELS, Settings
+
+AUTO = "auto"
+# What is trained from scratch, by preset. A ResNet's step costs a CPU 30 to 80 times the miniature's (16 pixels).
+SCRATCH = {"full": ("resnet18", "resnet50", "vit_small")}
+SMALL_SCRATCH = ("slim", "vit_digits")
+TRAINED = {"full": "1 2 5 10 20 50 100 all"}  # labels per class for whole networks; elsewhere:
+SMALL_TRAINED = "1 10 all"
+
+
+def label_counts(text: str, per_class: float) -> list[int]:
+    """Numbers of labels per class from words such as "1 10 all" (0 is all), less those that the classes do not have.
+
+    Args:
+        per_class: labelled training pictures of a class, the mean over the classes.
+
+    Raises:
+        UserError: a word is neither a whole number above zero nor "all".
+    """
+    words = str(text).replace(",", " ").split()
+    wrong = [word for word in words if word != "all" and not (word.isdecimal() and int(word) > 0)]
+    if wrong or not words:
+        raise UserError(f"labels per class {text!r}: give whole numbers and the word all, such as 1 10 all")
+    numbers = sorted({int(word) for word in words if word != "all" and int(word) < per_class})
+    return numbers + [ALL_LABELS] * ("all" in words or not numbers)
+
+
+def trained_counts(text: str, settings: Settings, per_class: float) -> list[int]:
+    """`label_counts` for whole networks; "auto" is as many as the preset has the time for."""
+    text = TRAINED.get(settings.preset, SMALL_TRAINED) if str(text).strip() == AUTO else text
+    return label_counts(text, per_class)
+
+
+def model_names(text: str, settings: Settings) -> tuple[str, ...]:
+    """Networks to train from scratch, from words such as "resnet18, vit_small"; "auto" is what the preset has time for.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    if str(text).strip() == AUTO:
+        return SCRATCH.get(settings.preset, SMALL_SCRATCH)
+    names = tuple(dict.fromkeys(re.split(r"[,\s]+", str(text).strip())))
+    unknown = [name for name in names if name not in BACKBONES]
+    if unknown:
+        raise UserError(f"no network is called {unknown[0]!r}: choose among {', '.join(BACKBONES)}, or auto")
+    return names
+
+
+def scratch_encoders(names: Sequence[str], splits: Splits, settings: Settings) -> dict[str, Encoder]:
+    """Each network with random weights that depend on the seed alone, on the settings' device."""
+    made = {}
+    for name in names:
+        torch.manual_seed(settings.seed)
+        made[name] = build(name, channels=splits.channels, image_size=splits.image_size).to(settings.device)
+    return made
+
+
+def imagenet_encoders(names: Sequence[str], splits: Splits, settings: Settings) -> dict[str, Encoder]:
+    """Those of `names` that torchvision trained on ImageNet and whose weights lie on this disk; a line for each other.
+
+    Nothing is downloaded: a comparison should not wait for the network. Without any such name ResNet18 is looked for.
+    """
+    made = {}
+    for name in [name for name in names if name in IMAGENET] or ["resnet18"]:
+        entry = manifest.entry(IMAGENET[name])
+        path = next((path for path in _places(entry.file) if path.is_file()), None)
+        wrong = manifest.check_hash(entry, path, default_folder()) if path else "its weights are not on this disk"
+        if wrong:
+            print(f"ImageNet {name} is left out: {wrong} (`python -m helpers weights fetch {entry.name}` gets them)")
+            continue
+        encoder, _ = read_weights(path, name, splits.image_size, splits.channels)
+        made[name] = encoder.eval().to(settings.device)
+    return made
+
+
+def _places(file: str) -> list[Path]:
+    """Where weights of torchvision may lie: our folder, and torch's own."""
+    return [default_folder() / file, Path(torch.hub.get_dir()) / "checkpoints" / file]
+
+
+def curve_row(method: str, protocol: str, count: int, scores: Sequence[float]) -> dict[str, Any]:
+    """One line of the results: mean and deviation of accuracies (fractions) over draws; `count` 0 is all labels."""
+    deviation = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
+    return dict(method=method, protocol=protocol, labels_per_class=count or "all", metric="test accuracy",
+                mean=float(np.mean(scores)), std=deviation, n=len(scores))
