@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import itertools
 import json
 import subprocess
 import sys
@@ -22,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import imagenette  # noqa: E402
-from benchmarks.photos import clock, data, labels, peer, protocols, race, runs  # noqa: E402
+from benchmarks.photos import clock, data, labels, peer, protocols, race, runs, search  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +159,18 @@ def test_every_protocol_gives_rows_of_a_file_that_was_named(pictures, tmp_path, 
             "fine-tuned, 100 % of the labels", "linear, noisy pictures"} == set(table.protocol)
     assert set(table.method) == {"BYOL"} and table["mean"].between(0, 1).all()
     assert table.sigma.dropna().tolist() == list(protocols.SIGMAS)
+
+
+def test_the_search_changes_one_thing_at_a_time_and_goes_on_where_it_stopped(pictures, tmp_path, monkeypatch):
+    changed = [sum(a[key] != b[key] for key in a) for (_, a), (_, b) in itertools.pairwise(search.candidates())]
+    assert changed[:len(search.STEPS_TO_IT) - 1] == [1] * (len(search.STEPS_TO_IT) - 1)
+    monkeypatch.setattr(search, "ALTERNATIVES", [])
+    monkeypatch.setattr(search, "STEPS_TO_IT", search.STEPS_TO_IT[:1])
+    search.search(pictures[1], tmp_path, steps=2)
+    monkeypatch.setattr(search, "trial", lambda *_: pytest.fail("run again"))
+    search.search(pictures[1], tmp_path, steps=2)
+    table = pd.read_csv(tmp_path / "imagenette-search.csv")
+    assert table.change.tolist()[1:] == ["random encoder", "plain"] and table.knn.between(0, 1).all()
 
 
 def test_the_side_by_side_table_holds_every_run_with_a_budget(tmp_path):
