@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -101,15 +102,32 @@ def gpu() -> Finding:
     """The accelerator that torch would use."""
     import torch
 
-    if torch.cuda.is_available():
-        found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-        return Finding(", ".join(f"{card.name} with {card.total_memory / GIB:.0f} GiB" for card in found),
+    from helpers.settings import has_cuda
+
+    if has_cuda():
+        return Finding(", ".join(cards()) or "one that torch can use",
                        "photographs (STL-10, folders of your own) are within reach")
     if torch.backends.mps.is_available():
         return Finding("Apple's GPU", "used only when asked for, with FEWLABELS_DEVICE=mps")
     lent = "; Colab lends one: Runtime > Change runtime type > T4 GPU, then run all cells" if on_colab() else ""
     return Finding("none that torch can use",
                    f"the CPU does everything, which is enough for the digits; photographs take it many hours{lent}")
+
+
+def cards() -> list[str]:
+    """Name and memory of each NVIDIA GPU that may be used; none where the driver's own program does not tell.
+
+    torch would tell as well, but asking it takes the GPU, after which a notebook cannot share a training among several.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        said = subprocess.run(command + (["--id", visible] if visible else []), capture_output=True, text=True,
+                              check=True, timeout=20).stdout
+        rows = [line.rsplit(",", 1) for line in said.splitlines() if line.strip()]
+        return [f"{name.strip()} with {float(mebibytes) / 1024:.0f} GiB" for name, mebibytes in rows]
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return []
 
 
 def memory(limit: Path = Path("/sys/fs/cgroup/memory.max")) -> Finding:
@@ -172,7 +190,10 @@ def last_times(folder: Path, preset: str) -> dict[str, float]:
     """Seconds that each executed notebook of a folder took, if it ran with this preset."""
     found = {}
     for path in sorted(folder.glob("[0-9][0-9].ipynb")):
-        ran = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
+        try:
+            ran = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
+        except (KeyError, ValueError):  # being written just now
+            continue
         if ran.get("parameters", {}).get("PRESET", preset) == preset and ran.get("duration"):
             found[path.stem] = ran["duration"]
     return found

@@ -176,12 +176,18 @@ def _typed(name: str, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _device(wanted: str | None) -> str:
-    # Asked in another way, torch would make its GPU useless to processes that a notebook forks.
-    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+def has_cuda() -> bool:
+    """Whether torch can use an NVIDIA GPU; the GPU stays usable for processes that a notebook forks."""
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # asked in another way, torch would take it
     import torch
 
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return torch.cuda.is_available()
+
+
+def _device(wanted: str | None) -> str:
+    import torch
+
+    available = {"cuda": has_cuda(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted is None:
         return "cuda" if available["cuda"] else "cpu"
     if not available.get(wanted, False):

@@ -1,6 +1,7 @@
 """What `python -m helpers doctor` and a notebook's first cell say about machines of several kinds."""
 
 import json
+import os
 import sys
 from types import SimpleNamespace
 
@@ -22,12 +23,17 @@ def plain(monkeypatch):
 
 
 @pytest.fixture
-def cuda(monkeypatch):
-    """A GPU that torch would see."""
-    card = SimpleNamespace(name="Tesla T4", total_memory=16 * doctor.GIB)
+def cuda(tmp_path, monkeypatch):
+    """A GPU that torch would see and must not touch: a notebook may still want to fork."""
+    program = tmp_path / "bin" / "nvidia-smi"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\ncase "$*" in *"--id 7"*) exit 6;; esac\necho "Tesla T4, 15360"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: card)
+    monkeypatch.setattr(torch.cuda, "_lazy_init", lambda: pytest.fail("the GPU was touched"))
 
 
 @pytest.fixture
@@ -80,10 +86,15 @@ def test_a_wrong_environment_variable_is_one_line_of_the_report(monkeypatch):
 
 def test_a_gpu_is_named_with_its_memory_and_takes_the_large_preset(cuda, monkeypatch):
     monkeypatch.setattr("helpers.data.has_network", lambda: True)
-    assert doctor.gpu().fact == "Tesla T4 with 16 GiB"
+    assert doctor.gpu().fact == "Tesla T4 with 15 GiB"
     said = doctor.brief()
-    assert "GPU: Tesla T4 with 16 GiB" in said and "dataset stl10 (a GPU and a network are here)" in said
+    assert "GPU: Tesla T4 with 15 GiB" in said and "dataset stl10 (a GPU and a network are here)" in said
     assert "preset full" in said and doctor.DURATION["full"] in said
+
+
+def test_a_gpu_whose_driver_tells_nothing_is_still_there(cuda, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    assert doctor.gpu().fact == "one that torch can use"
 
 
 def test_colab_without_a_gpu_says_where_to_get_one(no_gpu, monkeypatch):
@@ -127,6 +138,7 @@ def test_times_of_the_last_run_here_are_shown_for_the_same_preset(no_gpu, tmp_pa
         parameters = {"PRESET": preset} if preset else {}
         ran = {"papermill": {"parameters": parameters, "duration": seconds}}
         (folder / f"{name}.ipynb").write_text(json.dumps({"cells": [], "metadata": ran}))
+    (folder / "04.ipynb").write_text('{"cells": [')  # half written
     assert doctor.last_times(folder, "quick") == {"01": 75.2, "03": 30.0}
     assert "here, the last time: 01 1:15, 03 0:30" in doctor.duration(tmp_path).meaning
 
