@@ -58,7 +58,7 @@ class Split:
 
 def amount_text(value: float) -> str:
     """A share or a number per class, for people."""
-    return f"{100 * value:.2g}%" if value < 1 else f"{value:,.0f} of every class"
+    return f"{100 * value:.3g}%" if value < 1 else f"{value:,.0f} of every class"
 
 
 def nearest(wanted: Iterable[str], known: Sequence[str], where: str) -> None:

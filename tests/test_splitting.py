@@ -7,7 +7,7 @@ from picture_folders import SIZE, colors, make_folder, one_line, paint
 from helpers import data
 from helpers.errors import UserError
 from helpers.settings import Settings
-from helpers.splitting import Split
+from helpers.splitting import Split, amount_text
 
 
 @pytest.fixture
@@ -66,6 +66,18 @@ def test_shares_are_of_all_labelled_pictures(tmp_path, load):
     root = make_folder(tmp_path / "all", ("",), each=50)
     assert sizes(load(root, train="50%", val="20%", test="10%")) == [50, 20, 10, 70]
     assert sizes(load(root, train=0.7, val=0.15, test=0.15)) == [70, 15, 15, 70]
+
+
+def test_a_share_for_train_that_val_and_test_do_not_leave_is_one_line(tmp_path, load):
+    root = make_folder(tmp_path / "all", ("",), each=50)
+    with pytest.raises(UserError, match="all: train wants 90% of the pictures, and val and test leave 70%") as caught:
+        load(root, train=0.9)
+    assert one_line(caught) and sizes(load(root, train=0.7)) == [70, 15, 15, 70]
+
+
+@pytest.mark.parametrize("share, text", [(0.15, "15%"), (0.125, "12.5%"), (0.996, "99.6%"), (1 / 3, "33.3%")])
+def test_shares_are_written_as_a_person_would(share, text):
+    assert amount_text(share) == text
 
 
 def test_a_split_is_reproducible_and_its_test_pictures_do_not_depend_on_the_seed(tmp_path, load):

@@ -186,7 +186,11 @@ def carve(name: str, images: Tensor, labels: Tensor, spans: dict[str, tuple[int,
         if spans[part][0] == spans[part][1]:
             raise UserError(f"{name}: too few training images to take a {part} split out of them: "
                             f"give every class more images, or add a {part}/ folder")
-    if train is not None and (train >= 1 or round(train * total) < spans["train"][1] - spans["train"][0]):
+    left = spans["train"][1] - spans["train"][0]
+    if train is not None and train < 1 and round(train * total) > left + 2 * len(classes):  # parts round to whole classes
+        raise UserError(f"{name}: train wants {100 * train:.3g}% of the pictures, and val and test leave "
+                        f"{100 * left / total:.3g}%: choose a smaller share, or smaller ones for val and test")
+    if train is not None and (train >= 1 or round(train * total) < left):
         _, spans["train"] = _take_part(name, images, labels, spans["train"], classes, "train", train, total, seed,
                                        per_class)
     parts = {part: Labeled(images[slice(*spans[part])], labels[slice(*spans[part])])
