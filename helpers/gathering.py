@@ -133,6 +133,7 @@ def _common(table: pd.DataFrame, name: str, **said: Any) -> pd.DataFrame:
     rows = rows.assign(**{key: rows[key].where(rows[key].notna(), value) for key, value in defaults.items()})
     rows["labels_per_class"] = rows.labels_per_class.astype(str)
     over = rows.sigma.notna().map({True: "draws of the noise", False: "label draws"})
+    over = over.mask(rows.sigma.isna() & (rows.labels_per_class == "all"), "trainings")  # of all there is one draw
     rows["over"] = over.where(rows.n > 1, "one run")
     return rows.drop(columns="seconds")
 

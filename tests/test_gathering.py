@@ -29,8 +29,15 @@ def test_the_kept_digits_are_found_with_their_numbers_unchanged():
     frame = gathering.measured(gathering.KEPT)
     found = frame[frame.file == "digits-quick"]
     assert found["mean"].tolist() == kept["mean"].tolist() and found.method.tolist() == kept.method.tolist()
-    assert set(found.over[found.n > 1]) == {"label draws", "draws of the noise"} and set(found.over[found.n == 1]) == {
-        "one run"}
+    assert set(found.over[found.n > 1]) == {"label draws", "draws of the noise", "trainings"}
+    assert set(found.over[found.n == 1]) == {"one run"}
+
+
+def test_with_all_labels_there_is_one_draw_so_what_was_repeated_is_the_training(tmp_path):
+    rows = [dict(method="BYOL", protocol="p", labels_per_class=labels, metric="test accuracy", mean=0.9, std=0.1, n=3,
+                 sigma=sigma) for labels, sigma in (("all", None), (10, None), ("all", 0.5))]
+    results.record(tmp_path, "04", rows, Quick)
+    assert gathering.measured(tmp_path).over.tolist() == ["trainings", "label draws", "draws of the noise"]
 
 
 def test_trainings_that_differ_in_their_seed_become_one_row(tmp_path):

@@ -1,6 +1,5 @@
 """Freed memory stays with the process while training, and only then."""
 
-import resource
 import sys
 
 import pytest
@@ -9,6 +8,7 @@ import torch
 from helpers import memory
 from helpers.memory import memory_kept
 
+resource = pytest.importorskip("resource")  # Windows has none
 needs_glibc = pytest.mark.skipif(memory._glibc() is None, reason="the C library is not glibc")
 LARGE = 40 * 2**20  # bytes; glibc maps what is larger than 32 MiB anew each time, whatever it learned before
 
