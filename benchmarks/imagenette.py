@@ -8,7 +8,8 @@
 
 FOLDER has train/<class>/ and val/<class>/, as Imagenette (https://github.com/fastai/imagenette) unpacks. Choices are
 made on 15 % of train that no training sees; the folder's val is read at the end. Killed? Start the same line again.
-Every run leaves a CSV and a JSON (settings, versions, machine, cost, curve) in benchmarks/results/.
+Every run leaves a CSV and a JSON (settings, versions, machine, cost, curve) in results/imagenette/, where one that was
+cut off goes on; those that were kept lie in benchmarks/results/.
 """
 
 from __future__ import annotations

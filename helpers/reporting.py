@@ -66,7 +66,7 @@ def story(frame: pd.DataFrame) -> str:
     """The two tables of one dataset and preset, from the rows of notebooks 03, 04 and 07; of what is there."""
     few, noise, parts = few_labels(frame), under_noise(frame), []
     if len(few):
-        parts += [f"Test accuracy in %, mean ± standard deviation over label draws ({counts(few)}):",
+        parts += [f"Test accuracy in %, mean ± standard deviation over label draws (all: trainings; {counts(few)}):",
                   grid(few, "labels_per_class", "labels per class")]
     if len(noise):
         parts += [f"Under Gaussian noise, all labels, {counts(noise)}; sigma in normalised units (pictures in "
@@ -139,7 +139,7 @@ def photographs(frame: pd.DataFrame) -> str:
     parts = [f"Test accuracy in %, {note}\n\n{table(header, lines)}"] if lines else []
     for name in trained:
         few = frame[frame.file == name]
-        parts.append(f"One encoder, few labels, ± over label draws ({counts(few)}):\n\n"
+        parts.append(f"One encoder, few labels, ± over label draws (all: trainings; {counts(few)}):\n\n"
                      + grid(few, "labels_per_class", "labels per class"))
     return "\n\n".join(parts) + "\n"
 

@@ -19,14 +19,15 @@ from helpers.files import write_atomically
 from helpers.settings import Settings
 from helpers.training import precision
 
-RESULTS = Path(__file__).resolve().parents[1] / "results"
+RESULTS = Path(__file__).resolve().parents[2] / "results" / "imagenette"
 SIDE = 48
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "lightly", "scikit-learn", "numpy", "pillow")
 
 
 def settings_for(folder: str, **choices: Any) -> Settings:
     """The suite's settings for photographs on a CPU, with `choices` made; `size` is the side in pixels."""
-    return Settings.resolve(dataset=folder, preset="quick", image_size=choices.pop("size", SIDE), **choices)
+    return Settings.resolve(dataset=folder, preset="quick", device="cpu",
+                            image_size=choices.pop("size", SIDE), **choices)
 
 
 def photographs(folder: str, settings: Settings) -> Splits:
