@@ -26,6 +26,8 @@ import statistics
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +75,18 @@ class Clock(Callback):
         """Mean seconds of a step after the warm-up."""
         counted = self.times[WARM_UP - 1:]
         return (counted[-1] - counted[0]) / (len(counted) - 1)
+
+
+class Memory(Callback):
+    """The most bytes that this process had of its own after a step; pages of a file in the system's cache are not."""
+
+    most = 0
+
+    def on_train_batch_end(self, *_: object) -> None:
+        import psutil
+
+        memory = psutil.Process().memory_info()
+        self.most = max(self.most, memory.rss - getattr(memory, "shared", 0))
 
 
 # --- the peers ----------------------------------------------------------------------------------
@@ -166,14 +180,14 @@ def lightly_views(size: int) -> tuple[views.PhotoView, views.PhotoView]:
     return (views.PhotoView(size=size, blur=1.0, solarize=0.0), views.PhotoView(size=size, blur=0.1, solarize=0.2))
 
 
-def ours(images: Tensor, options: argparse.Namespace, pair: tuple | None = None) -> float:
+def ours(images: Tensor, options: argparse.Namespace, pair: tuple | None = None, *watchers: Callback) -> float:
     """Seconds a step of our BYOL through `helpers.training.fit`."""
     module = BYOL(build("resnet18", image_size=options.size), pair or lightly_views(options.size),
                   steps=WARM_UP + options.steps, hidden=HIDDEN, projection=PROJECTION)
     loader = BatchLoader(images, None, batch_size=options.batch, steps=WARM_UP + options.steps,
                                   device=options.device)
     clock = Clock()
-    training.fit(module, loader, callbacks=[clock])
+    training.fit(module, loader, callbacks=[clock, *watchers])
     return clock.seconds
 
 
@@ -208,27 +222,32 @@ def race(options: argparse.Namespace) -> list[dict]:
 
 
 def scale(options: argparse.Namespace) -> list[dict]:
-    """Images per second and memory of ours on memory-mapped blocks of 1,000 to 100,000 pictures."""
-    import psutil
+    """Images per second and memory of ours on memory-mapped blocks of 1,000 to 100,000 pictures.
 
+    Each in a process of its own, so that none has what another has left.
+    """
     rows = []
-    few = photographs(1000, options.size).numpy()
     for count in (1_000, 10_000, 100_000):
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "images.npy"
-            block = np.lib.format.open_memmap(path, "w+", np.uint8, (count, *few.shape[1:]))
-            for start in range(0, count, 1000):
-                block[start:start + 1000] = few
-            block.flush()
-            del block
-            images = torch.from_numpy(np.load(path, mmap_mode="c"))
-            speed = options.batch / ours(images, options)
-            memory = psutil.Process().memory_info()
-            own = memory.rss - getattr(memory, "shared", 0)
-            rows.append(dict(images=count, images_per_second=speed, memory_mib=own / 2**20))
-            print(f"{count:>9,} images: {speed:7.1f} images/s, {own / 2**20:,.0f} MiB", file=sys.stderr, flush=True)
-            del images
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            rows.append(pool.submit(of_size, count, options).result())
+        print("{images:>9,} images: {images_per_second:7.1f} images/s, {memory_mib:,.0f} MiB".format(**rows[-1]),
+              file=sys.stderr, flush=True)
     return rows
+
+
+def of_size(count: int, options: argparse.Namespace) -> dict:
+    """One row of `scale`: `count` pictures on disk, and the most memory that this process had of its own."""
+    watcher = Memory()
+    few = photographs(1000, options.size).numpy()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "images.npy"
+        block = np.lib.format.open_memmap(path, "w+", np.uint8, (count, *few.shape[1:]))
+        for start in range(0, count, 1000):
+            block[start:start + 1000] = few
+        block.flush()
+        del block, few
+        speed = options.batch / ours(torch.from_numpy(np.load(path, mmap_mode="c")), options, None, watcher)
+    return dict(images=count, images_per_second=speed, memory_mib=watcher.most / 2**20)
 
 
 def photographs(count: int, size: int) -> Tensor:

@@ -55,12 +55,17 @@ def _trials() -> str:
 
 def throughput() -> str:
     """Pretraining, views and the noise sweep against other ways to do them."""
-    steps, views, sweep = (json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-                           for name in ("throughput-cpu", "views-cpu", "robustness"))
+    steps, scale, views, sweep = (json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+                                  for name in ("throughput-cpu", "scale-cpu", "views-cpu", "robustness"))
     machine, ratio = steps["machine"], {row["contender"]: row["ours_is"] for row in views["rows"]}
     naive = [row["ratio"]["naive"] for row in sweep["rows"]]
+    few, many = scale["rows"][0], scale["rows"][-1]
     return (f"One run on {machine['cores']} CPU cores ({machine['chip']}, {machine['precision']}): "
             f"`{steps['command']}`.\n\n{reporting.speed(steps)}\n\n"
+            f"Neither speed nor memory depends on how many pictures there are: {few['images_per_second']:.0f} images/s "
+            f"and {few['memory_mib']:,.0f} MiB with {few['images']:,} in a memory-mapped block, "
+            f"{many['images_per_second']:.0f} images/s and {many['memory_mib']:,.0f} MiB with {many['images']:,} "
+            f"(`{scale['command']}`). "
             f"The views alone, in one process, are {ratio['kornia']:.1f} times as fast as kornia's and "
             f"{ratio['lightly, PIL, one process']:.1f} times as fast as lightly's PIL transform "
             f"(`OMP_NUM_THREADS=1 {views['command']}`). A noise sweep over {sweep['rows'][0]['sigmas']} sigmas takes "
