@@ -139,7 +139,7 @@ def parsed() -> argparse.Namespace:
     verbs.add_parser("labels", parents=[made])
     verbs.add_parser("evaluate", parents=[made]).add_argument("--protocols", nargs="*", choices=PROTOCOLS,
                                                               default=list(PROTOCOLS))
-    verbs.add_parser("search", parents=[common]).add_argument("--steps", type=int, default=750)
+    verbs.add_parser("search", parents=[common]).add_argument("--steps", type=int, default=1000)
     return parser.parse_args()
 
 

@@ -166,6 +166,30 @@ def _heads(pairs: list[tuple[str, str]]) -> list[str]:
             for (protocol, labels), last in zip(pairs, before, strict=False)]
 
 
+def trials(frame: pd.DataFrame) -> str:
+    """A line for each change of a recipe: kNN on validation, the lead over the line it changes, and the cost.
+
+    Args:
+        frame: change, seed, knn and cpu_seconds, as `benchmarks/imagenette.py search` keeps them. A change "+ ..."
+            belongs to the line above it, "instead: ..." to the last of those.
+    """
+    lines, base = [], None
+    for change, own in frame.groupby("change", sort=False):
+        own = own.set_index("seed")
+        lead = 100 * (own.knn - base.knn).dropna() if base is not None and change.startswith(("+", "instead")) else []
+        cells = [_mean_of(100 * own.knn), _mean_of(lead, "+.1f") if len(lead) else ""]
+        seconds = own.cpu_seconds.mean()
+        lines.append([change, *cells, f"{len(own)}", f"{seconds:.0f} s" if seconds > 0 else ""])
+        if change.startswith("+") or (len(own.steps.dropna()) and base is None):
+            base = own
+    return table(["recipe", "kNN", "against the recipe it changes", "n", "CPU time"], lines)
+
+
+def _mean_of(values: pd.Series, form: str = ".1f") -> str:
+    """Mean ± deviation, or the one value."""
+    return f"{values.mean():{form}}" + (f" ± {values.std():.1f}" if len(values) > 1 else "")
+
+
 def literature(frame: pd.DataFrame) -> str:
     """Published numbers: a table for each system and dataset, under what all its rows have in common."""
     parts = []

@@ -10,26 +10,31 @@ import pandas as pd
 import torch
 
 from benchmarks.photos.data import SIDE, as_csv
+from helpers import plots
 from helpers.batches import BatchLoader
 from helpers.data import Splits
 from helpers.encoders import Encoder, build
 from helpers.evaluation import effective_rank, extract_features, knn_accuracy, pixel_features, spread
-from helpers.files import write_atomically
+from helpers.files import atomic_path, write_atomically
 from helpers.methods import BYOL
 from helpers.training import fit
 from helpers.views import PhotoView
 
+NAME = "imagenette-search"
+SEEDS = (0, 1, 2)
 # The recipe that a reader of the paper would try, and what it takes to learn within minutes. Each row of the first
-# block adds a change to the row before; each of the second makes one change to the end of the first.
-PLAIN = dict(lr=1e-3, momentum=0.99, batch=128, size=32, width=24, weight_decay=1e-4, scale=0.2, blur=0.0,
-             colour=(0.4, 0.4, 0.2, 0.1), gray=0.2)
+# block adds a change to the row before; each of the second makes one change to the end of the first. All see as many
+# pictures.
+PLAIN = dict(encoder="slim", width=24, lr=1e-3, momentum=0.99, batch=128, size=32, weight_decay=1e-4, scale=0.2,
+             blur=0.0, colour=(0.4, 0.4, 0.2, 0.1), gray=0.2)
 STEPS_TO_IT = [("plain", {}), ("+ batches of 64, twice the steps", dict(batch=64)), ("+ rate 2e-3", dict(lr=2e-3)),
                ("+ momentum from 0.9", dict(momentum=0.9)), ("+ 32 channels for 24", dict(width=32))]
 ALTERNATIVES = [("momentum from 0.8", dict(momentum=0.8)), ("rate 5e-3", dict(lr=5e-3)),
                 ("weak colour changes", dict(colour=(0.2, 0.2, 0.1, 0.02), gray=0.05)),
                 ("strong colour changes", dict(colour=(0.8, 0.8, 0.8, 0.2))),
                 ("crops from 0.08 of the area", dict(scale=0.08)), ("weight decay 0.05", dict(weight_decay=0.05)),
-                ("views of 48 pixels", dict(size=48))]
+                ("blur in every view", dict(blur=1.0)), ("views of 48 pixels", dict(size=48)),
+                ("ResNet18, ImageNet's stem", dict(encoder="resnet18"))]
 
 
 def features_knn(bank: torch.Tensor, queries: torch.Tensor, splits: Splits) -> float:
@@ -43,20 +48,25 @@ def judged(encoder: Encoder, splits: Splits) -> dict[str, float]:
     return dict(knn=features_knn(bank, queries, splits), spread=spread(queries), rank=effective_rank(queries))
 
 
-def trial(numbers: dict, splits: Splits, pictures: int) -> dict[str, float]:
+def encoder_of(numbers: dict) -> Encoder:
+    """A fresh encoder for pictures of `SIDE` pixels."""
+    options = dict(width=numbers["width"]) if numbers["encoder"] == "slim" else dict(stem="imagenet")
+    return build(numbers["encoder"], channels=3, image_size=SIDE, **options)
+
+
+def trial(numbers: dict, splits: Splits, pictures: int, seed: int) -> dict[str, float]:
     """One short run that sees `pictures` pictures, and what its encoder is worth."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     view = PhotoView(size=numbers["size"], scale=(numbers["scale"], 1.0), jitter=numbers["colour"],
                      gray=numbers["gray"], blur=numbers["blur"])
     steps = pictures // numbers["batch"]
-    encoder = build("slim", channels=3, image_size=SIDE, width=numbers["width"])
-    module = BYOL(encoder, (view, view), steps=steps, lr=numbers["lr"], momentum=numbers["momentum"],
+    module = BYOL(encoder_of(numbers), (view, view), steps=steps, lr=numbers["lr"], momentum=numbers["momentum"],
                   weight_decay=numbers["weight_decay"])
-    loader = BatchLoader(splits.unlabeled, None, batch_size=numbers["batch"], steps=steps)
+    loader = BatchLoader(splits.unlabeled, None, batch_size=numbers["batch"], steps=steps, seed=seed)
     began = time.process_time()
-    history = fit(module, loader, half=False)
+    history = fit(module, loader, seed=seed)
     return dict(steps=steps, cpu_seconds=time.process_time() - began, loss=sum(history.losses[-50:]) / 50,
-                **judged(encoder, splits))
+                **judged(module.encoder, splits))
 
 
 def candidates() -> Iterator[tuple[str, dict]]:
@@ -70,22 +80,37 @@ def candidates() -> Iterator[tuple[str, dict]]:
 
 
 def search(splits: Splits, results: Path, steps: int) -> None:
-    """Every row of the two blocks; the table is written anew after each, and what stands in it is not run again."""
-    path = results / "imagenette-search.csv"
+    """Every row of the two blocks, seed after seed; the table is written anew after each, and what stands in it is not
+    run again."""
+    path = results / f"{NAME}.csv"
     table = pd.read_csv(path) if path.exists() else pd.DataFrame(baselines(splits))
-    for change, numbers in candidates():
-        if change in set(table.change):
-            continue
-        row = dict(change=change, **trial(numbers, splits, 64 * steps))
-        table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
-        print(f"{change:<34} kNN {row['knn']:.1%}, {row['cpu_seconds']:.0f} s of one core", flush=True)
-        write_atomically(path, as_csv(table))
+    for seed in SEEDS:
+        for change, numbers in candidates():
+            if ((table.change == change) & (table.seed == seed)).any():
+                continue
+            row = dict(change=change, seed=seed, **trial(numbers, splits, 64 * steps, seed))
+            table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
+            print(f"{change:<34} seed {seed}: kNN {row['knn']:.1%}, {row['cpu_seconds']:.0f} s of one core", flush=True)
+            write_atomically(path, as_csv(table))
+            draw(table, results / f"{NAME}.png")
 
 
 def baselines(splits: Splits) -> list[dict]:
-    """What costs no training: pixels and random weights."""
+    """Pixels, and encoders with random weights."""
     bank, queries = (pixel_features(part.images) for part in (splits.train, splits.val))
-    torch.manual_seed(0)
-    random = build("slim", channels=3, image_size=SIDE, width=32)
-    return [dict(change="raw pixels, averaged to 16 x 16", knn=features_knn(bank, queries, splits)),
-            dict(change="random encoder", **judged(random, splits))]
+    rows = [dict(change="raw pixels, averaged to 16 x 16", knn=features_knn(bank, queries, splits))]
+    for seed in SEEDS:
+        torch.manual_seed(seed)
+        rows.append(dict(change="random encoder", seed=seed, **judged(encoder_of({**PLAIN, "width": 32}), splits)))
+    return rows
+
+
+def draw(table: pd.DataFrame, path: Path) -> None:
+    """A bar for each change."""
+    of = table.groupby("change", sort=False).knn
+    rows = [dict(method=change, mean=of.mean()[change], std=of.std()[change], n=int(of.count()[change]))
+            for change in of.groups]
+    figure = plots.bars(rows, f"Which change buys what? BYOL, {SIDE} pixels, short trainings", over="trainings",
+                        xlabel="kNN accuracy on validation (%)")
+    with atomic_path(path) as target:
+        figure.savefig(target, dpi=110)
