@@ -10,7 +10,6 @@ WORKDIR /home/student/few-labels
 
 # Packages first: they are fetched anew only when these files change. Versions are those of constraints.txt.
 COPY requirements.txt constraints.txt ./
-# hadolint ignore=DL3013
 RUN pip install --no-cache-dir -r requirements.txt jupyterlab -c constraints.txt
 
 COPY --chown=student:student . .

@@ -108,6 +108,42 @@ def test_only_the_student_learns_from_the_loss():
     assert all(p.grad is not None for p in module.student.parameters())
 
 
+@pytest.fixture(scope="module", params=["resnet50", "vit_tiny", "vit_small"])
+def stepped(request):
+    """A module after the gradients of a step on two sizes of views, its loss, and the sides each encoder saw."""
+    torch.manual_seed(0)
+    encoder = build(request.param, image_size=32)
+    crops = crops_for("my/folder", 32, step=encoder.patch_size if encoder.patch_size > 1 else 8, parts=2)
+    module = at_step(DINO(encoder, crops, steps=10, hidden=16, bottleneck=8, outputs=K,
+                          batch_norm=request.param == "resnet50"), 0).train()
+    seen = {"teacher": [], "student": []}
+    for name, part in (("teacher", module.encoder), ("student", module.student)):
+        part.register_forward_pre_hook(lambda _, inputs, name=name: seen[name].append(tuple(inputs[0].shape)))
+    loss = module.training_step((torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8), None), 0)
+    loss.backward()
+    return module, loss, seen
+
+
+def test_a_step_of_large_encoders_has_a_finite_loss(stepped):
+    assert stepped[1].isfinite() and stepped[1] > 0
+
+
+def test_a_step_sends_gradients_to_all_of_a_large_student(stepped):
+    module = stepped[0]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in module.student.parameters())
+    assert all(p.grad.abs().max() > 0 for p in module.student.parameters() if p.dim() > 1)
+
+
+def test_a_step_sends_no_gradient_to_a_large_teacher(stepped):
+    assert all(p.grad is None for part in (stepped[0].encoder, stepped[0].teacher_head) for p in part.parameters())
+
+
+def test_a_large_teacher_sees_wholes_and_its_student_the_parts_too(stepped):
+    module, _, seen = stepped
+    side = module.crops.part.size
+    assert side < 32 and seen == {"teacher": [(6, 3, 32, 32)], "student": [(6, 3, 32, 32), (6, 3, side, side)]}
+
+
 def test_student_views_are_compared_with_the_other_views_of_the_same_picture():
     """With views that change nothing, all views of a picture agree: the loss is that of one pair."""
     crops = MultiCrop(CleanView(), CleanView(), CleanView(), parts=3)

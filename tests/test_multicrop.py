@@ -1,7 +1,15 @@
-"""Multi-crop: sizes, areas, and what each dataset's views may do."""
+"""Multi-crop: sizes, areas, what each dataset's views may do, and lightly's transform for DINO as a peer."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
+from lightly.transforms import DINOTransform
+from lightly.transforms.utils import IMAGENET_NORMALIZE
+from PIL import Image
+from scipy.stats import ks_2samp
+from torchvision.transforms import InterpolationMode
 
 from helpers.multicrop import DRAWN_PART, MultiCrop, Part, crops_for, local_size
 from helpers.views import CleanView, DigitView, PhotoView, normalise
@@ -9,7 +17,12 @@ from helpers.views import CleanView, DigitView, PhotoView, normalise
 
 @pytest.fixture(autouse=True)
 def seeded():
+    seed()
+
+
+def seed():
     torch.manual_seed(0)
+    np.random.seed(0)  # lightly draws blur and solarize with numpy
 
 
 def pictures(count=5, size=32, channels=3):
@@ -106,3 +119,83 @@ def test_the_same_seed_makes_the_same_views():
     first = crops(images)
     torch.manual_seed(3)
     assert all(torch.equal(a, b) for a, b in zip(first, crops(images), strict=True))
+
+
+# --- against lightly's transform --------------------------------------------------------------
+
+KINDS = {"first": 0, "second": 1, "part": 2}
+
+
+def of_ours(images, parts=2):
+    """First, second and part views in [0, 1], of B x 3 x 72 x 72."""
+    whole, part = crops_for("my/folder", 72, parts=parts)(images)
+    return [view * 0.5 + 0.5 for view in (*whole.chunk(2), part)]
+
+
+def of_lightly(images, parts=2, **options):
+    """The same from lightly, at the same sides, its normalisation undone."""
+    transform = DINOTransform(72, local_crop_size=32, n_local_views=parts, **options)
+    for view in transform.transforms:  # its cubic filter is sharper; ours is BYOL's, for all methods
+        view.transform.transforms[0].interpolation = InterpolationMode.BILINEAR
+    views = [transform(Image.fromarray(image.permute(1, 2, 0).numpy())) for image in images]
+    mean, std = (torch.tensor(IMAGENET_NORMALIZE[name]).view(3, 1, 1) for name in ("mean", "std"))
+    first, second, *others = (torch.stack(view) * std + mean for view in zip(*views, strict=True))
+    return [first, second, torch.cat(others)]
+
+
+@pytest.mark.parametrize("image_size,step", [(224, 16), (96, 8)])
+def test_lightlys_transform_makes_as_many_views_of_the_same_shapes(image_size, step):
+    whole, parts = crops_for("my/folder", image_size, step=step)(pictures(1, image_size))
+    sides = {} if image_size == 224 else {"global_crop_size": 96, "local_crop_size": 40}
+    theirs = DINOTransform(**sides)(Image.fromarray(pictures(1, image_size)[0].permute(1, 2, 0).numpy()))
+    assert [view.shape for view in (*whole, *parts)] == [view.shape for view in theirs]
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """{kind: (ours, lightly's)}: views of the same 60 pictures, bright coloured clouds with fine detail."""
+    seed()
+    coarse = torch.rand(60, 3, 24, 24).sqrt()
+    images = (torch.nn.functional.interpolate(coarse, 72, mode="bilinear") * 255).to(torch.uint8)
+    ours, theirs = of_ours(images.repeat(5, 1, 1, 1)), of_lightly(images.repeat(4, 1, 1, 1))
+    return dict(zip(KINDS, zip(ours, theirs, strict=True), strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_channel_has_lightlys_mean_and_deviation(pairs, kind):
+    (mean, std), (peers_mean, peers_std) = ((x.mean((0, 2, 3)).tolist(), x.std((0, 2, 3)).tolist())
+                                            for x in pairs[kind])
+    assert mean == pytest.approx(peers_mean, abs=0.02) and std == pytest.approx(peers_std, abs=0.015)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_are_as_strong_as_lightlys(pairs, kind):
+    ours, theirs = (x.diff(dim=3).abs().mean((0, 2, 3)).tolist() for x in pairs[kind])
+    assert ours == pytest.approx(theirs, rel=0.05)
+
+
+def share(views):
+    """Area that each crop of `slopes` shows, as a share of the picture: from the middle half of the view."""
+    size = views.shape[-1]
+    low, high = size // 4, size // 4 + size // 2
+    return 4 * (views[:, 0, :, high] - views[:, 0, :, low]).abs().mean(1) * (
+        views[:, 1, high] - views[:, 1, low]).mean(1)
+
+
+@pytest.fixture(scope="module")
+def shares():
+    """{kind: (ours, lightly's)}: areas of crops without any change of colour or sharpness."""
+    seed()
+    crops = crops_for("my/folder", 72, parts=2)
+    still = dict(jitter_chance=0.0, gray=0.0, blur=0.0, solarize=0.0)
+    views = [replace(view, **still)(slopes(count, 72)) * 0.5 + 0.5
+             for view, count in ((crops.first, 600), (crops.second, 600), (crops.part, 1200))]
+    theirs = of_lightly(slopes(200, 72), cj_prob=0.0, random_gray_scale=0.0, gaussian_blur=(0.0, 0.0, 0.0),
+                        solarization_prob=0.0)
+    return {kind: (share(ours), share(peers)) for kind, ours, peers in zip(KINDS, views, theirs, strict=True)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_areas_are_distributed_as_lightlys(shares, kind):
+    ours, theirs = shares[kind]
+    assert ks_2samp(ours, theirs).statistic < 0.11

@@ -1,26 +1,43 @@
 """Views: what a batch of random pictures may and may not do, against PIL, torchvision, lightly and closed forms."""
 
 import math
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from lightly.transforms.byol_transform import BYOLView1Transform
+from lightly.transforms import BYOLView1Transform, BYOLView2Transform
+from lightly.transforms.utils import IMAGENET_NORMALIZE
 from PIL import Image, ImageFilter
+from scipy.stats import ks_2samp
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional as tv
 
 from helpers import pixels, views
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.throughput import lightly_views  # noqa: E402
+
+PEERS = (BYOLView1Transform, BYOLView2Transform)
+BOTH = pytest.mark.parametrize("which", [0, 1], ids=["first", "second"])
+
 
 @pytest.fixture(autouse=True)
 def seeded():
+    seed()
+
+
+def seed():
     torch.manual_seed(0)
+    np.random.seed(0)  # lightly draws blur and solarize with numpy
 
 
-def photos(count=16, size=32):
-    """Smooth colourful pictures: random 4x4 colours, enlarged."""
-    coarse = torch.rand(count, 3, 4, 4)
+def photos(count=16, size=32, colours=4):
+    """Smooth colourful pictures: random colours on a grid of side `colours`, enlarged."""
+    coarse = torch.rand(count, 3, colours, colours)
     return (torch.nn.functional.interpolate(coarse, size, mode="bilinear") * 255).to(torch.uint8)
 
 
@@ -150,16 +167,154 @@ def test_jitter_factors_stay_within_their_strength(place, reference):
     assert out.std(0).max() > 0.01
 
 
-def test_photo_views_have_the_moments_of_lightlys():
-    images = photos(64, 48)
-    reference = BYOLView1Transform(input_size=48, normalize=None)
-    many = images.repeat(6, 1, 1, 1)
-    theirs = torch.stack([reference(Image.fromarray(image.permute(1, 2, 0).numpy())) for image in many])
-    ours = views.PhotoView()(many) * 0.5 + 0.5
-    assert ours.mean().item() == pytest.approx(theirs.mean().item(), abs=0.02)
-    assert ours.std().item() == pytest.approx(theirs.std().item(), abs=0.02)
-    gray = [(x.std(1).mean((1, 2)) < 1e-3).float().mean().item() for x in (ours, theirs)]
-    assert gray[0] == pytest.approx(gray[1], abs=0.1)
+# --- the pair of BYOL against lightly's -------------------------------------------------------
+
+def made(view, images):
+    """What a view of ours or of lightly makes of B x 3 x H x W, in [0, 1]."""
+    if isinstance(view, views.PhotoView):
+        return view(images) * 0.5 + 0.5
+    normalised = torch.stack([view(Image.fromarray(image.permute(1, 2, 0).numpy())) for image in images])
+    mean, std = (torch.tensor(IMAGENET_NORMALIZE[name]).view(3, 1, 1) for name in ("mean", "std"))
+    return normalised * std + mean
+
+
+def distance(measure, ours, theirs):
+    """Kolmogorov and Smirnov's: how far the distributions of a measure (B x 3 x S x S to B) are apart, 0 to 1."""
+    return ks_2samp(measure(ours), measure(theirs)).statistic
+
+
+def changes(x):
+    """Absolute differences of neighbours, B x 3 x N, to the right and below."""
+    return torch.cat([x.diff(dim=3).flatten(2), x.diff(dim=2).flatten(2)], 2).abs()
+
+
+@pytest.fixture(scope="module", params=[0, 1], ids=["first", "second"])
+def pictured(request):
+    """1200 views of ours and 600 of lightly's of the same pictures."""
+    seed()
+    images = photos(100, 48, colours=16)
+    peer = PEERS[request.param](input_size=48)
+    return made(lightly_views(48)[request.param], images.repeat(12, 1, 1, 1)), made(peer, images.repeat(6, 1, 1, 1))
+
+
+def test_every_channel_has_lightlys_mean_and_deviation(pictured):
+    (mean, std), (peers_mean, peers_std) = ((x.mean((0, 2, 3)).tolist(), x.std((0, 2, 3)).tolist()) for x in pictured)
+    assert mean == pytest.approx(peers_mean, abs=0.015) and std == pytest.approx(peers_std, abs=0.01)
+
+
+def test_the_gradient_of_every_channel_has_lightlys_mean_and_deviation(pictured):
+    ours, theirs = (changes(x).transpose(0, 1).flatten(1) for x in pictured)
+    assert ours.mean(1).tolist() == pytest.approx(theirs.mean(1).tolist(), rel=0.06)
+    assert ours.std(1).tolist() == pytest.approx(theirs.std(1).tolist(), rel=0.06)
+
+
+@pytest.mark.parametrize("measure", [lambda x: x.mean((1, 2, 3)), lambda x: x.flatten(1).std(1),
+                                     lambda x: changes(x).mean((1, 2))], ids=["brightness", "contrast", "sharpness"])
+def test_single_views_vary_as_lightlys(pictured, measure):
+    assert distance(measure, *pictured) < 0.08
+
+
+def plain(*colour, size=32):
+    return torch.tensor(colour, dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, size, size).clone()
+
+
+def ramp(low, high, size=32):
+    """Gray from `low` on the left to `high` on the right."""
+    return torch.linspace(low, high, size).to(torch.uint8).expand(1, 3, size, size)
+
+
+EVENTS = {  # a picture, and how a view of it shows that it happened
+    "flip": (ramp(20, 70), lambda x: x[..., :8].mean((1, 2, 3)) > x[..., 8:].mean((1, 2, 3))),
+    "colours": (plain(80, 80, 80), lambda x: (x.mean((1, 2, 3)) * 255 - 80).abs() > 2),
+    "gray": (plain(180, 90, 60), lambda x: x.amax(1).sub(x.amin(1)).amax((1, 2)) < 0.01),
+    "solarize": (plain(255, 255, 255), lambda x: x.mean((1, 2, 3)) < 0.5),
+}
+
+
+@BOTH
+@pytest.mark.parametrize("event", EVENTS)
+def test_things_happen_as_often_as_in_lightlys_views(which, event):
+    picture, happened = EVENTS[event]
+    ours, theirs = (made(view, picture.expand(count, -1, -1, -1))
+                    for view, count in ((lightly_views(16)[which], 4000), (PEERS[which](input_size=16), 800)))
+    assert happened(ours).float().mean().item() == pytest.approx(happened(theirs).float().mean().item(), abs=0.05)
+
+
+COLOURS = ("cj_bright", "cj_contrast", "cj_sat", "cj_hue")  # lightly's names for torchvision's ColorJitter
+
+
+def saturation(x):
+    return (x.amax(1) - x.amin(1)).mean((1, 2))
+
+
+def hue(x):
+    """Angle around the axis of grays: B numbers."""
+    red, green, blue = x.mean((2, 3)).T
+    return torch.atan2(3**0.5 * (green - blue), 2 * red - green - blue)
+
+
+@BOTH
+@pytest.mark.parametrize("place,picture,measure", [
+    (0, plain(120, 120, 120), lambda x: x.mean((1, 2, 3))), (1, ramp(60, 180), lambda x: x.flatten(1).std(1)),
+    (2, plain(200, 80, 80), saturation), (3, plain(200, 80, 80), hue)], ids=COLOURS)
+def test_colour_factors_are_distributed_as_torchvisions(which, place, picture, measure):
+    ours = lightly_views(16)[which]
+    jitter = tuple(strength if i == place else 0.0 for i, strength in enumerate(ours.jitter))
+    ours = replace(ours, scale=(1.0, 1.0), jitter=jitter, jitter_chance=1.0, gray=0.0, blur=0.0, solarize=0.0)
+    theirs = PEERS[which](16, cj_prob=1.0, min_scale=1.0, random_gray_scale=0.0, gaussian_blur=0.0,
+                          solarization_prob=0.0, **{name: 0.0 for i, name in enumerate(COLOURS) if i != place})
+    assert distance(measure, *(made(view, picture.expand(count, -1, -1, -1))
+                               for view, count in ((ours, 4000), (theirs, 800)))) < 0.07
+
+
+def spread(x):
+    """Variance of what a bright column in the middle became, in square pixels: a blur's sigma squared.
+
+    Half a pixel and less count as the same: there PIL's box filters and a sampled Gaussian differ.
+    """
+    profile = x.mean((1, 2))  # B x S
+    place = torch.arange(profile.shape[1]) - profile.shape[1] // 2
+    return ((profile * place**2).sum(1) / profile.sum(1)).clamp(min=0.25)
+
+
+@BOTH
+def test_blur_is_as_strong_and_as_frequent_as_lightlys(which):
+    column = torch.zeros(1, 3, 33, 33, dtype=torch.uint8)
+    column[..., 16] = 255
+    ours = replace(lightly_views(33)[which], scale=(1.0, 1.0), jitter_chance=0.0, gray=0.0, solarize=0.0)
+    theirs = PEERS[which](33, cj_prob=0.0, min_scale=1.0, random_gray_scale=0.0, solarization_prob=0.0)
+    ours, theirs = (made(view, column.expand(count, -1, -1, -1)) for view, count in ((ours, 2000), (theirs, 800)))
+    assert distance(spread, ours, theirs) < 0.07
+
+
+def slopes(count, size=96):
+    """Pictures whose red is the column and whose green is the row, so that a pixel tells where it is from."""
+    line = torch.linspace(0, 255, size)
+    return torch.stack([line.expand(size, size), line[:, None].expand(size, size), torch.zeros(size, size)]).to(
+        torch.uint8).expand(count, 3, size, size)
+
+
+def sides(x):
+    """Width and height of a crop of `slopes`, as shares of the picture's: from the middle half of its view."""
+    size = x.shape[-1]
+    low, high = size // 4, size // 4 + size // 2
+    return 2 * (x[:, 0, :, high] - x[:, 0, :, low]).abs().mean(1), 2 * (x[:, 1, high] - x[:, 1, low]).mean(1)
+
+
+@pytest.fixture(scope="module", params=[0, 1], ids=["first", "second"])
+def cropped(request):
+    """4000 crops of ours and 800 of lightly's of slopes."""
+    seed()
+    ours = replace(lightly_views(32)[request.param], jitter_chance=0.0, gray=0.0, blur=0.0, solarize=0.0)
+    theirs = PEERS[request.param](32, cj_prob=0.0, random_gray_scale=0.0, gaussian_blur=0.0, solarization_prob=0.0)
+    return made(ours, slopes(4000)), made(theirs, slopes(800))
+
+
+@pytest.mark.parametrize("measure", [lambda x: sides(x)[0] * sides(x)[1], lambda x: sides(x)[0] / sides(x)[1],
+                                     lambda x: x[:, 0].mean((1, 2)), lambda x: x[:, 1].mean((1, 2))],
+                         ids=["area", "aspect", "column", "row"])
+def test_crops_are_distributed_as_lightlys(cropped, measure):
+    assert distance(measure, *cropped) < 0.07
 
 
 def test_a_digit_view_without_strength_is_the_picture():
