@@ -5,7 +5,6 @@ The first cell of every notebook says the same in short.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -15,18 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from helpers import machine, times
 from helpers.colab import ROOT, installed, is_older, on_colab, requirements
 from helpers.errors import UserError
+from helpers.execution import noted
 from helpers.progress import clock
 
 if TYPE_CHECKING:
     from helpers.settings import Settings
 
-# Seconds of each notebook in one `make run` (preset quick, digits) on two cores of an AMD CPU with AVX512-BF16.
-QUICK_SECONDS = {"01": 24, "02": 45, "03": 28, "04": 58, "05": 56, "06": 77, "07": 73, "08": 66, "09": 50, "11": 72}
-# What was not measured notebook by notebook.
-DURATION = {"smoke": "less than a minute a notebook", "quick": "minutes a notebook; only the digits were measured",
-            "full": "hours on one GPU, far too long on a CPU"}
 GIB = 1024**3
 
 
@@ -43,11 +39,11 @@ class Finding(NamedTuple):
 
 def report(root: Path = ROOT) -> str:
     """All findings, one line each, and what to do next; a problem begins with "!"."""
-    machine = {"system": system, "Python": python, "packages": lambda: packages(root / "requirements.txt"),
-               "GPU": gpu, "memory": memory, "disk": lambda: disk(root), "network": network}
+    here = {"system": system, "Python": python, "packages": lambda: packages(root / "requirements.txt"),
+            "GPU": gpu, "memory": memory, "disk": lambda: disk(root), "network": network}
     plan = {"dataset": dataset, "preset": preset, "time": lambda: duration(root), "encoders": lambda: encoders(root)}
     problems, lines = [], []
-    for title, checks in (("This machine", machine), ("What runs on it, unless you choose otherwise", plan)):
+    for title, checks in (("This machine", here), ("What runs on it, unless you choose otherwise", plan)):
         findings = {name: examine(check) for name, check in checks.items()}
         problems += [name for name, finding in findings.items() if finding.problem]
         lines += [title, *(f"  {name:<9} {_indent(str(finding))}" for name, finding in findings.items()), ""]
@@ -58,7 +54,8 @@ def brief(root: Path = ROOT) -> str:
     """Machine, versions and plan in a few lines, for the first cell of a notebook."""
     found = [examine(check) for check in (system, gpu, memory, lambda: disk(root), network, python)]
     facts = "{}, GPU: {}, {} of memory, {} on the disk, network: {}, Python {}".format(*(each.fact for each in found))
-    plan = "dataset {}, preset {}; {}".format(*map(examine, (dataset, preset, lambda: duration(root, in_short=True))))
+    plan = "dataset {}, preset {}".format(*map(examine, (dataset, preset)))
+    plan = "; ".join(filter(None, [plan, str(examine(lambda: duration(root, in_short=True)))]))
     return "\n".join([f"Machine: {facts}, torch {installed('torch')}.", f'With everything on "auto": {plan}.',
                       *(str(finding) for finding in found if finding.problem)])
 
@@ -80,7 +77,7 @@ def python() -> Finding:
 
 def system() -> Finding:
     """The operating system and its CPU cores."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    usable = machine.cores()
     return Finding(f"{platform.system()} with {usable} CPU core{'s' if usable != 1 else ''}")
 
 
@@ -111,7 +108,7 @@ def gpu() -> Finding:
         return Finding("Apple's GPU", "used only when asked for, with FEWLABELS_DEVICE=mps")
     lent = "; Colab lends one: Runtime > Change runtime type > T4 GPU, then run all cells" if on_colab() else ""
     return Finding("none that torch can use",
-                   f"the CPU does everything, which is enough for the digits; photographs take it many hours{lent}")
+                   f"the CPU does everything, which is enough for the digits; photographs take it far longer{lent}")
 
 
 def cards() -> list[str]:
@@ -174,16 +171,25 @@ def preset() -> Finding:
 
 
 def duration(root: Path = ROOT, in_short: bool = False) -> Finding:
-    """How long the notebooks take: measured times, and those of this machine's last run where there was one."""
+    """How long the notebooks took on the measured machine most like this one, and here, if they ran here before.
+
+    Args:
+        in_short: only the sum; nothing if it is for a CPU that nobody measured.
+    """
     settings = _settings()
-    if (settings.preset, settings.dataset) != ("quick", "digits"):
-        return Finding(DURATION[settings.preset])
-    total = f"{sum(QUICK_SECONDS.values()) / 60:.0f} minutes"
-    if in_short:
-        return Finding(f"a notebook takes about a minute, all of them {total}, on two CPU cores")
-    fact = f"about {total} for all notebooks on two CPU cores"
-    last = last_times(root / "results" / "notebooks", settings.preset)
-    return Finding(fact, _times(QUICK_SECONDS) + (f"\nhere, the last time: {_times(last)}" if last else ""))
+    chip = machine.chip() if settings.device == "cpu" else ""  # asking a GPU would take it
+    rows = times.nearest(times.read(root / times.PLACE), settings.device, settings.preset, Path(settings.dataset).name,
+                         machine.cores(), chip)
+    last = {} if in_short else last_times(root / "results" / "notebooks", settings.preset)
+    own = f"\nhere, the last time: {_times(last)}" if last else ""
+    if not rows and in_short and settings.device == "cpu":
+        return Finding("")
+    if not rows:
+        where = {"cuda": "a GPU", "mps": "Apple's GPU"}.get(settings.device, "a CPU")
+        sizes = f"{Path(settings.dataset).name}, preset {settings.preset}"
+        return Finding(f"how long it takes was not measured on {where} with {sizes}", own.strip())
+    fact = f"all notebooks about {times.in_words(times.total(rows))} on {times.machine_in_words(rows[0])}"
+    return Finding(fact, "" if in_short else _times({row.notebook[:2]: row.seconds for row in rows}) + own)
 
 
 def last_times(folder: Path, preset: str) -> dict[str, float]:
@@ -191,8 +197,8 @@ def last_times(folder: Path, preset: str) -> dict[str, float]:
     found = {}
     for path in sorted(folder.glob("[0-9][0-9].ipynb")):
         try:
-            ran = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
-        except (KeyError, ValueError):  # being written just now
+            ran = noted(path)
+        except ValueError:  # being written just now
             continue
         if ran.get("parameters", {}).get("PRESET", preset) == preset and ran.get("duration"):
             found[path.stem] = ran["duration"]

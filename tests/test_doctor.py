@@ -8,10 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from helpers import doctor
+from helpers import doctor, machine, times
 from helpers.__main__ import main
-from helpers.runner import NOTEBOOKS, find
-from helpers.settings import PRESETS
 
 
 @pytest.fixture(autouse=True)
@@ -86,12 +84,35 @@ def test_a_wrong_environment_variable_is_one_line_of_the_report(monkeypatch):
     assert "! could not be found out: unknown preset 'huge'" in doctor.report()
 
 
+@pytest.fixture
+def timed(tmp_path):
+    """A repository's folder with these rows: device, cores, seconds of each notebook, and perhaps other columns."""
+    def kept(*rows):
+        usual = times.Time("", 0, "quick", "digits", "cpu", "AMD EPYC, avx2", 2, "2.11.0")
+        times.keep([usual._replace(notebook=f"0{number}_n", device=device, cores=cores, seconds=value, **other)
+                    for device, cores, seconds, other in rows for number, value in enumerate(seconds, 1)],
+                   tmp_path / times.PLACE)
+        return tmp_path
+    return kept
+
+
 def test_a_gpu_is_named_with_its_memory_and_takes_the_large_preset(cuda, monkeypatch):
     monkeypatch.setattr("helpers.data.has_network", lambda: True)
     assert doctor.gpu().fact == "Tesla T4 with 15 GiB"
     said = doctor.brief()
     assert "GPU: Tesla T4 with 15 GiB" in said and "dataset stl10 (a GPU and a network are here)" in said
-    assert "preset full" in said and doctor.DURATION["full"] in said
+    assert "preset full" in said
+
+
+def test_times_on_a_gpu_are_not_measured_until_they_are(cuda, timed, monkeypatch):
+    monkeypatch.setattr("helpers.data.has_network", lambda: True)
+    root = timed(("cpu", 2, (50, 70), {}))
+    sizes = "how long it takes was not measured on a GPU with stl10, preset full"
+    assert doctor.duration(root).fact == sizes and sizes in doctor.brief(root)
+    monkeypatch.setenv("FEWLABELS_DATASET", "digits")
+    assert doctor.duration(root).fact == "how long it takes was not measured on a GPU with digits, preset quick"
+    root = timed(("cuda", 8, (10, 20), dict(chip="Tesla T4")))
+    assert doctor.duration(root).fact == "all notebooks about 30 seconds on Tesla T4 (GPU)"
 
 
 def test_a_gpu_whose_driver_tells_nothing_is_still_there(cuda, monkeypatch):
@@ -125,12 +146,22 @@ def test_the_first_cell_is_told_machine_versions_and_plan_in_two_lines(no_gpu):
     assert all(word in machine for word in ("CPU core", "GPU: none", "of memory", "on the disk", "network: none",
                                             "Python 3.", "torch 2."))
     assert plan.startswith('With everything on "auto": dataset digits (embedded: no GPU here), preset quick (')
-    assert "a notebook takes about a minute" in plan
 
 
-def test_measured_times_are_of_notebooks_that_exist_and_every_preset_has_words():
-    assert doctor.QUICK_SECONDS.keys() <= {path.name[:2] for path in find(NOTEBOOKS)}
-    assert doctor.DURATION.keys() == PRESETS.keys()
+def test_the_estimate_is_of_the_measured_machine_with_the_nearest_number_of_cores(no_gpu, timed, monkeypatch):
+    root = timed(("cpu", 2, (50, 70), {}), ("cpu", 16, (20, 25), {}), ("cpu", 4, (9, 9), dict(preset="smoke")),
+                 ("cuda", 4, (5, 5), {}))
+    for cores, fact, each in ((3, "2 minutes on 2 CPU cores (AMD, AVX2)", "01 0:50, 02 1:10"),
+                              (12, "40 seconds on 16 CPU cores (AMD, AVX2)", "01 0:20, 02 0:25")):
+        monkeypatch.setattr(machine, "cores", lambda cores=cores: cores)
+        found = doctor.duration(root)
+        assert found == (f"all notebooks about {fact}", each, False)
+        assert doctor.brief(root).splitlines()[1].endswith(f"; {found.fact}.")
+
+
+def test_a_cpu_that_nobody_measured_has_no_time_in_the_first_cell(no_gpu, tmp_path):
+    assert "not measured on a CPU with digits, preset quick" in doctor.duration(tmp_path).fact
+    assert "measured" not in doctor.brief(tmp_path)
 
 
 def test_times_of_the_last_run_here_are_shown_for_the_same_preset(no_gpu, tmp_path):

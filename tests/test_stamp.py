@@ -6,6 +6,7 @@ import nbformat
 import pytest
 import yaml
 
+from helpers import times
 from helpers.errors import UserError
 from helpers.tools import stamp as tool
 
@@ -113,6 +114,15 @@ def test_a_new_address_reaches_every_place(root):
         assert "few-labels" not in text
 
 
+def test_a_link_to_the_repository_follows_it_and_one_to_a_neighbour_stays(root):
+    tool.stamp(root)
+    says_time(root, f"See {OLD}#here, {OLD}. And {OLD}-2.")
+    tool.write_address(NEW, root)
+    tool.stamp(root)
+    assert "".join(notebook_of(root)["cells"][0]["source"]).splitlines()[-1] == (
+        f"See {NEW}#here, {NEW}. And {OLD}-2.")
+
+
 def test_the_readme_gets_its_table_and_its_clone_line_and_keeps_the_rest(root):
     tool.stamp(root)
     text = (root / "README.md").read_text()
@@ -123,12 +133,101 @@ def test_the_readme_gets_its_table_and_its_clone_line_and_keeps_the_rest(root):
     assert text.endswith("```\nThe end.\n")
 
 
-def test_the_readme_links_executed_copies_with_the_time_they_took(root):
+INTEL = times.Time("01_first_look", 73.2, "quick", "digits", "cpu", "Intel(R) Xeon(R) Processor, amx_bf16", 2, "2.11.0")
+
+
+def measure(root, *rows):
+    times.keep([INTEL._replace(**row) for row in rows], root / times.PLACE)
+
+
+def table_of(root):
+    """The README's rows after stamping, without the badges; the paragraph below."""
+    tool.stamp(root)
+    block = re.search(r"<!-- notebooks -->\n(.*)\n\n(.*)\n<!-- /notebooks", (root / "README.md").read_text(), re.DOTALL)
+    return [[cell.strip() for cell in re.sub(r"\[!.*?\)\]\(.*?\)", "", line).split("|")[1:-1]]
+            for line in block[1].splitlines()], block[2]
+
+
+def copy_of(root):
+    """An executed copy of the notebook, as it is kept."""
     path = root / "docs" / "executed" / "01_first_look.ipynb"
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"metadata": {"few_labels": {"seconds": 75, "cores": 2}}, "cells": []}))
+    path.write_text((root / "notebooks" / path.name).read_text(encoding="utf-8"), encoding="utf-8")
+    return path
+
+
+def says_time(root, said):
+    path = root / "notebooks" / "01_first_look.ipynb"
+    path.write_text(path.read_text(encoding="utf-8").replace("Prose.", f"Prose.\\n\\n{said}"), encoding="utf-8")
+
+
+def time_line(path):
+    source = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
+    return next(line for line in source.splitlines() if line.startswith("**Time**"))
+
+
+def test_without_times_and_copies_the_table_has_neither_and_says_so(root):
+    rows, below = table_of(root)
+    assert rows[0] == ["notebook", "what it shows", "open it"] and len(rows) == 3
+    assert below.startswith("No time was measured yet. Nothing was measured on a GPU.") and "--keep-times" in below
+
+
+def test_every_measured_machine_has_a_column_and_a_sum(root):
+    copy_of(root)
+    measure(root, {}, dict(cores=16, seconds=21, chip="AMD EPYC, avx512_bf16"))
+    rows, below = table_of(root)
+    assert rows[0][3:] == ["with outputs", "2 CPU cores (Intel, AMX)", "16 CPU cores (AMD, AVX512-BF16)"]
+    assert rows[2][3:] == ["[outputs](docs/executed/01_first_look.ipynb)", "70 s", "20 s"]
+    assert rows[3] == ["all (`make run`)", "", "", "", "70 s", "20 s"]
+    assert "`benchmarks/results/times.csv`" in below and "Nothing was measured on a GPU." in below
+
+
+def test_a_gpu_has_its_column_and_ends_the_sentence_about_them(root):
+    measure(root, dict(device="cuda", chip="NVIDIA H100", dataset="stl10", preset="full", seconds=9000))
+    rows, below = table_of(root)
+    assert rows[0][3:] == ["H100 (GPU), stl10, full"] and rows[2][3:] == ["2.5 h"]
+    assert "GPU" not in below
+
+
+def test_a_sum_needs_every_notebook(root):
+    measure(root, dict(notebook="02_other"))
+    assert [row[3] for row in table_of(root)[0][2:]] == ["", ""]
+
+
+def test_the_first_cell_gets_the_measured_time_and_keeps_what_follows(root):
+    path = root / "notebooks" / "01_first_look.ipynb"
+    says_time(root, "**Time** not measured yet, once 02 has run (before it: longer).")
+    table_of(root)
+    assert time_line(path) == "**Time** not measured yet, once 02 has run (before it: longer)."
+    measure(root, {})
+    for _ in range(2):
+        table_of(root)
+        assert time_line(path) == ("**Time** about 70 seconds on two CPU cores with the embedded digits (measured; "
+                                   "on a GPU not measured), once 02 has run (before it: longer).")
+    measure(root, dict(device="cuda", seconds=12, chip="GeForce (laptop)"))
+    for _ in range(2):
+        table_of(root)
+        assert time_line(path).endswith("(measured; about 10 seconds on a GPU with digits, preset quick), once 02 has "
+                                        "run (before it: longer).")
+
+
+def test_a_second_run_on_the_same_machine_changes_no_text(root):
+    says_time(root, "**Time** not measured yet.")
+    measure(root, dict(seconds=68))
     tool.stamp(root)
-    assert "[1:15, 2 cores](docs/executed/01_first_look.ipynb) |\n" in (root / "README.md").read_text()
+    measure(root, dict(seconds=73.9))
+    assert tool.stamp(root, check=True) == []
+
+
+def test_a_copy_gets_the_prose_and_keeps_the_code_that_ran(root):
+    says_time(root, "**Time** not measured yet.")
+    path = copy_of(root)
+    measure(root, {})
+    before = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    assert "docs/executed/01_first_look.ipynb" in tool.stamp(root)
+    assert time_line(path) == time_line(root / "notebooks" / path.name) != "**Time** not measured yet."
+    assert json.loads(path.read_text(encoding="utf-8"))["cells"][1:] == before[1:]
+    assert tool.stamp(root, check=True) == []
 
 
 @pytest.mark.parametrize("bad", ["few-labels", "https://example.org/a/b", "https://github.com/only-owner",
@@ -165,6 +264,11 @@ def test_the_command_line_exits_with_1_when_something_differs(root, monkeypatch,
 
 def test_this_repository_is_stamped():
     assert tool.stamp(check=True) == []
+
+
+@pytest.mark.parametrize("path", sorted((tool.ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_first_cell_says_how_long_it_takes_in_words_that_are_measured(path):
+    assert tool.TIME.match(time_line(path))
 
 
 def test_pictures_of_the_notebooks_exist_and_the_citation_is_whole():

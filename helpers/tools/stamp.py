@@ -1,11 +1,11 @@
-"""Write the repository's address into every notebook, the README and CITATION.cff.
+"""Write the repository's address into every notebook, the README and CITATION.cff, and the measured times with it.
 
     python -m helpers.tools.stamp                  the address in pyproject.toml, everywhere
     python -m helpers.tools.stamp ADDRESS          a new address: first into pyproject.toml
     python -m helpers.tools.stamp --check          only say what differs; exit status 1 if something does
 
 The address lives in `pyproject.toml` under `[project.urls] Repository` and nowhere else by hand:
-a fork changes it with one command.
+a fork changes it with one command. The times are those of `benchmarks/results/times.csv`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ import json
 import re
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
+from helpers import times
 from helpers.errors import UserError
 from helpers.files import write_atomically
-from helpers.progress import clock
+from helpers.times import Time
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDRESS = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"
 PICTURE = re.compile(r"(!\[[^\]]*\]\()(?:[./]*|https://raw\.githubusercontent\.com/[^)\s]*/)images/([\w.-]+)"
                      r"(?:\?[\w=]*)?\)")
+TIME = re.compile(r"^\*\*Time\*\* (?:not measured yet|about [^\n]*?\(measured;[^)\n]*\))", re.MULTILINE)
 README_BLOCK = re.compile(r"(<!-- notebooks -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
 SETUP = '''\
 # Setup: finds the repository (fetches it where it is not, as on Colab) and adds missing packages.
@@ -72,20 +75,24 @@ def write_address(address: str, root: Path = ROOT) -> None:
 
 
 def stamp(root: Path = ROOT, check: bool = False) -> list[str]:
-    """Bring notebooks, README and citation in line with the address; returns the names of those that differed.
+    """Bring notebooks, their executed copies, README and citation in line with the address and the measured times.
+
+    Of a copy only the prose is written: its code stays what ran. Returns the names of those that differed.
 
     Args:
         root: folder with `pyproject.toml`, `notebooks/` and perhaps `README.md` and `CITATION.cff`.
         check: only look, write nothing.
     """
-    address = read_address(root)
-    wanted = {path: stamp_notebook(path.read_text(encoding="utf-8"), path.name, address)
+    address, measured = read_address(root), times.read(root / times.PLACE)
+    wanted = {path: stamp_notebook(path.read_text(encoding="utf-8"), path.name, address, measured)
               for path in sorted((root / "notebooks").glob("*.ipynb"))}
+    titles = {path.name: _title(text) for path, text in wanted.items()}
+    copies = sorted((root / "docs" / "executed").glob("*.ipynb"))
+    wanted |= {path: stamp_prose(path.read_text(encoding="utf-8"), path.name, address, measured) for path in copies}
     readme = root / "README.md"
     if readme.exists():
-        titles = {path.name: _title(text) for path, text in wanted.items()}
-        copies = {path.name: executed(path) for path in sorted((root / "docs" / "executed").glob("*.ipynb"))}
-        wanted[readme] = stamp_readme(readme.read_text(encoding="utf-8"), titles, address, copies)
+        wanted[readme] = stamp_readme(readme.read_text(encoding="utf-8"), titles, address,
+                                      [path.name for path in copies], measured)
     citation = root / "CITATION.cff"
     if citation.exists():
         wanted[citation] = re.sub(r'(?m)^repository-code: .*$', f'repository-code: "{address}"',
@@ -96,47 +103,81 @@ def stamp(root: Path = ROOT, check: bool = False) -> list[str]:
     return [path.relative_to(root).as_posix() for path in different]
 
 
-def stamp_notebook(text: str, filename: str, address: str) -> str:
-    """The notebook's JSON with the badge in its first cell, its pictures' links and the setup cell written anew.
+def stamp_notebook(text: str, filename: str, address: str, measured: Sequence[Time] = ()) -> str:
+    """The notebook's JSON with its prose and its setup cell in line with the address and the measured times.
 
     Raises:
         UserError: the notebook does not begin with prose, or has no cell tagged "setup".
     """
-    notebook = json.loads(text)
-    cells = notebook["cells"]
-    setup = next((cell for cell in cells if "setup" in cell["metadata"].get("tags", [])), None)
-    if setup is None or cells[0]["cell_type"] != "markdown":
+    notebook = json.loads(stamp_prose(text, filename, address, measured))
+    setup = _setup_cell(notebook)
+    if setup is None or notebook["cells"][0]["cell_type"] != "markdown":
         raise UserError(f"{filename}: begin it with a markdown cell, then a code cell tagged \"setup\"")
-    _set_source(cells[0], _with_badge("".join(cells[0]["source"]), badge(filename, address)))
     _set_source(setup, setup_source(address))
-    for cell in (cell for cell in cells if cell["cell_type"] == "markdown"):
+    return _as_json(notebook)
+
+
+def stamp_prose(text: str, filename: str, address: str, measured: Sequence[Time] = ()) -> str:
+    """The notebook's JSON with badge and time in its first cell, and links into the repository, written anew."""
+    notebook = json.loads(text)
+    old = re.search(r'^address = "(.+)"$', "".join((_setup_cell(notebook) or {}).get("source", "")), re.MULTILINE)
+    prose = [cell for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
+    for cell in prose[:1]:
+        source = _with_badge("".join(cell["source"]), badge(filename, address))
+        _set_source(cell, TIME.sub(times.sentence(measured, filename.removesuffix(".ipynb")), source))
+    for cell in prose:
+        if old:
+            _set_source(cell, re.sub(rf"{re.escape(old[1])}(?![\w-]|\.\w)", address, "".join(cell["source"])))
         _set_source(cell, PICTURE.sub(lambda link: f"{link[1]}{picture(link[2], address)})", "".join(cell["source"])))
+    return _as_json(notebook)
+
+
+def _setup_cell(notebook: dict) -> dict | None:
+    return next((cell for cell in notebook["cells"] if "setup" in cell["metadata"].get("tags", [])), None)
+
+
+def _as_json(notebook: dict) -> str:
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
-def stamp_readme(text: str, titles: dict[str, str], address: str, copies: dict[str, str] | None = None) -> str:
+def stamp_readme(text: str, titles: dict[str, str], address: str, copies: Sequence[str] = (),
+                 measured: Sequence[Time] = ()) -> str:
     """The README with the table between its `<!-- notebooks -->` marks and its clone line written anew.
 
     Args:
-        titles: what the table says of each notebook.
-        copies: of the notebooks that have an executed copy, how long that took.
+        titles: what the table says of each notebook, by file name.
+        copies: file names of the notebooks that have an executed copy.
+        measured: times, of which every machine gets a column.
     """
-    copies = copies or {}
-    shown = {name: f"[{took}](docs/executed/{name})" for name, took in copies.items()}
-    rows = [f"| [{name}](notebooks/{name}) | {title} | {badge(name, address)} |"
-            + (f" {shown.get(name, '')} |\n" if copies else "\n") for name, title in titles.items()]
-    head, line = (" with outputs, took |", " --- |") if copies else ("", "")
-    table = "".join([f"| notebook | what it shows | open it |{head}\n", f"| --- | --- | --- |{line}\n", *rows])
+    machines = times.by_machine(measured)
+    rows = [["notebook", "what it shows", "open it", *["with outputs"] * bool(copies), *machines]]
+    rows.append(["---"] * len(rows[0]))
+    for name, title in titles.items():
+        link = [f"[outputs](docs/executed/{name})" if name in copies else ""] * bool(copies)
+        rows.append([f"[{name}](notebooks/{name})", title, badge(name, address), *link,
+                     *(_time_of(own, [name]) for own in machines.values())])
+    if machines:
+        rows.append(["all (`make run`)", "", "", *[""] * bool(copies),
+                     *(_time_of(own, list(titles)) for own in machines.values())])
+    table = "".join(f"| {' | '.join(cells)} |\n" for cells in rows) + f"\n{_about_times(measured)}\n"
     text = README_BLOCK.sub(lambda match: match[1] + table + match[2], text)
     folder = address.rsplit("/", 1)[1]
     return re.sub(r"git clone https://github\.com/[\w./-]+(?:(\s+(?:&& )?cd )[\w.-]+)?",
                   lambda match: f"git clone {address}" + (match[1] + folder if match[1] else ""), text)
 
 
-def executed(path: Path) -> str:
-    """How long the run of an executed copy took, on how many cores."""
-    about = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("few_labels", {})
-    return f"{clock(about['seconds'])}, {about['cores']} cores" if about else "outputs"
+def _time_of(rows: Sequence[Time], names: Sequence[str]) -> str:
+    """The time of notebooks one after the other; nothing if one of them was not measured."""
+    seconds = {f"{row.notebook}.ipynb": row.seconds for row in rows}
+    return times.in_short(sum(seconds[name] for name in names)) if names and seconds.keys() >= set(names) else ""
+
+
+def _about_times(measured: Sequence[Time]) -> str:
+    """What has to be known of the times in the table, and how to add to them."""
+    said = (f"Times are measured (`{times.PLACE.as_posix()}`), with the digits at quick scale where the column says "
+            "nothing else, and after the notebooks that come before." if measured else "No time was measured yet.")
+    gpu = "" if any(row.device == "cuda" for row in measured) else " Nothing was measured on a GPU."
+    return f"{said}{gpu} `make executed ARGS=--keep-times` adds the machine that it runs on."
 
 
 def setup_source(address: str) -> str:
