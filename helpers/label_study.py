@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +17,9 @@ from helpers.checkpoints.fetching import IMAGENET, default_folder
 from helpers.data import Splits
 from helpers.encoders import BACKBONES, Encoder, build
 from helpers.errors import UserError
+from helpers.files import write_atomically
 from helpers.settings import ALL_LABELS, Settings
+from helpers.supervised import few_label_training
 
 AUTO = "auto"
 # What is trained from scratch, by preset. A ResNet's step costs a CPU 30 to 80 times the miniature's (16 pixels).
@@ -23,6 +27,7 @@ SCRATCH = {"full": ("resnet18", "resnet50", "vit_small")}
 SMALL_SCRATCH = ("slim", "vit_digits")
 TRAINED = {"full": "1 2 5 10 20 50 100 all"}  # labels per class for whole networks; elsewhere:
 SMALL_TRAINED = "1 10 all"
+SAMPLED = 256  # pictures of a part that tell it from another
 
 
 def label_counts(text: str, per_class: float) -> list[int]:
@@ -93,6 +98,37 @@ def imagenet_encoders(names: Sequence[str], splits: Splits, settings: Settings) 
 def _places(file: str) -> list[Path]:
     """Where weights of torchvision may lie: our folder, and torch's own."""
     return [default_folder() / file, Path(torch.hub.get_dir()) / "checkpoints" / file]
+
+
+def kept_training(name: str, encoder: Encoder, splits: Splits, settings: Settings, *, per_class: int, lr: float,
+                  head_lr: float) -> list[float]:
+    """`few_label_training`, kept in a file of the run folder as soon as it is done: the same again is read back.
+
+    Args:
+        name: of the network in the file's name, for people. What counts are its weights, the pictures and the numbers.
+    """
+    numbers = dict(per_class=per_class, lr=lr, head_lr=head_lr, steps=settings.finetune_steps, draws=settings.draws,
+                   seed=settings.seed, batch_size=settings.batch_size, encoder=encoder.config)
+    pictures = [some for images, labels in (splits.train, splits.test)
+                for some in (images[::max(1, len(images) // SAMPLED)], labels)]
+    mark = _mark(json.dumps(numbers, sort_keys=True), [*encoder.state_dict().values(), *pictures])
+    title = re.sub("[^a-z0-9]+", "_", name.lower())
+    path = settings.checkpoints / "label_curve" / f"{title}-{per_class or 'all'}-{mark}.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["scores"]
+    except (OSError, ValueError, KeyError):  # not made yet, or not whole
+        pass
+    scores = few_label_training(encoder, splits, settings, per_class=per_class, lr=lr, head_lr=head_lr)
+    write_atomically(path, json.dumps({"network": name, **numbers, "scores": scores}, indent=1) + "\n")
+    return scores
+
+
+def _mark(text: str, tensors: Sequence[torch.Tensor]) -> str:
+    """Ten hex digits that change with the text and with any number."""
+    digest = hashlib.blake2b(text.encode(), digest_size=5)
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def curve_row(method: str, protocol: str, count: int, scores: Sequence[float]) -> dict[str, Any]:

@@ -92,17 +92,21 @@ def label_doubt(features: Tensor, labels: Tensor, k: int = K, temperature: float
     """How strongly a picture's neighbours contradict its label.
 
     Args:
-        features, labels: N x D, N class numbers.
+        features, labels: N x D, N class numbers; a picture without a label (-1) neither votes nor is doubted.
 
     Returns:
         doubt: 1 less the share of its neighbours' votes (weighted as in kNN, Wu et al. 2018) for its own label, N.
-        guess: the class with most votes, N.
+        guess: the class with most votes, N. Without a label they are NaN and -1.
     """
+    doubt, guess = torch.full((len(labels),), torch.nan), torch.full_like(labels, -1)
+    known = labels >= 0
+    features, labels = features[known], labels[known]
     similarity, index = neighbours(features, features, min(k, len(features) - 1), skip_self=True)
     votes = torch.zeros(len(labels), int(labels.max()) + 1)
     votes.scatter_add_(1, labels[index], (similarity / temperature).exp())
     share = votes / votes.sum(1, keepdim=True)
-    return 1 - share.gather(1, labels[:, None]).squeeze(1), share.argmax(1)
+    doubt[known], guess[known] = 1 - share.gather(1, labels[:, None]).squeeze(1), share.argmax(1)
+    return doubt, guess
 
 
 def found_at(score: Any, truth: Any, count: int) -> dict[str, float]:
@@ -124,13 +128,15 @@ def found_at(score: Any, truth: Any, count: int) -> dict[str, float]:
 
 def write_report(path: Path | str, scores: Mapping[str, np.ndarray], labels: Tensor, classes: Sequence[str],
                  doubt: Tensor, guess: Tensor, names: Sequence[Any] | None = None,
-                 pairs: Sequence[tuple[int, int, float]] = ()) -> Path:
+                 pairs: Sequence[tuple[int, int, float]] = (), parts: Sequence[str] | None = None) -> Path:
     """One CSV line a picture, the most foreign first: what a person goes through with the pictures beside.
 
     Args:
         labels: N class numbers, -1 for none.
+        doubt, guess: of `label_doubt`.
         names: of the pictures, such as their paths; their numbers by default.
         pairs: of `near_duplicates`, the most alike first; a picture's line names the one most like it.
+        parts: of the data that each picture belongs to, such as "train".
     """
     import pandas as pd
 
@@ -139,10 +145,9 @@ def write_report(path: Path | str, scores: Mapping[str, np.ndarray], labels: Ten
     for first, second, _ in pairs:
         twin.setdefault(first, second)
         twin.setdefault(second, first)
-    named = [classes[label] if label >= 0 else "" for label in labels.tolist()]
-    frame = pd.DataFrame({"picture": names, "label": named,
-                          "foreign": consensus(scores), **scores, "label_doubt": doubt.numpy(),
-                          "neighbours_say": [classes[label] for label in guess.tolist()],
+    given, said = ([classes[label] if label >= 0 else "" for label in some.tolist()] for some in (labels, guess))
+    frame = pd.DataFrame({"picture": names, **({"part": parts} if parts is not None else {}), "label": given,
+                          "foreign": consensus(scores), **scores, "label_doubt": doubt.numpy(), "neighbours_say": said,
                           "near_duplicate": [str(names[twin[i]]) if i in twin else "" for i in range(len(names))]})
     text = frame.sort_values("foreign", ascending=False).to_csv(index=False, float_format="%.4f", lineterminator="\n")
     write_atomically(path, text)

@@ -11,7 +11,9 @@ from torch.nn import functional as F
 from helpers.pixels import blur, crop
 from helpers.views import add_noise, normalise
 
-BLOCK = 1024  # queries at a time, so that the similarities of many pictures fit in memory
+# At a time, so that memory stays flat however many pictures there are:
+CELLS = 1 << 22  # similarities, of some queries with the whole bank
+NUMBERS = 1 << 24  # in pictures that are changed
 
 
 def neighbours(bank: Tensor, queries: Tensor, k: int, skip_self: bool = False) -> tuple[Tensor, Tensor]:
@@ -26,14 +28,20 @@ def neighbours(bank: Tensor, queries: Tensor, k: int, skip_self: bool = False) -
     """
     bank, queries = F.normalize(bank.float(), dim=1), F.normalize(queries.float(), dim=1)
     found = []
-    for start in range(0, len(queries), BLOCK):
-        similarity = queries[start:start + BLOCK] @ bank.T
+    block = _block(bank)
+    for start in range(0, len(queries), block):
+        similarity = queries[start:start + block] @ bank.T
         if skip_self:
             own = torch.arange(len(similarity))
             similarity[own, start + own] = -torch.inf
         found.append(similarity.topk(k, dim=1))
     values, index = (torch.cat(parts) for parts in zip(*found, strict=True))
     return values.clamp(max=1.0), index
+
+
+def _block(bank: Tensor) -> int:
+    """How many queries to compare with the bank at a time."""
+    return max(1, CELLS // max(1, len(bank)))
 
 
 def mean_average_precision(bank: Tensor, bank_labels: Tensor, queries: Tensor, labels: Tensor) -> float:
@@ -45,12 +53,14 @@ def mean_average_precision(bank: Tensor, bank_labels: Tensor, queries: Tensor, l
         bank, bank_labels: N x D, N.
         queries, labels: M x D, M.
     """
-    _, order = neighbours(bank, queries, len(bank))
-    relevant = (bank_labels[order] == labels[:, None]).double()  # M x N, in the order of the ranking
-    precision = relevant.cumsum(1) / torch.arange(1, len(bank) + 1)
-    count = relevant.sum(1)
-    average = (precision * relevant).sum(1)[count > 0] / count[count > 0]
-    return average.mean().item()
+    averages, ranks = [], torch.arange(1, len(bank) + 1)
+    for some, own in zip(queries.split(_block(bank)), labels.split(_block(bank)), strict=True):
+        _, order = neighbours(bank, some, len(bank))
+        relevant = bank_labels[order] == own[:, None]  # block x N, in the order of the ranking
+        precision = relevant.cumsum(1, dtype=torch.float64).div_(ranks).mul_(relevant)
+        count = relevant.sum(1)
+        averages.append(precision.sum(1)[count > 0] / count[count > 0])
+    return torch.cat(averages).mean().item()
 
 
 # --- copies: uint8 N x C x S x S to floats of the same shape in normalised units --------------------
@@ -99,5 +109,7 @@ def copy_detection(describe: Callable[[Tensor], Tensor], images: Tensor) -> dict
         images: uint8 N x C x S x S; every one is searched among all of them.
     """
     bank, own = describe(images), torch.arange(len(images))
-    return {name: (neighbours(bank, describe(change(images)), 1)[1][:, 0] == own).float().mean().item()
-            for name, change in COPIES.items()}
+    blocks = images.split(max(1, NUMBERS // images[0].numel()))
+    found = {name: neighbours(bank, torch.cat([describe(change(block)) for block in blocks]), 1)[1][:, 0]
+             for name, change in COPIES.items()}
+    return {name: (index == own).float().mean().item() for name, index in found.items()}

@@ -7,6 +7,7 @@ else from the environment (`FEWLABELS_<NAME>`), else from the preset and the mac
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import html
 import os
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ ENCODERS = ("slim", "resnet18", "resnet50", "vit_digits", "vit_tiny", "vit_small
 DEFAULT_IMAGE_SIZE = {"digits": 16, "stl10": 96, "cifar10": 32, "imagenette": 128, "fashion-mnist": 28}
 NOISE_SCHEDULES = ("ramp", "constant", "linear")  # how noise-BYOL's noise grows over the training
 ALL_LABELS = 0  # in `label_counts`: every label there is
+PREFIX = "FEWLABELS_"
+OTHER_VARIABLES = ("OFFLINE", "PRETRAINED", "WEIGHTS", "WEIGHTS_DIR", "FUZZ")  # read elsewhere, the last by the tests
 
 # What a preset costs and how well it can do. Steps are batches; noise is in normalised units.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -83,8 +86,9 @@ class Settings:
         """Settings from `choices` (field=value); "auto", None and missing ones are worked out.
 
         Raises:
-            UserError: for an unknown preset, device or encoder, or a number that is not one.
+            UserError: for an unknown preset, device, encoder or variable, or a number that is not one.
         """
+        _check_environment(_names(cls))
         split = choices.pop("split", Split())
         given = {name: _given(name, choices.pop(name, None)) for name in _names(cls)}
         if choices:
@@ -147,8 +151,18 @@ def _names(cls: type) -> list[str]:
 def _given(name: str, value: Any) -> Any:
     """The argument, else the environment's word, else None; "auto" counts as not given."""
     if value is None or value == "auto":
-        value = os.environ.get(f"FEWLABELS_{name.upper()}") or None
+        value = os.environ.get(f"{PREFIX}{name.upper()}") or None
     return None if value == "auto" else value
+
+
+def _check_environment(names: list[str]) -> None:
+    """Refuse a misspelt variable: nobody would notice that it counts for nothing."""
+    known = [f"{PREFIX}{name.upper()}" for name in (*names, *OTHER_VARIABLES)]
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            raise UserError(f"the environment variable {name} means nothing: "
+                            + (f"did you mean {close[0]}? else " if close else "") + "remove it")
 
 
 def _typed(name: str, value: Any) -> Any:
@@ -157,7 +171,8 @@ def _typed(name: str, value: Any) -> Any:
     try:
         if kind == "int":
             number = int(value)
-            if number < (0 if name == "seed" else 1):
+            rounded = not isinstance(value, str) and value != number
+            if rounded or isinstance(value, bool) or number < (0 if name == "seed" else 1):
                 raise ValueError
             return number
         if kind == "float":
@@ -167,13 +182,22 @@ def _typed(name: str, value: Any) -> Any:
             return deviation
         if kind == "Path":
             return Path(value).expanduser()
-        if name == "label_counts" and isinstance(value, str):
-            return tuple(ALL_LABELS if word.strip() == "all" else int(word) for word in value.split(","))
-    except ValueError:
+        if name == "label_counts":
+            return _label_counts(value)
+    except (ValueError, OverflowError):
         number = "number" if kind == "float" else "whole number"
         least = "from zero on" if name in ("seed", "noise_sigma") else "above zero"
         raise UserError(f"{name} must be a {number} {least}, not {value!r}") from None
-    return tuple(value) if isinstance(value, list) else value
+    return value
+
+
+def _label_counts(value: Any) -> tuple[int, ...]:
+    words = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    texts = ["all" if word == ALL_LABELS else str(word).strip() for word in words]
+    if not texts or not all(text == "all" or (text.isdecimal() and int(text) > 0) for text in texts):
+        raise UserError("label_counts must be whole numbers above zero and the word all, such as 1,5,all, "
+                        f"not {value!r}")
+    return tuple(ALL_LABELS if text == "all" else int(text) for text in texts)
 
 
 def has_cuda() -> bool:
@@ -197,11 +221,11 @@ def _device(wanted: str | None) -> str:
 
 def _dataset(wanted: str | None, device: str) -> tuple[str, str]:
     """The dataset and why it was taken."""
-    from helpers.data import choose, has_network
+    from helpers.data import choose, find, has_network
 
     if wanted is not None:
         known = str(wanted).lower().replace("_", "-")
-        return (known if known in DATASETS else str(wanted)), "as asked"
+        return (known if known in DATASETS else str(find(wanted) or wanted)), "as asked"
     network = device == "cuda" and has_network()
     if choose(device, network) == "stl10":
         return "stl10", "a GPU and a network are here"

@@ -72,16 +72,39 @@ def nearest(wanted: Iterable[str], known: Sequence[str], where: str) -> None:
                             + f"choose among {', '.join(known[:12])}{more}")
 
 
-def _amount(name: str, value: object) -> float | None:
-    text = str(value).strip().lower()
-    if value is None or text in (DEFAULT, ""):
-        return None
+def share_of(name: str, value: object, default: float) -> float:
+    """A share from 0 to below 1 as a person writes it: "auto" (the default), 0.02, "2%" or 0.
+
+    Raises:
+        UserError: it is none.
+    """
+    if _is_default(value):
+        return default
+    number = _number(value)
+    if 0 <= number < 1:
+        return number
+    raise UserError(f"{name} is {value!r}: give auto, a share of the pictures such as 0.02 or 2%, or 0 for none")
+
+
+def _is_default(value: object) -> bool:
+    return value is None or str(value).strip().lower() in (DEFAULT, "")
+
+
+def _number(value: object) -> float:
+    """A number or a percentage; not a number (NaN) for any other text."""
+    text = str(value).strip()
     try:
-        number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-        if 0 < number < 1 or (number >= 1 and number == int(number) and not text.endswith("%")):
-            return number
-    except (ValueError, OverflowError):
-        pass
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        return float("nan")
+
+
+def _amount(name: str, value: object) -> float | None:
+    if _is_default(value):
+        return None
+    number, percent = _number(value), str(value).strip().endswith("%")
+    if 0 < number < 1 or (number >= 1 and number.is_integer() and not percent):
+        return number
     raise UserError(f"{name} is {value!r}: give auto, a share of the pictures such as 0.15 or 15%, or a number of "
                     "pictures of every class such as 20")
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from picture_folders import make_folder
 from sklearn.datasets import load_digits
 
 from helpers import data
@@ -15,6 +16,7 @@ from helpers.data import auto
 from helpers.data.arrays import resize
 from helpers.data.splits import carve, only_classes, require, stratified, take_out
 from helpers.errors import UserError
+from helpers.settings import Settings
 
 # First 16 hex digits of SHA-256 over the sorted images of train, val and test.
 EXPECTED_DIGITS = ["e4e2ffea69a7fec2", "6a96e621a6f85540", "287b155859197650"]
@@ -262,4 +264,29 @@ def test_a_dataset_too_small_for_a_notebook_is_one_line(digits):
     assert require(digits, 1000) is digits
     with pytest.raises(UserError, match="digits: 1097 training pictures with a label are too few") as caught:
         require(digits, 2000)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A repository with a folder of pictures in it, and a kernel that starts in its notebooks/."""
+    make_folder(tmp_path / "my_pictures", ("train", "val", "test"), each=4)
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setattr(data, "ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path / "notebooks")
+    return tmp_path
+
+
+def test_a_folder_is_found_from_the_repository_too(repository):
+    assert data.load("my_pictures", image_size=16, data_dir=repository / "data").classes == ("ant", "bee")
+    chosen = Settings.resolve(dataset="my_pictures", preset="smoke")
+    assert chosen.dataset == str(repository / "my_pictures")
+    assert chosen == Settings.resolve(dataset="../my_pictures", preset="smoke").replace(dataset=chosen.dataset)
+
+
+def test_a_folder_that_is_nowhere_names_the_places(repository):
+    with pytest.raises(UserError) as caught:
+        data.load("no_pictures")
+    places = [repository / "notebooks" / "no_pictures", repository / "no_pictures"]
+    assert f"nothing is at {places[0]} or {places[1]}" in str(caught.value)
     assert "\n" not in str(caught.value)

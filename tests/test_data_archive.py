@@ -81,3 +81,8 @@ def test_a_zip_without_pictures_and_a_file_that_is_none(tmp_path):
     refused(path, tmp_path, "no pictures in this zip")
     path.write_bytes(b"hello")
     refused(path, tmp_path, "truncated or damaged")
+
+
+def test_heic_pictures_in_a_zip_are_named(tmp_path):
+    splits = load(zipped(tmp_path, extra=[("insects/train/ant/IMG_1.heic", b"x")]), tmp_path)
+    assert any("HEIC pictures cannot be read here, 1 left out" in note for note in splits.notes)

@@ -137,6 +137,22 @@ def test_hidden_files_and_other_files_are_ignored_and_counted(tmp_path, load):
     assert (len(splits.train), splits.classes) == (20, ("ant", "bee"))
 
 
+def test_pictures_of_a_kind_that_is_not_read_are_named(tmp_path, load):
+    root = make_folder(tmp_path / "insects", ("train", "val", "test"))
+    for name in ("IMG_1.HEIC", "IMG_2.heic", ".IMG_3.heic"):
+        (root / "train" / "ant" / name).write_bytes(b"photograph")
+    assert load(root).notes[0] == "HEIC pictures cannot be read here, 2 left out: convert them to JPEG"
+
+
+def test_a_class_of_nothing_but_heic_says_what_to_do(tmp_path, load):
+    root = make_folder(tmp_path / "insects")
+    (root / "train" / "fly").mkdir()
+    (root / "train" / "fly" / "IMG_1.HEIC").write_bytes(b"photograph")
+    with pytest.raises(UserError, match="fly: HEIC pictures cannot be read here, 1 and no others in it") as caught:
+        load(root)
+    assert one_line(caught)
+
+
 def test_other_folders_beside_train_are_named(tmp_path, load):
     root = make_folder(tmp_path / "insects", ("train", "val", "test", "old"))
     assert load(root).notes == ("folders beside train/ were ignored: old",)

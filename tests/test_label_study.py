@@ -4,12 +4,14 @@ import pytest
 import torch
 from torchvision.models import resnet18
 
+from helpers import label_study
 from helpers.checkpoints import manifest
 from helpers.data import load
 from helpers.errors import UserError
 from helpers.label_study import (
     curve_row,
     imagenet_encoders,
+    kept_training,
     label_counts,
     model_names,
     scratch_encoders,
@@ -81,6 +83,42 @@ def test_weights_of_torchs_cache_are_used_and_others_are_not(digits, settings, t
     monkeypatch.setattr(manifest, "check_hash", lambda *_: None)
     encoder = imagenet_encoders(("slim",), digits, settings)["resnet18"]
     assert torch.equal(encoder.backbone.layer4[1].conv2.weight, peer.layer4[1].conv2.weight)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The trainings that `kept_training` asks for; each gives two made-up scores."""
+    asked = []
+    monkeypatch.setattr(label_study, "few_label_training", lambda *_, **numbers: asked.append(numbers) or [0.5, 0.25])
+    return asked
+
+
+def test_a_training_that_was_done_is_read_back(digits, settings, tmp_path, trained):
+    settings = settings.replace(run_dir=tmp_path)
+    encoder = scratch_encoders(["slim"], digits, settings)["slim"]
+    numbers = dict(per_class=1, lr=1e-3, head_lr=1e-3)
+    for _ in range(2):
+        assert kept_training("from scratch, slim", encoder, digits, settings, **numbers) == [0.5, 0.25]
+    assert trained == [numbers]
+    (kept,) = (settings.checkpoints / "label_curve").iterdir()
+    assert kept.name.startswith("from_scratch_slim-1-")
+    kept.write_text(kept.read_text()[:20])
+    assert kept_training("from scratch, slim", encoder, digits, settings, **numbers) == [0.5, 0.25]
+    assert len(trained) == 2
+
+
+def test_another_number_network_or_picture_is_trained_anew(digits, settings, tmp_path, trained):
+    settings = settings.replace(run_dir=tmp_path)
+    encoder, other = (scratch_encoders(["slim"], digits, settings.replace(seed=seed))["slim"] for seed in (0, 1))
+    numbers = dict(per_class=1, lr=1e-3, head_lr=1e-3)
+    kept_training("slim", encoder, digits, settings, **numbers)
+    for changed in (dict(lr=2e-3), dict(per_class=0)):
+        kept_training("slim", encoder, digits, settings, **{**numbers, **changed})
+    for changed in (dict(finetune_steps=7), dict(draws=9), dict(seed=3), dict(batch_size=9)):
+        kept_training("slim", encoder, digits, settings.replace(**changed), **numbers)
+    kept_training("slim", other, digits, settings, **numbers)
+    kept_training("slim", encoder, load("digits", seed=1), settings, **numbers)
+    assert len(trained) == 9
 
 
 def test_a_row_has_a_deviation_where_there_are_several_draws():

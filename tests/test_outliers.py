@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 from helpers import outliers
 from helpers.data import load
-from helpers.data.planted import DRAW, plant
+from helpers.data.planted import DRAW, plant, planted_share
 from helpers.evaluation import extract_features
 from helpers.settings import Settings
 
@@ -68,6 +68,17 @@ def test_a_flipped_label_is_doubted_and_the_neighbours_know_better():
     assert doubt[30] > 0.9 and doubt.min() >= 0
 
 
+def test_pictures_without_a_label_neither_vote_nor_are_doubted():
+    features, labels = cloud()
+    labels = labels.clone()
+    labels[::5] = -1
+    doubt, guess = outliers.label_doubt(features, labels)
+    known = labels >= 0
+    expected = outliers.label_doubt(features[known], labels[known])
+    assert torch.equal(doubt[known], expected[0]) and torch.equal(guess[known], expected[1])
+    assert doubt[~known].isnan().all() and (guess[~known] == -1).all()
+
+
 def test_found_at_counts_what_was_looked_at():
     found = outliers.found_at([0.9, 0.8, 0.7, 0.1], [True, False, True, False], 2)
     assert found == {"precision": 0.5, "recall": 0.5, "average_precision": pytest.approx((1 + 2 / 3) / 2)}
@@ -93,6 +104,11 @@ def test_planting_keeps_the_pictures_and_marks_every_fault(splits):
 def test_a_share_of_nothing_plants_nothing(splits):
     planted = plant(splits.val, 0)
     assert len(planted.data) == len(splits.val) and not planted.foreign.any() and not planted.flipped.any()
+
+
+def test_nothing_is_planted_in_a_persons_folder_unless_asked():
+    assert (planted_share("auto", "digits"), planted_share("auto", "my_pictures")) == (0.02, 0)
+    assert planted_share("5%", "my_pictures") == 0.05 and planted_share(0, "digits") == 0
 
 
 @pytest.mark.parametrize("kind", DRAW)
@@ -142,3 +158,14 @@ def test_the_report_names_each_pictures_nearest_twin(tmp_path):
     labels = torch.zeros(4, dtype=torch.long)
     path = outliers.write_report(tmp_path / "r.csv", scores, labels, ("a",), torch.zeros(4), labels, "wxyz", pairs)
     assert [line["near_duplicate"] for line in csv.DictReader(path.open())] == ["y", "w", "w", ""]
+
+
+def test_the_report_leaves_open_what_a_picture_without_a_label_cannot_tell(tmp_path):
+    labels, scores = torch.tensor([0, -1]), {"k nearest": np.array([0.1, 0.2])}
+    doubt, guess = torch.tensor([0.5, torch.nan]), torch.tensor([1, -1])
+    path = outliers.write_report(tmp_path / "r.csv", scores, labels, ("a", "b"), doubt, guess, ["x", "y"],
+                                 parts=["train", "unlabeled"])
+    first, second = csv.DictReader(path.open())
+    assert [first[name] for name in ("picture", "part", "label", "label_doubt", "neighbours_say")] == [
+        "y", "unlabeled", "", "", ""]
+    assert (second["part"], second["label"], second["neighbours_say"]) == ("train", "a", "b")

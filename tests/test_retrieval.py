@@ -15,7 +15,7 @@ def features(count, dims=5, seed=0):
 
 
 def test_neighbours_are_scikit_learns_by_cosine(monkeypatch):
-    monkeypatch.setattr(retrieval, "BLOCK", 4)  # several blocks
+    monkeypatch.setattr(retrieval, "CELLS", 4 * 30)  # several blocks
     bank, queries = features(30), features(10, seed=1)
     values, index = retrieval.neighbours(bank, queries, 3)
     expected = torch.from_numpy(cosine_similarity(queries, bank))
@@ -24,7 +24,7 @@ def test_neighbours_are_scikit_learns_by_cosine(monkeypatch):
 
 
 def test_no_picture_is_its_own_neighbour(monkeypatch):
-    monkeypatch.setattr(retrieval, "BLOCK", 4)
+    monkeypatch.setattr(retrieval, "CELLS", 4 * 10)
     bank = features(10)
     _, index = retrieval.neighbours(bank, bank, 9, skip_self=True)
     assert all(own not in row for own, row in enumerate(index.tolist()))
@@ -38,6 +38,31 @@ def test_mean_average_precision_is_scikit_learns_mean():
                 for label, row in zip(labels, similarity, strict=True)]
     found = retrieval.mean_average_precision(bank, bank_labels, queries, labels)
     assert found == pytest.approx(sum(expected) / len(expected), abs=1e-6)
+
+
+def test_mean_average_precision_never_holds_more_than_a_block(monkeypatch):
+    bank, queries, labels = features(40), features(12, seed=1), torch.arange(52) % 3
+    whole = retrieval.mean_average_precision(bank, labels[:40], queries, labels[40:])
+    sizes, looked_up = [], retrieval.neighbours
+    monkeypatch.setattr(retrieval, "neighbours", lambda *given: sizes.append(len(given[1])) or looked_up(*given))
+    monkeypatch.setattr(retrieval, "CELLS", 5 * 40)
+    assert retrieval.mean_average_precision(bank, labels[:40], queries, labels[40:]) == pytest.approx(whole)
+    assert sizes == [5, 5, 2]
+
+
+def test_copies_are_made_a_block_at_a_time(monkeypatch):
+    images, sizes = load("digits").val.images[:20], []
+    def describe(x):
+        sizes.append(len(x))
+        return normalise(x).flatten(1) + 1
+
+    whole = retrieval.copy_detection(describe, images)
+    sizes.clear()
+    monkeypatch.setattr(retrieval, "NUMBERS", 8 * 16 * 16)
+    found = retrieval.copy_detection(describe, images)
+    assert sizes == [20] + [8, 8, 4] * len(retrieval.COPIES)
+    assert {name: found[name] for name in found if "noise" not in name} == pytest.approx(
+        {name: whole[name] for name in whole if "noise" not in name})
 
 
 def test_queries_of_a_class_the_bank_lacks_do_not_count():

@@ -2,10 +2,12 @@
 
 import dataclasses
 import os
+import re
 from pathlib import Path
 
 import pytest
 
+import helpers
 from helpers.errors import UserError
 from helpers.settings import ALL_LABELS, ENCODERS, PRESETS, Settings
 
@@ -100,7 +102,9 @@ def test_numbers_and_folders_of_the_environment_get_their_types(monkeypatch):
 
 @pytest.mark.parametrize("choices", [
     {"preset": "huge"}, {"device": "tpu"}, {"device": "cuda"}, {"encoder": "vgg"}, {"batch_size": "many"},
-    {"batch_size": 0}, {"image_size": -3}, {"seed": -1}, {"label_counts": "1,two"}, {"epochs": 3}])
+    {"batch_size": 0}, {"image_size": -3}, {"seed": -1}, {"label_counts": "1,two"}, {"epochs": 3},
+    {"label_counts": "1,-5,all"}, {"label_counts": "0"}, {"label_counts": [1, 2.5]}, {"pretrain_steps": 1.7},
+    {"draws": True}, {"batch_size": float("inf")}])
 def test_a_bad_choice_is_one_line_that_names_it(choices):
     with pytest.raises(UserError) as error:
         Settings.resolve(**choices)
@@ -161,3 +165,24 @@ def test_settings_print_one_row_a_value_with_words_for_all_labels():
 
 def test_the_table_of_settings_escapes_what_a_person_typed():
     assert "<b>" not in Settings.resolve(dataset="<b>")._repr_html_()
+
+
+def test_numbers_of_labels_are_words_numbers_or_a_list():
+    for given in ("1,5,all", [1, 5, ALL_LABELS], (1, 5, "all")):
+        assert Settings.resolve(label_counts=given).label_counts == (1, 5, ALL_LABELS)
+    assert Settings.resolve(label_counts=5).label_counts == (5,)
+    with pytest.raises(UserError, match="label_counts must be whole numbers above zero and the word all"):
+        Settings.resolve(label_counts="1,x")
+
+
+def test_a_misspelt_variable_is_one_line_with_the_nearest_one(monkeypatch):
+    monkeypatch.setenv("FEWLABELS_BATCHSIZE", "7")
+    with pytest.raises(UserError, match="FEWLABELS_BATCHSIZE means nothing: did you mean FEWLABELS_BATCH_SIZE"):
+        Settings.resolve()
+
+
+def test_every_variable_that_the_package_reads_is_known(monkeypatch):
+    text = "".join(path.read_text(encoding="utf-8") for path in Path(helpers.__file__).parent.rglob("*.py"))
+    for name in set(re.findall(r"FEWLABELS_[A-Z_]*[A-Z]", text)):
+        monkeypatch.setenv(name, "")
+    Settings.resolve()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from helpers.colab import need_drive
+from helpers.colab import ROOT, need_drive
 from helpers.data.archive import unpacked
 from helpers.data.arrays import digits
 from helpers.data.auto import choose, has_network
@@ -17,7 +17,7 @@ from helpers.settings import DATASETS as NAMES
 from helpers.settings import DEFAULT_IMAGE_SIZE as IMAGE_SIZES
 from helpers.splitting import Split, nearest
 
-__all__ = ["IMAGE_SIZES", "NAMES", "Labeled", "Splits", "choose", "describe", "has_network", "load"]
+__all__ = ["IMAGE_SIZES", "NAMES", "Labeled", "Splits", "choose", "describe", "find", "has_network", "load"]
 
 FOLDER_SIZE = 96
 SMALLEST, LARGEST = 8, 1024
@@ -73,12 +73,26 @@ def resolve(name_or_folder: str | Path) -> str:
     if text in NAMES or (plain in NAMES and not path.is_dir()):
         return plain
     need_drive(path)
-    if path.is_dir() or (path.is_file() and path.suffix.lower() == ".zip"):
-        return str(path)
-    if path.is_file():
+    found = find(path)
+    if found is not None and (found.is_dir() or found.suffix.lower() == ".zip"):
+        return str(found)
+    if found is not None:
         raise UserError(f"dataset {text}: this is a file and no zip; unpack it if it is an archive, and name the "
                         "folder")
     close = difflib.get_close_matches(plain, NAMES, n=2, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
-    raise UserError(f"dataset {text}: no such name or folder; {hint}"
+    looked = " or ".join(map(str, _places(path)))
+    raise UserError(f"dataset {text}: no such name or folder (nothing is at {looked}); {hint}"
                     f"choose one of {', '.join(NAMES)}, or a folder of train/<class>/")
+
+
+def find(path: str | Path) -> Path | None:
+    """The folder or file that a person names, seen from here or from the repository; None where neither has it.
+
+    Jupyter starts a kernel in the notebook's folder, and people think of the repository's.
+    """
+    return next((place for place in _places(Path(path).expanduser()) if place.exists()), None)
+
+
+def _places(path: Path) -> list[Path]:
+    return list(dict.fromkeys([Path.cwd() / path, ROOT / path]))  # one and the same for an absolute path

@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from helpers.data.listing import PARTS
-from helpers.data.pictures import EXTENSIONS
+from helpers.data.pictures import EXTENSIONS, UNREAD
 from helpers.errors import UserError
 
 MOST_TIMES = 200  # a picture is compressed already: what unpacks to more than this many times its size is a trap
@@ -30,7 +30,8 @@ def unpacked(archive: Path, data_dir: Path) -> Path:
             disk holds or than its own size can explain.
     """
     state = archive.stat()
-    mark = hashlib.blake2b(f"{archive.resolve()} {state.st_size} {state.st_mtime_ns}".encode(), digest_size=5).hexdigest()
+    text = f"{archive.resolve()} {state.st_size} {state.st_mtime_ns}"
+    mark = hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
     folder = data_dir / "cache" / f"zip-{mark}" / archive.stem
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -59,8 +60,8 @@ def _unpack(archive: Path, folder: Path) -> None:
     except RuntimeError as problem:  # what zipfile raises for a missing password
         raise UserError(f"{archive}: this zip file is encrypted: unpack it and name the folder") from problem
     except OSError as problem:
-        raise UserError(f"{archive}: cannot be unpacked into {folder.parent} ({problem.strerror or problem}): free some "
-                        "disk space or choose another data folder") from problem
+        raise UserError(f"{archive}: cannot be unpacked into {folder.parent} ({problem.strerror or problem}): free "
+                        "some disk space or choose another data folder") from problem
 
 
 def _name(member: zipfile.ZipInfo) -> PurePosixPath:
@@ -70,7 +71,8 @@ def _name(member: zipfile.ZipInfo) -> PurePosixPath:
 def _is_picture(member: zipfile.ZipInfo) -> bool:
     name = _name(member)
     hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in name.parts)
-    return not member.is_dir() and not hidden and name.suffix.lower() in EXTENSIONS
+    # Those of a kind that is not read go along, for the listing to name them.
+    return not member.is_dir() and not hidden and name.suffix.lower() in EXTENSIONS | UNREAD
 
 
 def _check(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:

@@ -44,8 +44,8 @@ def load_folder(root: Path, image_size: int, seed: int, data_dir: Path, split: S
                         "change its permissions") from problem
     for part in ("val", "test"):
         if getattr(split, part) is not None and any(picture.part == part for picture in listing.pictures):
-            raise UserError(f"folder {root}: it has a {part}/ folder, which is taken as it is: leave {part} at auto, or "
-                            f"name a folder without {part}/")
+            raise UserError(f"folder {root}: it has a {part}/ folder, which is taken as it is: leave {part} at auto, "
+                            f"or name a folder without {part}/")
     return load_listing(listing, image_size, seed, data_dir, held_out=HELD_OUT, split=split)
 
 
@@ -70,8 +70,8 @@ def load_listing(listing: Listing, image_size: int, seed: int, data_dir: Path, h
     spans = {part: tuple(span) for part, span in kept["spans"].items()}
     rows = torch.arange(len(images))  # divided just as the images are, so that every image keeps its file's name
     where = carve(listing.name, rows, torch.tensor(kept["labels"]), spans, listing.classes, **share)
-    names = {part: tuple(kept["names"][row] for row in getattr(where, part).images)
-             for part in ("train", "val", "test")}
+    rows_of = {"unlabeled": where.unlabeled} | {part: getattr(where, part).images for part in ("train", "val", "test")}
+    names = {part: tuple(kept["names"][row] for row in found.tolist()) for part, found in rows_of.items()}
     splits = carve(listing.name, images, torch.tensor(kept["labels"]), spans, listing.classes, **share,
                    notes=tuple(notes))
     return replace(splits, names=names)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers.data.pictures import EXTENSIONS
+from helpers.data.pictures import EXTENSIONS, UNREAD
 from helpers.errors import UserError
 from helpers.splitting import nearest
 
@@ -38,6 +38,7 @@ class Listing:
     classes: tuple[str, ...] = ()
     pictures: list[Picture] = field(default_factory=list)
     ignored: int = 0
+    unread: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def key(self, image_size: int, version: int) -> str:
@@ -85,6 +86,8 @@ def scan(root: Path, name: str | None = None, classes: Sequence[str] = ()) -> Li
         _add(listing, folder, "pretext", -1)
     if classes:
         _keep(listing, classes)
+    if listing.unread:
+        listing.notes.append(f"{_unread(listing.unread)} left out: convert them to JPEG")
     if listing.ignored:
         listing.notes.append(f"{listing.ignored} hidden files or files that are not pictures, "
                              "or that lie outside a class folder, were ignored")
@@ -96,8 +99,8 @@ def _keep(listing: Listing, classes: Sequence[str]) -> None:
     """Leave out the pictures of all other classes."""
     nearest(classes, listing.classes, f"folder {listing.root}")
     if len(classes) < 2:
-        raise UserError(f"folder {listing.root}: one class chosen ({classes[0]}), at least 2 are needed: choose more of "
-                        f"{_some(listing.classes, 12)}")
+        raise UserError(f"folder {listing.root}: one class chosen ({classes[0]}), at least 2 are needed: choose more "
+                        f"of {_some(listing.classes, 12)}")
     kept = tuple(name for name in listing.classes if name in classes)
     label = {listing.classes.index(name): number for number, name in enumerate(kept)} | {-1: -1}
     listing.pictures = [replace(one, label=label[one.label]) for one in listing.pictures if one.label in label]
@@ -146,6 +149,9 @@ def _add_classes(listing: Listing, folder: Path, part: str, classes: list[Path])
 def _add(listing: Listing, folder: Path, part: str, label: int) -> None:
     """Add every picture under `folder`, however deep."""
     found = [Picture(path, part, label) for path in _files(folder, listing) if _is_picture(path)]
+    unread = [path for path in listing.unread if path.is_relative_to(folder)]
+    if not found and unread:
+        raise UserError(f"folder {folder}: {_unread(unread)} and no others in it: convert them to JPEG")
     if not found:
         kinds = ", ".join(sorted(kind[1:] for kind in EXTENSIONS))
         raise UserError(f"folder {folder}: no pictures in it: add some ({kinds}) or remove the folder")
@@ -163,12 +169,19 @@ def _files(folder: Path, listing: Listing) -> Iterator[Path]:
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         visible = [Path(place, name) for name in sorted(files)]
-        listing.ignored += sum(not _is_picture(path) for path in visible)
+        unread = [path for path in visible if not path.name.startswith(".") and path.suffix.lower() in UNREAD]
+        listing.unread += unread
+        listing.ignored += sum(not _is_picture(path) for path in visible) - len(unread)
         yield from visible
 
 
 def _is_picture(path: Path) -> bool:
     return not path.name.startswith(".") and path.suffix.lower() in EXTENSIONS and path.exists()
+
+
+def _unread(paths: list[Path]) -> str:
+    kinds = sorted({path.suffix[1:].upper() for path in paths})
+    return f"{' and '.join(kinds)} pictures cannot be read here, {len(paths)}"
 
 
 def _visible(folder: Path, listing: Listing) -> list[Path]:

@@ -10,8 +10,11 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from helpers.data.splits import Labeled
+from helpers.settings import DATASETS
+from helpers.splitting import share_of
 
 LETTERS = "AEFHKMNRWXYV"  # none of them looks like a digit
+AUTO = 0.02  # of a named dataset; a folder of one's own has faults enough
 SCALE = 8  # letters and shapes are drawn so many times larger and then shrunk, for smooth edges
 
 
@@ -34,7 +37,16 @@ class Planted:
     rows: np.ndarray
 
 
-def plant(data: Labeled, share: float = 0.02, seed: int = 0) -> Planted:
+def planted_share(value: object, dataset: str) -> float:
+    """How much to plant, as a person writes it: "auto" (2 % of a named dataset, nothing in a folder), 0.05, "5%" or 0.
+
+    Raises:
+        UserError: it is no share.
+    """
+    return share_of("PLANTED", value, AUTO if dataset in DATASETS else 0.0)
+
+
+def plant(data: Labeled, share: float = AUTO, seed: int = 0) -> Planted:
     """Put faults into a copy of `data`: `share` of it foreign pictures, `share` of its labels flipped.
 
     The foreign pictures are a third each letters, shapes and noise, with a random label, since a folder gives one to

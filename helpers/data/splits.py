@@ -44,11 +44,11 @@ class Splits:
     Attributes:
         name: the dataset's name, or the name of its folder.
         unlabeled: uint8, M x C x H x W: the training images and all images without labels;
-            never an image of `val` or `test`.
+            never an image of `val` or `test`. Those of `train` come last, in the same order.
         train, val, test: labelled images; choices are made on `val`, `test` is read once.
         classes: names of the classes; label i is classes[i].
         notes: what a person should know about how the data was read, one line each.
-        names: for a folder, the files of "train", "val" and "test", relative to it; else empty.
+        names: for a folder, the files of "unlabeled", "train", "val" and "test", relative to it; else empty.
     """
 
     name: str
@@ -98,8 +98,8 @@ def describe(splits: Splits) -> list[dict[str, object]]:
 def require(splits: Splits, least: int) -> Splits:
     """`splits`, or a UserError where there are fewer than `least` training pictures to learn anything from."""
     if len(splits.train) < least:
-        raise UserError(f"{splits.name}: {len(splits.train)} training pictures with a label are too few for this notebook, "
-                        f"which needs {least}: add some, or split off less")
+        raise UserError(f"{splits.name}: {len(splits.train)} training pictures with a label are too few for this "
+                        f"notebook, which needs {least}: add some, or split off less")
     return splits
 
 
@@ -187,7 +187,8 @@ def carve(name: str, images: Tensor, labels: Tensor, spans: dict[str, tuple[int,
             raise UserError(f"{name}: too few training images to take a {part} split out of them: "
                             f"give every class more images, or add a {part}/ folder")
     left = spans["train"][1] - spans["train"][0]
-    if train is not None and train < 1 and round(train * total) > left + 2 * len(classes):  # parts round to whole classes
+    rounding = 2 * len(classes)  # val and test take whole pictures of every class
+    if train is not None and train < 1 and round(train * total) > left + rounding:
         raise UserError(f"{name}: train wants {100 * train:.3g}% of the pictures, and val and test leave "
                         f"{100 * left / total:.3g}%: choose a smaller share, or smaller ones for val and test")
     if train is not None and (train >= 1 or round(train * total) < left):
@@ -207,8 +208,8 @@ def _take_part(name: str, images: Tensor, labels: Tensor, span: tuple[int, int],
         sizes = torch.bincount(labels[slice(*span)], minlength=len(classes))
         worst, needed = int(sizes.argmin()), int(amount) + (part != "train")  # val and test leave one for train
         if sizes[worst] < needed:
-            raise UserError(f"{name}: {part} wants {amount:,.0f} pictures of every class, and class {classes[worst]} has "
-                            f"{int(sizes[worst])} left" + (", one of which is for train" if part != "train" else "")
+            raise UserError(f"{name}: {part} wants {amount:,.0f} pictures of every class, and class {classes[worst]} "
+                            f"has {int(sizes[worst])} left" + (", one of which is for train" if part != "train" else "")
                             + ": choose smaller numbers, or leave the class out")
     count = round(amount * total) if amount < 1 else int(amount)
     return take_out(images, labels, span, count, seed, each)
@@ -235,4 +236,6 @@ def only_classes(splits: Splits, classes: Sequence[str]) -> Splits:
         parts[part] = Labeled(images[rows], new[labels[rows]])
         if splits.names:
             names[part] = tuple(splits.names[part][row] for row in rows)
+    if names:
+        names["unlabeled"] = names["train"]
     return Splits(splits.name, parts["train"].images, **parts, classes=tuple(classes), notes=splits.notes, names=names)

@@ -56,11 +56,12 @@ def picture_map(points: Any, images: Any, marked: Any = None, title: str = "", n
     """A map whose points are the pictures themselves.
 
     Args:
-        points, images: N x 2 and N x C x H x W; an even choice of `SHOWN` pictures is drawn, marked ones first.
+        points, images: N x 2 and N x C x H x W (or what gives a picture for its number); an even choice of `SHOWN`
+            pictures is drawn, marked ones on top.
         marked: N booleans; these get a red frame and lie on top.
         note: what the frame means.
     """
-    points, images = array(points), array(images)
+    points = array(points)
     marked = np.zeros(len(points), dtype=bool) if marked is None else array(marked).astype(bool)
     others = np.flatnonzero(~marked)
     others = others[np.linspace(0, len(others) - 1, min(len(others), SHOWN)).astype(int)]
@@ -70,7 +71,7 @@ def picture_map(points: Any, images: Any, marked: Any = None, title: str = "", n
     low, high = points.min(0), points.max(0)
     half = 0.013 * (high - low) / (1, FLAT)  # square on paper
     for index in [*others, *np.flatnonzero(marked)]:
-        _thumbnail(ax, images[index], points[index], half * (1.5 if marked[index] else 1), marked[index])
+        _thumbnail(ax, array(images[index]), points[index], half * (1.5 if marked[index] else 1), marked[index])
     ax.set(xticks=[], yticks=[], xlim=(low[0] - 3 * half[0], high[0] + 3 * half[0]),
            ylim=(low[1] - 3 * half[1], high[1] + 3 * half[1]), aspect="auto")
     ax.grid(False)
@@ -89,7 +90,7 @@ def _thumbnail(ax: Axes, image: np.ndarray, place: np.ndarray, half: np.ndarray,
 
 def explorer(points: Any, images: Any, labels: Any, classes: Sequence[str],
              captions: Sequence[str] | None = None) -> str:
-    """A map as HTML in which a picture appears where the mouse rests on a point.
+    """A map as HTML in which a picture appears where the mouse rests on a point, or a finger taps one.
 
     It needs no script, so it works in every notebook, in Colab and on a saved page.
 
@@ -107,9 +108,10 @@ def explorer(points: Any, images: Any, labels: Any, classes: Sequence[str],
         caption = captions[number] if captions is not None else f"picture {number}, {name}"
         place = f'cx="{x:.0f}" cy="{y:.0f}"'
         dots.append(f'<circle {place} r="4.5" fill="{to_hex(colors[label])}"/>')
-        looks.append(f'<g class="p"><circle {place} r="5"/>{_look(x, y, image, caption)}</g>')
-    style = (".few-map .v{display:none} .few-map .p:hover .v{display:block;pointer-events:none} "
-             ".few-map .p circle{fill:none;pointer-events:all;stroke-width:2px} .few-map .p:hover circle{stroke:#000} "
+        looks.append(f'<g class="p" tabindex="-1"><circle {place} r="5"/>{_look(x, y, image, caption)}</g>')
+    style = (".few-map .v{display:none} .few-map .p:is(:hover,:focus) .v{display:block;pointer-events:none} "
+             ".few-map .p{outline:none} .few-map .p circle{fill:none;pointer-events:all;stroke-width:2px} "
+             ".few-map .p:is(:hover,:focus) circle{stroke:#000} "
              ".few-map image{image-rendering:pixelated;outline:1px solid #595959} "
              ".few-map text{font:12px sans-serif;paint-order:stroke;stroke:#fff;stroke-width:3px}")
     return (f'<svg class="few-map" viewBox="0 0 {SIDE} {SIDE}" style="max-width:{SIDE}px;background:#fff" role="img" '

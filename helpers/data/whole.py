@@ -1,0 +1,65 @@
+"""All pictures of a dataset in a row, those without a label too, each with its part and its file's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from helpers.data.splits import Splits
+
+MOST = 100_000  # pictures; comparing each with each takes hours from there on
+UNLABELED = "unlabeled"
+
+
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """All pictures once. `whole[rows]` copies those few, and the many stay where they are.
+
+    Attributes:
+        blocks: uint8 n x C x H x W each, N pictures in all.
+        labels: int64 N, -1 for none.
+        parts: N names: "unlabeled", "train", "val" or "test".
+        names: of the N pictures: their files, or part and number.
+    """
+
+    blocks: tuple[Tensor, ...]
+    labels: Tensor
+    parts: np.ndarray
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: Any) -> Tensor:
+        """Pictures by a number or a list, array or tensor of numbers: uint8, C x H x W or n x C x H x W."""
+        rows = np.asarray(rows)
+        starts = np.cumsum([0, *map(len, self.blocks)])
+        block = np.searchsorted(starts, rows, side="right") - 1
+        found = [self.blocks[b][row - starts[b]] for b, row in zip(block.flat, rows.flat, strict=True)]
+        return torch.stack(found) if rows.ndim else found[0]
+
+    def counts(self) -> dict[str, int]:
+        """How many pictures each part has, where it has any."""
+        return {part: int((self.parts == part).sum()) for part in dict.fromkeys(self.parts.tolist())}
+
+    def each(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """What `function` makes of the pictures (n x C x H x W to n x D), N x D."""
+        return torch.cat([function(block) for block in self.blocks if len(block)])
+
+
+def everything(splits: Splits, most: int = MOST) -> Whole:
+    """The pictures without a label, then train, val and test; of more than `most` the first that have no label."""
+    labelled = [splits.train, splits.val, splits.test]
+    count = max(0, min(len(splits.unlabeled), most - len(splits.val) - len(splits.test)) - len(splits.train))
+    loose = splits.unlabeled[:len(splits.unlabeled) - len(splits.train)][:count]
+    blocks = (loose, *(part.images for part in labelled))
+    labels = torch.cat([torch.full((len(loose),), -1), *(part.labels for part in labelled)])
+    parts = dict(zip((UNLABELED, "train", "val", "test"), blocks, strict=True))
+    files = splits.names or {part: [f"{part} {number}" for number in range(len(own))] for part, own in parts.items()}
+    names = tuple(name for part, own in parts.items() for name in files[part][:len(own)])
+    return Whole(blocks, labels, np.repeat(list(parts), [len(own) for own in blocks]), names)
