@@ -4,7 +4,9 @@
     python benchmarks/imagenette.py race FOLDER --minutes 12 --seeds 0 1 2     ours and lightly's benchmark in turns
     python benchmarks/imagenette.py evaluate FOLDER --weights NAME_OR_FILE     every protocol on an encoder
     python benchmarks/imagenette.py labels FOLDER --weights NAME_OR_FILE       from scratch, features, fine-tuned
+    python benchmarks/imagenette.py baselines FOLDER                           raw pixels and random weights
     python benchmarks/imagenette.py search FOLDER                              one change of the recipe at a time
+    python benchmarks/imagenette.py draw                                       the figures anew from what is kept
 
 FOLDER has train/<class>/ and val/<class>/, as Imagenette (https://github.com/fastai/imagenette) unpacks. Choices are
 made on 15 % of train that no training sees; the folder's val is read at the end. Killed? Start the same line again.
@@ -15,21 +17,26 @@ cut off goes on; those that were kept lie in benchmarks/results/.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
+
+import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.photos import data, labels, race, runs  # noqa: E402
+from benchmarks.photos import search as search_of  # noqa: E402
 from benchmarks.photos.clock import wait_for_turn  # noqa: E402
 from benchmarks.photos.protocols import PROTOCOLS, evaluated  # noqa: E402
-from benchmarks.photos.search import search  # noqa: E402
 from helpers.checkpoints import fetch, load_encoder  # noqa: E402
 from helpers.data import Splits  # noqa: E402
 from helpers.encoders import Encoder  # noqa: E402
 from helpers.errors import UserError  # noqa: E402
-from helpers.pretraining import METHODS, PHOTOGRAPHS  # noqa: E402
+from helpers.pretraining import METHODS, PHOTOGRAPHS, fresh_encoder  # noqa: E402
 from helpers.settings import Settings  # noqa: E402
+
+UNTRAINED = ("knn", "linear", "mlp", "noise")  # protocols that take an encoder as it is, or pixels
 
 
 def run_name(options: argparse.Namespace) -> str:
@@ -47,12 +54,13 @@ def train(options: argparse.Namespace) -> None:
     run = runs.train(options.method, options.folder, splits, settings, out=Path(options.out) / name,
                      epochs=options.epochs, minutes=options.minutes, turn=options.turn)
     rows = list(evaluated(run.encoder, splits, settings, options.protocols))
-    chosen = {key: getattr(options, key) for key in ("method", "encoder", "size", "epochs", "minutes", "seed")}
+    chosen = {key: getattr(options, key) for key in ("method", "encoder", "size", "minutes", "seed")}
+    chosen |= dict(epochs=None if options.minutes else options.epochs, test_pictures=len(splits.test))
     data.keep(name, chosen | dict(recipe=run.recipe), rows, options.results, curve=run.curve, losses=run.losses[::50],
               cost=dict(cpu_seconds=run.clock.cpu, seconds=run.clock.wall, steps=run.steps, epochs=run.epochs))
     for row in rows:
-        print(f"{name}: {row['protocol']}, {row['labels_per_class']} labels a class: {row['mean']:.1%}",
-              file=sys.stderr)
+        print(f"{name}: {row['protocol']}, {row['labels_per_class']} labels a class: {row['mean']:.1%} of "
+              f"{len(splits.test):,} test pictures", file=sys.stderr)
 
 
 def race_all(options: argparse.Namespace) -> None:
@@ -88,8 +96,28 @@ def evaluate(options: argparse.Namespace) -> None:
         rows.append(dict(method=title, **row))
         print(f"{row['protocol']}, {row['labels_per_class']} labels a class: {row['mean']:.1%}", flush=True)
     chosen = dict(encoder=encoder.name, size=splits.image_size, weights=data.shown([options.weights])[0],
-                  meta=encoder.meta, seed=settings.seed)
+                  meta=encoder.meta, seed=settings.seed, test_pictures=len(splits.test))
     data.keep(f"imagenette-{Path(options.weights).stem}", chosen, rows, options.results)
+
+
+def baselines(options: argparse.Namespace) -> None:
+    """What costs no training, under every protocol that needs none either."""
+    settings = data.settings_for(options.folder, size=options.size, seed=options.seed)
+    splits, rows = data.photographs(options.folder, settings), []
+    for title, encoder in {"random encoder": fresh_encoder(splits, settings).eval(), "raw pixels": None}.items():
+        rows += [dict(method=title, **row) for row in evaluated(encoder, splits, settings, UNTRAINED)]
+        print(f"{title}: {rows[-1]['mean']:.1%} at the strongest noise", flush=True)
+    data.keep("imagenette-baselines", dict(size=options.size, seed=options.seed, test_pictures=len(splits.test)), rows,
+              options.results)
+
+
+def draw(options: argparse.Namespace) -> None:
+    """The figures of all that is kept in a folder of results."""
+    race.summarise(options.results)
+    search_of.draw(pd.read_csv(options.results / f"{search_of.NAME}.csv"), options.results / f"{search_of.NAME}.png")
+    record = json.loads((options.results / "imagenette-labels.json").read_text())
+    labels.draw(pd.DataFrame(record["results"]), record["settings"], options.results / "imagenette-labels.png")
+    runs.draw(options.results)
 
 
 def titled(encoder: Encoder) -> str:
@@ -107,7 +135,8 @@ def compare_labels(options: argparse.Namespace) -> None:
 
 def search_recipe(options: argparse.Namespace) -> None:
     """The trials behind the recipe for photographs."""
-    search(data.photographs(options.folder, data.settings_for(options.folder)), options.results, options.steps)
+    splits = data.photographs(options.folder, data.settings_for(options.folder))
+    search_of.search(splits, options.results, options.steps)
 
 
 def parsed() -> argparse.Namespace:
@@ -139,6 +168,8 @@ def parsed() -> argparse.Namespace:
     verbs.add_parser("labels", parents=[made])
     verbs.add_parser("evaluate", parents=[made]).add_argument("--protocols", nargs="*", choices=PROTOCOLS,
                                                               default=list(PROTOCOLS))
+    verbs.add_parser("baselines", parents=[common])
+    verbs.add_parser("draw").add_argument("--results", type=Path, default=data.KEPT)
     verbs.add_parser("search", parents=[common]).add_argument("--steps", type=int, default=1000)
     return parser.parse_args()
 
@@ -147,7 +178,7 @@ def main() -> None:
     options = parsed()
     try:
         {"train": train, "race": race_all, "evaluate": evaluate, "labels": compare_labels,
-         "search": search_recipe}[options.what](options)
+         "search": search_recipe, "baselines": baselines, "draw": draw}[options.what](options)
     except UserError as error:
         sys.exit(f"error: {error}")
 

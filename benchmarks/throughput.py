@@ -49,6 +49,7 @@ from helpers import training, views  # noqa: E402
 from helpers.batches import BatchLoader  # noqa: E402
 from helpers.encoders import build  # noqa: E402
 from helpers.files import write_atomically  # noqa: E402
+from helpers.machine import chip  # noqa: E402
 from helpers.methods import BYOL  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
@@ -260,20 +261,9 @@ def photographs(count: int, size: int) -> Tensor:
 
 def machine(options: argparse.Namespace) -> dict:
     """What the numbers were measured on."""
-    chip = torch.cuda.get_device_name() if options.device == "cuda" else _processor()
-    return dict(device=options.device, chip=chip, cores=os.cpu_count(), threads=torch.get_num_threads(),
+    return dict(device=options.device, chip=chip(options.device), cores=os.cpu_count(), threads=torch.get_num_threads(),
                 precision=training.precision(options.device), torch=torch.__version__, lightning=pl.__version__,
                 python=platform.python_version())
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        flags = next(line for line in lines if line.startswith("flags")).split()
-        name = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-        return name + "".join(f", {flag}" for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags)
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def show(rows: list[dict]) -> None:

@@ -170,7 +170,9 @@ def test_the_search_changes_one_thing_at_a_time_and_goes_on_where_it_stopped(pic
     monkeypatch.setattr(search, "trial", lambda *_: pytest.fail("run again"))
     search.search(pictures[1], tmp_path, steps=2)
     table = pd.read_csv(tmp_path / "imagenette-search.csv")
-    assert table.change.tolist()[1:] == ["random encoder", "plain"] and table.knn.between(0, 1).all()
+    assert table.change.tolist() == [table.change[0], *["random encoder"] * 3, *["plain"] * 3]
+    assert table.knn.between(0, 1).all() and table.seed.tolist()[1:] == [0, 1, 2] * 2
+    assert (tmp_path / "imagenette-search.png").exists()
 
 
 def test_the_side_by_side_table_holds_every_run_with_a_budget(tmp_path):
@@ -191,9 +193,10 @@ def test_the_comparison_goes_on_where_it_stopped(pictures, tmp_path, monkeypatch
     for module in (protocols, labels):
         monkeypatch.setattr(module, "STEPS", {1: 2, 10: 2, 0: 2})
     encoder = runs.train("byol", folder, splits, settings, out=tmp_path / "run", epochs=1.0).encoder
-    encoder.meta["steps"] = 3
+    monkeypatch.setattr(labels, "LONG_STEPS", 3)
     table = labels.compare(encoder, splits, settings, tmp_path, "labels")
-    assert set(table.method) == {labels.FEATURES, labels.PIXELS, labels.TUNED, labels.SCRATCH, labels.LONG}
+    assert set(table.method) == {labels.FEATURES, labels.PIXELS, labels.TUNED, labels.SCRATCH,
+                                 labels.long(labels.TUNED), labels.long(labels.SCRATCH)}
     assert table["mean"].between(0, 1).all() and (tmp_path / "labels.png").exists()
     text = (tmp_path / "labels.csv").read_text().splitlines(keepends=True)
     (tmp_path / "labels.csv").write_text("".join(text[:-1]))

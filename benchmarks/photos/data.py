@@ -16,10 +16,12 @@ import torch
 
 from helpers.data import Splits, load
 from helpers.files import write_atomically
+from helpers.machine import chip
 from helpers.settings import Settings
 from helpers.training import precision
 
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "imagenette"
+KEPT = Path(__file__).resolve().parents[1] / "results"  # what came with the repository
 SIDE = 48
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "lightly", "scikit-learn", "numpy", "pillow")
 
@@ -60,12 +62,3 @@ def machine() -> dict[str, Any]:
     """What the numbers were measured on."""
     return dict(chip=chip(), cores=os.cpu_count(), threads=torch.get_num_threads(), precision=precision("cpu"),
                 system=platform.system(), python=platform.python_version())
-
-
-def chip() -> str:
-    """The processor's name where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -10,6 +10,7 @@ import functools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -24,7 +25,7 @@ from helpers.settings import Settings
 from helpers.supervised import few_label_training
 
 FEATURES, TUNED, SCRATCH, PIXELS = "BYOL features", "BYOL fine-tuned", "supervised from scratch", "raw pixels"
-LONG = "supervised from scratch, as many steps as BYOL had"
+LONG_STEPS, TRAININGS = 7500, 3  # with all labels: of one long training each, and how many short ones
 
 
 def jobs(encoder: Encoder, splits: Splits, settings: Settings) -> Iterator[tuple[str, int | None, Iterator[dict]]]:
@@ -34,10 +35,17 @@ def jobs(encoder: Encoder, splits: Splits, settings: Settings) -> Iterator[tuple
     starts = {TUNED: (encoder, RATES), SCRATCH: (fresh_encoder(splits, settings, like=encoder), SCRATCH_RATES)}
     rates = functools.cache(lambda method: best_rates(starts[method][0], splits, settings, starts[method][1]))
     for count, steps in STEPS.items():
+        few = settings if count else settings.replace(draws=TRAININGS)
         for method, (start, _) in starts.items():
-            yield method, count, trained(start, splits, settings, count, steps, functools.partial(rates, method))
-    once = functools.partial(rates, SCRATCH)
-    yield LONG, 0, trained(starts[SCRATCH][0], splits, settings.replace(draws=1), 0, encoder.meta["steps"], once)
+            yield method, count, trained(start, splits, few, count, steps, functools.partial(rates, method))
+    for method, (start, _) in starts.items():
+        once = settings.replace(draws=1)
+        yield long(method), 0, trained(start, splits, once, 0, LONG_STEPS, functools.partial(rates, method))
+
+
+def long(method: str) -> str:
+    """What the long training of a method is called."""
+    return f"{method}, {LONG_STEPS:,} steps"
 
 
 def trained(encoder: Encoder, splits: Splits, settings: Settings, count: int, steps: int,
@@ -62,20 +70,21 @@ def compare(encoder: Encoder, splits: Splits, settings: Settings, results: Path,
         for values in new:
             print(f"{method}, {values['labels_per_class']} labels a class: {values['mean']:.1%}", flush=True)
         write_atomically(path, as_csv(rows))
-    keep(name, dict(encoder=encoder.config, meta=encoder.meta, seed=settings.seed), rows, results,
-         left_out="ImageNet-pretrained weights: Imagenette is a part of ImageNet")
-    draw(pd.DataFrame(rows), splits, results / f"{name}.png")
+    chosen = dict(encoder=encoder.config, meta=encoder.meta, seed=settings.seed, test_pictures=len(splits.test),
+                  per_class=len(splits.train) / len(splits.classes))
+    keep(name, chosen, rows, results, left_out="ImageNet-pretrained weights: Imagenette is a part of ImageNet")
+    draw(pd.DataFrame(rows), chosen, results / f"{name}.png")
     return pd.DataFrame(rows)
 
 
-def draw(table: pd.DataFrame, splits: Splits, path: Path) -> None:
-    """Accuracy against labels per class."""
+def draw(table: pd.DataFrame, settings: dict[str, Any], path: Path) -> None:
+    """Accuracy against labels per class; `settings` as the record of a comparison keeps them."""
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     few = [{**r, "metric": "test accuracy",
-            "method": f"from scratch, {r['steps']:,.0f} steps" if r["method"] == LONG else r["method"],
             "labels_per_class": r["labels_per_class"] if r["labels_per_class"] == "all" else int(r["labels_per_class"])}
            for r in rows]
-    figure = plots.label_curve(few, len(splits.train) / len(splits.classes),
-                               f"Imagenette at {splits.image_size} pixels, the CPU miniature")
+    figure = plots.label_curve(few, settings["per_class"], "How many labels? Imagenette at "
+                               f"{settings['encoder']['image_size']} pixels, the CPU miniature "
+                               f"({settings['test_pictures']:,} test pictures)")
     with atomic_path(path) as target:
         figure.savefig(target, dpi=110)

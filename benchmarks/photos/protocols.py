@@ -19,8 +19,8 @@ from helpers.supervised import few_label_training
 STRENGTHS = (0.1, 1.0, 10.0)  # of a linear probe, scikit-learn's C
 RATES = [(5e-4, 5e-3), (2e-3, 2e-3)]  # of encoder and head, for a pretrained start
 SCRATCH_RATES = [(2e-3, 2e-3), (5e-3, 5e-3)]  # and for random weights
-STEPS = {1: 60, 5: 60, 10: 100, 50: 200, 0: 500}  # of fine-tuning, by labels per class (0 = all)
-SHARES = {"1 %": 60, "10 %": 200, "100 %": 500}  # of the labels, and the steps that fine-tuning takes with them
+STEPS = {1: 100, 5: 200, 10: 300, 50: 600, 0: 1000}  # of a training, by labels per class (0 = all)
+SHARES = {"1 %": 200, "10 %": 600, "100 %": 1000}  # of the labels, and the steps that fine-tuning takes with them
 SIGMAS, NOISE_SEEDS = (0.0, 0.3, 0.6, 0.9, 1.2, 1.5), 3
 MIDDLE = 0.75  # the noise, normalised units, on validation pictures that chooses the probe of the sweep
 OTHER_DRAWS = 100  # added to the seed: choices are made on other draws than the ones reported

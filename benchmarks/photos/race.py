@@ -16,8 +16,8 @@ from helpers import plots
 from helpers.errors import UserError
 from helpers.files import atomic_path, write_atomically
 
-CONTENDERS = {"BYOL, ours": ("byol", "slim"), "lightly's recipe, our encoder": (PEER, "slim"),
-              "lightly's benchmark": (PEER, "resnet18")}
+CONTENDERS = {"BYOL": ("byol", "slim"), "lightly's BYOL, our encoder": (PEER, "slim"),
+              "lightly's BYOL, its ResNet18": (PEER, "resnet18")}
 NAME = "imagenette-side-by-side"
 
 
@@ -68,15 +68,22 @@ def summarise(results: Path) -> pd.DataFrame:
     table, curves = gathered(results)
     write_atomically(results / f"{NAME}.csv", as_csv(table))
     write_atomically(results / f"{NAME}-curves.csv", as_csv(curves))
-    longest = curves[curves.budget == curves.groupby("contender").budget.transform("max")]
+    budget = shown_budget(table)
     lines = {}
     for name in CONTENDERS:
-        of = longest[longest.contender == name]
+        of = curves[(curves.contender == name) & (curves.budget == budget)]
         if len(of):
             looks = of.assign(look=of.groupby("seed").cumcount()).groupby("look").mean(numeric_only=True)
-            lines[name] = (looks.cpu_minutes, looks.knn_validation)
+            lines[f"{name} (n = {of.seed.nunique()})"] = (looks.cpu_minutes, looks.knn_validation)
     figure = plots.curves(lines, "minutes of one CPU core", "kNN accuracy on validation (%)",
-                          f"BYOL on Imagenette at 48 pixels, side by side ({PICTURES:,} neighbours)", percent=True)
+                          f"BYOL on Imagenette at 48 pixels, side by side for {budget:g} minutes each", percent=True,
+                          note=f"n trainings, {PICTURES:,} neighbours; the first look is at random weights")
     with atomic_path(results / f"{NAME}.png") as target:
         figure.savefig(target, dpi=110)
     return table
+
+
+def shown_budget(table: pd.DataFrame) -> float:
+    """Of the budgets that most contenders share, the one with most trainings; the longest of equals."""
+    of = table.groupby("budget").agg(contenders=("contender", "nunique"), trainings=("seed", "size")).reset_index()
+    return of.sort_values(["contenders", "trainings", "budget"]).budget.iloc[-1]

@@ -12,20 +12,22 @@ import pytorch_lightning as pl
 
 from benchmarks.photos import peer
 from benchmarks.photos.clock import Clock, TimedMonitor
-from helpers import pretraining
+from helpers import plots, pretraining
 from helpers.batches import BatchLoader
 from helpers.checkpoints import save_encoder
 from helpers.data import Splits
 from helpers.encoders import Encoder
-from helpers.files import write_atomically
+from helpers.files import atomic_path, write_atomically
 from helpers.settings import Settings
 from helpers.training import fit
 
 PEER = "lightly-byol"
 METHODS = (*pretraining.METHODS, PEER)
+LONG = 600  # CPU seconds of training from which a curve is drawn
 LOOKS, PICTURES = 5, 1024  # at the encoder during a training, besides the first; and the neighbours of each
 TRIAL = 640  # pictures by which the cost of a step is measured, after as many steps of warming up as below
 WARM_UP = 2
+OF_METHODS = ("lr", "weight_decay", "warmup", "momentum", "ramp", "temperature", "views", "crops")
 
 
 @dataclass
@@ -52,7 +54,13 @@ def parts(method: str, folder: str, splits: Splits, settings: Settings,
     recipe = pretraining.recipe(method, settings)
     loader = BatchLoader(splits.unlabeled, None, batch_size=recipe["batch_size"], steps=steps, seed=settings.seed)
     encoder = pretraining.fresh_encoder(splits, settings)
-    return pretraining.learner(method, encoder, settings, loader.steps_per_epoch), loader, recipe
+    module = pretraining.learner(method, encoder, settings, loader.steps_per_epoch)
+    return module, loader, described(module) | recipe
+
+
+def described(module: pl.LightningModule) -> dict[str, str]:
+    """What a method's module was built with, also what no recipe names: schedules and views."""
+    return {name: str(getattr(module, name)) for name in OF_METHODS if hasattr(module, name)}
 
 
 def with_steps(method: str, settings: Settings, steps: int) -> Settings:
@@ -112,3 +120,21 @@ def train(method: str, folder: str, splits: Splits, settings: Settings, *, out: 
                  knn_validation=round(monitor.rows[-1]["knn"], 4))
     return Run(module.encoder.eval(), path, steps, passes, monitor.rows, history.losses, clock,
                {name: value for name, value in recipe.items() if name != "steps"})
+
+
+def draw(results: Path) -> None:
+    """A figure beside each record of a training: what kNN said on validation as it went on."""
+    for path in sorted(results.glob("imagenette-*.json")):
+        record = json.loads(path.read_text())
+        settings, looks = record["settings"], record.get("curve", [])
+        if looks and "cpu_seconds" in looks[0] and looks[-1]["cpu_seconds"] > LONG:
+            minutes = [look["cpu_seconds"] / 60 for look in looks]
+            name = pretraining.METHODS.get(settings["method"], settings["method"])
+            best = max(row["mean"] for row in record["results"] if row["protocol"].startswith("kNN"))
+            figure = plots.curves({name: (minutes, [look["knn"] for look in looks])}, "minutes of one CPU core",
+                                  "kNN accuracy on validation (%)", f"{name}, {settings['encoder']}, at "
+                                  f"{settings['size']} pixels for {record['cost']['epochs']:.0f} epochs", percent=True,
+                                  note=f"one training, {PICTURES:,} neighbours; the first look is at random weights; "
+                                       f"with all neighbours, on test: {best:.1%}")
+            with atomic_path(path.with_suffix(".png")) as target:
+                figure.savefig(target, dpi=110)

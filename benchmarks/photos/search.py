@@ -21,6 +21,7 @@ from helpers.training import fit
 from helpers.views import PhotoView
 
 NAME = "imagenette-search"
+PIXELS, RANDOM = UNTRAINED = "raw pixels, averaged to 16 x 16", "random encoder"
 SEEDS = (0, 1, 2)
 # The recipe that a reader of the paper would try, and what it takes to learn within minutes. Each row of the first
 # block adds a change to the row before; each of the second makes one change to the end of the first. All see as many
@@ -98,18 +99,17 @@ def search(splits: Splits, results: Path, steps: int) -> None:
 def baselines(splits: Splits) -> list[dict]:
     """Pixels, and encoders with random weights."""
     bank, queries = (pixel_features(part.images) for part in (splits.train, splits.val))
-    rows = [dict(change="raw pixels, averaged to 16 x 16", knn=features_knn(bank, queries, splits))]
+    rows = [dict(change=PIXELS, knn=features_knn(bank, queries, splits))]
     for seed in SEEDS:
         torch.manual_seed(seed)
-        rows.append(dict(change="random encoder", seed=seed, **judged(encoder_of({**PLAIN, "width": 32}), splits)))
+        rows.append(dict(change=RANDOM, seed=seed, **judged(encoder_of({**PLAIN, "width": 32}), splits)))
     return rows
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
     """A bar for each change."""
-    of = table.groupby("change", sort=False).knn
-    rows = [dict(method=change, mean=of.mean()[change], std=of.std()[change], n=int(of.count()[change]))
-            for change in of.groups]
+    rows = [dict(method=change if change in UNTRAINED else f"BYOL: {change}", mean=own.mean(), std=own.std(),
+                 n=len(own)) for change, own in table.groupby("change", sort=False).knn]
     figure = plots.bars(rows, f"Which change buys what? BYOL, {SIDE} pixels, short trainings", over="trainings",
                         xlabel="kNN accuracy on validation (%)")
     with atomic_path(path) as target:

@@ -40,6 +40,7 @@ METHOD_COLORS = {
     "fine-tuned DINO": "#7FBF7B",
     "ImageNet": "#785EF0",
     "fine-tuned ImageNet": "#A890E8",
+    "lightly's BYOL": "#AA3377",
 }
 OTHER_COLORS = ("#AA4499", "#6699CC", "#CC6677", "#004488", "#997700", "#225555")
 # Petroff 2021 (arXiv:2107.02270): ten colours found by search, to be told apart by colour-blind readers too.
