@@ -79,6 +79,7 @@ def _add_pretrain(command: Parser) -> None:
     command.add_argument("--seed", type=_count)
     command.add_argument("--out", metavar="FOLDER", help="default: FEWLABELS_RUN_DIR, else runs")
     command.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+    command.add_argument("--stop-on-collapse", action="store_true", help="end the training where it collapses")
     command.add_argument("--device", choices=["auto", "cuda", "mps", "cpu"], help="default: a GPU where there is one")
     command.add_argument("--devices", type=_positive, default=1, metavar="N",
                          help="GPUs (or CPU processes) of each machine that share every batch")

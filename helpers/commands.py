@@ -15,6 +15,8 @@ from helpers.encoders import Encoder
 from helpers.errors import UserError
 from helpers.settings import Settings
 
+MOST_NAMED = 3  # runs in a line
+
 
 def pretrain(options: argparse.Namespace) -> None:
     """`pretrain METHOD`: train on unlabelled pictures and say where the encoder is."""
@@ -32,14 +34,27 @@ def pretrain(options: argparse.Namespace) -> None:
         settings = settings.replace(pretrain_steps=steps, dino_steps=steps)
     start = ask_start(options.start).choice()
     encoder = start.encoder(settings.encoder, splits.image_size, splits.channels)
+    if options.resume and is_first():
+        _say_if_nothing_to_resume(options.method, splits, settings, start.start)
     run = pretraining.pretrain(options.method, splits, settings, encoder=encoder, start=start.start,
-                               resume=options.resume, devices=options.devices, nodes=options.num_nodes,
-                               compiled=options.compile)
+                               resume=options.resume, stop_on_collapse=options.stop_on_collapse,
+                               devices=options.devices, nodes=options.num_nodes, compiled=options.compile)
     if not is_first():  # one of several processes says it
         return
     last = run.monitor[-1]
     print(f"{run.path}: kNN on validation {last['knn']:.1%}, spread {last['spread']:.2f}, effective rank "
           f"{last['rank']:.0f} of {last['dimensions']}, {run.seconds:.0f} s")
+
+
+def _say_if_nothing_to_resume(method: str, splits: Splits, settings: Settings, start: str) -> None:
+    """Another recipe or folder begins from zero: say so where that may not be meant, since there are other runs."""
+    from helpers import pretraining
+
+    folder = pretraining.folder_of(method, settings, start, pretraining.pictures_of(splits, settings))
+    others = pretraining.other_runs(method, settings)
+    if others and folder not in others:
+        print(f"nothing to resume in {folder}, so it begins from zero; other runs of {splits.name}: "
+              + ", ".join(map(str, others[:MOST_NAMED])))
 
 
 def evaluate(options: argparse.Namespace) -> None:

@@ -216,8 +216,11 @@ def spread(features: Tensor) -> float:
 def effective_rank(features: Tensor) -> float:
     """RankMe (Garrido et al. 2023): exp of the entropy of the singular values, from 1 to D.
 
-    The features (N x D) are centred first, so that one shared direction does not count as content.
+    The features (N x D) are centred first, so that one shared direction does not count as content. NaN where one
+    of them is no finite number.
     """
+    if not features.isfinite().all():
+        return float("nan")
     values = torch.linalg.svdvals((features - features.mean(0)).float())
     share = values / values.sum().clamp(min=1e-12) + 1e-12
     return torch.exp(-(share * share.log()).sum()).item()

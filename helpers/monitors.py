@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,8 +17,11 @@ from torch.nn import functional as F
 from helpers.data import Labeled, Splits
 from helpers.distributed import from_first, is_first
 from helpers.evaluation import accuracy, effective_rank, extract_features, knn_accuracy, predict_logits, spread
+from helpers.training import History, no_number
 
 LOWEST_SPREAD, LOWEST_RANK = 0.1, 2.0
+ENOUGH = 32  # pictures from which a low rank says something: that of n pictures is at most n - 1
+RANKED = 1024  # pictures for rank and spread, if there are so many; more cost time and tell no more
 LIMIT = 4096  # pictures of either kind that a look takes
 LOOKING = 0.03  # the share of the work that looking may be
 MOST_LOOKING = 0.15  # and what it may be in short trainings, which are looked at a dozen times all the same
@@ -32,26 +36,30 @@ CAUSES = """
 class Monitor(Callback):
     """kNN accuracy on validation, spread and effective rank: at the start, every `every` steps, at the end.
 
+    Spread and rank are those of the validation pictures, with training ones where these are fewer than `RANKED`.
     `rows` holds one dict per look: step, knn, spread, rank, dimensions, and the `signs` of the module's last step
     where it has some (see `helpers.methods.dino`). A spread below 0.1 or a rank below
-    2 means that all pictures have (nearly) one representation: a collapse. It is reported once, and not while the
-    running statistics of batch normalisation, with which the encoder is looked at, are still young.
+    2 means that all pictures have (nearly) one representation: a collapse. It is reported once, and not from fewer
+    than `ENOUGH` pictures, nor while the running statistics of batch normalisation, with which the encoder is looked
+    at, are still young.
 
     Args:
         train, val: labelled pictures; at most `limit` of each are used. The labels never reach the training.
         every: steps between two looks, see `looks_every`. The last one before the end is left out if it would be
             closer to it than half of that.
-        stop: whether a collapse ends the training.
+        stop: whether a collapse ends the training, which is ended at once when it is resumed so.
     """
 
     def __init__(self, train: Labeled, val: Labeled, every: int, stop: bool = False, limit: int = LIMIT) -> None:
         self.train, self.val, self.every, self.stop, self.limit = train, val, max(1, every), stop, limit
         self.rows: list[dict[str, float]] = []
-        self.warned = False
+        self.collapsed_at: int | None = None  # the step
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if not self.rows:
             self.look(trainer, module)
+        elif self.stop and self.collapsed_at is not None:
+            self.report(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         step, left = trainer.global_step, trainer.max_steps - trainer.global_step
@@ -59,30 +67,47 @@ class Monitor(Callback):
             self.look(trainer, module)
 
     def look(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Measure the encoder as it is now and add a row; of several processes the first one measures."""
+        """Measure the encoder as it is now and add a row; of several processes the first one measures.
+
+        Raises:
+            UserError: the loss or the features are no numbers any more.
+        """
+        for callback in trainer.callbacks:
+            if isinstance(callback, History):
+                callback.read()  # before the features: it knows the step at which it went wrong
         row = from_first(self.measure(trainer.global_step, module) if is_first() else None)
+        if math.isnan(row["rank"]):
+            raise no_number("the features are no numbers any more", row["step"])
         self.rows.append(row)
-        if trainer.global_step and collapsed(row) and not self.warned and not young(module.encoder):
-            self.warned = True
-            if is_first():
-                print(f"collapse at step {row['step']}: spread {row['spread']:.3f}, effective rank {row['rank']:.1f} "
-                      f"of {row['dimensions']}; usual causes: {CAUSES}")
-            trainer.should_stop = trainer.should_stop or self.stop
+        enough = min(self.limit, len(self.train) + len(self.val)) >= ENOUGH
+        first = trainer.global_step > 0 and self.collapsed_at is None
+        if first and enough and collapsed(row) and not young(module.encoder):
+            self.collapsed_at = row["step"]
+            self.report(trainer)
+
+    def report(self, trainer: pl.Trainer) -> None:
+        """Say where the collapse was, and end the training if it is to be ended."""
+        row = next(row for row in self.rows if row["step"] == self.collapsed_at)
+        if is_first():
+            print(f"collapse at step {row['step']}: spread {row['spread']:.3f}, effective rank {row['rank']:.1f} "
+                  f"of {row['dimensions']}; usual causes: {CAUSES}" + "\nThe training ends here." * self.stop)
+        trainer.should_stop = trainer.should_stop or self.stop
 
     def measure(self, step: int, module: pl.LightningModule) -> dict[str, float]:
         """The row of the encoder as it is now."""
         bank = extract_features(module.encoder, self.train.images[:self.limit])
         queries = extract_features(module.encoder, self.val.images[:self.limit])
+        some = torch.cat([queries, bank[:max(0, min(RANKED, self.limit) - len(queries))]])
         signs = {name: value.item() for name, value in getattr(module, "signs", {}).items()}
-        return dict(step=step, dimensions=queries.shape[1], spread=spread(queries), rank=effective_rank(queries),
+        return dict(step=step, dimensions=some.shape[1], spread=spread(some), rank=effective_rank(some),
                     knn=knn_accuracy(bank, self.train.labels[:self.limit], queries, self.val.labels[:self.limit]),
                     **signs)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows, "warned": self.warned}
+        return {"rows": self.rows, "collapsed_at": self.collapsed_at}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rows, self.warned = list(state["rows"]), state["warned"]
+        self.rows, self.collapsed_at = list(state["rows"]), state.get("collapsed_at")
 
 
 def looks_every(splits: Splits, batch_size: int, steps: int, limit: int = LIMIT) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import glob
 import hashlib
 import json
 import shlex
-from dataclasses import dataclass, field
+import zlib
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,8 @@ METHODS = {"byol": "BYOL", "noise-byol": "noise-BYOL", "dino": "DINO"}  # and wh
 SMALL_RECIPE = dict(hidden=256, projection=64, lr=2e-3, momentum=0.98)  # chosen on validation, digits
 # On photographs a CPU takes few steps; a target that moves faster learns more in them (benchmarks/imagenette.py).
 SMALL_PHOTO_RECIPE = dict(SMALL_RECIPE, momentum=0.9)
-LARGE_RECIPE = dict(hidden=4096, projection=256, lr=1e-3, momentum=0.99)  # heads of Grill et al. 2020
+# Heads of Grill et al. 2020; the rate is for batches of 256 and grows with them, as theirs does (section 3.3).
+LARGE_RECIPE = dict(hidden=4096, projection=256, lr=1e-3, momentum=0.99)
 # DINO's heads, rates and schedules. The small ones were chosen on validation with digits; those of the ViT are the
 # defaults of `DINO`, which are the paper's; ResNets differ in their decay and crops as in the paper's repository.
 # With few steps a convolutional encoder needs the normalisation in its head: without, all answers become uniform.
@@ -73,6 +76,8 @@ def recipe(method: str, settings: Settings) -> dict[str, Any]:
         return {**(DINO_SMALL if small else large), "steps": settings.dino_steps, "batch_size": settings.batch_size}
     base = LARGE_RECIPE if not small else SMALL_RECIPE if settings.dataset in views.DRAWINGS else SMALL_PHOTO_RECIPE
     numbers = {**base, "steps": settings.pretrain_steps, "batch_size": settings.batch_size}
+    if not small:
+        numbers["lr"] *= settings.batch_size / 256
     if method == "noise-byol":
         sigma = settings.noise_sigma
         numbers["noise"] = (sigma, sigma) if sigma else NOISE.get(settings.dataset, PHOTO_NOISE)
@@ -85,11 +90,15 @@ def recipe(method: str, settings: Settings) -> dict[str, Any]:
 def two_views(method: str, settings: Settings, encoder: Encoder | None = None) -> tuple:
     """The pair of views of a method: both augmented, and for noise-BYOL the second one noisy as well.
 
-    `encoder` is asked for its patch size; without one it has none.
+    Photographs that are large enough for a blur get the two that differ (Grill et al. 2020, appendix B); others twice
+    the same. `encoder` is asked for its patch size; without one it has none.
     """
     view = views.view_for(settings.dataset, settings.image_size, encoder.patch_size if encoder else 1)
+    first = second = view
+    if isinstance(view, views.PhotoView) and view.blur:
+        first, second = replace(view, blur=1.0), replace(view, blur=0.1, solarize=0.2)
     noise = recipe(method, settings).get("noise")
-    return (view, views.Noisy(view, noise)) if method == "noise-byol" else (view, view)
+    return first, views.Noisy(second, noise) if method == "noise-byol" else second
 
 
 def learner(method: str, encoder: Encoder, settings: Settings, epoch: float) -> BYOL | DINO:
@@ -112,9 +121,23 @@ def fresh_encoder(splits: Splits, settings: Settings, like: Encoder | None = Non
     return build(settings.encoder, channels=splits.channels, image_size=splits.image_size)
 
 
-def folder_of(method: str, settings: Settings, start: str = "scratch") -> Path:
-    """The run folder of a method; another recipe, encoder or start has another one."""
+def pictures_of(splits: Splits, settings: Settings) -> str:
+    """What tells the pictures of a folder from others: number, shape, checksum of some 256; "" for a named dataset."""
+    if settings.dataset in DATASETS:
+        return ""
+    images = splits.unlabeled
+    some = images[::max(1, len(images) // 256)].contiguous()
+    return f"{'x'.join(map(str, images.shape))}-{zlib.crc32(some.numpy()):08x}"
+
+
+def folder_of(method: str, settings: Settings, start: str = "scratch", pictures: str = "") -> Path:
+    """The run folder of a method; another recipe, encoder or start has another one, and so have other pictures.
+
+    `pictures` is what `pictures_of` says of them.
+    """
     numbers = {**recipe(method, settings), "encoder": settings.encoder, "size": settings.image_size, "start": start}
+    if pictures:
+        numbers["pictures"] = pictures
     mark = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:8]
     return settings.checkpoints / f"{variant(method, settings)}-{mark}"
 
@@ -135,7 +158,8 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
         method: one of `METHODS`.
         encoder: a start other than random weights, described by the word `start`; a copy of it is trained.
         resume: go on from a checkpoint of the same run if there is one; a finished one is read back.
-        stop_on_collapse: end the training when the representation collapses, not only warn.
+        stop_on_collapse: end the training when the representation collapses, not only warn. Asked for again, it stays
+            ended; `find_or_pretrain` does not take its encoder.
         devices, nodes: GPUs (or CPU processes) per machine and machines that share every batch; where torchrun
             started this process, its numbers count.
         compiled: use torch.compile, where the machine has what it needs; the results differ by rounding.
@@ -147,7 +171,8 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
     devices, nodes = launched(devices, nodes)
     numbers = recipe(method, settings)
     steps = numbers["steps"]
-    folder = folder_of(method, settings, start)
+    pictures = pictures_of(splits, settings)
+    folder = folder_of(method, settings, start, pictures)
     loader = BatchLoader(splits.unlabeled, None, batch_size=numbers["batch_size"], steps=steps, seed=settings.seed,
                          device=settings.device)
     encoder = copy.deepcopy(encoder) or fresh_encoder(splits, settings)
@@ -158,13 +183,17 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
     history = fit(module, loader, title=f"{method} on {splits.name}", seed=settings.seed, callbacks=[monitor, logs],
                   folder=folder, resume=resume, devices=devices, nodes=nodes,
                   backend="inductor" if compiled else None)
-    momentum = [module.target_momentum(step) for step in range(1, steps + 1)]
+    done = len(history.losses)
+    momentum = [module.target_momentum(step) for step in range(1, done + 1)]
     path = folder / "encoder.safetensors"
+    special = {"pictures": pictures} if pictures else {}
+    if done < steps:
+        special["stopped_of"] = steps
     if is_first():
-        save_encoder(module.encoder, path, method=method, dataset=splits.name, steps=steps, seed=settings.seed,
-                     epochs=round(steps / loader.steps_per_epoch), preset=settings.preset, start=start,
+        save_encoder(module.encoder, path, method=method, dataset=splits.name, steps=done, seed=settings.seed,
+                     epochs=round(done / loader.steps_per_epoch), preset=settings.preset, start=start,
                      knn_validation=round(monitor.rows[-1]["knn"], 4), run=_mark(folder),
-                     command=_command(method, splits, settings, start))
+                     command=_command(method, splits, settings, start), **special)
     return Pretrained(module.encoder.eval(), path, history.losses, momentum, monitor.rows, history.seconds)
 
 
@@ -172,12 +201,13 @@ def find_or_pretrain(method: str, splits: Splits, settings: Settings) -> Encoder
     """The encoder that `method` has already made, or one made now at quick scale; it says which.
 
     Looked for are, in this order: the newest in the run folder of the settings' architecture, or of another start, that
-    takes these pictures; a released one that was made by exactly this run (dataset, preset, seed and recipe).
+    has learned from these pictures and did not stop on a collapse; a released one that was made by exactly this run
+    (dataset, preset, seed and recipe).
 
     Returns:
         The encoder in eval mode on the settings' device.
     """
-    encoder, path = _earlier(method, splits, settings)
+    encoder, path = _earlier(method, splits, settings, say=True)
     if encoder is not None:
         print(f"{method}: the encoder of an earlier run, {path}")
     else:
@@ -225,17 +255,46 @@ def title(method: str, start: str = "scratch") -> str:
     return METHODS[method] if start == "scratch" else f"{METHODS[method]} from {start}"
 
 
-def _earlier(method: str, splits: Splits, settings: Settings) -> tuple[Encoder, Path] | tuple[None, None]:
+def _earlier(method: str, splits: Splits, settings: Settings,
+             say: bool = False) -> tuple[Encoder, Path] | tuple[None, None]:
     need_drive(settings.run_dir)
+    pictures = pictures_of(splits, settings)
     found = settings.checkpoints.glob(f"{variant(method, settings)}-*/encoder.safetensors")
     for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
         encoder = load_encoder(path)
         # Another start brings its own architecture; without one it has to be the settings'.
         wanted = encoder.name == settings.encoder or encoder.meta.get("start", "scratch") != "scratch"
         takes = (encoder.config["channels"], encoder.config["image_size"])
-        if wanted and takes == (splits.channels, splits.image_size):
+        if not wanted or takes != (splits.channels, splits.image_size):
+            continue
+        reason = _unfit(encoder.meta, pictures)
+        if not reason:
             return encoder, path
+        if say:
+            print(f"{method}: {path} is not taken, for {reason}")
     return None, None
+
+
+def _unfit(meta: dict[str, Any], pictures: str) -> str:
+    """Why an encoder that says this of itself is not the one for these pictures; "" if it is."""
+    if meta.get("pictures", "") != pictures:
+        return ("it has learned from other pictures" if "pictures" in meta else
+                "it does not say from which pictures it has learned")
+    if "stopped_of" in meta:
+        return f"its training was stopped by a collapse at step {meta['steps']} of {meta['stopped_of']}"
+    return ""
+
+
+def other_runs(method: str, settings: Settings) -> list[Path]:
+    """Run folders of a method and dataset that hold a checkpoint, newest first: any recipe, seed and preset.
+
+    Looked through are the settings' `run_dir` and the usual one.
+    """
+    name = glob.escape(Path(settings.dataset).name)
+    places = {settings.run_dir, Settings.resolve(dataset=settings.dataset, device=settings.device).run_dir}
+    found = [path for place in places for path in place.glob(f"{name}-*/{method}[-_]*/[!.]*.ckpt")]
+    newest_first = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+    return list(dict.fromkeys(path.parent for path in newest_first))
 
 
 def _released(method: str, settings: Settings) -> Encoder | None:

@@ -17,9 +17,11 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch.multiprocessing.spawn import ProcessException
 
+from helpers.checkpoints.saving import misfits
 from helpers.distributed import from_first, rank_and_world
 from helpers.errors import UserError
 from helpers.files import atomic_path
+from helpers.training import no_number
 
 ENDED = "another process of this training has ended (it says why, if it could): run again with resume"
 NEEDED = {"state_dict", "optimizer_states", "global_step", "callbacks", "loops"}
@@ -52,6 +54,19 @@ class Saver(Callback):
     def previous(self) -> Path:
         return self.folder / "previous.ckpt"
 
+    def make_folder(self) -> None:
+        """Make the folder, so that one that cannot be written in is noticed before the training.
+
+        Raises:
+            UserError: it cannot be made, or not be written in.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.folder, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
+
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
             for half in self.folder.glob(f".{self.last.stem}.*{self.last.suffix}"):  # of a process killed as it wrote
@@ -70,7 +85,13 @@ class Saver(Callback):
         self.save(trainer)
 
     def save(self, trainer: pl.Trainer) -> None:
-        """Write a checkpoint beside the last one, then let it take its place."""
+        """Write a checkpoint beside the last one, then let it take its place.
+
+        Raises:
+            UserError: a weight is no number; the last checkpoint stays as it is.
+        """
+        if not all(parameter.isfinite().all() for parameter in trainer.lightning_module.parameters()):
+            raise no_number("the weights are no numbers any more", trainer.global_step)
         self.saved_at = time.monotonic()
         if not trainer.is_global_zero:  # its random states are asked for; the first process writes
             trainer.save_checkpoint(self.last)
@@ -87,8 +108,8 @@ class Saver(Callback):
             if callback.state_key in states:
                 callback.load_state_dict(states[callback.state_key])
 
-    def newest(self) -> Path | None:
-        """The newest checkpoint that is whole, None where there is none at all.
+    def newest(self, module: pl.LightningModule | None = None) -> Path | None:
+        """The newest checkpoint that is whole (and of such a `module`), None where there is none at all.
 
         Raises:
             UserError: when there are checkpoints and none can be used.
@@ -96,7 +117,7 @@ class Saver(Callback):
         bad = []
         for path in (self.last, self.previous):
             if path.exists():
-                reason = damage(path)
+                reason = damage(path, module)
                 if reason is None:
                     if bad:
                         print(f"{bad[0]}; going on from {path} instead")
@@ -107,22 +128,29 @@ class Saver(Callback):
         return None
 
 
-def damage(path: Path) -> str | None:
-    """What is wrong with a training checkpoint, None if it is whole. Executes nothing from the file."""
+def damage(path: Path, module: pl.LightningModule | None = None) -> str | None:
+    """What is wrong with a training checkpoint (for `module`), None if it is whole. Executes nothing from the file."""
     try:
         if not zipfile.is_zipfile(path) or zipfile.ZipFile(path).testzip():
             return "is truncated or damaged"
         content = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict) or not content.keys() >= NEEDED:
+            return "is not a checkpoint of a training (weights alone cannot be resumed)"
+        wrong = misfits(module.state_dict(), content["state_dict"]) if module else ""
     except Exception as error:  # whatever a broken file provokes, the answer is the same
         return f"cannot be read ({type(error).__name__})"
-    if not isinstance(content, dict) or not content.keys() >= NEEDED:
-        return "is not a checkpoint of a training (weights alone cannot be resumed)"
-    return None
+    return f"is of another training ({wrong})" if wrong else None
+
+
+def unwritable(folder: Path, error: OSError) -> UserError:
+    """What to say where a run cannot be written."""
+    return UserError(f"cannot write in {folder} ({error.strerror}): choose another folder for the runs, with --out or "
+                     "RUN_DIR")
 
 
 @contextmanager
 def one_line_errors(folder: Path | None) -> Iterator[None]:
-    """Turns what a person can mend (memory, disk) into one line; everything else passes as it is."""
+    """Turns what a person can mend (memory, disk, a lost folder) into one line; the rest passes as it is."""
     def kept() -> str:
         saved = folder is not None and any(folder.glob("[!.]*.ckpt"))
         return f"; the last checkpoint in {folder} is good" if saved else ""
@@ -139,6 +167,8 @@ def one_line_errors(folder: Path | None) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(f"the disk is full: free some space and run again with resume{kept()}") from error
+        if folder is not None and error.filename and Path(os.fsdecode(error.filename)).is_relative_to(folder):
+            raise unwritable(folder, error) from error
         raise
     except RuntimeError as error:
         if "not enough memory" in str(error) or "DefaultCPUAllocator" in str(error):

@@ -67,8 +67,7 @@ class History(Callback):
             self._pending = []
         if self.losses and not math.isfinite(self.losses[-1]):
             step = next(i for i, loss in enumerate(self.losses) if not math.isfinite(loss))
-            raise UserError(f"the loss became {self.losses[step]} at step {step + 1}: try a smaller learning rate; "
-                            "the checkpoint before it is good")
+            raise no_number(f"the loss became {self.losses[step]}", step + 1)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.read()
@@ -80,6 +79,11 @@ class History(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.losses, self._watch.seconds = list(state["losses"]), state["seconds"]
+
+
+def no_number(what: str, step: int) -> UserError:
+    """What to say where a loss or weights stopped being numbers."""
+    return UserError(f"{what} at step {step}: try a smaller learning rate; any checkpoint before it is good")
 
 
 class RandomStates(Callback):
@@ -183,7 +187,7 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
     Args:
         title: shown before the progress bar; without one there is no bar.
         folder: where checkpoints go (`last.ckpt` and the one before it), see `Saver`; None saves nothing.
-        resume: go on from `folder`'s newest whole checkpoint if there is one.
+        resume: go on from `folder`'s newest whole checkpoint of such a module if there is one.
         half: mixed precision; None decides by machine and only for images of 48 pixels' side and more,
             since smaller ones gain nothing.
         devices, nodes: GPUs (or CPU processes) of each machine, and machines, that share every batch. In a
@@ -194,8 +198,8 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
         The losses of all steps and the seconds they took.
 
     Raises:
-        UserError: when the loss stops being a number, memory or disk run out, no checkpoint is whole, or the
-            batch cannot be shared.
+        UserError: when the loss stops being a number, memory or disk run out, `folder` cannot be written in, no
+            checkpoint is whole and of this module, or the batch cannot be shared.
     """
     from helpers.survival import Saver, one_line_errors
 
@@ -210,7 +214,8 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
     if folder is not None:
         saver = Saver(folder, save_minutes, loader.steps_per_epoch)
         watchers.append(saver)
-        checkpoint = saver.newest() if resume else None
+        saver.make_folder()
+        checkpoint = saver.newest(module) if resume else None
     pl.seed_everything(seed, verbose=False)
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(device, device), **together, max_steps=loader.steps, max_epochs=-1,

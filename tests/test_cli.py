@@ -87,12 +87,13 @@ def test_run_list_names_the_notebooks(tmp_path, monkeypatch, capsys):
 
 def test_pretrain_passes_its_options(commands):
     line = ("pretrain noise-byol --dataset stl10 --encoder resnet18 --epochs 3 --batch-size 64 --out o "
-            "--resume --compile --device cpu --devices 2 --num-nodes 3 --seed 1 --preset full --image-size 96")
+            "--resume --stop-on-collapse --compile --device cpu --devices 2 --num-nodes 3 --seed 1 --preset full "
+            "--image-size 96")
     assert cli.main(line.split()) == 0
     got = vars(commands.options)
     assert got | {"method": "noise-byol", "dataset": "stl10", "encoder": "resnet18", "epochs": 3,
-                  "batch_size": 64, "out": "o", "resume": True, "compile": True, "device": "cpu", "devices": 2,
-                  "num_nodes": 3, "seed": 1, "preset": "full", "image_size": 96} == got
+                  "batch_size": 64, "out": "o", "resume": True, "stop_on_collapse": True, "compile": True,
+                  "device": "cpu", "devices": 2, "num_nodes": 3, "seed": 1, "preset": "full", "image_size": 96} == got
 
 
 def test_evaluate_passes_its_options(commands):

@@ -12,6 +12,7 @@ from helpers.__main__ import METHODS, PROTOCOLS, main
 from helpers.checkpoints import manifest, save_encoder
 from helpers.encoders import build
 from helpers.errors import UserError
+from helpers.pretraining import folder_of
 from helpers.settings import Settings
 
 
@@ -133,6 +134,32 @@ def test_a_start_is_chosen_as_in_the_notebook(pretrained, checkpoint):
     assert (pretrained["encoder"], pretrained["start"]) == (None, "scratch")
     main(["pretrain", "byol", "--dataset", "digits", "--start", str(checkpoint)])
     assert pretrained["encoder"].name == "slim" and pretrained["start"].startswith(checkpoint.name)
+
+
+def test_a_run_that_cannot_be_resumed_is_said_where_there_are_others(pretrained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FEWLABELS_RUN_DIR", str(tmp_path / "runs"))
+    line = ["pretrain", "byol", "--dataset", "digits", "--resume"]
+    main(line)
+    assert "nothing to resume" not in capsys.readouterr().out  # the first run of all
+    run = folder_of("byol", pretrained["settings"])
+    run.mkdir(parents=True)
+    (run / "last.ckpt").touch()
+    main(line)
+    assert "nothing to resume" not in capsys.readouterr().out
+    for other in (["--epochs", "2"], ["--batch-size", "32"], ["--out", str(tmp_path / "elsewhere")], ["--seed", "4"]):
+        main([*line, *other])
+        folder = folder_of("byol", pretrained["settings"])
+        said = capsys.readouterr().out.splitlines()[0]
+        assert said == f"nothing to resume in {folder}, so it begins from zero; other runs of digits: {run}"
+    main(["pretrain", "dino", "--dataset", "digits", "--resume"])
+    main(["pretrain", "byol", "--dataset", "digits", "--epochs", "2"])  # resuming was not asked for
+    assert "nothing to resume" not in capsys.readouterr().out
+
+
+def test_a_collapse_ends_a_training_only_when_asked(pretrained):
+    for words, stops in (([], False), (["--stop-on-collapse"], True)):
+        main(["pretrain", "byol", "--dataset", "digits", *words])
+        assert pretrained["stop_on_collapse"] is stops
 
 
 def test_a_release_is_measured_and_listed(tmp_path, monkeypatch, capsys):

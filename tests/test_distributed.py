@@ -7,22 +7,29 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import shared_dino
 import torch
 from shared_training import STEPS, train
 
 from helpers import distributed
+from helpers.checkpoints import load_encoder
 from helpers.distributed import launched, trainer_options
 from helpers.errors import UserError
 
 HERE = Path(__file__).parent
 
 
-def start(folder, *arguments):
-    """Run `shared_training.py` with two processes; its exit status and what it said."""
+def run(*words, **variables):
+    """Run Python with these words; its exit status and what it said."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("FEWLABELS_", "SLURM_"))}
-    done = subprocess.run([sys.executable, HERE / "shared_training.py", folder, *map(str, arguments)],
-                          env={**environment, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240)
+    done = subprocess.run([sys.executable, *map(str, words)], env={**environment, "OMP_NUM_THREADS": "1", **variables},
+                          cwd=HERE.parent, capture_output=True, text=True, timeout=240)
     return done.returncode, done.stdout + done.stderr
+
+
+def start(folder, *arguments):
+    """Run `shared_training.py` with two processes."""
+    return run(HERE / "shared_training.py", folder, *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +73,27 @@ def test_every_process_draws_its_own_random_numbers(runs):
 
 def test_the_model_gets_its_own_layers_back(runs):
     assert runs.main["kinds"] == runs.one["kinds"] and "SharedBatchNorm" not in runs.one["kinds"]
+
+
+def test_two_processes_train_dino_as_one_does(tmp_path):
+    alone, together = tmp_path / "one", tmp_path / "two"
+    shared_dino.train(alone, 1)
+    finished, said = run(HERE / "shared_dino.py", together)
+    assert finished == 0, said
+    one, two = (torch.load(folder / "main.pt", weights_only=True) for folder in (alone, together))
+    assert len(two["losses"]) == shared_dino.STEPS and two["losses"] == pytest.approx(one["losses"], abs=1e-5)
+    assert one["model"]["criterion.center"].abs().max() > 0.01  # it has moved, and so the processes had to agree on it
+    for name, value in one["model"].items():
+        assert torch.allclose(value, two["model"][name], rtol=0, atol=1e-7), name
+
+
+def test_torchrun_starts_the_command_line_once_for_each_process(tmp_path):
+    finished, said = run("-m", "torch.distributed.run", "--nproc-per-node", 2, "-m", "helpers", "pretrain", "byol",
+                         "--dataset", "digits", "--preset", "smoke", "--device", "cpu", "--out", tmp_path,
+                         FEWLABELS_PRETRAIN_STEPS="4")
+    assert finished == 0, said
+    (path,) = tmp_path.rglob("encoder.safetensors")
+    assert said.count(f"{path}: kNN on validation") == 1 and load_encoder(path).meta["steps"] == 4
 
 
 def test_alone_nothing_is_shared():

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from helpers import monitors
 from helpers.batches import BatchLoader
 from helpers.data import Labeled
+from helpers.errors import UserError
 from helpers.evaluation import effective_rank, extract_features, knn_accuracy, spread
 from helpers.training import fit
 
@@ -37,12 +38,18 @@ class Module(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def watch(constant: bool, steps: int = 6, every: int = 2, **options):
+def watch(constant: bool, steps: int = 6, every: int = 2, count: int = 40, folder=None, **options):
     torch.manual_seed(0)
-    monitor = monitors.Monitor(pictures(), pictures(seed=1), every, **options)
+    monitor = monitors.Monitor(pictures(count), pictures(count, seed=1), every, **options)
     module = Module(constant)
-    history = fit(module, BatchLoader(*pictures(), batch_size=8, steps=steps), callbacks=[monitor])
+    history = fit(module, BatchLoader(*pictures(), batch_size=8, steps=steps), callbacks=[monitor], folder=folder,
+                  resume=folder is not None)
     return monitor, module, history
+
+
+def trainer_at(step: int, should_stop: bool = False):
+    """What a monitor asks of a trainer."""
+    return SimpleNamespace(global_step=step, max_steps=99, should_stop=should_stop, callbacks=[])
 
 
 @pytest.mark.parametrize("values,expected", [
@@ -62,39 +69,83 @@ def test_a_constant_encoder_is_reported_once_in_lines_that_fit_a_notebook(capsys
 
 def test_a_collapse_ends_the_training_where_it_should(capsys):
     monitor, _, history = watch(constant=True, stop=True)
-    assert len(history.losses) == 2
-    assert capsys.readouterr().out.count("collapse") == 1
+    assert len(history.losses) == 2 and monitor.collapsed_at == 2
+    said = capsys.readouterr().out
+    assert said.count("collapse") == 1 and said.endswith("The training ends here.\n")
+
+
+def test_a_training_that_a_collapse_has_ended_stays_ended_until_it_may_go_on(tmp_path, capsys):
+    watch(constant=True, stop=True, folder=tmp_path)
+    capsys.readouterr()
+    monitor, _, history = watch(constant=True, stop=True, folder=tmp_path)
+    assert len(history.losses) == 2 and [row["step"] for row in monitor.rows] == [0, 2]
+    assert capsys.readouterr().out.startswith("collapse at step 2: spread 0.000")
+    _, _, history = watch(constant=True, stop=False, folder=tmp_path)
+    assert len(history.losses) == 6 and capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("count,said", [(monitors.ENOUGH // 2 - 1, False), (monitors.ENOUGH // 2, True)])
+def test_few_pictures_are_not_called_a_collapse(count, said, capsys):
+    watch(constant=True, count=count)
+    assert bool(capsys.readouterr().out) is said
+
+
+def test_training_pictures_count_where_those_of_validation_are_few():
+    """The rank of n pictures is at most n - 1: with 4 of validation alone a good encoder would look collapsed."""
+    torch.manual_seed(0)
+    monitor, encoder = monitors.Monitor(pictures(60), pictures(4, seed=1), 1), Module(constant=False)
+    row, few = monitor.measure(5, encoder), extract_features(encoder.encoder, pictures(4, seed=1).images)
+    assert effective_rank(few) < 3 < 5 < row["rank"]
+
+
+def test_a_loss_that_is_no_number_is_said_before_the_look(capsys):
+    module = Module(constant=False)
+    nn.init.constant_(module.encoder[1].weight, float("nan"))
+    monitor = monitors.Monitor(pictures(), pictures(seed=1), every=2)
+    monitor.rows.append({"step": 0})  # as if the weights were spoiled after the look at the start
+    with pytest.raises(UserError, match="the loss became nan at step 1: try a smaller learning rate"):
+        fit(module, BatchLoader(*pictures(), batch_size=8, steps=6), callbacks=[monitor])
+    assert capsys.readouterr().out == ""
+
+
+def test_features_that_are_no_numbers_end_the_training_in_one_line():
+    module = Module(constant=False)
+    nn.init.constant_(module.encoder[1].weight, float("nan"))
+    with pytest.raises(UserError, match="the features are no numbers any more at step 3: try a smaller") as caught:
+        monitors.Monitor(pictures(), pictures(), 1).look(trainer_at(3), module)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("stop", [True, False])
 def test_a_collapse_sets_should_stop_only_when_asked(stop):
-    trainer = SimpleNamespace(global_step=3, max_steps=9, should_stop=False)
+    trainer = trainer_at(3)
     monitors.Monitor(pictures(), pictures(), 1, stop=stop).look(trainer, Module(constant=True))
     assert trainer.should_stop is stop
 
 
 def test_a_collapse_does_not_take_back_somebody_elses_stop():
-    trainer = SimpleNamespace(global_step=3, max_steps=9, should_stop=True)
+    trainer = trainer_at(3, should_stop=True)
     monitors.Monitor(pictures(), pictures(), 1).look(trainer, Module(constant=True))
     assert trainer.should_stop
 
 
 def test_an_untrained_encoder_is_not_called_collapsed(capsys):
-    trainer = SimpleNamespace(global_step=0, max_steps=9, should_stop=False)
+    trainer = trainer_at(0)
     monitor = monitors.Monitor(pictures(), pictures(), 1, stop=True)
     monitor.look(trainer, Module(constant=True))
-    assert (capsys.readouterr().out, trainer.should_stop, monitor.warned) == ("", False, False)
+    assert (capsys.readouterr().out, trainer.should_stop, monitor.collapsed_at) == ("", False, None)
 
 
-@pytest.mark.parametrize("batches,warned", [(monitors.YOUNG - 1, False), (monitors.YOUNG, True)])
-def test_young_running_statistics_are_not_called_a_collapse(batches, warned, capsys):
+@pytest.mark.parametrize("batches,reported", [(monitors.YOUNG - 1, False), (monitors.YOUNG, True)])
+def test_young_running_statistics_are_not_called_a_collapse(batches, reported, capsys):
     module = Module(constant=True)
     module.encoder.append(nn.BatchNorm1d(8))
     module.encoder[2].num_batches_tracked += batches
-    trainer = SimpleNamespace(global_step=batches, max_steps=99, should_stop=False)
+    trainer = trainer_at(batches)
     monitor = monitors.Monitor(pictures(), pictures(), 1, stop=True)
     monitor.look(trainer, module)
-    assert (bool(capsys.readouterr().out), trainer.should_stop, monitor.warned) == (warned,) * 3
+    assert (bool(capsys.readouterr().out), trainer.should_stop) == (reported, reported)
+    assert monitor.collapsed_at == (batches if reported else None)
 
 
 def test_looks_stay_a_small_part_of_a_short_training_and_see_enough_in_a_long_one():
@@ -133,10 +184,10 @@ def test_looks_come_each_epoch_unless_that_is_too_seldom_or_too_dear(train, unla
 def test_a_row_holds_the_numbers_of_the_evaluation():
     monitor, module, _ = watch(constant=False)
     bank, queries = (extract_features(module.encoder, part.images) for part in (pictures(), pictures(seed=1)))
-    row = monitor.rows[-1]
+    row, both = monitor.rows[-1], torch.cat([queries, bank])
     assert row["dimensions"] == 8
-    assert row["spread"] == pytest.approx(spread(queries), rel=1e-4)
-    assert row["rank"] == pytest.approx(effective_rank(queries), rel=1e-4)
+    assert row["spread"] == pytest.approx(spread(both), rel=1e-4)
+    assert row["rank"] == pytest.approx(effective_rank(both), rel=1e-4)
     assert row["knn"] == knn_accuracy(bank, pictures().labels, queries, pictures(seed=1).labels)
 
 
@@ -155,12 +206,12 @@ def test_the_state_of_a_monitor_goes_round():
     monitor, _, _ = watch(constant=True)
     again = monitors.Monitor(pictures(), pictures(), 2)
     again.load_state_dict(monitor.state_dict())
-    assert (again.rows, again.warned) == (monitor.rows, True)
+    assert (again.rows, again.collapsed_at) == (monitor.rows, 2)
 
 
 def test_a_resumed_monitor_does_not_look_at_the_start_again():
     monitor = monitors.Monitor(pictures(), pictures(), 2)
-    monitor.load_state_dict({"rows": [{"step": 4}], "warned": False})
+    monitor.load_state_dict({"rows": [{"step": 4}], "collapsed_at": None})
     monitor.on_train_start(SimpleNamespace(global_step=4), Module(constant=False))
     assert monitor.rows == [{"step": 4}]
 

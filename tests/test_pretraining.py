@@ -5,9 +5,9 @@ import dataclasses
 
 import pytest
 import torch
-from picture_folders import make_folder
+from picture_folders import make_folder, paint
 
-from helpers import pretraining
+from helpers import monitors, pretraining
 from helpers.checkpoints import load_encoder, manifest, save_encoder
 from helpers.checkpoints.choosing import Choice
 from helpers.data import load
@@ -156,6 +156,81 @@ def test_who_asks_for_training_gets_training_on_photographs_too(photographs, cap
     assert "one is trained now for 4 steps" in capsys.readouterr().out
 
 
+def dyed(folder, name, blue):
+    """Splits of a folder with this name, whose pictures have a color of their own, of a size that trains quickly."""
+    for kind in ("ant", "bee"):
+        for n in range(12):
+            paint(folder / name / "train" / kind / f"{n}.png", (20 * n, len(kind), blue))
+    chosen = Settings.resolve(preset="smoke", dataset=str(folder / name), run_dir=folder.parent / "runs",
+                              pretrain_steps=2, image_size=16)
+    return load(folder / name, image_size=16, data_dir=folder / "data"), chosen
+
+
+def test_folders_of_one_name_do_not_share_a_run(tmp_path, capsys):
+    first, second = dyed(tmp_path / "a", "pics", blue=10), dyed(tmp_path / "b", "pics", blue=200)
+    ours, theirs = pretrain("byol", *first), pretrain("byol", *second)
+    assert ours.path.parent.parent == theirs.path.parent.parent and ours.path != theirs.path
+    assert ours.losses != theirs.losses
+    assert pretrain("byol", *first).losses == ours.losses
+    capsys.readouterr()
+    find_or_pretrain("byol", *first)
+    assert f"an earlier run, {ours.path}" in capsys.readouterr().out
+
+
+def test_a_folder_whose_pictures_changed_does_not_get_its_earlier_encoder(tmp_path, capsys):
+    made = pretrain("byol", *dyed(tmp_path / "a", "pics", blue=10)).path
+    for picture in (tmp_path / "a" / "pics").rglob("*1.png"):
+        paint(picture, (1, 2, 3))
+    changed, chosen = dyed(tmp_path / "b", "pics", blue=10)
+    changed = dataclasses.replace(changed, unlabeled=changed.unlabeled[:-1])
+    find_or_pretrain("byol", changed, chosen)
+    assert f"byol: {made} is not taken, for it has learned from other pictures" in capsys.readouterr().out
+
+
+def test_a_named_dataset_needs_no_look_at_its_pictures(splits, settings):
+    assert pretraining.pictures_of(splits, settings) == ""
+    assert "pictures" not in load_encoder(pretrain("byol", splits, settings).path).meta
+    usual = Settings.resolve(preset="quick", dataset="digits", device="cpu")
+    assert folder_of("byol", usual).name == "byol-7e72411d"  # what the released weights were made by
+
+
+@pytest.fixture
+def collapse(monkeypatch):
+    """Every look finds a collapse, whatever is trained."""
+    monkeypatch.setattr(monitors, "collapsed", lambda row: True)
+    monkeypatch.setattr(monitors, "young", lambda encoder: False)
+
+
+def test_a_run_that_a_collapse_has_stopped_stays_stopped_and_its_encoder_is_not_taken(splits, settings, collapse,
+                                                                                     capsys):
+    run = pretrain("byol", splits, settings, stop_on_collapse=True)
+    meta = load_encoder(run.path).meta
+    assert len(run.losses) == len(run.momentum) == meta["steps"] == 1 and meta["stopped_of"] == 6
+    again = pretrain("byol", splits, settings, stop_on_collapse=True)
+    assert again.losses == run.losses and again.monitor == run.monitor
+    assert capsys.readouterr().out.count("collapse at step 1: ") == 2
+    find_or_pretrain("byol", splits, settings)
+    said = capsys.readouterr().out
+    assert f"{run.path} is not taken, for its training was stopped by a collapse at step 1 of 6" in said
+    assert "one is trained now for 6 steps" in said
+    assert load_encoder(run.path).meta["steps"] == 6  # it went on to the end
+    find_or_pretrain("byol", splits, settings)
+    assert "the encoder of an earlier run" in capsys.readouterr().out
+
+
+def test_a_loss_that_is_no_number_is_one_line_while_the_monitor_looks(splits, settings, monkeypatch):
+    monkeypatch.setitem(pretraining.SMALL_RECIPE, "lr", float("nan"))
+    with pytest.raises(UserError, match="the loss became nan at step 2: try a smaller learning rate"):
+        pretrain("byol", splits, settings.replace(pretrain_steps=24))  # the first look is at step 2
+    assert not list(settings.run_dir.rglob("*.ckpt")) and not list(settings.run_dir.rglob("*.safetensors"))
+
+
+def test_runs_that_cannot_be_written_are_one_line(splits, settings, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write in .*file/digits-smoke-seed0/byol.*: choose another folder"):
+        find_or_pretrain("byol", splits, settings.replace(run_dir=tmp_path / "file"))
+
+
 def test_methods_do_not_share_an_encoder(splits, settings):
     find_or_pretrain("byol", splits, settings)
     assert not list(settings.checkpoints.glob("noise-byol-*"))
@@ -187,6 +262,25 @@ def test_noise_byol_has_one_clean_and_one_noisy_view(settings):
     clean, noisy = two_views("noise-byol", settings)
     assert not isinstance(clean, Noisy) and isinstance(noisy, Noisy)
     assert noisy.view == clean
+
+
+def test_large_photographs_get_the_papers_two_views_and_others_twice_the_same(settings):
+    large = settings.replace(dataset="stl10", image_size=96)
+    first, second = two_views("byol", large)
+    assert (first.blur, first.solarize, second.blur, second.solarize) == (1.0, 0.0, 0.1, 0.2)
+    assert dataclasses.replace(first, blur=0.1, solarize=0.2) == second
+    clean, noisy = two_views("noise-byol", large)
+    assert (clean, noisy.view) == (first, second)
+    for other in (settings, large.replace(image_size=64), large.replace(dataset="fashion-mnist")):
+        first, second = two_views("byol", other)
+        assert first == second
+
+
+def test_the_rate_of_a_large_encoder_grows_with_the_batch(settings):
+    rates = [recipe("byol", settings.replace(encoder=name, batch_size=batch))["lr"]
+             for name in ("resnet18", "slim") for batch in (256, 1024)]
+    assert rates == [1e-3, 4e-3, 2e-3, 2e-3]
+    assert recipe("noise-byol", settings.replace(encoder="vit_tiny", batch_size=64))["lr"] == 2.5e-4
 
 
 def test_one_sigma_and_a_schedule_replace_the_datasets_range(settings):

@@ -113,6 +113,7 @@ def test_a_run_keeps_copies_and_ends_with_the_table(folder, tmp_path, capsys):
     assert original.read_bytes() == before
     assert list((out / "notebooks").iterdir()) == [copy]
     assert str(tmp_path) not in json.dumps(json.loads(copy.read_text())["metadata"])
+    assert execution.noted(copy)["duration"] > 0 and execution.noted(copy)["parameters"]["SEED"] == 3
     assert "FEWLABELS_RESULTS_DIR" not in os.environ
 
 
@@ -127,6 +128,13 @@ def test_a_kernel_of_the_same_name_in_the_home_does_not_shadow_this_python(folde
     assert runner.run(folder=folder, out=tmp_path / "out") == 0
     assert Path(printed(tmp_path / "out" / "notebooks" / "01.ipynb").strip()).samefile(sys.executable)
     assert os.environ["JUPYTER_PREFER_ENV_PATH"] == "0"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"cells": ['])
+def test_what_is_no_whole_notebook_has_noted_nothing(tmp_path, text):
+    (tmp_path / "01.ipynb").write_text(text)
+    with pytest.raises(ValueError):
+        execution.noted(tmp_path / "01.ipynb")
 
 
 def test_a_failing_notebook_stops_the_run_and_shows_cell_and_error(folder, tmp_path, capsys):

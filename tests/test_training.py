@@ -11,13 +11,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from pytorch_lightning.callbacks import Callback
 from torch.multiprocessing import ProcessRaisedException
 
 from helpers import training
 from helpers.batches import BatchLoader
 from helpers.encoders import build
 from helpers.errors import UserError
-from helpers.methods import BYOL
+from helpers.methods import BYOL, DINO
 from helpers.survival import Saver, damage, one_line_errors
 from helpers.training import fit, precision
 from helpers.views import DigitView
@@ -55,6 +56,22 @@ def test_a_loss_that_is_no_number_ends_in_one_line():
         next(module.encoder.parameters()).fill_(float("nan"))
     with pytest.raises(UserError, match="the loss became nan at step 1.*smaller learning rate"):
         fit(module, loader(5))
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+    """The loss of the step that spoils the weights is a number still."""
+    fit(make(3), loader(3), folder=tmp_path)
+
+    class Spoils(Callback):
+        def on_train_batch_end(self, trainer, module, *_):
+            if trainer.global_step == 2:
+                next(module.encoder.parameters()).data.fill_(float("nan"))
+
+    for options, steps in (dict(save_minutes=0), 3), ({}, 2):  # at a save in between, and at the end
+        with pytest.raises(UserError, match="no numbers any more at step 2: .* any checkpoint before it is good"):
+            fit(make(steps), loader(steps), folder=tmp_path, callbacks=[Spoils()], **options)
+    kept = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert all(value.isfinite().all() for value in kept["state_dict"].values()) and kept["global_step"] in (1, 3)
 
 
 SCRIPT = """
@@ -148,6 +165,48 @@ def test_foreign_checkpoints_are_refused_by_name(tmp_path):
     torch.save({"net": {}}, tmp_path / "last.ckpt")
     with pytest.raises(UserError, match="last.ckpt is not a checkpoint of a training"):
         Saver(tmp_path).newest()
+
+
+def test_a_checkpoint_of_another_model_is_named_and_the_one_before_it_is_used(tmp_path, capsys):
+    fit(make(4), loader(4), folder=tmp_path)
+    (tmp_path / "last.ckpt").rename(tmp_path / "previous.ckpt")
+    other = DINO(build("slim", channels=1, image_size=16, width=8), None, steps=4, hidden=16, bottleneck=8, outputs=32)
+    foreign = torch.load(tmp_path / "previous.ckpt", weights_only=True) | {"state_dict": other.state_dict()}
+    torch.save(foreign, tmp_path / "last.ckpt")
+    assert len(fit(make(4), loader(4), folder=tmp_path, resume=True).losses) == 4
+    assert "last.ckpt is of another training (it lacks " in capsys.readouterr().out
+    torch.save(foreign, tmp_path / "last.ckpt")
+    torch.save(foreign, tmp_path / "previous.ckpt")
+    with pytest.raises(UserError, match="last.ckpt is of another .*previous.ckpt is of another .*: delete the folder"):
+        fit(make(4), loader(4), folder=tmp_path, resume=True)
+
+
+def test_a_checkpoint_of_other_sizes_is_of_another_training(tmp_path):
+    fit(make(4), loader(4), folder=tmp_path)
+    wide = BYOL(build("slim", channels=1, image_size=16, width=8), (DigitView(), DigitView()), steps=4, hidden=32,
+                projection=8)
+    assert "is of another training" in damage(tmp_path / "last.ckpt", wide)
+    assert damage(tmp_path / "last.ckpt", make(4)) is None
+
+
+def test_a_file_in_place_of_the_folder_is_one_line(tmp_path):
+    (tmp_path / "runs").touch()
+    with pytest.raises(UserError, match="cannot write in .*runs/byol .*choose another folder") as caught:
+        fit(make(4), loader(4), folder=tmp_path / "runs" / "byol")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_permission_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # as for anybody but root
+    with pytest.raises(UserError, match=f"cannot write in {tmp_path} \\(Permission denied\\)"):
+        fit(make(4), loader(4), folder=tmp_path)
+
+
+def test_a_folder_that_is_lost_on_the_way_is_one_line_and_other_files_are_not_meant(tmp_path):
+    with pytest.raises(UserError, match="cannot write in"), one_line_errors(tmp_path):
+        raise OSError(5, "Input/output error", str(tmp_path / "last.ckpt"))
+    with pytest.raises(FileNotFoundError), one_line_errors(tmp_path / "byol"):
+        raise FileNotFoundError(2, "No such file", str(tmp_path / "pictures.bin"))
 
 
 def test_nothing_in_a_checkpoint_is_executed(tmp_path):
