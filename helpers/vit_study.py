@@ -16,7 +16,7 @@ from helpers.evaluation import label_draws
 from helpers.settings import Settings
 from helpers.supervised import train_classifier
 
-# Peak learning rates of encoder and head, each the best of three on validation pictures of the digits.
+# Peak learning rates of encoder and head, for the ViT of the digits.
 WAYS = {"from scratch": (2e-3, 2e-3), "from pretrained weights": (2e-3, 2e-3), "last block and head only": (8e-3, 8e-3)}
 PATIENCE = 6
 

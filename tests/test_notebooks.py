@@ -12,6 +12,8 @@ import pytest
 from kernels import real_kernel, run_in
 
 from helpers.checkpoints.choosing import ask_encoder, ask_start
+from helpers.gathering import published
+from helpers.pretraining import PHOTOGRAPHS
 from helpers.results import summary
 from helpers.tools import executed as copies
 
@@ -53,8 +55,13 @@ def outputs(notebook):
     return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
 
 
-def test_there_are_seven_notebooks_in_order():
-    assert [name[:2] for name in NAMES][:7] == ["01", "02", "03", "04", "05", "06", "07"]
+def cells_of(path, kind):
+    """The sources of a notebook's cells of one kind."""
+    return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+
+
+def test_there_are_eleven_notebooks_in_order():
+    assert [name[:2] for name in NAMES] == [f"{number:02d}" for number in range(1, 12)]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
@@ -66,6 +73,53 @@ def test_cells_are_short_and_prose_comes_before_code(path):
     prose = [cell for cell in cells if cell.cell_type == "markdown"]
     assert cells[0].cell_type == "markdown" and cells[0].source.lstrip().startswith(("#", "["))
     assert len(prose) >= len(code) // 2
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_every_code_cell_but_setup_and_parameters_follows_prose(path):
+    cells = nbformat.read(path, as_version=4).cells
+    bare = [cell.source for before, cell in zip(cells, cells[1:], strict=False)
+            if cell.cell_type == before.cell_type == "code" and not cell.metadata.get("tags")]
+    assert bare == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_every_question_has_a_hint_and_the_end_names_what_comes_next(path):
+    last = cells_of(path, "markdown")[-1]
+    questions = re.split(r"\n(?=\d+\. )", last.split("**References**")[0])[1:]
+    assert len(questions) >= 3 and [question for question in questions if "*(Hint: " not in question] == []
+    following = [name for name in NAMES if name > path.stem][:1]
+    assert (f"Next: `{following[0]}`" if following else "This is the last notebook") in last
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_what_a_hint_imports_is_there(path):
+    for line in re.findall(r"`(from helpers[\w.]* import [^`]+?)[`;]", cells_of(path, "markdown")[-1]):
+        exec(" ".join(line.split()), {})
+
+
+@pytest.mark.parametrize("number", ["02", "03", "04", "06", "07", "11"])
+def test_what_is_kept_for_other_notebooks_has_a_folder_to_choose(number):
+    code = "\n".join(cells_of(NOTEBOOKS[int(number) - 1], "code"))
+    assert re.search(r'^RUN_DIR = "auto" +# @param', code, re.MULTILINE) and "run_dir=RUN_DIR)" in code
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_differences_are_judged_by_the_one_rule(path):
+    assert "scipy" not in "\n".join(cells_of(path, "code")), "helpers/comparison.py has the tests"
+
+
+def test_numbers_that_others_report_are_those_of_the_published_table():
+    rows, found = published(), []
+    for text in (text for path in NOTEBOOKS for text in cells_of(path, "markdown")):
+        for said in re.finditer(r"\breport(?:s|ed)\b(.*?)(?:\.\s|·|\n\n|\Z)", text, re.DOTALL):
+            numbers = re.findall(r"(\d+\.\d) %", said[1])
+            if numbers:
+                system = max(set(rows.system), key=text[:said.start()].rfind)  # the one named last before
+                known = {f"{100 * value:.1f}" for value in rows.value[rows.system == system].dropna()}
+                assert system in text[:said.start()] and set(numbers) <= known, said[0]
+                found += numbers
+    assert len(found) >= 7
 
 
 @pytest.mark.parametrize("number", sorted(FIGURES))
@@ -165,6 +219,7 @@ def test_every_answer_that_a_form_on_colab_offers_is_understood(number):
     (parameters,) = (cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
     offered = json.loads(re.search(r"(?:BACKBONE|WEIGHTS) = .*@param (\[.*\]) \{allow-input", parameters)[1])
     assert {"ask", "file"} < set(offered) and len(offered) >= 5
+    assert number == "02" or {"byol-slim-digits", PHOTOGRAPHS} < set(offered)  # what "auto" may come to
     for answer in offered[1:]:
         assert ask(answer).answer is not None
 

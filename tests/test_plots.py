@@ -48,7 +48,7 @@ def images(count=4, channels=1):
 
 
 FIGURES = {
-    "accuracy_over_time": lambda: plots.accuracy_over_time({"BYOL": ([1e-7, 1, 10], [0.3, 0.4, 0.6], [0, 0.1, 0])},
+    "accuracy_over_time": lambda: plots.accuracy_over_time({"BYOL": [([1e-7, 1, 10], [0.3, 0.4, 0.6], [0, 0.1, 0])]},
                                                            PUBLISHED, "T", "kNN (%)", "n"),
     "image_grid": lambda: plots.image_grid(images(), title="T"),
     "views_grid": lambda: plots.views_grid(images(), images(), images(), title="T"),
@@ -262,6 +262,17 @@ def test_minutes_are_drawn_from_the_first_training_on_and_published_points_stand
     assert line.get_xdata().tolist() == [1, 10] and line.get_ydata().tolist() == [40, 60]
     assert (point.get_xdata()[0], point.get_ydata()[0]) == (54, 70) and ax.get_xscale() == "log"
     assert {"BYOL", "theirs"} <= set(words(drawn("accuracy_over_time")))
+
+
+def test_the_budgets_of_one_contender_have_one_look_and_one_name_at_the_longest():
+    short, long = ([1, 3], [0.3, 0.5], [0, 0]), ([1, 6], [0.3, 0.4], [0, 0])
+    figure = plots.accuracy_over_time({"BYOL": [long, short], "BYOL, slim": [short]}, [], "T", "kNN (%)", "n")
+    lines = figure.axes[0].lines
+    looks = [(line.get_color(), line.get_linestyle()) for line in lines]
+    assert looks[0] == looks[1] != looks[2] and looks[0][0] == looks[2][0]
+    assert words(figure).count("BYOL") == 1
+    (end,) = (note.xy for note in figure.axes[0].texts if note.get_text() == "BYOL")
+    assert end == (6, 40)
 
 
 def test_a_noise_curve_draws_mean_and_sample_deviation_over_draws():

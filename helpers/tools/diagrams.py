@@ -70,8 +70,8 @@ def noise_byol() -> Figure:
                             (0.8, "3", "read it\nunder noise")):
         sheet.words(0.25, y, number, size=18, weight="bold", ha="left")
         sheet.words(0.58, y, text, size=SIZE, ha="left", linespacing=1.3)
-    pictures = [sheet.picture(2.65, rows[0], turn=-12, noise=60), sheet.picture(2.65, rows[1], turn=14, zoom=0.9),
-                sheet.picture(2.65, rows[2]), sheet.picture(2.65, rows[3], noise=60)]
+    pictures = [sheet.picture(2.65, rows[0], turn=-12, noise=0.6), sheet.picture(2.65, rows[1], turn=14, zoom=0.9),
+                sheet.picture(2.65, rows[2]), sheet.picture(2.65, rows[3], noise=0.6)]
     for picture, name in zip(pictures, ("noisy view", "view", "clean picture", "noisy picture"), strict=True):
         sheet.words(picture.x, picture.y - 0.43, name)
     target = [sheet.box(columns[0], rows[0], "target encoder", TARGET, 1.5, dashed=True),
@@ -113,27 +113,30 @@ def _reading(sheet: Sheet, picture: Box, columns: tuple[float, float], y: float,
 
 def dino() -> Figure:
     """DINO's crops, student, teacher and centering (Caron et al. 2021, figure 2)."""
-    sheet = Sheet(9, 3.85, "DINO: from a part, give the answer that the teacher gives for the whole")
-    high, low, columns = 2.75, 1.25, (3.85, 4.98, 6.11, 7.24)
+    sheet = Sheet(9, 4.0, "DINO: from a part, give the answer that the teacher gives for the whole")
+    high, low, columns = 2.95, 1.3, (3.85, 4.98, 6.11, 7.24)
     picture = sheet.picture(0.55, (high + low) / 2)
     parts = [sheet.picture(x, high, 0.4, zoom=1.7, shift=shift, turn=turn, edge=STUDENT) for x, shift, turn in
              ((1.65, (0.3, -0.35), 0), (2.13, (-0.25, 0.4), 10), (2.61, (-0.35, -0.3), -8))]
-    whole = [sheet.picture(1.75, low, turn=10, zoom=0.9), sheet.picture(2.5, low, turn=-12, shift=(0.06, 0.04))]
+    whole = [sheet.picture(2.05, low + 0.36, turn=10, zoom=0.9),
+             sheet.picture(2.05, low - 0.36, turn=-12, shift=(0.06, 0.04))]
     sheet.words(2.13, high + 0.36, "parts")
-    sheet.words(2.13, low - 0.45, "two whole views")
+    sheet.words(2.05, low - 0.8, "two whole views")
     student = [sheet.box(x, high, name, STUDENT, 0.9) for x, name in
                zip(columns, ("student\nencoder", "head"), strict=False)]
     student.append(sheet.box(columns[3], high, "softmax", STUDENT, 0.9))
     teacher = [sheet.box(x, low, name, TARGET, 0.9, dashed=True) for x, name in
                zip(columns, ("teacher\nencoder", "head", "centering", "sharp\nsoftmax"), strict=True)]
     sheet.arrow(picture.right, parts[0].left)
-    sheet.arrow(picture.right, whole[0].left)
     sheet.line([parts[-1], *student], STUDENT)
-    sheet.line([whole[-1], *teacher], TARGET)
-    sheet.arrow((2.5, low + 0.33), (columns[0] - 0.47, high - 0.15), STUDENT)
+    sheet.line(teacher, TARGET)
+    for view, lower in zip(whole, (0.0, 0.12), strict=True):
+        sheet.arrow(picture.right, view.left)
+        sheet.arrow(view.right, (teacher[0].left[0], low + 0.06 - lower), TARGET)
+        sheet.arrow(view.right, (student[0].left[0], high - 0.1 - lower), STUDENT)
     for fast, slow in zip(student[:2], teacher, strict=False):
         sheet.arrow(fast.bottom, slow.top, TARGET, dashed=True)
-    sheet.words(columns[1] + 0.1, 2.1, "moving average", darker(TARGET), ha="left")
+    sheet.words(columns[1] + 0.1, 2.13, "moving average", darker(TARGET), ha="left")
     sheet.words(columns[2], low - 0.45, "minus the mean\nanswer", darker(TARGET))
     sheet.words(columns[3], low - 0.45, "low\ntemperature", darker(TARGET))
     loss = sheet.box(8.3, (high + low) / 2, "cross-\nentropy", LOSS, 0.95)
@@ -158,15 +161,16 @@ def notebooks() -> Figure:
     sheet.words(columns[0] + 0.1, 3.1, "the same views", ha="left")
     for number in ("03", "04", "06", "07"):
         sheet.arrow(boxes["02"].right, boxes[number].left, ONLINE)
-    bottom, corners = 0.87, (columns[0], columns[2])
+    bottom, corners = 0.9, (columns[0], columns[2])
     sheet.ax.plot([corners[0], *corners], [boxes["02"].bottom[1], bottom, bottom], color=ONLINE, lw=1.5)
     sheet.arrow((columns[2], bottom), boxes["09"].bottom, ONLINE)
     sheet.words(columns[0] + 0.1, 1.83, "BYOL's encoder", ha="left")
     sheet.arrow(boxes["06"].bottom, boxes["07"].top, NOISE)
     sheet.words(columns[1] + 0.1, 1.83, "noise-BYOL's encoder", ha="left")
     sheet.arrow(boxes["08"].bottom, boxes["09"].top, STUDENT)
-    sheet.words(columns[2] + 0.1, 1.83, "DINO's encoder", ha="left")
-    numbers = sheet.box(3.05, 0.42, "results/summary.csv: every notebook adds its numbers", GRAY, 5.5, 0.4)
+    sheet.words(columns[2] + 0.1, 1.98, "DINO's encoder", ha="left")
+    numbers = sheet.box(columns[0], boxes["10"].y, "results/summary.csv:\nall others add their numbers", GRAY, 2.3, 0.6,
+                        size=SMALL)
     sheet.arrow(numbers.right, boxes["10"].left)
     return sheet.figure
 
@@ -176,14 +180,14 @@ def _contents(rows: tuple[float, ...]) -> dict[str, tuple[int, float, str, str]]
     return {"01": (0, rows[0], "ResNet18 baseline:\nlabels alone", "supervised"),
             "02": (0, rows[2], "BYOL:\nno labels at all", "BYOL"),
             "03": (1, rows[0], "feature extraction:\nfrozen, few labels", "BYOL"),
-            "04": (1, rows[1], "fine-tuning:\nor from scratch?", "fine-tuned BYOL"),
+            "04": (1, rows[1], "fine-tuning:\nor from scratch?", "BYOL"),
             "05": (2, rows[0], "ViT from scratch:\ndoes it learn at all?", "ViT"),
             "06": (1, rows[2], "t-SNE and UMAP:\nclean and noisy", "noise-BYOL"),
             "07": (1, rows[3], "noise robustness:\nhow much survives?", "noise-BYOL"),
-            "08": (2, rows[2], "DINO on your own\npictures: outliers", "DINO"),
+            "08": (2, (rows[0] + rows[3]) / 2, "DINO on your own\npictures: outliers", "DINO"),
             "09": (2, rows[3], "label efficiency: how\nmany are enough?", "DINO"),
-            "10": (2, rows[4], "results: ours and\nwhat others report", "raw pixels"),
-            "11": (2, rows[1], "search: what does\nnoise-BYOL care about?", "noise-BYOL")}
+            "10": (1, rows[4], "results: ours and\nwhat others report", "raw pixels"),
+            "11": (2, rows[4], "search: what does\nnoise-BYOL care about?", "noise-BYOL")}
 
 
 def _notebook(sheet: Sheet, x: float, y: float, number: str, text: str, method: str) -> Box:

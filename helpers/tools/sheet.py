@@ -17,6 +17,7 @@ from matplotlib.transforms import Affine2D
 from helpers.plots.style import GRAY, WRONG, darker
 
 SIZE, SMALL = 10.5, 9.0  # points
+PIXELS, LEVELS = 16, 9  # of a noisy picture: its side, as that of the digits, and how many grays it has
 
 
 @dataclass(frozen=True)
@@ -96,24 +97,38 @@ class Sheet:
             self.ax.plot([x + shift - 0.04, x + shift + 0.04], [y - 0.11, y + 0.11], color=WRONG, lw=2)
 
     def picture(self, x: float, y: float, side: float = 0.62, *, turn: float = 0.0, zoom: float = 1.0,
-                shift: tuple[float, float] = (0.0, 0.0), noise: int = 0, edge: str = "black") -> Box:
-        """A picture of a five, perhaps turned (degrees), enlarged, shifted (shares of the side) or noisy (dots)."""
+                shift: tuple[float, float] = (0.0, 0.0), noise: float = 0.0, edge: str = "black") -> Box:
+        """A picture of a five, perhaps turned (degrees), enlarged, shifted (shares of the side) or noisy.
+
+        `noise` is the sigma of Gaussian noise on its pixels, in normalised units as everywhere in the suite.
+        """
         frame = Rectangle((x - side / 2, y - side / 2), side, side, facecolor="black", edgecolor=edge, lw=1.6)
         self.ax.add_patch(frame)
         digit = TextPath((0, 0), "5", size=1.0)
         middle = digit.get_extents().get_points().mean(0)
         place = (Affine2D().translate(*-middle).scale(0.95 * side * zoom).rotate_deg(turn)
                  .translate(x + shift[0] * side, y + shift[1] * side))
-        patch = PathPatch(place.transform_path(digit), facecolor="white", lw=0)
-        self.ax.add_patch(patch)
-        patch.set_clip_path(frame)
-        random = np.random.RandomState(0)  # its stream is frozen: the same dots on every machine
-        spots = random.uniform(-0.47, 0.47, (noise, 2)) * side + (x, y)
-        for part, shade in zip(np.array_split(spots, 3), ("#ffffff", "#9a9a9a", "#4d4d4d"), strict=True):
-            corners = [Outline.unit_rectangle().transformed(Affine2D().scale(0.042).translate(*spot)) for spot in part]
-            if corners:
-                self.ax.add_patch(PathPatch(Outline.make_compound_path(*corners), facecolor=shade, lw=0))
+        if noise:
+            self._pixels(place.transform_path(digit), frame, noise)
+        else:
+            patch = PathPatch(place.transform_path(digit), facecolor="white", lw=0)
+            self.ax.add_patch(patch)
+            patch.set_clip_path(frame)
         return Box(x, y, side, side)
+
+    def _pixels(self, shape: Outline, frame: Rectangle, sigma: float) -> None:
+        """White `shape` on black as pixels with noise, clipped to [-1, 1]; a path for each of `LEVELS` grays."""
+        (left, low), side = frame.get_xy(), frame.get_width() / PIXELS
+        centres = (np.arange(PIXELS) + 0.5) * side
+        spots = np.stack(np.meshgrid(left + centres, low + centres), axis=-1).reshape(-1, 2)
+        clean = np.where(shape.contains_points(spots), 1.0, -1.0)
+        noise = np.random.RandomState(0).standard_normal(len(spots))  # its stream is frozen: the same on every machine
+        level = np.clip(np.round((clean + sigma * noise + 1) / 2 * (LEVELS - 1)), 0, LEVELS - 1)
+        for shade in np.unique(level[level > 0]):  # the frame is black already
+            corners = [Outline.unit_rectangle().transformed(Affine2D().scale(side).translate(*(spot - side / 2)))
+                       for spot in spots[level == shade]]
+            gray = str(shade / (LEVELS - 1))
+            self.ax.add_patch(PathPatch(Outline.make_compound_path(*corners), facecolor=gray, edgecolor=gray, lw=0.2))
 
 
 def _pale(color: str) -> tuple[float, ...]:
