@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from helpers.comparison import paired
 from helpers.results import written
 
 CONTENDERS = {"textbook": "DataLoader without workers, lightly's transform, fp32",
@@ -111,12 +112,39 @@ def duel(trainings: Mapping[str, tuple[Any, Any]], first: str = "noise-BYOL", se
     own, other = (100 * trainings[name][1][:, at] for name in (first, second))
     if len(own) < 2 or len(own) != len(other):
         return ""
-    lead = own - other
-    ahead = first if lead.mean() > 0 else second
-    verdict = "a tie" if abs(lead.mean()) < 2 * lead.std(ddof=1) else f"{ahead} is ahead"
+    lead = paired(own / 100, other / 100)
+    ahead = first if lead.gain > 0 else second
+    verdict = lead.choose(f"{ahead} is ahead", f"{ahead} is ahead", "a tie")
     return (f"Over n = {len(own)} trainings, each with its own split (`benchmarks/results/digits-noise-seeds.csv`), "
             f"{first} has {own.mean():.1f} ± {own.std(ddof=1):.1f} % at sigma {HEAVY} and {second} "
-            f"{other.mean():.1f} ± {other.std(ddof=1):.1f} %: {verdict}.")
+            f"{other.mean():.1f} ± {other.std(ddof=1):.1f} %: {verdict} ({lead.why}).")
+
+
+def encoders(frame: pd.DataFrame) -> str:
+    """Trained encoders and baselines side by side: a line a protocol, a column an encoder.
+
+    Args:
+        frame: rows of one dataset without a sigma, as `gathering.measured` has them; a column for each file and method.
+    """
+    columns = {name: own for name, own in frame.groupby(["file", "method"], sort=False)}
+    lines = []
+    for (protocol, count), _ in frame.groupby(["protocol", "labels_per_class"], sort=False):
+        cells = [own[(own.protocol == protocol) & (own.labels_per_class == count)] for own in columns.values()]
+        lines.append([protocol, count, *(percent(cell.iloc[0]) if len(cell) else "" for cell in cells)])
+    return table(["protocol", "labels a class", *(", ".join(filter(None, (method, *_training(own)[:2])))
+                                                  for (_, method), own in columns.items())], lines)
+
+
+def side_by_side(frame: pd.DataFrame) -> str:
+    """A line for each contender and budget of `benchmarks/imagenette.py race`.
+
+    Args:
+        frame: contender, budget (minutes), chip, seed, epochs and a column of kNN accuracies (k = 20).
+    """
+    knn = next(column for column in frame if column.startswith("kNN, k = 20,"))
+    lines = [[f"{budget:g} min, {chip}", contender, f"{own.epochs.mean():.1f}", _mean_of(100 * own[knn]), f"{len(own)}"]
+             for (budget, chip, contender), own in frame.groupby(["budget", "chip", "contender"])]
+    return table(["budget, one core", "method", "epochs", "kNN, k = 20", "n"], lines)
 
 
 def photographs(frame: pd.DataFrame) -> str:

@@ -16,7 +16,7 @@ from helpers import plots
 from helpers.errors import UserError
 from helpers.files import atomic_path, write_atomically
 
-CONTENDERS = {"BYOL": ("byol", "slim"), "lightly's BYOL, our encoder": (PEER, "slim"),
+CONTENDERS = {"BYOL": ("byol", "slim"), "DINO": ("dino", "slim"), "lightly's BYOL, our encoder": (PEER, "slim"),
               "lightly's BYOL, its ResNet18": (PEER, "resnet18")}
 NAME = "imagenette-side-by-side"
 
@@ -57,7 +57,7 @@ def gathered(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         who, cost = dict(contender=name, budget=settings["minutes"], seed=settings["seed"]), record["cost"]
         scores = {f"{r['protocol']}, {r['labels_per_class']} labels a class": r["mean"] for r in record["results"]}
         table.append(dict(who, cpu_minutes=cost["cpu_seconds"] / 60, wall_minutes=cost["seconds"] / 60,
-                          epochs=cost["epochs"], **scores))
+                          epochs=cost["epochs"], chip=record["machine"]["chip"], **scores))
         curves += [dict(who, cpu_minutes=look["cpu_seconds"] / 60, wall_minutes=look["seconds"] / 60,
                         knn_validation=look["knn"]) for look in record["curve"]]
     return pd.DataFrame(table), pd.DataFrame(curves)

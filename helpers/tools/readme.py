@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers import gathering, plots, reporting
+from helpers import gathering, lessons, plots, reporting
 from helpers.errors import UserError
 from helpers.files import atomic_path, write_atomically
 
@@ -26,18 +26,33 @@ ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
 KEPT = RESULTS / "digits-quick.csv"
+SHORT = 10  # minutes of a training up to which it stands in the side-by-side comparison only
 
 
 def results() -> str:
     """The digits: few labels, noise, and the one comparison that needs several trainings."""
     duel = reporting.duel(gathering.noise_trainings(RESULTS))
-    return reporting.story(load(KEPT)) + (f"\n{duel}\n" if duel else "")
+    frame = load(KEPT)
+    return f"{reporting.story(frame)}\n{duel}\n\nWhat it says:\n\n{lessons.lessons(frame)}\n"
 
 
 def photographs() -> str:
     """Imagenette: our trainings, the trials before them, and what others report."""
     frame, found = gathering.measured(RESULTS), gathering.published()
-    return (f"{reporting.photographs(frame[frame.dataset == 'imagenette'])}\n{_trials()}"
+    frame = frame[frame.dataset == "imagenette"]
+    compared = frame.file.str.endswith("-labels")
+    trained = frame[~compared & ~(frame.minutes < SHORT)]
+    few, noise = frame[compared], trained[trained.sigma.notna()]
+    race = pd.read_csv(RESULTS / "imagenette-side-by-side.csv")
+    return (f"Test accuracy in %, ± over label draws ({reporting.counts(trained[trained.over == 'label draws'])}); one "
+            f"training each:\n\n{reporting.encoders(trained[trained.sigma.isna()])}\n\n"
+            f"The same encoders under Gaussian noise, a linear classifier on clean features, ± over draws of the noise "
+            f"({reporting.counts(noise)}); sigma in normalised units:\n\n{reporting.grid(noise, 'sigma', 'sigma')}\n\n"
+            f"The released encoder with few labels: frozen, fine-tuned, and against training from scratch with as many "
+            f"steps, ± over label draws (all: trainings; {reporting.counts(few)}):\n\n"
+            f"{reporting.grid(few, 'labels_per_class', 'labels per class')}\n\n"
+            f"Ours and lightly's published benchmark, side by side on the same core for the same minutes (one machine, "
+            f"± over trainings):\n\n{reporting.side_by_side(race)}\n\n{_trials()}"
             f"Reported by others, with other budgets and larger pictures, so not to be compared line by line:\n\n"
             f"{reporting.literature(found[found.dataset == 'Imagenette'])}\n")
 
@@ -96,14 +111,16 @@ def figures(frame: pd.DataFrame, folder: Path) -> None:
     """Draw `few_labels.png` and `noise.png`."""
     few = reporting.few_labels(frame)
     few = few[~few.method.str.startswith("PCA")]
-    rows = [dict(method=row.method, labels_per_class=row.labels_per_class if row.labels_per_class == "all"
+    rows = [dict(method=row.method + ", linear probe" * (row.protocol == "linear probe"),
+                 labels_per_class=row.labels_per_class if row.labels_per_class == "all"
                  else int(row.labels_per_class), mean=row["mean"], std=row["std"], n=int(row.n))
             for _, row in few.iterrows()]
     _save(plots.label_curve(rows, 110, "Handwritten digits, few labels"), folder / "few_labels.png")
-    noise = reporting.under_noise(frame)
-    bars = [dict(method=row.method, mean=row["mean"], std=row["std"], n=int(row.n)) for _, row in
-            noise[noise.sigma == reporting.HEAVY].iterrows()]
-    figure = plots.bars(bars, f"Handwritten digits under noise of sigma {reporting.HEAVY}", over="draws of the noise")
+    bars = [dict(method=name, mean=own.mean(), std=own.std(ddof=1), n=len(own))
+            for name, (sigmas, scores) in gathering.noise_trainings(RESULTS).items()
+            for own in [scores[:, abs(sigmas - reporting.HEAVY).argmin()]]]
+    title = f"Handwritten digits under noise of sigma {reporting.HEAVY}"
+    figure = plots.bars(bars, title, over="trainings, each with its own split")
     _save(figure, folder / "noise.png")
 
 
