@@ -33,7 +33,8 @@ from helpers.checkpoints import fetch, load_encoder  # noqa: E402
 from helpers.data import Splits  # noqa: E402
 from helpers.encoders import Encoder  # noqa: E402
 from helpers.errors import UserError  # noqa: E402
-from helpers.pretraining import METHODS, PHOTOGRAPHS, fresh_encoder  # noqa: E402
+from helpers.finding import PHOTOGRAPHS  # noqa: E402
+from helpers.pretraining import METHODS, fresh_encoder  # noqa: E402
 from helpers.settings import Settings  # noqa: E402
 
 UNTRAINED = ("knn", "linear", "mlp", "noise")  # protocols that take an encoder as it is, or pixels

@@ -48,10 +48,10 @@ def pretrain(options: argparse.Namespace) -> None:
 
 def _say_if_nothing_to_resume(method: str, splits: Splits, settings: Settings, start: str) -> None:
     """Another recipe or folder begins from zero: say so where that may not be meant, since there are other runs."""
-    from helpers import pretraining
+    from helpers import finding, pretraining
 
     folder = pretraining.folder_of(method, settings, start, pretraining.pictures_of(splits, settings))
-    others = pretraining.other_runs(method, settings)
+    others = finding.other_runs(method, settings)
     if others and folder not in others:
         print(f"nothing to resume in {folder}, so it begins from zero; other runs of {splits.name}: "
               + ", ".join(map(str, others[:MOST_NAMED])))

@@ -11,7 +11,8 @@ from helpers.checkpoints.choosing import Choice
 from helpers.data import Splits
 from helpers.encoders import Encoder
 from helpers.evaluation import linear_probe, score
-from helpers.pretraining import chosen_encoder, find_or_pretrain, fresh_encoder, recipe
+from helpers.finding import chosen_encoder, find_or_pretrain
+from helpers.pretraining import fresh_encoder, recipe
 from helpers.robustness import Reader, Sweep, classifier_reader, features_of, noisy_pictures, probe_reader, sigmas_for
 from helpers.settings import Settings
 from helpers.supervised import Trained, train_classifier

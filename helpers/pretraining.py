@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import glob
 import hashlib
 import json
 import shlex
@@ -16,9 +15,7 @@ import torch
 
 from helpers import views
 from helpers.batches import BatchLoader
-from helpers.checkpoints import fetch, load_encoder, manifest, save_encoder
-from helpers.checkpoints.choosing import AUTO, TRAIN, Choice
-from helpers.checkpoints.saving import facts
+from helpers.checkpoints import save_encoder
 from helpers.colab import need_drive
 from helpers.data import Splits
 from helpers.distributed import is_first, launched
@@ -46,8 +43,6 @@ DINO_VIT = dict(parts=8, border=0.4)
 DINO_RESNET = dict(weight_decay=(1e-4, 1e-4), batch_norm=True, parts=8, border=0.14)
 NOISE = {"digits": (0.6, 2.4)}  # deviations noise-BYOL trains with, normalised units, chosen on validation
 NOISE_LR, NOISE_STEPS = 4e-3, 1.5  # of the miniature, the steps as a multiple: a harder task; on validation
-PHOTOGRAPHS = "byol-slim-imagenette"  # released weights that know photographs
-KNOWN_SIDES = (32, 64)  # pixels, of the pictures that they are taken for: from the side of their views up
 PHOTO_NOISE = (0.0, 1.5)  # the range that the ViT-BYOL project swept
 # Between which shares of the training the noise grows from none to all. The ViT-BYOL project has the last two.
 NOISE_RAMPS = {"ramp": (0.05, 0.3), "constant": (0.0, 0.0), "linear": (0.0, 1.0)}
@@ -192,62 +187,9 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
     if is_first():
         save_encoder(module.encoder, path, method=method, dataset=splits.name, steps=done, seed=settings.seed,
                      epochs=round(done / loader.steps_per_epoch), preset=settings.preset, start=start,
-                     knn_validation=round(monitor.rows[-1]["knn"], 4), run=_mark(folder),
+                     knn_validation=round(monitor.rows[-1]["knn"], 4), run=run_mark(folder),
                      command=_command(method, splits, settings, start), **special)
     return Pretrained(module.encoder.eval(), path, history.losses, momentum, monitor.rows, history.seconds)
-
-
-def find_or_pretrain(method: str, splits: Splits, settings: Settings) -> Encoder:
-    """The encoder that `method` has already made, or one made now at quick scale; it says which.
-
-    Looked for are, in this order: the newest in the run folder of the settings' architecture, or of another start, that
-    has learned from these pictures and did not stop on a collapse; a released one that was made by exactly this run
-    (dataset, preset, seed and recipe).
-
-    Returns:
-        The encoder in eval mode on the settings' device.
-    """
-    encoder, path = _earlier(method, splits, settings, say=True)
-    if encoder is not None:
-        print(f"{method}: the encoder of an earlier run, {path}")
-    else:
-        encoder = _released(method, settings)
-    if encoder is None:
-        field = _steps(method)
-        short = settings.replace(**{field: min(getattr(settings, field), PRESETS["quick"][field])})
-        steps, full = recipe(method, short)["steps"], "08" if method == "dino" else "02"
-        print(f"{method}: no encoder in {settings.checkpoints} yet, so one is trained now for {steps:,} steps "
-              f"(notebook {full} trains it in full)")
-        encoder = pretrain(method, splits, short).encoder
-    return encoder.eval().to(settings.device)
-
-
-def chosen_encoder(choice: Choice, splits: Splits, settings: Settings) -> tuple[Encoder, str]:
-    """The encoder that was chosen, in eval mode on the settings' device, and what plots and tables call it.
-
-    "auto" is BYOL's encoder as `find_or_pretrain` has it, except for a folder of photographs that no earlier run has
-    an encoder for: there it is the released one for photographs, if these pictures are of a size that it knows.
-    """
-    if choice.kind == AUTO:
-        choice = _usual(splits, settings)
-    encoder = choice.encoder(settings.encoder, splits.image_size, splits.channels)
-    if encoder is not None:
-        print(f"going on with {choice.label}, a {encoder.name} with {encoder.num_features} features")
-        return encoder.eval().to(settings.device), choice.label
-    encoder = find_or_pretrain("byol", splits, settings)
-    return encoder, title("byol", encoder.meta.get("start", "scratch"))
-
-
-def _usual(splits: Splits, settings: Settings) -> Choice:
-    """What "auto" stands for; it says so where that is not notebook 02's encoder."""
-    low, high = KNOWN_SIDES
-    photographs = settings.dataset not in DATASETS and splits.channels == 3 and low <= splits.image_size <= high
-    if not photographs or settings.encoder != "slim" or _earlier("byol", splits, settings)[0] is not None:
-        return Choice(TRAIN)
-    print(f"{splits.name} is a folder of photographs and no encoder in {settings.checkpoints} has learned from it, so "
-          f"the released {PHOTOGRAPHS} is taken, which has learned from photographs for longer than one would be "
-          "trained here now (notebook 02 trains one on your own pictures)")
-    return Choice("listed", PHOTOGRAPHS)
 
 
 def title(method: str, start: str = "scratch") -> str:
@@ -255,66 +197,12 @@ def title(method: str, start: str = "scratch") -> str:
     return METHODS[method] if start == "scratch" else f"{METHODS[method]} from {start}"
 
 
-def _earlier(method: str, splits: Splits, settings: Settings,
-             say: bool = False) -> tuple[Encoder, Path] | tuple[None, None]:
-    need_drive(settings.run_dir)
-    pictures = pictures_of(splits, settings)
-    found = settings.checkpoints.glob(f"{variant(method, settings)}-*/encoder.safetensors")
-    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
-        encoder = load_encoder(path)
-        # Another start brings its own architecture; without one it has to be the settings'.
-        wanted = encoder.name == settings.encoder or encoder.meta.get("start", "scratch") != "scratch"
-        takes = (encoder.config["channels"], encoder.config["image_size"])
-        if not wanted or takes != (splits.channels, splits.image_size):
-            continue
-        reason = _unfit(encoder.meta, pictures)
-        if not reason:
-            return encoder, path
-        if say:
-            print(f"{method}: {path} is not taken, for {reason}")
-    return None, None
-
-
-def _unfit(meta: dict[str, Any], pictures: str) -> str:
-    """Why an encoder that says this of itself is not the one for these pictures; "" if it is."""
-    if meta.get("pictures", "") != pictures:
-        return ("it has learned from other pictures" if "pictures" in meta else
-                "it does not say from which pictures it has learned")
-    if "stopped_of" in meta:
-        return f"its training was stopped by a collapse at step {meta['steps']} of {meta['stopped_of']}"
-    return ""
-
-
-def other_runs(method: str, settings: Settings) -> list[Path]:
-    """Run folders of a method and dataset that hold a checkpoint, newest first: any recipe, seed and preset.
-
-    Looked through are the settings' `run_dir` and the usual one.
-    """
-    name = glob.escape(Path(settings.dataset).name)
-    places = {settings.run_dir, Settings.resolve(dataset=settings.dataset, device=settings.device).run_dir}
-    found = [path for place in places for path in place.glob(f"{name}-*/{method}[-_]*/[!.]*.ckpt")]
-    newest_first = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
-    return list(dict.fromkeys(path.parent for path in newest_first))
-
-
-def _released(method: str, settings: Settings) -> Encoder | None:
-    if settings.dataset not in DATASETS:  # a folder of pictures may bear any name
-        return None
-    for name, entry in manifest.entries().items():
-        path = manifest.kept(entry)
-        if path and facts(path).get("run") == _mark(folder_of(method, settings)):
-            print(f"{method}: no encoder in {settings.checkpoints} yet, so the released encoder {name} is taken, "
-                  "which the same run has made")
-            return load_encoder(fetch(name))
-    return None
-
-
-def _mark(folder: Path) -> str:
+def run_mark(folder: Path) -> str:
     """What tells one run from another on any machine: dataset, preset, seed, method and recipe."""
     return f"{folder.parent.name}/{folder.name}"
 
 
-def _steps(method: str) -> str:
+def steps_setting(method: str) -> str:
     """The setting that says for how many steps a method is trained."""
     return "dino_steps" if method == "dino" else "pretrain_steps"
 
@@ -327,7 +215,7 @@ def _command(method: str, splits: Splits, settings: Settings, start: str) -> str
         given |= dict(noise_sigma=settings.noise_sigma, noise_schedule=settings.noise_schedule)
     options = shlex.join(word for name, value in given.items() if value != "scratch"
                          for word in (f"--{name.replace('_', '-')}", str(value)))
-    field = _steps(method)
+    field = steps_setting(method)
     other = getattr(settings, field) != PRESETS[settings.preset][field]
     steps = f"FEWLABELS_{field.upper()}={getattr(settings, field)} " if other else ""
     return f"{steps}python -m helpers pretrain {method} {options}"

@@ -12,9 +12,9 @@ def row(notebook, method, protocol, labels, mean, std, n, sigma=None):
 
 
 def results(tuned=0.80, std=0.01):
-    probes = [row("03_x", name, "linear probe", labels, mean, 0.01 if labels == "1" else None, 5 if labels == "1" else 1)
-              for labels in ("1", "all") for name, mean in
-              {"BYOL": 0.9, "raw pixels": 0.6, "random encoder": 0.4}.items()]
+    probes = [row("03_x", name, "linear probe", labels, mean, deviation, n)
+              for labels, deviation, n in (("1", 0.01, 5), ("all", None, 1))
+              for name, mean in {"BYOL": 0.9, "raw pixels": 0.6, "random encoder": 0.4}.items()]
     starts = [row("04_x", name, "100 steps", labels, mean, std, 3) for labels in ("1", "all")
               for name, mean in {"fine-tuned BYOL": tuned, "from scratch": 0.7}.items()]
     noise = [row("07_x", name, "all labels", "all", 0.99 if sigma == 0 else 0.5, 0.01, 3, sigma) for sigma in (0.0, 1.6)

@@ -12,8 +12,8 @@ import pytest
 from kernels import real_kernel, run_in
 
 from helpers.checkpoints.choosing import ask_encoder, ask_start
+from helpers.finding import PHOTOGRAPHS
 from helpers.gathering import published
-from helpers.pretraining import PHOTOGRAPHS
 from helpers.results import summary
 from helpers.tools import executed as copies
 

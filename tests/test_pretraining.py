@@ -7,24 +7,15 @@ import pytest
 import torch
 from picture_folders import make_folder, paint
 
-from helpers import monitors, pretraining
+from helpers import finding, monitors, pretraining
 from helpers.checkpoints import load_encoder, manifest, save_encoder
 from helpers.checkpoints.choosing import Choice
 from helpers.data import load
 from helpers.encoders import build
 from helpers.errors import UserError
 from helpers.evaluation import extract_features, knn_accuracy
-from helpers.pretraining import (
-    NOISE,
-    chosen_encoder,
-    find_or_pretrain,
-    folder_of,
-    fresh_encoder,
-    learner,
-    pretrain,
-    recipe,
-    two_views,
-)
+from helpers.finding import chosen_encoder, find_or_pretrain
+from helpers.pretraining import NOISE, folder_of, fresh_encoder, learner, pretrain, recipe, two_views
 from helpers.settings import Settings
 from helpers.views import Noisy, normalise
 
@@ -84,8 +75,8 @@ def test_a_released_encoder_is_taken_only_if_this_very_run_made_it(splits, setti
     find_or_pretrain("byol", splits, elsewhere)
     assert "the released encoder byol-toy" in capsys.readouterr().out and not elsewhere.run_dir.exists()
     for other in (elsewhere.replace(pretrain_steps=7), elsewhere.replace(seed=1), elsewhere.replace(preset="quick")):
-        assert pretraining._released("byol", other) is None
-    assert pretraining._released("noise-byol", elsewhere) is None
+        assert finding._released("byol", other) is None
+    assert finding._released("noise-byol", elsewhere) is None
 
 
 def test_the_repository_has_what_notebook_02_would_train_with_the_digits(splits, tmp_path, capsys):
@@ -126,7 +117,7 @@ def photographs(tmp_path):
 def test_for_a_folder_of_photographs_the_usual_encoder_is_the_released_one(photographs, capsys):
     encoder, name = chosen_encoder(Choice("auto"), *photographs)
     said = capsys.readouterr().out
-    assert name == pretraining.PHOTOGRAPHS and "birds is a folder of photographs" in said and not encoder.training
+    assert name == finding.PHOTOGRAPHS and "birds is a folder of photographs" in said and not encoder.training
     released = load_encoder(manifest.kept(manifest.entry(name)))
     assert torch.equal(encoder.backbone.stem[0].weight, released.backbone.stem[0].weight)
     assert not photographs[1].checkpoints.exists()
@@ -141,14 +132,14 @@ def test_an_encoder_that_learned_from_the_folder_comes_before_the_released_one(p
 @pytest.mark.parametrize("change", [dict(dataset="cifar10"), dict(encoder="resnet18")])
 def test_the_released_one_is_not_taken_for_named_datasets_or_another_architecture(change, photographs):
     splits, chosen = photographs
-    assert pretraining._usual(splits, chosen.replace(**change)) == Choice("train")
+    assert finding._usual(splits, chosen.replace(**change)) == Choice("train")
 
 
 @pytest.mark.parametrize("shape", [(1, 48, 48), (3, 24, 24), (3, 96, 96)])
 def test_the_released_one_is_not_taken_for_gray_pictures_or_sizes_it_does_not_know(shape, photographs):
     splits, chosen = photographs
     other = dataclasses.replace(splits, unlabeled=torch.zeros(4, *shape, dtype=torch.uint8))
-    assert pretraining._usual(other, chosen) == Choice("train")
+    assert finding._usual(other, chosen) == Choice("train")
 
 
 def test_who_asks_for_training_gets_training_on_photographs_too(photographs, capsys):

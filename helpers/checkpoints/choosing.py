@@ -30,7 +30,7 @@ class Choice:
     """An answer.
 
     Args:
-        kind: "auto" (see `helpers.pretraining.chosen_encoder`), "train", "imagenet", "listed" (weights of the manifest)
+        kind: "auto" (see `helpers.finding.chosen_encoder`), "train", "imagenet", "listed" (weights of the manifest)
             or "file".
         name: of the listed weights; "" for the other kinds.
         path: of a file of one's own.
