@@ -1,6 +1,7 @@
 """Saving and loading the suite's own checkpoints."""
 
 import json
+import sys
 
 import pytest
 import torch
@@ -72,6 +73,13 @@ def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path):
     with pytest.raises(UserError, match="cannot write"):
         save_encoder(tiny(), tmp_path / "file" / "e.safetensors")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such permissions there")
+def test_others_may_read_what_the_system_lets_them_read(tmp_path):
+    (tmp_path / "note").write_text("")
+    path = save_encoder(build("slim", channels=1, image_size=16), tmp_path / "encoder.safetensors")
+    assert path.stat().st_mode == (tmp_path / "note").stat().st_mode
 
 
 def test_a_missing_file_is_named(tmp_path):

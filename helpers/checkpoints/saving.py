@@ -13,13 +13,13 @@ from typing import Any
 
 import safetensors
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 import helpers
 from helpers.encoders import Encoder, build
 from helpers.errors import UserError
-from helpers.files import atomic_path
+from helpers.files import write_atomically
 
 FORMAT, VERSION = "few-labels encoder", "1"
 STRINGS = ("format", "version", "config", "normalisation", "meta")  # what the digest covers, with the tensors
@@ -48,8 +48,7 @@ def save_encoder(encoder: Encoder, path: str | Path, **meta: Any) -> Path:
     strings["digest"] = digest(tensors, strings)
     target = Path(path)
     try:
-        with atomic_path(target) as temporary:
-            save_file(tensors, temporary, metadata=strings)
+        write_atomically(target, save(tensors, metadata=strings))  # save_file would let nobody else read it
     except OSError as problem:
         raise UserError(f"cannot write {target}: {problem.strerror or problem}; choose another folder or "
                         "make room") from None
