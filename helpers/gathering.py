@@ -165,13 +165,6 @@ def learning_curves(folder: Path = KEPT) -> dict[str, pd.DataFrame]:
             budget = f"{settings['minutes']:g} min" if settings.get("minutes") else f"{said['epochs']:g} epochs"
             label = ", ".join(str(said[key]) for key in ("method", "encoder") if said.get(key)) + f", {budget}"
             looks.setdefault(label, []).append(curve.assign(minutes=curve.cpu_seconds / 60))
-    for path, table in _tables(folder):  # a curve that counts epochs, beside a file that says how long they took
-        beside = path.with_name(path.name.replace("-curve", ""))
-        if {"knn", "epoch"} <= set(table.columns) and beside != path and beside.exists():
-            results = pd.read_csv(beside)
-            minutes = results.seconds.iloc[0] / 60 * table.epoch / table.epoch.max()
-            looks.setdefault(f"{results.method.iloc[0]}, {results.epochs.iloc[0]:g} epochs", []).append(
-                table.assign(minutes=minutes))
     found = {}
     for label, tables in looks.items():
         each = pd.concat([table[["minutes", "knn"]] for table in tables]).groupby(level=0)

@@ -66,13 +66,6 @@ def test_looks_of_several_seeds_are_averaged(tmp_path):
     assert curve["std"].tolist() == pytest.approx([0, np.std([0.60, 0.64], ddof=1)])
 
 
-def test_a_curve_in_epochs_gets_its_minutes_from_the_results_beside_it(tmp_path):
-    pd.DataFrame(dict(epoch=[0, 10, 20], knn=[0.3, 0.5, 0.6])).to_csv(tmp_path / "a-seed0-curve.csv", index=False)
-    pd.DataFrame(dict(method=["BYOL"], protocol="kNN", mean=0.6, epochs=20, seconds=600)).to_csv(
-        tmp_path / "a-seed0.csv", index=False)
-    (curve,) = gathering.learning_curves(tmp_path).values()
-    assert curve.minutes.tolist() == [0, 5, 10]
-
 
 def test_noise_is_averaged_over_its_draws_before_trainings_are_compared(tmp_path):
     rows = [dict(method="BYOL", training_seed=t, noise_seed=s, sigma=0.5, accuracy=0.5 + 0.1 * t + 0.02 * s)

@@ -23,6 +23,11 @@ def test_every_marked_part_of_the_readme_is_what_the_files_say():
     assert readme.written(TEXT) == TEXT, "run: python -m helpers.tools.readme"
 
 
+def test_the_card_of_the_released_encoder_says_what_the_files_say():
+    text = readme.CARD.read_text(encoding="utf-8")
+    assert readme.written(text, readme.CARD_BLOCKS) == text, "run: python -m helpers.tools.readme"
+
+
 @pytest.mark.parametrize("name", readme.BLOCKS)
 def test_a_number_changed_by_hand_is_noticed_and_put_right(name):
     number = re.search(r"\d+\.\d", block(name))

@@ -45,11 +45,15 @@ def as_csv(rows: list[dict] | pd.DataFrame) -> str:
 
 def keep(name: str, settings: dict[str, Any], rows: list[dict], results: Path = RESULTS, **more: Any) -> None:
     """Write one run to `name`.csv (its rows) and `name`.json (rows, settings, versions, machine and `more`)."""
-    record = dict(command=" ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *shown(sys.argv[1:])]),
-                  settings=settings, versions={package: version(package) for package in PACKAGES}, machine=machine(),
-                  **more, results=rows)
+    versions = {package: version(package) for package in PACKAGES}
+    record = dict(command=command(), settings=settings, versions=versions, machine=machine(), **more, results=rows)
     write_atomically(results / f"{name}.csv", as_csv(rows))
     write_atomically(results / f"{name}.json", json.dumps(record, indent=1, default=str) + "\n")
+
+
+def command() -> str:
+    """The line that was typed, for another machine."""
+    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *shown(sys.argv[1:])])
 
 
 def shown(words: list[str]) -> list[str]:

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 
 from benchmarks.photos import peer
 from benchmarks.photos.clock import Clock, TimedMonitor
+from benchmarks.photos.data import command
 from helpers import plots, pretraining
 from helpers.batches import BatchLoader
 from helpers.checkpoints import save_encoder
@@ -116,7 +117,7 @@ def train(method: str, folder: str, splits: Splits, settings: Settings, *, out: 
                   resume=True, save_minutes=1.0, half=halved(method))
     path, passes = out / "encoder.safetensors", steps / loader.steps_per_epoch
     save_encoder(module.encoder, path, method=method, dataset=splits.name, steps=steps, seed=settings.seed,
-                 epochs=round(passes), preset=settings.preset, start="scratch",
+                 epochs=round(passes), preset=settings.preset, start="scratch", command=command(),
                  knn_validation=round(monitor.rows[-1]["knn"], 4))
     return Run(module.encoder.eval(), path, steps, passes, monitor.rows, history.losses, clock,
                {name: value for name, value in recipe.items() if name != "steps"})

@@ -23,7 +23,7 @@ from helpers.errors import UserError
 from helpers.files import atomic_path, write_atomically
 
 ROOT = Path(__file__).resolve().parents[2]
-README = ROOT / "README.md"
+README, CARD = ROOT / "README.md", ROOT / "weights" / "byol-slim-imagenette.md"
 RESULTS = ROOT / "benchmarks" / "results"
 KEPT = RESULTS / "digits-quick.csv"
 SHORT = 10  # minutes of a training up to which it stands in the side-by-side comparison only
@@ -38,11 +38,8 @@ def results() -> str:
 
 def photographs() -> str:
     """Imagenette: our trainings, the trials before them, and what others report."""
-    frame, found = gathering.measured(RESULTS), gathering.published()
-    frame = frame[frame.dataset == "imagenette"]
-    compared = frame.file.str.endswith("-labels")
-    trained = frame[~compared & ~(frame.minutes < SHORT)]
-    few, noise = frame[compared], trained[trained.sigma.notna()]
+    trained, few = _photographs()
+    noise, found = trained[trained.sigma.notna()], gathering.published()
     race = pd.read_csv(RESULTS / "imagenette-side-by-side.csv")
     return (f"Test accuracy in %, ± over label draws ({reporting.counts(trained[trained.over == 'label draws'])}); one "
             f"training each:\n\n{reporting.encoders(trained[trained.sigma.isna()])}\n\n"
@@ -55,6 +52,21 @@ def photographs() -> str:
             f"± over trainings):\n\n{reporting.side_by_side(race)}\n\n{_trials()}"
             f"Reported by others, with other budgets and larger pictures, so not to be compared line by line:\n\n"
             f"{reporting.literature(found[found.dataset == 'Imagenette'])}\n")
+
+
+def card() -> str:
+    """What the card of the released encoder for photographs says of its worth."""
+    trained, few = _photographs()
+    own = trained[trained.method.isin(("BYOL", *reporting.UNTRAINED)) & trained.sigma.isna()]
+    return (f"{reporting.encoders(own)}\n\n{reporting.grid(few, 'labels_per_class', 'labels per class')}\n")
+
+
+def _photographs() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of the trained encoders and of the baselines, and those of the comparison with few labels."""
+    frame = gathering.measured(RESULTS)
+    frame = frame[frame.dataset == "imagenette"]
+    compared = frame.file.str.endswith("-labels")
+    return frame[~compared & ~(frame.minutes < SHORT)], frame[compared]
 
 
 def _trials() -> str:
@@ -90,21 +102,25 @@ def throughput() -> str:
 
 
 BLOCKS: dict[str, Callable[[], str]] = {"results": results, "photographs": photographs, "throughput": throughput}
+CARD_BLOCKS = {"numbers": card}
 
 
-def written(text: str) -> str:
-    """The README's text with what stands between the marks made anew.
+def written(text: str, blocks: dict[str, Callable[[], str]] = BLOCKS) -> str:
+    """A page's text with what stands between its marks made anew.
 
     Raises:
         UserError: a pair of marks is missing.
     """
-    for name, make in BLOCKS.items():
+    for name, make in blocks.items():
         block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if len(block.findall(text)) != 1:
-            raise UserError(f"README.md needs <!-- {name} --> and <!-- /{name} --> on lines of their own, once")
+            raise UserError(f"the page needs <!-- {name} --> and <!-- /{name} --> on lines of their own, once")
         made = make()
         text = block.sub(lambda found, made=made: f"{found[1]}{made}{found[2]}", text)
     return text
+
+
+PAGES = {README: BLOCKS, CARD: CARD_BLOCKS}
 
 
 def figures(frame: pd.DataFrame, folder: Path) -> None:
@@ -147,18 +163,19 @@ def take(source: Path) -> None:
 
 def write() -> None:
     """Write README and figures from the kept results."""
-    write_atomically(README, written(README.read_text(encoding="utf-8")))
+    for page, blocks in PAGES.items():
+        write_atomically(page, written(page.read_text(encoding="utf-8"), blocks))
     figures(load(KEPT), ROOT / "images")
 
 
 def main(arguments: list[str]) -> int:
     """See the module's text."""
     if "--check" in arguments:
-        old = README.read_text(encoding="utf-8")
-        same = written(old) == old
-        print("README and results agree" if same else "README.md: its results are not those of the files, "
-              "run python -m helpers.tools.readme")
-        return int(not same)
+        wrong = [page.name for page, blocks in PAGES.items()
+                 for text in [page.read_text(encoding="utf-8")] if written(text, blocks) != text]
+        print(f"{', '.join(wrong)}: the results are not those of the files, run python -m helpers.tools.readme" if wrong
+              else "README and results agree")
+        return int(bool(wrong))
     if arguments:
         take(Path(arguments[0]))
     else:
