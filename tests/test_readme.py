@@ -19,13 +19,10 @@ def block(name):
     return re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", TEXT, re.DOTALL)[1]
 
 
-def test_every_marked_part_of_the_readme_is_what_the_files_say():
-    assert readme.written(TEXT) == TEXT, "run: python -m helpers.tools.readme"
-
-
-def test_the_card_of_the_released_encoder_says_what_the_files_say():
-    text = readme.CARD.read_text(encoding="utf-8")
-    assert readme.written(text, readme.CARD_BLOCKS) == text, "run: python -m helpers.tools.readme"
+@pytest.mark.parametrize("page", readme.PAGES, ids=lambda page: page.stem)
+def test_every_page_with_marks_says_what_the_files_say(page):
+    text = page.read_text(encoding="utf-8")
+    assert readme.written(text, readme.PAGES[page]) == text, "run: python -m helpers.tools.readme"
 
 
 @pytest.mark.parametrize("name", readme.BLOCKS)

@@ -45,7 +45,8 @@ def take_turns(commands: list[list[str]]) -> None:
 
 
 def gathered(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What the runs have left: a row for each contender, budget and seed, and one for each look at them."""
+    """What the runs have left: a row for each contender, budget and seed, and one for each look at them; of budgets
+    that two contenders had."""
     table, curves = [], []
     for path in sorted(results.glob("imagenette-*.json")):
         record = json.loads(path.read_text())
@@ -55,12 +56,16 @@ def gathered(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
             continue
         name = next(name for name, value in CONTENDERS.items() if value == kind)
         who, cost = dict(contender=name, budget=settings["minutes"], seed=settings["seed"]), record["cost"]
-        scores = {f"{r['protocol']}, {r['labels_per_class']} labels a class": r["mean"] for r in record["results"]}
+        scores = {f"{r['protocol']}, {r['labels_per_class']} labels a class": r["mean"] for r in record["results"]
+                  if r["protocol"].startswith("kNN")}
         table.append(dict(who, cpu_minutes=cost["cpu_seconds"] / 60, wall_minutes=cost["seconds"] / 60,
                           epochs=cost["epochs"], chip=record["machine"]["chip"], **scores))
         curves += [dict(who, cpu_minutes=look["cpu_seconds"] / 60, wall_minutes=look["seconds"] / 60,
                         knn_validation=look["knn"]) for look in record["curve"]]
-    return pd.DataFrame(table), pd.DataFrame(curves)
+    table, curves = pd.DataFrame(table), pd.DataFrame(curves)
+    rivals = table.groupby("budget").contender.nunique()
+    shared = rivals.index[rivals > 1]  # a training without a rival is no race
+    return table[table.budget.isin(shared)], curves[curves.budget.isin(shared)]
 
 
 def summarise(results: Path) -> pd.DataFrame:
