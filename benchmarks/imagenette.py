@@ -66,6 +66,8 @@ def train(options: argparse.Namespace) -> None:
 
 def race_all(options: argparse.Namespace) -> None:
     """Seed after seed, the contenders of each in turns; what has ended is not run again."""
+    if len(options.contenders) < 2:
+        raise UserError("a race needs two contenders or more; for one training there is `train`")
     for seed in options.seeds:
         commands = []
         for name in options.contenders:
@@ -130,7 +132,9 @@ def titled(encoder: Encoder) -> str:
 def compare_labels(options: argparse.Namespace) -> None:
     """The comparison with few labels, on a released encoder or one of a file."""
     encoder, splits, settings = loaded(options)
-    table = labels.compare(encoder, splits, settings, options.results, "imagenette-labels")
+    path = Path(options.weights)
+    name = "imagenette-labels" if options.weights == PHOTOGRAPHS else f"imagenette-{path.stem}-labels"
+    table = labels.compare(encoder, splits, settings, options.results, name)
     print(table.to_string(index=False))
 
 

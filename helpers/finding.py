@@ -29,17 +29,17 @@ def find_or_pretrain(method: str, splits: Splits, settings: Settings) -> Encoder
     Returns:
         The encoder in eval mode on the settings' device.
     """
+    name = variant(method, settings)
     encoder, path = _earlier(method, splits, settings, say=True)
     if encoder is not None:
-        print(f"{method}: the encoder of an earlier run, {path}")
+        print(f"{name}: the encoder of an earlier run, {path}")
     else:
         encoder = _released(method, settings)
     if encoder is None:
         field = steps_setting(method)
         short = settings.replace(**{field: min(getattr(settings, field), PRESETS["quick"][field])})
-        steps, full = recipe(method, short)["steps"], "08" if method == "dino" else "02"
-        print(f"{method}: no encoder in {settings.checkpoints} yet, so one is trained now for {steps:,} steps "
-              f"(notebook {full} trains it in full)")
+        print(f"{name}: no encoder in {settings.checkpoints} yet, so one is trained now for "
+              f"{recipe(method, short)['steps']:,} steps (`python -m helpers pretrain {method}` trains it in full)")
         encoder = pretrain(method, splits, short).encoder
     return encoder.eval().to(settings.device)
 

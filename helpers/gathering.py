@@ -65,7 +65,7 @@ def measured(folder: Path) -> pd.DataFrame:
     parts += [_common(table, path.stem) for path, table in _tables(folder)
               if path.stem not in records and {"method", "mean"} <= set(table.columns)]
     parts += [_common(_over_noise(table), path.stem) for path, table in _tables(folder)
-              if set(table.columns) >= NOISE]
+              if set(table.columns) >= NOISE and table.training_seed.nunique() > 1]
     empty = pd.DataFrame(columns=[*COLUMNS, "seed"])
     return _over_seeds(pd.concat(parts, ignore_index=True) if parts else empty)[list(COLUMNS)]
 

@@ -1,4 +1,4 @@
-"""What the README's tables of the digits say, in sentences: a difference is named only where a test finds one."""
+"""What the README's tables of the digits say, in sentences; where two methods are compared, with the test's verdict."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def _freezing(few: pd.DataFrame) -> str:
     least = few.labels_per_class.iloc[0]
     result = _against(few, "BYOL", TUNED, least)
     return (f"**Frozen or fine-tuned**, {least} a class: {_said(few, 'BYOL', least)} against "
-            f"{_said(few, TUNED, least)}, {result.sure}.")
+            f"{_said(few, TUNED, least)}, "
+            f"{result.choose('frozen is ahead', 'fine-tuned is ahead', 'no clear difference')} ({result.why}).")
 
 
 def _all(few: pd.DataFrame, noise: pd.DataFrame) -> str:

@@ -113,8 +113,7 @@ def duel(trainings: Mapping[str, tuple[Any, Any]], first: str = "noise-BYOL", se
     if len(own) < 2 or len(own) != len(other):
         return ""
     lead = paired(own / 100, other / 100)
-    ahead = first if lead.gain > 0 else second
-    verdict = lead.choose(f"{ahead} is ahead", f"{ahead} is ahead", "a tie")
+    verdict = lead.choose(f"{first} is ahead", f"{second} is ahead", "no clear difference")
     return (f"Over n = {len(own)} trainings, each with its own split (`benchmarks/results/digits-noise-seeds.csv`), "
             f"{first} has {own.mean():.1f} ± {own.std(ddof=1):.1f} % at sigma {HEAVY} and {second} "
             f"{other.mean():.1f} ± {other.std(ddof=1):.1f} %: {verdict} ({lead.why}).")
@@ -233,8 +232,9 @@ def literature(frame: pd.DataFrame) -> str:
 def speed(content: Mapping[str, Any]) -> str:
     """Contenders of a throughput benchmark: how fast, and how many times as fast ours is."""
     unit = next(key for key in content["rows"][0] if key.endswith("_per_second"))
-    lines = [[CONTENDERS.get(row["contender"], row["contender"]), f"{row[unit]:.0f}", _times(row)]
-             for row in content["rows"]]
+    steps = any(row["contender"] == "textbook" for row in content["rows"])  # of a training; else it is views alone
+    lines = [[CONTENDERS.get(row["contender"], row["contender"]) if steps else row["contender"], f"{row[unit]:.0f}",
+              _times(row)] for row in content["rows"]]
     return table(["", unit.replace("_per_second", "/s"), "ours is"], lines)
 
 

@@ -17,7 +17,7 @@ from helpers.data import Labeled, Splits
 from helpers.errors import UserError
 from helpers.evaluation import extract_features, knn_accuracy
 from helpers.methods import BYOL
-from helpers.pretraining import NOISE, NOISE_RAMPS, PHOTO_NOISE, SMALL_RECIPE, fresh_encoder
+from helpers.pretraining import NOISE_RAMPS, fresh_encoder, recipe
 from helpers.progress import Progress
 from helpers.robustness import noisy_pictures
 from helpers.settings import Settings
@@ -41,10 +41,11 @@ def available() -> bool:
 
 
 def usual(settings: Settings) -> dict[str, float]:
-    """The recipe that the other notebooks use for small encoders, in the terms of `SPACE`."""
-    return {"lr": SMALL_RECIPE["lr"], "momentum gap": round(1 - SMALL_RECIPE["momentum"], 6),
-            "sigma": NOISE.get(settings.dataset, PHOTO_NOISE)[1], "hidden": SMALL_RECIPE["hidden"],
-            "projection": SMALL_RECIPE["projection"]}
+    """The recipe that the other notebooks use for noise-BYOL, in the terms of `SPACE`; of heads the nearest choice."""
+    numbers = recipe("noise-byol", settings)
+    heads = {name: min(SPACE[name], key=lambda width: abs(width - numbers[name])) for name in ("hidden", "projection")}
+    return {"lr": numbers["lr"], "momentum gap": round(1 - numbers["momentum"], 6), "sigma": numbers["noise"][1],
+            **heads}
 
 
 def robust_knn(encoder: Any, splits: Splits, part: Labeled, sigma: float, seed: int = 0) -> float:
@@ -71,7 +72,8 @@ class Watch(Callback):
 def train(values: dict[str, float], splits: Splits, settings: Settings, steps: int, watch: Watch | None = None) -> BYOL:
     """Noise-BYOL with `values` of `SPACE`, for `steps` steps; with a `watch` it may end sooner."""
     view = view_for(settings.dataset, settings.image_size)
-    module = BYOL(fresh_encoder(splits, settings), (view, Noisy(view, (0.0, values["sigma"]))), steps=steps,
+    sigmas = min(recipe("noise-byol", settings)["noise"][0], values["sigma"]), values["sigma"]
+    module = BYOL(fresh_encoder(splits, settings), (view, Noisy(view, sigmas)), steps=steps,
                   lr=values["lr"], momentum=1 - values["momentum gap"], hidden=int(values["hidden"]),
                   projection=int(values["projection"]), ramp=NOISE_RAMPS["ramp"])
     loader = BatchLoader(splits.unlabeled, None, batch_size=settings.batch_size, steps=steps, seed=settings.seed,

@@ -173,6 +173,8 @@ def test_the_search_changes_one_thing_at_a_time_and_goes_on_where_it_stopped(pic
     assert table.change.tolist() == [table.change[0], *["random encoder"] * 3, *["plain"] * 3]
     assert table.knn.between(0, 1).all() and table.seed.tolist()[1:] == [0, 1, 2] * 2
     assert (tmp_path / "imagenette-search.png").exists()
+    with pytest.raises(UserError, match="another length.*--results"):
+        search.search(pictures[1], tmp_path, steps=4)
 
 
 def test_the_side_by_side_table_holds_every_run_with_a_budget(tmp_path):

@@ -16,7 +16,7 @@ def trainings(own, other):
 
 
 @pytest.mark.parametrize("own, other, said", [
-    ([0.72, 0.71, 0.73], [0.70, 0.66, 0.75], ": a tie (p "),
+    ([0.72, 0.71, 0.73], [0.70, 0.66, 0.75], ": no clear difference (p "),
     ([0.72, 0.71, 0.73], [0.60, 0.59, 0.62], ": noise-BYOL is ahead (p "),
     ([0.50, 0.51, 0.49], [0.60, 0.59, 0.62], ": raw pixels is ahead (p "),
 ])

@@ -75,7 +75,7 @@ def with_steps(method: str, settings: Settings, steps: int) -> Settings:
 def planned_steps(method: str, folder: str, splits: Splits, settings: Settings, epochs: float | None,
                   minutes: float | None) -> int:
     """How many steps a budget buys: of `epochs`, or of CPU `minutes` by the cost of a few trial steps."""
-    batch = peer.BATCH if method == PEER else settings.batch_size
+    batch = peer.BATCH if method == PEER else pretraining.recipe(method, settings)["batch_size"]
     if minutes is None:
         return max(1, round(epochs * len(splits.unlabeled) / batch))
     module, loader, _ = parts(method, folder, splits, settings, WARM_UP + max(1, TRIAL // batch))

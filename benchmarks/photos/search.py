@@ -14,6 +14,7 @@ from helpers import plots
 from helpers.batches import BatchLoader
 from helpers.data import Splits
 from helpers.encoders import Encoder, build
+from helpers.errors import UserError
 from helpers.evaluation import effective_rank, extract_features, knn_accuracy, pixel_features, spread
 from helpers.files import atomic_path, write_atomically
 from helpers.methods import BYOL
@@ -87,7 +88,10 @@ def search(splits: Splits, results: Path, steps: int) -> None:
     table = pd.read_csv(path) if path.exists() else pd.DataFrame(baselines(splits))
     for seed in SEEDS:
         for change, numbers in candidates():
-            if ((table.change == change) & (table.seed == seed)).any():
+            same = table[(table.change == change) & (table.seed == seed)]
+            if len(same) and same.steps.iloc[0] != 64 * steps // numbers["batch"]:
+                raise UserError(f"{path.name} holds trainings of another length: name another folder with --results")
+            if len(same):
                 continue
             row = dict(change=change, seed=seed, **trial(numbers, splits, 64 * steps, seed))
             table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)

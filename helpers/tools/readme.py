@@ -48,8 +48,8 @@ def photographs() -> str:
             f"The released encoder with few labels: frozen, fine-tuned, and against training from scratch with as many "
             f"steps, ± over label draws (all: trainings; {reporting.counts(few)}):\n\n"
             f"{reporting.grid(few, 'labels_per_class', 'labels per class')}\n\n"
-            f"Ours and lightly's published benchmark, side by side on the same core for the same minutes, each budget "
-            f"on one machine (± over trainings; lightly's ResNet18 has seen too few pictures by then "
+            f"Ours and lightly's benchmark recipe at 48 pixels, on the same core for about the same CPU minutes, each "
+            f"budget on one machine (± over trainings; lightly's ResNet18 has seen too few pictures by then "
             f"to be judged):\n\n{reporting.side_by_side(race)}\n\n{_trials()}"
             f"Reported by others, with other budgets and larger pictures, so not to be compared line by line:\n\n"
             f"{reporting.literature(found[found.dataset == 'Imagenette'])}\n")
@@ -88,7 +88,8 @@ def _trials() -> str:
         return ""
     trials = pd.read_csv(path)
     pictures, most = f"{int(trials.steps.max()) * 64:,}", trials[trials.steps.notna()].change.value_counts().max()
-    caution = "one training each, so a point or two may be chance" if most == 1 else "± over trainings"
+    caution = ("one training each (the command goes on to three), so a point or two may be chance" if most == 1
+               else "± over trainings")
     return (f"Which change of the recipe buys what, in short trainings of {pictures} pictures each "
             f"(`python benchmarks/imagenette.py search imagenette160`); kNN accuracy on validation in %, "
             f"{caution}:\n\n{reporting.trials(trials)}\n\n")
@@ -107,8 +108,8 @@ def throughput() -> str:
             f"and {few['memory_mib']:,.0f} MiB with {few['images']:,} in a memory-mapped block, "
             f"{many['images_per_second']:.0f} images/s and {many['memory_mib']:,.0f} MiB with {many['images']:,} "
             f"(`{scale['command']}`). "
-            f"The views alone, in one process, are {ratio['kornia']:.1f} times as fast as kornia's and "
-            f"{ratio['lightly, PIL, one process']:.1f} times as fast as lightly's PIL transform "
+            f"The views alone, in one process ({views['machine']['chip']}), are {ratio['kornia']:.1f} times as fast as "
+            f"kornia's and {ratio['lightly, PIL, one process']:.1f} times as fast as lightly's PIL transform "
             f"(`OMP_NUM_THREADS=1 {views['command']}`). A noise sweep over {sweep['rows'][0]['sigmas']} sigmas takes "
             f"{min(naive):.1f} to {max(naive):.1f} times less CPU time than a naive loop "
             f"(`python -m benchmarks.robustness --seeds {sweep['rows'][0]['seeds']}`).\n")
