@@ -34,6 +34,7 @@ from helpers.data import Splits  # noqa: E402
 from helpers.encoders import Encoder  # noqa: E402
 from helpers.errors import UserError  # noqa: E402
 from helpers.finding import PHOTOGRAPHS  # noqa: E402
+from helpers.gathering import KEPT  # noqa: E402
 from helpers.pretraining import METHODS, fresh_encoder  # noqa: E402
 from helpers.settings import Settings  # noqa: E402
 
@@ -174,7 +175,7 @@ def parsed() -> argparse.Namespace:
     verbs.add_parser("evaluate", parents=[made]).add_argument("--protocols", nargs="*", choices=PROTOCOLS,
                                                               default=list(PROTOCOLS))
     verbs.add_parser("baselines", parents=[common])
-    verbs.add_parser("draw").add_argument("--results", type=Path, default=data.KEPT)
+    verbs.add_parser("draw").add_argument("--results", type=Path, default=KEPT)
     verbs.add_parser("search", parents=[common]).add_argument("--steps", type=int, default=1000)
     return parser.parse_args()
 

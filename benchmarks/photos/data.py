@@ -21,7 +21,6 @@ from helpers.settings import Settings
 from helpers.training import precision
 
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "imagenette"
-KEPT = Path(__file__).resolve().parents[1] / "results"  # what came with the repository
 SIDE = 48
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "lightly", "scikit-learn", "numpy", "pillow")
 

@@ -57,18 +57,18 @@ def photographs() -> str:
 
 def card() -> str:
     """What the card of the released encoder for photographs says of its worth."""
-    _, few = _photographs()
-    return f"{_beside_baselines('BYOL')}\n\n{reporting.grid(few, 'labels_per_class', 'labels per class')}\n"
+    trained, few = _photographs()
+    return f"{_beside_baselines(trained, 'BYOL')}\n\n{reporting.grid(few, 'labels_per_class', 'labels per class')}\n"
 
 
 def noise_card() -> str:
     """The same for the one that learned with noise."""
     trained, _ = _photographs()
-    return f"{_beside_baselines('noise-BYOL')}\n\n{reporting.grid(trained[trained.sigma.notna()], 'sigma', 'sigma')}\n"
+    noise = trained[trained.sigma.notna()]
+    return f"{_beside_baselines(trained, 'noise-BYOL')}\n\n{reporting.grid(noise, 'sigma', 'sigma')}\n"
 
 
-def _beside_baselines(method: str) -> str:
-    trained, _ = _photographs()
+def _beside_baselines(trained: pd.DataFrame, method: str) -> str:
     own = trained[trained.method.isin((method, *reporting.UNTRAINED)) & trained.sigma.isna()]
     return reporting.encoders(own.sort_values("method", key=lambda names: names != method, kind="stable"))
 
