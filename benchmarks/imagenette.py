@@ -1,6 +1,6 @@
 """Learning without labels from real photographs: our recipes, a peer's, and what the encoders are worth.
 
-    python benchmarks/imagenette.py train FOLDER --method byol --epochs 60     or --minutes 12: of one CPU core
+    python benchmarks/imagenette.py train FOLDER --method byol --epochs 60     or --minutes 12: of one core or GPU
     python benchmarks/imagenette.py race FOLDER --minutes 12 --seeds 0 1 2     ours and lightly's benchmark in turns
     python benchmarks/imagenette.py evaluate FOLDER --weights NAME_OR_FILE     every protocol on an encoder
     python benchmarks/imagenette.py labels FOLDER --weights NAME_OR_FILE       from scratch, features, fine-tuned
@@ -10,8 +10,9 @@
 
 FOLDER has train/<class>/ and val/<class>/, as Imagenette (https://github.com/fastai/imagenette) unpacks. Choices are
 made on 15 % of train that no training sees; the folder's val is read at the end. Killed? Start the same line again.
-Every run leaves a CSV and a JSON (settings, versions, machine, cost, curve) in results/imagenette/, where one that was
-cut off goes on; those that were kept lie in benchmarks/results/.
+A GPU that is here trains ResNet18 at 128 pixels, and minutes are those by the wall; a CPU (`--device cpu`) trains the
+miniature at 48 pixels, and minutes are CPU minutes. Every run leaves a CSV and a JSON (settings, versions, machine,
+cost, curve) in results/imagenette/, where one that was cut off goes on; what was kept lies in benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -41,25 +42,36 @@ from helpers.settings import Settings  # noqa: E402
 UNTRAINED = ("knn", "linear", "mlp", "noise")  # protocols that take an encoder as it is, or pixels
 
 
-def run_name(options: argparse.Namespace) -> str:
+def settings_of(options: argparse.Namespace, **choices: object) -> Settings:
+    """The suite's settings with what was asked for on the command line."""
+    given = {key: value for key, value in vars(options).items() if key in ("device", "size", "seed")}
+    return data.settings_for(options.folder, **given | choices)
+
+
+def run_name(method: str, settings: Settings, minutes: float | None, epochs: float | None = None) -> str:
     """What the files of a run are called."""
-    budget = f"{options.minutes:g}min" if options.minutes else f"{options.epochs:g}epochs"
-    return f"imagenette-{options.method}-{options.encoder}-{options.size}px-{budget}-seed{options.seed}"
+    budget = f"{minutes:g}min" if minutes else f"{epochs:g}epochs"
+    device = "" if settings.device == "cpu" else f"-{settings.device}"
+    return f"imagenette-{method}-{settings.encoder}-{settings.image_size}px-{budget}{device}-seed{settings.seed}"
 
 
 def train(options: argparse.Namespace) -> None:
     """One training and its evaluation."""
     if options.turn:
         wait_for_turn()
-    settings = data.settings_for(options.folder, size=options.size, seed=options.seed, encoder=options.encoder)
-    splits, name = data.photographs(options.folder, settings), run_name(options)
+    settings = settings_of(options, encoder=options.encoder)
+    splits = data.photographs(options.folder, settings)
+    name = run_name(options.method, settings, options.minutes, options.epochs)
     run = runs.train(options.method, options.folder, splits, settings, out=Path(options.out) / name,
                      epochs=options.epochs, minutes=options.minutes, turn=options.turn)
     rows = list(evaluated(run.encoder, splits, settings, options.protocols))
-    chosen = {key: getattr(options, key) for key in ("method", "encoder", "size", "minutes", "seed")}
-    chosen |= dict(epochs=None if options.minutes else options.epochs, test_pictures=len(splits.test))
-    data.keep(name, chosen | dict(recipe=run.recipe), rows, options.results, curve=run.curve, losses=run.losses[::50],
-              cost=dict(cpu_seconds=run.clock.cpu, seconds=run.clock.wall, steps=run.steps, epochs=run.epochs))
+    chosen = dict(method=options.method, encoder=settings.encoder, size=settings.image_size, minutes=options.minutes,
+                  seed=settings.seed, epochs=None if options.minutes else options.epochs,
+                  test_pictures=len(splits.test))
+    cost = dict(cpu_seconds=run.clock.cpu, seconds=run.clock.wall, minutes=run.clock.spent / 60, steps=run.steps,
+                epochs=run.epochs)
+    data.keep(name, chosen | dict(recipe=run.recipe), rows, options.results, settings.device, curve=run.curve,
+              losses=run.losses[::50], cost=cost)
     for row in rows:
         print(f"{name}: {row['protocol']}, {row['labels_per_class']} labels a class: {row['mean']:.1%} of "
               f"{len(splits.test):,} test pictures", file=sys.stderr)
@@ -67,16 +79,20 @@ def train(options: argparse.Namespace) -> None:
 
 def race_all(options: argparse.Namespace) -> None:
     """Seed after seed, the contenders of each in turns; what has ended is not run again."""
-    if len(options.contenders) < 2:
-        raise UserError("a race needs two contenders or more; for one training there is `train`")
+    device = data.settings_for(options.folder, device=options.device).device
+    contenders = race.CONTENDERS["cpu" if device == "cpu" else "gpu"]
+    names = options.contenders or list(contenders)
+    if len(names) < 2 or not contenders.keys() >= set(names):
+        raise UserError(f"a race on this device needs two contenders or more of: {', '.join(map(repr, contenders))}; "
+                        "for one training there is `train`")
     for seed in options.seeds:
         commands = []
-        for name in options.contenders:
-            method, encoder = race.CONTENDERS[name]
-            given = argparse.Namespace(**vars(options) | dict(method=method, encoder=encoder, seed=seed, epochs=None))
-            if not (options.results / f"{run_name(given)}.json").exists():
-                words = dict(method=method, encoder=encoder, seed=seed, minutes=options.minutes, size=options.size,
-                             turn=60 * options.turn_minutes, out=options.out, results=options.results)
+        for method, encoder in map(contenders.get, names):
+            settings = data.settings_for(options.folder, device=device, size=options.size, seed=seed, encoder=encoder)
+            if not (options.results / f"{run_name(method, settings, options.minutes)}.json").exists():
+                words = dict(method=method, encoder=encoder, seed=seed, minutes=options.minutes, device=device,
+                             size=settings.image_size, turn=60 * options.turn_minutes, out=options.out,
+                             results=options.results)
                 commands.append([sys.executable, __file__, "train", options.folder, "--protocols", *options.protocols,
                                  *(word for key, value in words.items() for word in (f"--{key}", str(value)))])
         race.take_turns(commands)
@@ -87,9 +103,8 @@ def loaded(options: argparse.Namespace) -> tuple[Encoder, Splits, Settings]:
     """The encoder that was named, in eval mode, with pictures of its size and settings for them."""
     path = Path(options.weights)
     encoder = load_encoder(path if path.is_file() else fetch(options.weights)).eval()
-    settings = data.settings_for(options.folder, size=encoder.config["image_size"], seed=options.seed,
-                                 encoder=encoder.name, draws=options.draws)
-    return encoder, data.photographs(options.folder, settings), settings
+    settings = settings_of(options, size=encoder.config["image_size"], encoder=encoder.name, draws=options.draws)
+    return encoder.to(settings.device), data.photographs(options.folder, settings), settings
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -101,18 +116,21 @@ def evaluate(options: argparse.Namespace) -> None:
         print(f"{row['protocol']}, {row['labels_per_class']} labels a class: {row['mean']:.1%}", flush=True)
     chosen = dict(encoder=encoder.name, size=splits.image_size, weights=data.shown([options.weights])[0],
                   meta=encoder.meta, seed=settings.seed, test_pictures=len(splits.test))
-    data.keep(f"imagenette-{Path(options.weights).stem}", chosen, rows, options.results)
+    data.keep(f"imagenette-{Path(options.weights).stem}", chosen, rows, options.results, settings.device)
 
 
 def baselines(options: argparse.Namespace) -> None:
     """What costs no training, under every protocol that needs none either."""
-    settings = data.settings_for(options.folder, size=options.size, seed=options.seed)
+    settings = settings_of(options)
     splits, rows = data.photographs(options.folder, settings), []
-    for title, encoder in {"random encoder": fresh_encoder(splits, settings).eval(), "raw pixels": None}.items():
+    random = fresh_encoder(splits, settings).eval().to(settings.device)
+    for title, encoder in {"random encoder": random, "raw pixels": None}.items():
         rows += [dict(method=title, **row) for row in evaluated(encoder, splits, settings, UNTRAINED)]
         print(f"{title}: {rows[-1]['mean']:.1%} at the strongest noise", flush=True)
-    data.keep("imagenette-baselines", dict(size=options.size, seed=options.seed, test_pictures=len(splits.test)), rows,
-              options.results)
+    chosen = dict(encoder=settings.encoder, size=settings.image_size, seed=settings.seed,
+                  test_pictures=len(splits.test))
+    name = "imagenette-baselines" + ("" if settings.device == "cpu" else f"-{settings.device}")
+    data.keep(name, chosen, rows, options.results, settings.device)
 
 
 def draw(options: argparse.Namespace) -> None:
@@ -140,7 +158,7 @@ def compare_labels(options: argparse.Namespace) -> None:
 
 
 def search_recipe(options: argparse.Namespace) -> None:
-    """The trials behind the recipe for photographs."""
+    """The trials behind the recipe for photographs on a CPU."""
     splits = data.photographs(options.folder, data.settings_for(options.folder))
     search_of.search(splits, options.results, options.steps)
 
@@ -148,33 +166,35 @@ def search_recipe(options: argparse.Namespace) -> None:
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     verbs = parser.add_subparsers(dest="what", required=True)
-    common = argparse.ArgumentParser(add_help=False)
+    common, seeded, sized, training = (argparse.ArgumentParser(add_help=False) for _ in range(4))
     common.add_argument("folder", help="train/<class>/ and val/<class>/")
-    common.add_argument("--seed", type=int, default=0)
-    common.add_argument("--size", type=int, default=data.SIDE, help="side of the pictures, pixels")
-    common.add_argument("--out", default="runs", help="where encoders and checkpoints go")
     common.add_argument("--results", type=Path, default=data.RESULTS)
-    one = verbs.add_parser("train", parents=[common])
+    seeded.add_argument("--seed", type=int, default=0)
+    seeded.add_argument("--device", default="auto", help="auto (a GPU if one is here), cpu, cuda or mps")
+    sized.add_argument("--size", type=int, help="side of the pictures, pixels (default: 128 on a GPU, else 48)")
+    training.add_argument("--out", default="runs", help="where encoders and checkpoints go")
+    one = verbs.add_parser("train", parents=[common, seeded, sized, training])
     one.add_argument("--method", choices=runs.METHODS, default="byol")
-    one.add_argument("--encoder", default="slim")
+    one.add_argument("--encoder", help="default: resnet18 on a GPU, else slim")
     budget = one.add_mutually_exclusive_group()
     budget.add_argument("--epochs", type=float, default=60)
-    budget.add_argument("--minutes", type=float, help="CPU minutes of the training itself")
+    budget.add_argument("--minutes", type=float, help="of the training itself: CPU minutes, or a GPU's by the wall")
     one.add_argument("--protocols", nargs="*", choices=PROTOCOLS, default=list(PROTOCOLS))
-    one.add_argument("--turn", type=float, help="CPU seconds after which to wait for a line on standard input")
-    together = verbs.add_parser("race", parents=[common])
-    together.add_argument("--minutes", type=float, default=12.0, help="CPU minutes for each")
+    one.add_argument("--turn", type=float, help="seconds after which to wait for a line on standard input")
+    together = verbs.add_parser("race", parents=[common, sized, training])
+    together.add_argument("--device", default="auto", help="as for train")
+    together.add_argument("--minutes", type=float, default=12.0, help="for each, counted as for train")
     together.add_argument("--turn-minutes", type=float, default=3.0)
     together.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    together.add_argument("--contenders", nargs="+", choices=race.CONTENDERS, default=list(race.CONTENDERS))
+    together.add_argument("--contenders", nargs="+", help="default: all that the device has time for")
     together.add_argument("--protocols", nargs="*", choices=PROTOCOLS, default=["knn", "linear"])
-    made = argparse.ArgumentParser(add_help=False, parents=[common])
+    made = argparse.ArgumentParser(add_help=False, parents=[common, seeded])
     made.add_argument("--weights", default=PHOTOGRAPHS, help="a name of the list or a file")
     made.add_argument("--draws", type=int, default=5, help="of the labelled pictures")
     verbs.add_parser("labels", parents=[made])
     verbs.add_parser("evaluate", parents=[made]).add_argument("--protocols", nargs="*", choices=PROTOCOLS,
                                                               default=list(PROTOCOLS))
-    verbs.add_parser("baselines", parents=[common])
+    verbs.add_parser("baselines", parents=[common, seeded, sized])
     verbs.add_parser("draw").add_argument("--results", type=Path, default=KEPT)
     verbs.add_parser("search", parents=[common]).add_argument("--steps", type=int, default=1000)
     return parser.parse_args()

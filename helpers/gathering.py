@@ -53,12 +53,13 @@ def gather(results_dir: str | Path, kept: Path = KEPT) -> tuple[pd.DataFrame, st
                    f"{len(old) - replaced.sum()} are kept in benchmarks/results.")
 
 
-def measured(folder: Path) -> pd.DataFrame:
+def measured(folder: Path, merged: bool = True) -> pd.DataFrame:
     """The accuracies in the files of a folder, with `COLUMNS`; no rows where it holds none.
 
     `mean` and `std` are fractions in [0, 1]. `n` counts what `over` names: label draws, draws of the noise, or
     trainings ("one run": nothing was repeated). Runs that differ in their seed alone become one row, with the mean
-    and deviation over trainings. `minutes` are those of the training, of one core where the file says so.
+    and deviation over trainings, unless `merged` is false. `minutes` are those of the training: of one CPU core, or of
+    a GPU by the wall.
     """
     records = _records(folder)
     parts = [_common(pd.DataFrame(record["results"]), name, **_said(record)) for name, record in records.items()]
@@ -67,7 +68,8 @@ def measured(folder: Path) -> pd.DataFrame:
     parts += [_common(_over_noise(table), path.stem) for path, table in _tables(folder)
               if set(table.columns) >= NOISE and table.training_seed.nunique() > 1]
     empty = pd.DataFrame(columns=[*COLUMNS, "seed"])
-    return _over_seeds(pd.concat(parts, ignore_index=True) if parts else empty)[list(COLUMNS)]
+    rows = pd.concat(parts, ignore_index=True) if parts else empty
+    return (_over_seeds(rows) if merged else rows)[list(COLUMNS)]
 
 
 def _tables(folder: Path) -> Iterator[tuple[Path, pd.DataFrame]]:
@@ -101,7 +103,7 @@ def _said(record: dict[str, Any]) -> dict[str, Any]:
     """What a record says of all its rows."""
     settings, cost = record.get("settings", {}), record.get("cost", {})
     said = {"seed": settings.get("seed"), "pixels": settings.get("size"), "epochs": cost.get("epochs"),
-            "minutes": cost["cpu_seconds"] / 60 if "cpu_seconds" in cost else None}
+            "minutes": cost.get("minutes", cost["cpu_seconds"] / 60 if "cpu_seconds" in cost else None)}
     if "method" in settings:
         said |= {"method": METHODS.get(settings["method"], settings["method"]), "encoder": settings.get("encoder")}
     return said
@@ -164,7 +166,8 @@ def learning_curves(folder: Path = KEPT) -> dict[str, pd.DataFrame]:
             settings = record["settings"]
             budget = f"{settings['minutes']:g} min" if settings.get("minutes") else f"{said['epochs']:g} epochs"
             label = ", ".join(str(said[key]) for key in ("method", "encoder") if said.get(key)) + f", {budget}"
-            looks.setdefault(label, []).append(curve.assign(minutes=curve.cpu_seconds / 60))
+            looks.setdefault(label, []).append(curve if "minutes" in curve else
+                                               curve.assign(minutes=curve.cpu_seconds / 60))
     found = {}
     for label, tables in looks.items():
         each = pd.concat([table[["minutes", "knn"]] for table in tables]).groupby(level=0)

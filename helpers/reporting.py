@@ -120,7 +120,7 @@ def duel(trainings: Mapping[str, tuple[Any, Any]], first: str = "noise-BYOL", se
 
 
 def encoders(frame: pd.DataFrame) -> str:
-    """Trained encoders and baselines side by side: a line a protocol, a column an encoder.
+    """Trained encoders and baselines side by side: a line a protocol, a column an encoder (of its trainings the mean).
 
     Args:
         frame: rows of one dataset without a sigma, as `gathering.measured` has them; a column for each file and method.
@@ -130,20 +130,28 @@ def encoders(frame: pd.DataFrame) -> str:
     for (protocol, count), _ in frame.groupby(["protocol", "labels_per_class"], sort=False):
         cells = [own[(own.protocol == protocol) & (own.labels_per_class == count)] for own in columns.values()]
         lines.append([protocol, count, *(percent(cell.iloc[0]) if len(cell) else "" for cell in cells)])
-    return table(["protocol", "labels a class", *(", ".join(filter(None, (method, *_training(own)[:2])))
-                                                  for (_, method), own in columns.items())], lines)
+    heads = [", ".join(filter(None, (method, *_training(own)[:2],
+                                     f"**{_trainings(own)} trainings**" if trained_often(own) else "")))
+             for (_, method), own in columns.items()]
+    return table(["protocol", "labels a class", *heads], lines)
+
+
+def trained_often(rows: pd.DataFrame) -> bool:
+    """Whether all that is said of an encoder is a mean over trainings of it."""
+    return bool((rows.over == "trainings").all())
 
 
 def side_by_side(frame: pd.DataFrame) -> str:
     """A line for each contender and budget of `benchmarks/imagenette.py race`.
 
     Args:
-        frame: contender, budget (minutes), chip, seed, epochs and a column of kNN accuracies (k = 20).
+        frame: contender, pixels, budget (minutes), chip, seed, epochs and a column of kNN accuracies (k = 20).
     """
     knn = next(column for column in frame if column.startswith("kNN, k = 20,"))
-    lines = [[f"{budget:g} min, {chip}", contender, f"{own.epochs.mean():.1f}", _mean_of(100 * own[knn]), f"{len(own)}"]
-             for (budget, chip, contender), own in frame.groupby(["budget", "chip", "contender"])]
-    return table(["budget, one core", "method", "epochs", "kNN, k = 20", "n"], lines)
+    lines = [[f"{budget:g} min, {chip}, {pixels:g} px", contender, f"{own.epochs.mean():.1f}",
+              _mean_of(100 * own[knn]), f"{len(own)}"]
+             for (budget, chip, pixels, contender), own in frame.groupby(["budget", "chip", "pixels", "contender"])]
+    return table(["budget, one core or GPU", "method", "epochs", "kNN, k = 20", "n"], lines)
 
 
 def photographs(frame: pd.DataFrame) -> str:

@@ -195,7 +195,8 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
         backend: of torch.compile for the module's heavy part, see `compiling`; None compiles nothing.
 
     Returns:
-        The losses of all steps and the seconds they took.
+        The losses of all steps and the seconds they took. The module is on the loader's device afterwards; only where
+        a notebook's processes trained together it is on the CPU.
 
     Raises:
         UserError: when the loss stops being a number, memory or disk run out, `folder` cannot be written in, no
@@ -226,5 +227,7 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
     with one_line_errors(folder), memory_kept(device), threads_for(loader.images), compiled(module, backend):
         trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     if forks:
-        saver.hand_over(watchers)
+        saver.hand_over(watchers)  # this process has not touched its GPU, and may train so again
+    else:
+        module.to(device)  # Lightning leaves it on the CPU, where whatever is asked of it next would crawl
     return history

@@ -108,11 +108,15 @@ def test_minutes_buy_steps_by_what_a_step_costs(pictures):
     assert 1 <= few < many
 
 
-def test_the_peer_trains_on_the_training_pictures_alone(pictures):
+def test_the_peer_trains_on_the_training_pictures_alone(pictures, monkeypatch):
     folder, splits, _ = pictures
-    loader = peer.FileLoader(folder, splits, steps=1, seed=0)
+    loader = peer.FileLoader(folder, splits, steps=3, seed=0)
     names = {Path(name).relative_to("train").as_posix() for name in splits.names["train"]}
     assert set(loader.files.get_filenames()) == names and len(names) == len(splits.unlabeled) < 40
+    monkeypatch.setattr(peer, "BATCH", 8)
+    monkeypatch.setattr(peer, "cores", lambda: 2)
+    loader = peer.FileLoader(folder, splits, steps=3, seed=0, device="mps")  # with workers
+    assert [view.shape for views in loader for view in views] == [(8, 3, 48, 48)] * 6
 
 
 def test_the_peers_loss_is_byols_and_its_target_gets_no_gradient(pictures):
@@ -151,7 +155,7 @@ def test_every_protocol_gives_rows_of_a_file_that_was_named(pictures, tmp_path, 
     monkeypatch.setattr(protocols, "SHARES", {"10 %": 2, "100 %": 2})
     monkeypatch.setenv("FEWLABELS_DATA_DIR", str(tmp_path / "data"))
     path = save_encoder(build("slim", channels=3, image_size=48), tmp_path / "own.safetensors", method="byol")
-    options = argparse.Namespace(folder=pictures[0], weights=str(path), seed=0, draws=2, results=tmp_path,
+    options = argparse.Namespace(folder=pictures[0], weights=str(path), seed=0, draws=2, device="cpu", results=tmp_path,
                                  protocols=list(protocols.PROTOCOLS))
     imagenette.evaluate(options)
     table = pd.read_csv(tmp_path / "imagenette-own.csv")
@@ -178,15 +182,80 @@ def test_the_search_changes_one_thing_at_a_time_and_goes_on_where_it_stopped(pic
 
 
 def test_the_side_by_side_table_holds_every_run_with_a_budget(tmp_path):
-    for (method, encoder), seconds in zip(race.CONTENDERS.values(), (60, 120, 180, 240), strict=True):
-        record = dict(settings=dict(method=method, encoder=encoder, minutes=3.0, seed=0),
+    for (method, encoder), seconds in zip(race.CONTENDERS["cpu"].values(), (60, 120, 180, 240), strict=True):
+        record = dict(settings=dict(method=method, encoder=encoder, minutes=3.0, seed=0, size=48),
                       cost=dict(cpu_seconds=seconds, seconds=2 * seconds, epochs=1.5), machine=dict(chip="A"),
                       curve=[dict(cpu_seconds=0, seconds=0, knn=0.3), dict(cpu_seconds=seconds, seconds=1, knn=0.4)],
                       results=[dict(protocol="kNN, k = 20", labels_per_class="all", mean=0.4)])
         (tmp_path / f"imagenette-{method}-{encoder}.json").write_text(json.dumps(record))
     table = race.summarise(tmp_path)
-    assert sorted(table.cpu_minutes) == [1, 2, 3, 4] and set(table.contender) == set(race.CONTENDERS)
+    assert sorted(table.minutes) == [1, 2, 3, 4] and set(table.contender) == set(race.CONTENDERS["cpu"])
     assert len(pd.read_csv(tmp_path / f"{race.NAME}-curves.csv")) == 8 and (tmp_path / f"{race.NAME}.png").exists()
+
+
+def raced(folder: Path, device: str, method: str, seed: int = 0, pixels: int = 48) -> None:
+    """The record of a training of three minutes, by the wall twice as many seconds as those of the CPU."""
+    cost, encoder = dict(cpu_seconds=180, seconds=360, epochs=1.5), "slim" if device == "cpu" else "resnet18"
+    if device != "cpu":
+        cost["minutes"] = 6.0
+    record = dict(settings=dict(method=method, encoder=encoder, minutes=3.0, seed=seed, size=pixels), cost=cost,
+                  machine=dict(chip="A", device=device), curve=[dict(cost, knn=0.4)],
+                  results=[dict(protocol="kNN, k = 20", labels_per_class="all", mean=0.4)])
+    (folder / f"imagenette-{method}-{device}-{pixels}-seed{seed}.json").write_text(json.dumps(record))
+
+
+def test_a_gpu_races_with_gpus_alone_and_its_minutes_are_those_by_the_wall(tmp_path):
+    for method in ("byol", "dino"):
+        raced(tmp_path, "cpu", method)
+        raced(tmp_path, "cuda", method, pixels=128)
+    raced(tmp_path, "cuda", runs.PEER, pixels=96)  # without a rival
+    table = race.summarise(tmp_path)
+    assert sorted(zip(table.device, table.pixels, table.minutes, strict=True)) == [
+        ("cpu", 48, 3), ("cpu", 48, 3), ("cuda", 128, 6), ("cuda", 128, 6)]
+    raced(tmp_path, "cuda", "byol", seed=1, pixels=128)
+    assert race.shown_race(race.gathered(tmp_path)[0]) == ("cuda", 128, 3)
+
+
+def test_a_clock_of_a_gpu_counts_seconds_by_the_wall_and_waits_for_its_work_where_it_is_read(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append(1))
+    counted = clock.Clock(turn=60.0, device="cuda")
+    counted.on_train_start()
+    time.sleep(0.1)
+    counted.on_train_batch_end()
+    assert len(waited) == 1  # at the start, and not at every step
+    counted.on_train_end()
+    assert len(waited) == 2 and counted.spent == counted.wall >= 0.1 > counted.cpu
+    assert clock.spent("cpu", 1.0, 2.0) == 1.0 and clock.unit("cpu") != clock.unit("cuda")
+
+
+def test_a_device_has_its_own_settings_and_its_runs_their_own_names(pictures, monkeypatch):
+    monkeypatch.setattr("helpers.settings.has_cuda", lambda: True)
+    on = {device: data.settings_for(pictures[0], device=device) for device in ("auto", "cpu")}
+    assert [(s.device, s.encoder, s.image_size, s.preset) for s in on.values()] == [
+        ("cuda", "resnet18", 128, "full"), ("cpu", "slim", 48, "quick")]
+    names = [imagenette.run_name("byol", settings, 10.0) for settings in on.values()]
+    assert names == ["imagenette-byol-resnet18-128px-10min-cuda-seed0", "imagenette-byol-slim-48px-10min-seed0"]
+    monkeypatch.setattr("helpers.settings.has_cuda", lambda: False)
+    assert data.settings_for(pictures[0], device="auto").device == "cpu"
+
+
+def test_all_seeds_of_a_long_training_are_in_one_figure(tmp_path):
+    for seed in (0, 1):
+        record = dict(settings=dict(method="byol", encoder="slim", minutes=40, seed=seed, size=48), results=[],
+                      cost=dict(epochs=9), machine={}, curve=[dict(cpu_seconds=s, knn=0.3) for s in (0, 2400)])
+        (tmp_path / f"imagenette-byol-40min-seed{seed}.json").write_text(json.dumps(record))
+    short = record | dict(curve=[dict(cpu_seconds=100, knn=0.3)])
+    (tmp_path / "imagenette-byol-3min-seed0.json").write_text(json.dumps(short))
+    runs.draw(tmp_path)
+    assert [path.name for path in tmp_path.glob("*.png")] == ["imagenette-byol-40min.png"]
+
+
+@pytest.mark.parametrize("contenders", [["BYOL"], ["BYOL", "BYOL, ResNet18"]])
+def test_a_race_names_who_may_run(pictures, contenders, tmp_path):
+    options = argparse.Namespace(folder=pictures[0], device="cpu", contenders=contenders, seeds=[0], results=tmp_path)
+    with pytest.raises(UserError, match="'BYOL', 'DINO'.*`train`"):
+        imagenette.race_all(options)
 
 
 @pytest.mark.slow

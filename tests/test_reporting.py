@@ -109,6 +109,6 @@ def test_encoders_stand_in_columns_and_protocols_in_lines():
 
 
 def test_side_by_side_is_a_line_for_each_budget_machine_and_contender():
-    frame = pd.DataFrame([dict(contender="BYOL", budget=3.0, chip="A", seed=seed, epochs=9.0,
+    frame = pd.DataFrame([dict(contender="BYOL", budget=3.0, chip="A", pixels=48, seed=seed, epochs=9.0,
                                **{"kNN, k = 20, all labels a class": value}) for seed, value in enumerate((0.4, 0.44))])
-    assert reporting.side_by_side(frame).splitlines()[-1] == "| 3 min, A | BYOL | 9.0 | 42.0 ± 2.8 | 2 |"
+    assert reporting.side_by_side(frame).splitlines()[-1] == "| 3 min, A, 48 px | BYOL | 9.0 | 42.0 ± 2.8 | 2 |"

@@ -45,6 +45,16 @@ def test_a_cpu_computes_in_bf16_only_where_the_chip_does(monkeypatch, amx, avx51
     assert precision("cpu") == expected
 
 
+def test_after_a_training_the_module_is_where_it_was_trained(monkeypatch):
+    """Lightning moves it to the CPU, where a GPU's user would wait for every evaluation."""
+    module, moved = make(2), []
+    monkeypatch.setattr(training.pl, "Trainer", lambda **_: SimpleNamespace(fit=lambda module, *_, **__: module.cpu()))
+    monkeypatch.setattr(module, "cpu", lambda: moved.append("cpu"))
+    monkeypatch.setattr(module, "to", lambda *where, **_: moved.extend(where))
+    fit(module, loader(2, device="mps"))
+    assert moved == ["cpu", "mps"]
+
+
 def test_fit_is_reproducible():
     first, second = make(5), make(5)
     assert fit(first, loader(5)).losses == fit(second, loader(5)).losses

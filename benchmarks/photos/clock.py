@@ -1,4 +1,4 @@
-"""What a training has cost: CPU seconds and seconds by the wall, without its breaks."""
+"""What a training has cost, without its breaks: CPU seconds, and seconds by the wall."""
 
 from __future__ import annotations
 
@@ -9,11 +9,29 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback
 
 from helpers.monitors import Monitor
 
 OVER = "turn over"  # what a training says whose turn has ended
+
+
+def unit(device: str) -> str:
+    """What the minutes of a budget are on a device."""
+    return "minutes of one CPU core" if device == "cpu" else "minutes of one GPU"
+
+
+def now(device: str) -> tuple[float, float]:
+    """CPU seconds of this process and seconds by the wall, when the device has done all that it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.process_time(), time.perf_counter()
+
+
+def spent(device: str, cpu: float, wall: float) -> float:
+    """The seconds that count: a CPU's seconds of work, which other processes do not change; a GPU's by the wall."""
+    return cpu if device == "cpu" else wall
 
 
 class Clock(Callback):
@@ -23,22 +41,28 @@ class Clock(Callback):
     want the same cores.
 
     Args:
-        turn: after so many CPU seconds the training says `OVER` and waits for a line on standard input, while others
-            have their turns. None never waits.
+        turn: after so many seconds (see `spent`) the training says `OVER` and waits for a line on standard input, while
+            others have their turns. None never waits.
+        device: where the training runs.
     """
 
-    def __init__(self, turn: float | None = None) -> None:
-        self.cpu, self.wall, self.turn = 0.0, 0.0, turn
+    def __init__(self, turn: float | None = None, device: str = "cpu") -> None:
+        self.cpu, self.wall, self.turn, self.device = 0.0, 0.0, turn, device
         self._since: tuple[float, float] | None = None
         self._next = turn
 
-    def lap(self) -> None:
-        """Add what has passed since the last lap."""
+    @property
+    def spent(self) -> float:
+        """What the training has had of its budget, seconds."""
+        return spent(self.device, self.cpu, self.wall)
+
+    def lap(self, wait: bool = True) -> None:
+        """Add what has passed since the last lap; without `wait`, a GPU may still be busy with some of it."""
         if self._since is None:
             return
-        now = (time.process_time(), time.perf_counter())
-        self.cpu, self.wall = self.cpu + now[0] - self._since[0], self.wall + now[1] - self._since[1]
-        self._since = now
+        time_now = now(self.device if wait else "cpu")
+        self.cpu, self.wall = self.cpu + time_now[0] - self._since[0], self.wall + time_now[1] - self._since[1]
+        self._since = time_now
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -48,15 +72,15 @@ class Clock(Callback):
         try:
             yield
         finally:
-            self._since = (time.process_time(), time.perf_counter())
+            self._since = now(self.device)
 
     def on_train_start(self, *_: Any) -> None:
-        self._since = (time.process_time(), time.perf_counter())
-        self._next = None if self.turn is None else self.cpu + self.turn
+        self._since = now(self.device)
+        self._next = None if self.turn is None else self.spent + self.turn
 
     def on_train_batch_end(self, *_: Any) -> None:
-        self.lap()
-        if self._next is not None and self.cpu >= self._next:
+        self.lap(wait=False)
+        if self._next is not None and self.spent >= self._next:
             with self.paused():
                 print(OVER, flush=True)
                 wait_for_turn()
@@ -89,4 +113,4 @@ class TimedMonitor(Monitor):
     def look(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         with self.clock.paused():
             super().look(trainer, module)
-        self.rows[-1] |= dict(cpu_seconds=self.clock.cpu, seconds=self.clock.wall)
+        self.rows[-1] |= dict(cpu_seconds=self.clock.cpu, seconds=self.clock.wall, minutes=self.clock.spent / 60)

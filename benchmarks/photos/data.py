@@ -21,14 +21,20 @@ from helpers.settings import Settings
 from helpers.training import precision
 
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "imagenette"
-SIDE = 48
+SIDE, GPU_SIDE = 48, 128  # of the pictures, pixels: a CPU's miniature, and that of the public benchmarks
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "lightly", "scikit-learn", "numpy", "pillow")
 
 
-def settings_for(folder: str, **choices: Any) -> Settings:
-    """The suite's settings for photographs on a CPU, with `choices` made; `size` is the side in pixels."""
-    return Settings.resolve(dataset=folder, preset="quick", device="cpu",
-                            image_size=choices.pop("size", SIDE), **choices)
+def settings_for(folder: str, *, device: str = "cpu", size: int | None = None, **choices: Any) -> Settings:
+    """The suite's settings for photographs, with `choices` made.
+
+    Args:
+        device: "auto" takes a GPU if one is here. A CPU gets the miniature, a GPU the public benchmarks' ResNet18.
+        size: side of the pictures, pixels; None takes what suits the device.
+    """
+    device = Settings.resolve(dataset=folder, device=device).device
+    return Settings.resolve(dataset=folder, preset="quick" if device == "cpu" else "full", device=device,
+                            image_size=size or (SIDE if device == "cpu" else GPU_SIDE), **choices)
 
 
 def photographs(folder: str, settings: Settings) -> Splits:
@@ -42,10 +48,12 @@ def as_csv(rows: list[dict] | pd.DataFrame) -> str:
     return pd.DataFrame(rows).to_csv(index=False, float_format="%.4f", lineterminator="\n")
 
 
-def keep(name: str, settings: dict[str, Any], rows: list[dict], results: Path = RESULTS, **more: Any) -> None:
+def keep(name: str, settings: dict[str, Any], rows: list[dict], results: Path = RESULTS, device: str = "cpu",
+         **more: Any) -> None:
     """Write one run to `name`.csv (its rows) and `name`.json (rows, settings, versions, machine and `more`)."""
     versions = {package: version(package) for package in PACKAGES}
-    record = dict(command=command(), settings=settings, versions=versions, machine=machine(), **more, results=rows)
+    record = dict(command=command(), settings=settings, versions=versions, machine=machine(device), **more,
+                  results=rows)
     write_atomically(results / f"{name}.csv", as_csv(rows))
     write_atomically(results / f"{name}.json", json.dumps(record, indent=1, default=str) + "\n")
 
@@ -61,7 +69,7 @@ def shown(words: list[str]) -> list[str]:
     return [Path(word).name if os.sep in word else word for word in (*words[:turn], *words[turn + 2:])]
 
 
-def machine() -> dict[str, Any]:
+def machine(device: str = "cpu") -> dict[str, Any]:
     """What the numbers were measured on."""
-    return dict(chip=chip(), cores=os.cpu_count(), threads=torch.get_num_threads(), precision=precision("cpu"),
-                system=platform.system(), python=platform.python_version())
+    return dict(device=device, chip=chip(device), cores=os.cpu_count(), threads=torch.get_num_threads(),
+                precision=precision(device), system=platform.system(), python=platform.python_version())

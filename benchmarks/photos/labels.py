@@ -72,7 +72,8 @@ def compare(encoder: Encoder, splits: Splits, settings: Settings, results: Path,
         write_atomically(path, as_csv(rows))
     chosen = dict(encoder=encoder.config, meta=encoder.meta, seed=settings.seed, test_pictures=len(splits.test),
                   per_class=len(splits.train) / len(splits.classes))
-    keep(name, chosen, rows, results, left_out="ImageNet-pretrained weights: Imagenette is a part of ImageNet")
+    keep(name, chosen, rows, results, settings.device,
+         left_out="ImageNet-pretrained weights: Imagenette is a part of ImageNet")
     draw(pd.DataFrame(rows), chosen, results / f"{name}.png")
     return pd.DataFrame(rows)
 
@@ -84,7 +85,7 @@ def draw(table: pd.DataFrame, settings: dict[str, Any], path: Path) -> None:
             "labels_per_class": r["labels_per_class"] if r["labels_per_class"] == "all" else int(r["labels_per_class"])}
            for r in rows]
     figure = plots.label_curve(few, settings["per_class"], "How many labels? Imagenette at "
-                               f"{settings['encoder']['image_size']} pixels, the CPU miniature "
+                               f"{settings['encoder']['image_size']} pixels, encoder {settings['encoder']['name']} "
                                f"({settings['test_pictures']:,} test pictures)")
     with atomic_path(path) as target:
         figure.savefig(target, dpi=110)

@@ -1,12 +1,12 @@
-"""The peer: BYOL as lightly's own benchmark for Imagenette trains it, at a smaller picture size.
+"""The peer: BYOL as lightly's own benchmark for Imagenette trains it.
 
 From docs/source/getting_started/benchmarks/imagenette_benchmark.py of https://github.com/lightly-ai/lightly: pictures
 from files through PIL and lightly's BYOL transform, torchvision's ResNet18 with ImageNet's stem, heads of 4,096 and
 256, a target momentum of 0.99, SGD with rate 0.06 at batches of 256, momentum 0.9, weight decay 5e-4, a cosine, fp32.
 
-What differs: the size of the views (theirs is 128 pixels); the cosine falls at every step and not at every epoch,
-because a small budget has few epochs; the DataLoader has no workers, because one core is all there is; weights lie
-channels last, which is faster.
+What differs: on a CPU the size of the views (theirs is 128 pixels, as on a GPU here) and that the DataLoader has no
+workers, because one core is all there is (on a GPU it has one for each core); the cosine falls at every step and not at
+every epoch, because a small budget has few epochs; weights lie channels last, which is faster.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader
 from helpers.batches import BatchLoader
 from helpers.data import Splits
 from helpers.encoders import Encoder, build
+from helpers.machine import cores
 from helpers.settings import Settings
 
 BATCH = 256
@@ -41,10 +42,11 @@ class FileLoader(BatchLoader):
     Args:
         folder: holds train/<class>/.
         splits: says which files are training pictures.
+        device: where the training runs; Lightning takes the views there.
     """
 
-    def __init__(self, folder: str, splits: Splits, *, steps: int, seed: int) -> None:
-        super().__init__(splits.unlabeled, None, batch_size=BATCH, steps=steps, seed=seed)
+    def __init__(self, folder: str, splits: Splits, *, steps: int, seed: int, device: str = "cpu") -> None:
+        super().__init__(splits.unlabeled, None, batch_size=BATCH, steps=steps, seed=seed, device=device)
         size, train = splits.image_size, Path(folder) / "train"
         names = [str(Path(folder, name).relative_to(train)) for name in splits.names["train"]]
         views = BYOLTransform(BYOLView1Transform(input_size=size), BYOLView2Transform(input_size=size))
@@ -52,7 +54,9 @@ class FileLoader(BatchLoader):
 
     def __iter__(self) -> Iterator[list[Tensor]]:
         batches = [self.indices(step).tolist() for step in range(self.position, self.steps)]
-        for views, _, _ in DataLoader(self.files, batch_sampler=batches):
+        workers = 0 if self.device == "cpu" else cores()
+        for views, _, _ in DataLoader(self.files, batch_sampler=batches, num_workers=workers,
+                                      pin_memory=self.device == "cuda"):
             self.position += 1
             yield views
         self.position = 0

@@ -86,7 +86,8 @@ def finetune(encoder: Encoder, splits: Splits, settings: Settings) -> Iterator[d
 def noise(encoder: Encoder | None, splits: Splits, settings: Settings) -> Iterator[dict]:
     """A linear classifier on clean features under noise; its strength chosen on noisy validation pictures."""
     reader = best_probe(encoder, splits, MIDDLE, settings.seed)
-    sweep = noise_sweep({"": reader}, splits.test.images, splits.test.labels, SIGMAS, range(NOISE_SEEDS))
+    sweep = noise_sweep({"": reader}, splits.test.images, splits.test.labels, SIGMAS, range(NOISE_SEEDS),
+                        settings.device)
     for sigma, scores in zip(SIGMAS, np.array(sweep.accuracy[""]).T, strict=True):
         yield row("linear, noisy pictures", "all", scores.tolist(), sigma=sigma)
 

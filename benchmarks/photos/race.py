@@ -1,4 +1,4 @@
-"""Ours and the peer on the same core for the same CPU minutes, taking turns."""
+"""Ours and the peer on the same core or GPU for the same minutes, taking turns."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.photos.clock import OVER
+from benchmarks.photos.clock import OVER, unit
 from benchmarks.photos.data import as_csv
-from benchmarks.photos.runs import PEER, PICTURES
+from benchmarks.photos.runs import PEER, PICTURES, minutes_of
 from helpers import plots
 from helpers.errors import UserError
 from helpers.files import atomic_path, write_atomically
 
-CONTENDERS = {"BYOL": ("byol", "slim"), "DINO": ("dino", "slim"), "lightly's BYOL, our encoder": (PEER, "slim"),
-              "lightly's BYOL, its ResNet18": (PEER, "resnet18")}
+# Who races, by the kind of device: a CPU core has time for the miniature, and for a little of the peer's own network.
+CONTENDERS = {"cpu": {"BYOL": ("byol", "slim"), "DINO": ("dino", "slim"), "lightly's BYOL, our encoder": (PEER, "slim"),
+                      "lightly's BYOL, its ResNet18": (PEER, "resnet18")},
+              "gpu": {"BYOL, ResNet18": ("byol", "resnet18"), "DINO, ResNet18": ("dino", "resnet18"),
+                      "lightly's BYOL, its ResNet18": (PEER, "resnet18")}}
+RACE = ["device", "pixels", "budget"]  # what runs must share to be compared
 NAME = "imagenette-side-by-side"
 
 
@@ -45,27 +49,28 @@ def take_turns(commands: list[list[str]]) -> None:
 
 
 def gathered(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What the runs have left: a row for each contender, budget and seed, and one for each look at them; of budgets
-    that two contenders had."""
+    """What the runs have left: a row for each contender, budget and seed, and one for each look at them; of those
+    budgets that two contenders had on pictures of one size on one kind of device."""
     table, curves = [], []
+    names = {kind: name for each in CONTENDERS.values() for name, kind in each.items()}
     for path in sorted(results.glob("imagenette-*.json")):
         record = json.loads(path.read_text())
         settings = record["settings"]
         kind = (settings.get("method"), settings.get("encoder"))
-        if kind not in CONTENDERS.values() or not settings.get("minutes"):
+        if not settings.get("minutes") or kind not in names:
             continue
-        name = next(name for name, value in CONTENDERS.items() if value == kind)
-        who, cost = dict(contender=name, budget=settings["minutes"], seed=settings["seed"]), record["cost"]
+        who = dict(contender=names[kind], device=record["machine"].get("device", "cpu"), pixels=settings["size"],
+                   budget=settings["minutes"], seed=settings["seed"])
         scores = {f"{r['protocol']}, {r['labels_per_class']} labels a class": r["mean"] for r in record["results"]
                   if r["protocol"].startswith("kNN")}
-        table.append(dict(who, cpu_minutes=cost["cpu_seconds"] / 60, wall_minutes=cost["seconds"] / 60,
-                          epochs=cost["epochs"], chip=record["machine"]["chip"], **scores))
-        curves += [dict(who, cpu_minutes=look["cpu_seconds"] / 60, wall_minutes=look["seconds"] / 60,
-                        knn_validation=look["knn"]) for look in record["curve"]]
+        cost = record["cost"]
+        table.append(dict(who, minutes=minutes_of(cost), wall_minutes=cost["seconds"] / 60, epochs=cost["epochs"],
+                          chip=record["machine"]["chip"], **scores))
+        curves += [dict(who, minutes=minutes_of(look), knn_validation=look["knn"]) for look in record["curve"]]
     table, curves = pd.DataFrame(table), pd.DataFrame(curves)
-    rivals = table.groupby("budget").contender.nunique()
-    shared = rivals.index[rivals > 1]  # a training without a rival is no race
-    return table[table.budget.isin(shared)], curves[curves.budget.isin(shared)]
+    rivals = table.groupby(RACE).contender.nunique()
+    shared = list(rivals.index[rivals > 1])  # a training without a rival is no race
+    return tuple(each[each[RACE].apply(tuple, axis=1).isin(shared)] for each in (table, curves))
 
 
 def summarise(results: Path) -> pd.DataFrame:
@@ -73,22 +78,23 @@ def summarise(results: Path) -> pd.DataFrame:
     table, curves = gathered(results)
     write_atomically(results / f"{NAME}.csv", as_csv(table))
     write_atomically(results / f"{NAME}-curves.csv", as_csv(curves))
-    budget = shown_budget(table)
+    device, pixels, budget = shown = shown_race(table)
     lines = {}
-    for name in CONTENDERS:
-        of = curves[(curves.contender == name) & (curves.budget == budget)]
+    for name in CONTENDERS["cpu" if device == "cpu" else "gpu"]:
+        of = curves[(curves.contender == name) & (curves[RACE].apply(tuple, axis=1) == shown)]
         if len(of):
             looks = of.assign(look=of.groupby("seed").cumcount()).groupby("look").mean(numeric_only=True)
-            lines[f"{name} (n = {of.seed.nunique()})"] = (looks.cpu_minutes, looks.knn_validation)
-    figure = plots.curves(lines, "minutes of one CPU core", "kNN accuracy on validation (%)",
-                          f"BYOL on Imagenette at 48 pixels, side by side for {budget:g} minutes each", percent=True,
+            lines[f"{name} (n = {of.seed.nunique()})"] = (looks.minutes, looks.knn_validation)
+    figure = plots.curves(lines, unit(device), "kNN accuracy on validation (%)",
+                          f"Imagenette at {pixels} pixels, side by side for {budget:g} minutes each", percent=True,
                           note=f"n trainings, {PICTURES:,} neighbours; the first look is at random weights")
     with atomic_path(results / f"{NAME}.png") as target:
         figure.savefig(target, dpi=110)
     return table
 
 
-def shown_budget(table: pd.DataFrame) -> float:
-    """Of the budgets that most contenders share, the one with most trainings; the longest of equals."""
-    of = table.groupby("budget").agg(contenders=("contender", "nunique"), trainings=("seed", "size")).reset_index()
-    return of.sort_values(["contenders", "trainings", "budget"]).budget.iloc[-1]
+def shown_race(table: pd.DataFrame) -> tuple[str, int, float]:
+    """Device, pixels and budget of the race that most contenders share; of equals the one with most trainings, and of
+    these the longest."""
+    of = table.groupby(RACE).agg(contenders=("contender", "nunique"), trainings=("seed", "size")).reset_index()
+    return tuple(of.sort_values(["contenders", "trainings", "budget"])[RACE].iloc[-1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from benchmarks.photos import peer
-from benchmarks.photos.clock import Clock, TimedMonitor
+from benchmarks.photos.clock import Clock, TimedMonitor, now, spent, unit
 from benchmarks.photos.data import command
 from helpers import plots, pretraining
 from helpers.batches import BatchLoader
@@ -19,15 +18,16 @@ from helpers.checkpoints import save_encoder
 from helpers.data import Splits
 from helpers.encoders import Encoder
 from helpers.files import atomic_path, write_atomically
+from helpers.gathering import SEED
 from helpers.settings import Settings
 from helpers.training import fit
 
 PEER = "lightly-byol"
 METHODS = (*pretraining.METHODS, PEER)
-LONG = 600  # CPU seconds of training from which a curve is drawn
+LONG = 8  # minutes of training from which a curve is drawn
 LOOKS, PICTURES = 5, 1024  # at the encoder during a training, besides the first; and the neighbours of each
-TRIAL = 640  # pictures by which the cost of a step is measured, after as many steps of warming up as below
-WARM_UP = 2
+TRIAL, WARM_UP = 640, 2  # pictures by which the cost of a step is measured, and steps of warming up before them
+GPU_TRIAL, GPU_WARM_UP = 16_384, 20
 OF_METHODS = ("lr", "weight_decay", "warmup", "momentum", "ramp", "temperature", "views", "crops")
 
 
@@ -49,11 +49,12 @@ def parts(method: str, folder: str, splits: Splits, settings: Settings,
           steps: int) -> tuple[pl.LightningModule, BatchLoader, dict[str, Any]]:
     """The module, the loader and the recipe of a training of `steps` steps."""
     if method == PEER:
-        loader = peer.FileLoader(folder, splits, steps=steps, seed=settings.seed)
+        loader = peer.FileLoader(folder, splits, steps=steps, seed=settings.seed, device=settings.device)
         return peer.LightlyBYOL(peer.encoder_for(settings), steps), loader, dict(peer.RECIPE, steps=steps)
     settings = with_steps(method, settings, steps)
     recipe = pretraining.recipe(method, settings)
-    loader = BatchLoader(splits.unlabeled, None, batch_size=recipe["batch_size"], steps=steps, seed=settings.seed)
+    loader = BatchLoader(splits.unlabeled, None, batch_size=recipe["batch_size"], steps=steps, seed=settings.seed,
+                         device=settings.device)
     encoder = pretraining.fresh_encoder(splits, settings)
     module = pretraining.learner(method, encoder, settings, loader.steps_per_epoch)
     return module, loader, described(module) | recipe
@@ -74,19 +75,23 @@ def with_steps(method: str, settings: Settings, steps: int) -> Settings:
 
 def planned_steps(method: str, folder: str, splits: Splits, settings: Settings, epochs: float | None,
                   minutes: float | None) -> int:
-    """How many steps a budget buys: of `epochs`, or of CPU `minutes` by the cost of a few trial steps."""
+    """How many steps a budget buys: of `epochs`, or of `minutes` (see `spent`) by the cost of a few trial steps."""
     batch = peer.BATCH if method == PEER else pretraining.recipe(method, settings)["batch_size"]
     if minutes is None:
         return max(1, round(epochs * len(splits.unlabeled) / batch))
-    module, loader, _ = parts(method, folder, splits, settings, WARM_UP + max(1, TRIAL // batch))
+    device = settings.device
+    warm_up, pictures = (WARM_UP, TRIAL) if device == "cpu" else (GPU_WARM_UP, GPU_TRIAL)
+    trial = max(1, pictures // batch)
+    module, loader, _ = parts(method, folder, splits, settings, warm_up + trial)
     times: list[float] = []
 
     class Ticks(pl.Callback):
-        def on_train_batch_end(self, *_: Any) -> None:
-            times.append(time.process_time())
+        def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+            if trainer.global_step in (warm_up, warm_up + trial):  # waiting at every step would slow a GPU down
+                times.append(spent(device, *now(device)))
 
     fit(module, loader, callbacks=[Ticks()], half=halved(method))
-    return max(1, round(60 * minutes * (len(times) - WARM_UP) / (times[-1] - times[WARM_UP - 1])))
+    return max(1, round(60 * minutes * trial / (times[1] - times[0])))
 
 
 def halved(method: str) -> bool | None:
@@ -101,8 +106,8 @@ def train(method: str, folder: str, splits: Splits, settings: Settings, *, out: 
     Args:
         method: one of `METHODS`.
         out: the run's folder. What was planned is read from there when the run goes on.
-        epochs, minutes: the budget; minutes are CPU minutes of the training itself.
-        turn: CPU seconds after which others have their turn, see `Clock`.
+        epochs, minutes: the budget; minutes are those of the training itself, see `spent`.
+        turn: seconds after which others have their turn, see `Clock`.
     """
     plan = out / "plan.json"
     if not plan.exists():
@@ -110,7 +115,7 @@ def train(method: str, folder: str, splits: Splits, settings: Settings, *, out: 
         write_atomically(plan, json.dumps(dict(steps=steps)) + "\n")
     steps = json.loads(plan.read_text())["steps"]
     module, loader, recipe = parts(method, folder, splits, settings, steps)
-    clock = Clock(turn)
+    clock = Clock(turn, settings.device)
     monitor = TimedMonitor(splits.train, splits.val, max(1, steps // LOOKS), limit=PICTURES, clock=clock)
     title = "" if turn else f"{method}, {settings.encoder}, seed {settings.seed}"
     history = fit(module, loader, title=title, seed=settings.seed, callbacks=[clock, monitor], folder=out,
@@ -123,19 +128,30 @@ def train(method: str, folder: str, splits: Splits, settings: Settings, *, out: 
                {name: value for name, value in recipe.items() if name != "steps"})
 
 
+def minutes_of(said: dict[str, float]) -> float:
+    """The minutes that a cost or a look says; records from when only a CPU could train have its seconds alone."""
+    return said.get("minutes", said.get("cpu_seconds", 0) / 60)
+
+
 def draw(results: Path) -> None:
-    """A figure beside each record of a training: what kNN said on validation as it went on."""
+    """A figure for each long training, of all its seeds: what kNN said on validation as it went on."""
+    records: dict[str, dict[str, dict]] = {}
     for path in sorted(results.glob("imagenette-*.json")):
         record = json.loads(path.read_text())
-        settings, looks = record["settings"], record.get("curve", [])
-        if looks and "cpu_seconds" in looks[0] and looks[-1]["cpu_seconds"] > LONG:
-            minutes = [look["cpu_seconds"] / 60 for look in looks]
-            name = pretraining.METHODS.get(settings["method"], settings["method"])
-            best = max(row["mean"] for row in record["results"] if row["protocol"].startswith("kNN"))
-            figure = plots.curves({name: (minutes, [look["knn"] for look in looks])}, "minutes of one CPU core",
-                                  "kNN accuracy on validation (%)", f"{name}, {settings['encoder']}, at "
-                                  f"{settings['size']} pixels for {record['cost']['epochs']:.0f} epochs", percent=True,
-                                  note=f"one training, {PICTURES:,} neighbours; the first look is at random weights; "
-                                       f"with all neighbours, on test: {best:.1%}")
-            with atomic_path(path.with_suffix(".png")) as target:
-                figure.savefig(target, dpi=110)
+        if record.get("curve") and minutes_of(record["curve"][-1]) > LONG:
+            records.setdefault(SEED.sub("", path.stem), {})[f"seed {record['settings']['seed']}"] = record
+    for stem, seeds in records.items():
+        first = next(iter(seeds.values()))
+        name = pretraining.METHODS.get(first["settings"]["method"], first["settings"]["method"])
+        lines = {seed: ([minutes_of(look) for look in record["curve"]], [look["knn"] for look in record["curve"]])
+                 for seed, record in seeds.items()}
+        best = [max((row["mean"] for row in record["results"] if row["protocol"].startswith("kNN")), default=None)
+                for record in seeds.values()]
+        test = "" if None in best else "; with all of them, on test: " + ", ".join(f"{value:.1%}" for value in best)
+        figure = plots.curves(lines, unit(first["machine"].get("device", "cpu")), "kNN accuracy on validation (%)",
+                              f"{name}, {first['settings']['encoder']}, at {first['settings']['size']} pixels for "
+                              f"{first['cost']['epochs']:.0f} epochs", percent=True,
+                              note=f"{len(seeds)} training{'s' * (len(seeds) > 1)}; {PICTURES:,} neighbours, the first "
+                                   f"look at random weights{test}")
+        with atomic_path(results / f"{stem}.png") as target:
+            figure.savefig(target, dpi=110)
