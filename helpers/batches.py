@@ -65,7 +65,7 @@ class BatchLoader:
         self.position = 0
 
     def _picked(self, step: int) -> tuple[Tensor, Tensor]:
-        index = self.share(step).to(self.device)
+        index = self.share(step).to(self.device, non_blocking=True)  # or the host would wait for the step before
         return self.images.index_select(0, index), self.labels[index]
 
     def _fetched(self, step: int) -> tuple[Tensor, Tensor]:

@@ -112,7 +112,8 @@ def blur(x: Tensor, sigma: Tensor) -> Tensor:
 
 def grayscale(x: Tensor) -> Tensor:
     """B x 3 x H x W to its luma, B x 1 x H x W."""
-    return (x * x.new_tensor(GRAY).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    red, green, blue = x.split(1, 1)
+    return (red * GRAY[0]).add_(green, alpha=GRAY[1]).add_(blue, alpha=GRAY[2])
 
 
 def blend(x: Tensor, other: Tensor | float, factor: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from becoming uniform: each prevents the collapse that the other one invites (se
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable
 from typing import Any
@@ -166,4 +167,4 @@ def collapse_signs(answers: Tensor, loss: Tensor) -> dict[str, Tensor]:
 
     mean = entropy(answers)
     return {"entropy": mean, "kl": loss - mean, "variety": entropy(answers.mean((0, 1))),
-            "uniform": mean.new_tensor(answers.shape[-1]).log()}
+            "uniform": torch.full_like(mean, math.log(answers.shape[-1]))}
