@@ -9,7 +9,7 @@ from picture_folders import SIZE, colors, make_folder, one_line, paint
 from PIL import Image
 
 from helpers import data
-from helpers.data import folder
+from helpers.data import folder, listing
 from helpers.errors import UserError
 
 
@@ -137,14 +137,34 @@ def test_hidden_files_and_other_files_are_ignored_and_counted(tmp_path, load):
     assert (len(splits.train), splits.classes) == (20, ("ant", "bee"))
 
 
-def test_pictures_of_a_kind_that_is_not_read_are_named(tmp_path, load):
+@pytest.fixture
+def no_heic(monkeypatch):
+    """As where pillow-heif is not installed."""
+    monkeypatch.setattr(listing, "EXTENSIONS", listing.EXTENSIONS - {".heic", ".heif"})
+    monkeypatch.setattr(listing, "UNREAD", frozenset({".heic", ".heif"}))
+
+
+def test_pictures_of_a_kind_that_is_not_read_are_named(tmp_path, load, no_heic):
     root = make_folder(tmp_path / "insects", ("train", "val", "test"))
     for name in ("IMG_1.HEIC", "IMG_2.heic", ".IMG_3.heic"):
         (root / "train" / "ant" / name).write_bytes(b"photograph")
-    assert load(root).notes[0] == "HEIC pictures cannot be read here, 2 left out: convert them to JPEG"
+    assert load(root).notes[0] == ("HEIC pictures cannot be read here, 2 left out: install pillow-heif and start "
+                                   "again, or convert them to JPEG")
 
 
-def test_a_class_of_nothing_but_heic_says_what_to_do(tmp_path, load):
+def test_a_photograph_from_an_iphone_is_read_like_any_other(tmp_path, load):
+    root = make_folder(tmp_path / "insects", ("train", "val", "test"))
+    pixels = np.zeros((30, 60, 3), np.uint8)
+    pixels[:15] = (200, 30, 20)
+    Image.fromarray(pixels).save(root / "train" / "ant" / "AAA.HEIC", quality=95)
+    (root / "train" / "ant" / "AAB.heic").write_bytes((root / "train" / "ant" / "AAA.HEIC").read_bytes()[:200])
+    splits = load(root)
+    assert len(splits.train) == 21 and any("AAB.heic" in note for note in splits.notes)
+    picture = splits.train.images[splits.names["train"].index("train/ant/AAA.HEIC")].numpy()
+    assert abs(picture[:, 2, SIZE // 2] - np.array([200.0, 30, 20])).max() < 12 and picture[:, -3].max() < 12
+
+
+def test_a_class_of_nothing_but_heic_says_what_to_do(tmp_path, load, no_heic):
     root = make_folder(tmp_path / "insects")
     (root / "train" / "fly").mkdir()
     (root / "train" / "fly" / "IMG_1.HEIC").write_bytes(b"photograph")

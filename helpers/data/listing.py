@@ -87,7 +87,7 @@ def scan(root: Path, name: str | None = None, classes: Sequence[str] = ()) -> Li
     if classes:
         _keep(listing, classes)
     if listing.unread:
-        listing.notes.append(f"{_unread(listing.unread)} left out: convert them to JPEG")
+        listing.notes.append(f"{_unread(listing.unread)} left out: {_cure(listing.unread)}")
     if listing.ignored:
         listing.notes.append(f"{listing.ignored} hidden files or files that are not pictures, "
                              "or that lie outside a class folder, were ignored")
@@ -151,7 +151,7 @@ def _add(listing: Listing, folder: Path, part: str, label: int) -> None:
     found = [Picture(path, part, label) for path in _files(folder, listing) if _is_picture(path)]
     unread = [path for path in listing.unread if path.is_relative_to(folder)]
     if not found and unread:
-        raise UserError(f"folder {folder}: {_unread(unread)} and no others in it: convert them to JPEG")
+        raise UserError(f"folder {folder}: {_unread(unread)} and no others in it: {_cure(unread)}")
     if not found:
         kinds = ", ".join(sorted(kind[1:] for kind in EXTENSIONS))
         raise UserError(f"folder {folder}: no pictures in it: add some ({kinds}) or remove the folder")
@@ -182,6 +182,11 @@ def _is_picture(path: Path) -> bool:
 def _unread(paths: list[Path]) -> str:
     kinds = sorted({path.suffix[1:].upper() for path in paths})
     return f"{' and '.join(kinds)} pictures cannot be read here, {len(paths)}"
+
+
+def _cure(paths: list[Path]) -> str:
+    plugin = any(path.suffix.lower() in (".heic", ".heif") for path in paths)
+    return "install pillow-heif and start again, or " * plugin + "convert them to JPEG"
 
 
 def _visible(folder: Path, listing: Listing) -> list[Path]:
