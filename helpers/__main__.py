@@ -116,6 +116,7 @@ def _add_release(action: Parser) -> None:
     action.add_argument("name", help="small letters, digits and hyphens")
     action.add_argument("--what", help="one line for the list; default: what the file says of itself")
     action.add_argument("--licence", default="MIT")
+    action.add_argument("--half", action="store_true", help="keep it in half precision, half as large")
     action.add_argument("--dataset", help="to measure it on; default: the one it was trained on")
 
 

@@ -75,15 +75,18 @@ def evaluate(options: argparse.Namespace) -> None:
 def release(options: argparse.Namespace) -> None:
     """`weights release FILE NAME`: measure one of our encoders, and put it into the repository's list of weights."""
     from helpers.checkpoints import load_encoder, manifest
+    from helpers.checkpoints.saving import halved
 
     encoder = load_encoder(options.file)
+    if options.half:
+        encoder.load_state_dict(halved(encoder))  # what is measured is what is kept
     meta = {"dataset": "auto", "seed": 0, **encoder.meta}
     settings = Settings.resolve(dataset=options.dataset or meta["dataset"], seed=meta["seed"],
                                 image_size=encoder.config["image_size"])
     rows = _measured(encoder, options.file, ("knn", "linear"), _load(settings), settings)
     accuracy = {_protocol(row): round(row["mean"], 4) for row in rows if row["labels_per_class"] in (1, 10, "all")}
     entry = manifest.release(options.file, options.name, what=options.what, licence=options.licence,
-                             accuracy=accuracy)
+                             accuracy=accuracy, half=options.half)
     print(f"{entry.name}: {entry.what}; {entry.bytes:,} bytes, "
           + ", ".join(f"{protocol} {value:.1%}" for protocol, value in accuracy.items()))
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import binomtest, ttest_ind_from_stats, ttest_rel
+from scipy.stats import binomtest, t, ttest_ind_from_stats
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,10 +66,15 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Comparison:
     first, second = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
     if first.shape != second.shape or first.ndim != 1 or not len(first):
         raise ValueError(f"pairs are wanted, not {first.shape} and {second.shape}")
-    gains, test = first - second, f"paired t-test, n = {len(first)}"
-    error = gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else float("nan")
-    p = ttest_rel(first, second).pvalue if error > 1e-9 else 1.0
-    return Comparison(float(gains.mean()), float(error), float(p), test)
+    gains = first - second
+    return gained(gains.mean(), gains.std(ddof=1) if len(gains) > 1 else None, len(gains))
+
+
+def gained(mean: float, std: float | None, n: int) -> Comparison:
+    """The same from the mean and standard deviation of `n` differences (fractions), where these are all there is."""
+    error = std / n ** 0.5 if n > 1 and std is not None else float("nan")
+    p = 2 * t.sf(abs(mean) / error, n - 1) if error > 1e-9 else 1.0
+    return Comparison(float(mean), float(error), float(p), f"paired t-test, n = {n:g}")
 
 
 def same_pictures(first: Tensor, second: Tensor, labels: Tensor) -> Comparison:

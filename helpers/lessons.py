@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from helpers.comparison import Comparison, unpaired
-from helpers.reporting import HEAVY, few_labels, percent, under_noise
+from helpers.comparison import Comparison, gained, unpaired
+from helpers.reporting import HEAVY, counts, few_labels, percent, under_noise
 
-TUNED, SCRATCH = "fine-tuned BYOL", "from scratch"  # in notebook 04
+TUNED, GAIN = "fine-tuned BYOL", "gain over from scratch, points"  # method and metric in notebook 04
 
 
 def lessons(frame: pd.DataFrame) -> str:
@@ -17,7 +17,7 @@ def lessons(frame: pd.DataFrame) -> str:
         frame: rows of notebooks 03, 04 and 07, of one dataset and preset, with BYOL as the method.
     """
     few, noise = few_labels(frame), under_noise(frame)
-    return "\n".join(f"- {point}" for point in (_frozen(few), _start(few), _freezing(few), _all(few, noise),
+    return "\n".join(f"- {point}" for point in (_frozen(few), _start(frame), _freezing(few), _all(few, noise),
                                                 _noise(noise[noise.sigma == HEAVY])))
 
 
@@ -30,14 +30,14 @@ def _frozen(few: pd.DataFrame) -> str:
             f"{with_all[1]} and {with_all[2]}.")
 
 
-def _start(few: pd.DataFrame) -> str:
-    numbers = list(dict.fromkeys(few.labels_per_class))
-    found = {count: _against(few, TUNED, SCRATCH, count) for count in numbers}
+def _start(frame: pd.DataFrame) -> str:
+    rows = frame[(frame.metric == GAIN) & (frame.method == TUNED)]
+    found = {row.labels_per_class: gained(row["mean"] / 100, row["std"] / 100, row.n) for _, row in rows.iterrows()}
     verdicts = [f"{count}: {100 * result.gain:+.1f} points, "
                 f"{result.choose('ahead', 'behind', 'no more than chance could make')} (p = {result.p:.2g})"
                 for count, result in found.items()]
     return ("**Pretrained or from scratch**, fine-tuned for as many steps with the same views, by labels a class: "
-            f"{'; '.join(verdicts)} (Welch's t-test; notebook 04 pairs the draws, which sees more).")
+            f"{'; '.join(verdicts)} (paired t-test, {counts(rows)}).")
 
 
 def _freezing(few: pd.DataFrame) -> str:

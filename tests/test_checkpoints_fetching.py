@@ -376,6 +376,22 @@ def test_a_released_checkpoint_is_copied_and_listed_with_what_it_says_of_itself(
     assert (target.parent / entry.file).read_bytes() == path.read_bytes()
 
 
+def test_a_resnet_is_released_in_half_precision_and_not_in_full(world, tmp_path):
+    encoder = build("resnet18", channels=3, image_size=96).eval()
+    path = save_encoder(encoder, tmp_path / "e.safetensors", method="byol", torch="2.6")
+    manifest.MANIFEST.write_text("{}")
+    with pytest.raises(UserError, match="takes 42 MB.*25 MB only; try --half"):
+        manifest.release(path, "byol-resnet")
+    assert sorted(p.name for p in manifest.MANIFEST.parent.iterdir()) == ["e.safetensors", "manifest.json"]
+    entry = manifest.release(path, "byol-resnet", half=True)
+    kept = load_encoder(manifest.MANIFEST.parent / entry.file).eval()
+    pictures = torch.rand(2, 3, 96, 96) * 2 - 1
+    assert 0.45 < entry.bytes / path.stat().st_size < 0.55
+    assert (kept.meta["method"], kept.meta["torch"]) == ("byol", "2.6")
+    assert next(kept.parameters()).dtype == torch.float32
+    torch.testing.assert_close(kept(pictures), encoder(pictures), rtol=0.01, atol=0.01)
+
+
 @pytest.mark.parametrize(("name", "source"), [("Two Words", {}), ("../byol", {}), ("", {}),
                                               ("vit", {"url": "https://elsewhere/vit.pth"})])
 def test_a_release_takes_no_odd_name_and_none_of_somebody_elses(name, source, world, tmp_path):

@@ -9,7 +9,7 @@ import torch
 
 from helpers import commands
 from helpers.__main__ import METHODS, PROTOCOLS, main
-from helpers.checkpoints import manifest, save_encoder
+from helpers.checkpoints import load_encoder, manifest, save_encoder
 from helpers.encoders import build
 from helpers.errors import UserError
 from helpers.pretraining import folder_of
@@ -176,6 +176,18 @@ def test_a_release_is_measured_and_listed(tmp_path, monkeypatch, capsys):
                                                                 settings)[0]["mean"], 4)
     assert {"linear probe", "linear probe, 1 label a class", "linear probe, 10 labels a class"} < set(entry.accuracy)
     assert entry.what == "byol on digits, 3 epochs, by this suite" and "byol-toy" in capsys.readouterr().out
+
+
+def test_a_release_in_half_precision_is_measured_as_it_is_kept(tmp_path, monkeypatch):
+    path = save_encoder(build("slim", channels=1, image_size=16, width=8), tmp_path / "e.safetensors", dataset="digits")
+    monkeypatch.setattr(manifest, "MANIFEST", tmp_path / "weights" / "manifest.json")
+    (tmp_path / "weights").mkdir()
+    manifest.MANIFEST.write_text("{}")
+    seen = []
+    monkeypatch.setattr(commands, "_measured", lambda encoder, *_: seen.append(encoder) or [])
+    assert main(["weights", "release", str(path), "byol-toy", "--half"]) == 0
+    kept = load_encoder(tmp_path / "weights" / "byol-toy.safetensors").state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in seen[0].state_dict().items())
 
 
 def test_epochs_become_steps_that_show_every_picture(pretrained):

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from helpers.lessons import lessons
+from helpers.lessons import GAIN, lessons
 
 
 def row(notebook, method, protocol, labels, mean, std, n, sigma=None):
@@ -17,6 +17,8 @@ def results(tuned=0.80, std=0.01):
               for name, mean in {"BYOL": 0.9, "raw pixels": 0.6, "random encoder": 0.4}.items()]
     starts = [row("04_x", name, "100 steps", labels, mean, std, 3) for labels in ("1", "all")
               for name, mean in {"fine-tuned BYOL": tuned, "from scratch": 0.7}.items()]
+    starts += [row("04_x", "fine-tuned BYOL", "100 steps", labels, 100 * (tuned - 0.7), 100 * std, 3)
+               | dict(metric=GAIN) for labels in ("1", "all")]
     noise = [row("07_x", name, "all labels", "all", 0.99 if sigma == 0 else 0.5, 0.01, 3, sigma) for sigma in (0.0, 1.6)
              for name in ("supervised", "supervised + noise", "noise-BYOL", "BYOL", "raw pixels")]
     return pd.DataFrame(probes + starts + noise)

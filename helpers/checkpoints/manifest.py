@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from helpers.checkpoints.saving import load_encoder
+from helpers.checkpoints.saving import load_encoder, save_encoder
 from helpers.errors import UserError
 from helpers.files import atomic_path, write_atomically
 
@@ -127,7 +127,7 @@ def record(folder: Path, name: str, path: Path, source: str) -> None:
 
 
 def release(checkpoint: str | Path, name: str, *, what: str | None = None, licence: str = "MIT",
-            accuracy: dict[str, float] | None = None, manifest: Path | None = None) -> Entry:
+            accuracy: dict[str, float] | None = None, half: bool = False, manifest: Path | None = None) -> Entry:
     """Copy one of our own checkpoints beside the manifest and list it there; an entry of that name is replaced.
 
     What the checkpoint's metadata says (method, dataset, epochs, command) goes into the entry.
@@ -135,6 +135,7 @@ def release(checkpoint: str | Path, name: str, *, what: str | None = None, licen
     Args:
         what: one line for the list; None puts it together from the metadata.
         accuracy: protocol -> test accuracy in [0, 1].
+        half: keep it in half precision.
 
     Raises:
         UserError: it is not a whole checkpoint of the suite or larger than 25 MB, or the name is no plain word or
@@ -147,12 +148,16 @@ def release(checkpoint: str | Path, name: str, *, what: str | None = None, licen
         raise UserError(f"{name!r} cannot be a new name: take one of small letters, digits and hyphens that is not "
                         "in the list yet")
     encoder = load_encoder(checkpoint)
-    size, meta = checkpoint.stat().st_size, encoder.meta
-    if size > LARGEST_BYTES:
-        raise UserError(f"{checkpoint} has {size >> 20} MB: the repository keeps files of up to 25 MB only")
-    target = manifest.parent / f"{name}.safetensors"
+    meta, target = encoder.meta, manifest.parent / f"{name}.safetensors"
     with atomic_path(target) as temporary:
-        shutil.copyfile(checkpoint, temporary)
+        if half:
+            save_encoder(encoder, temporary, half=True, **meta)
+        else:
+            shutil.copyfile(checkpoint, temporary)
+        size = temporary.stat().st_size
+        if size > LARGEST_BYTES:
+            raise UserError(f"{checkpoint} takes {size >> 20} MB: the repository keeps files of up to 25 MB only"
+                            + "; try --half" * (not half))
     what = what or f"{meta.get('method')} on {meta.get('dataset')}, {meta.get('epochs')} epochs, by this suite"
     new = Entry(name, what, str(meta.get("method", "")), encoder.name, str(meta.get("dataset", "")),
                 meta.get("epochs"), accuracy or {}, str(meta.get("command", "")), licence, target.name, size,

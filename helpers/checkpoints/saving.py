@@ -26,22 +26,24 @@ STRINGS = ("format", "version", "config", "normalisation", "meta")  # what the d
 LARGEST_OPTION = 1 << 14  # a width or an image size beyond this is damage, not a choice
 
 
-def save_encoder(encoder: Encoder, path: str | Path, **meta: Any) -> Path:
+def save_encoder(encoder: Encoder, path: str | Path, half: bool = False, **meta: Any) -> Path:
     """Write an encoder to `path` (safetensors), in one step: the file is whole or not there.
 
     Args:
         encoder: made by `helpers.encoders.build`; it may be on any device.
+        half: keep the weights in half precision, which takes half the room; read again they are float32, rounded.
         meta: what a person wants to know later (method, dataset, classes, preset, steps, accuracy,
-            command, ...); anything JSON can hold. The versions of torch and of this suite are added.
+            command, ...); anything JSON can hold. The versions of torch and of this suite are added if it has none.
 
     Returns:
         `path`, as a Path.
 
     Raises:
-        UserError: the file cannot be written there.
+        UserError: the file cannot be written there, or a weight is too large for half precision.
     """
-    tensors = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
-    meta = {**meta, "torch": str(torch.__version__), "suite": helpers.__version__}
+    state = halved(encoder) if half else encoder.state_dict()
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    meta = {"torch": str(torch.__version__), "suite": helpers.__version__, **meta}
     strings = {"format": FORMAT, "version": VERSION, "config": json.dumps(encoder.config, sort_keys=True),
                "normalisation": encoder.config.get("normalisation", "symmetric"),
                "meta": json.dumps(meta, sort_keys=True, default=str)}
@@ -53,6 +55,20 @@ def save_encoder(encoder: Encoder, path: str | Path, **meta: Any) -> Path:
         raise UserError(f"cannot write {target}: {problem.strerror or problem}; choose another folder or "
                         "make room") from None
     return target
+
+
+def halved(encoder: Encoder) -> dict[str, Tensor]:
+    """An encoder's tensors, those with fractions in half precision.
+
+    Raises:
+        UserError: one is too large for it.
+    """
+    tensors = {name: value.half() if value.is_floating_point() else value
+               for name, value in encoder.state_dict().items()}
+    for name, value in tensors.items():
+        if not value.isfinite().all():
+            raise UserError(f"{name} has numbers too large for half precision: keep this encoder as it is")
+    return tensors
 
 
 def load_encoder(path: str | Path) -> Encoder:

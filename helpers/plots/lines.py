@@ -157,7 +157,9 @@ def pretraining_watch(losses: Sequence[float], momentum: Sequence[float], monito
 def _accuracy(ax: Axes, monitor: Sequence[Mapping[str, float]], color: Mapping[str, str]) -> None:
     steps, knn = [row["step"] for row in monitor], [100 * row["knn"] for row in monitor]
     ax.plot(steps, knn, **color, marker="o", markersize=4)
-    ax.annotate(f"{knn[-1]:.1f} %", (steps[-1], knn[-1]), (0, 5), textcoords="offset points", ha="right", fontsize=9.5)
+    highest = knn[-1] >= max(knn[-3:])  # or the number would lie on the line
+    ax.annotate(f"{knn[-1]:.1f} %", (steps[-1], knn[-1]), (0, 5 if highest else -6), textcoords="offset points",
+                ha="right", va="bottom" if highest else "top", fontsize=9.5)
     if steps[0] == 0:
         ax.axhline(knn[0], color=method_color("random encoder"), lw=1.2, ls="--")
         ax.annotate(f"random encoder, {knn[0]:.1f} %", (0.98, knn[0]), (0, 3), xycoords=("axes fraction", "data"),
