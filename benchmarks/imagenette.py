@@ -51,8 +51,12 @@ def settings_of(options: argparse.Namespace, **choices: object) -> Settings:
 def run_name(method: str, settings: Settings, minutes: float | None, epochs: float | None = None) -> str:
     """What the files of a run are called."""
     budget = f"{minutes:g}min" if minutes else f"{epochs:g}epochs"
-    device = "" if settings.device == "cpu" else f"-{settings.device}"
-    return f"imagenette-{method}-{settings.encoder}-{settings.image_size}px-{budget}{device}-seed{settings.seed}"
+    return f"imagenette-{method}-{settings.encoder}-{settings.image_size}px-{budget}{on(settings)}-seed{settings.seed}"
+
+
+def on(settings: Settings) -> str:
+    """What the names of files say of a device other than a CPU."""
+    return "" if settings.device == "cpu" else f"-{settings.device}"
 
 
 def train(options: argparse.Namespace) -> None:
@@ -116,7 +120,7 @@ def evaluate(options: argparse.Namespace) -> None:
         print(f"{row['protocol']}, {row['labels_per_class']} labels a class: {row['mean']:.1%}", flush=True)
     chosen = dict(encoder=encoder.name, size=splits.image_size, weights=data.shown([options.weights])[0],
                   meta=encoder.meta, seed=settings.seed, test_pictures=len(splits.test))
-    data.keep(f"imagenette-{Path(options.weights).stem}", chosen, rows, options.results, settings.device)
+    data.keep(f"imagenette-{Path(options.weights).stem}{on(settings)}", chosen, rows, options.results, settings.device)
 
 
 def baselines(options: argparse.Namespace) -> None:
@@ -129,8 +133,7 @@ def baselines(options: argparse.Namespace) -> None:
         print(f"{title}: {rows[-1]['mean']:.1%} at the strongest noise", flush=True)
     chosen = dict(encoder=settings.encoder, size=settings.image_size, seed=settings.seed,
                   test_pictures=len(splits.test))
-    name = "imagenette-baselines" + ("" if settings.device == "cpu" else f"-{settings.device}")
-    data.keep(name, chosen, rows, options.results, settings.device)
+    data.keep(f"imagenette-baselines{on(settings)}", chosen, rows, options.results, settings.device)
 
 
 def draw(options: argparse.Namespace) -> None:
@@ -152,7 +155,7 @@ def compare_labels(options: argparse.Namespace) -> None:
     """The comparison with few labels, on a released encoder or one of a file."""
     encoder, splits, settings = loaded(options)
     path = Path(options.weights)
-    name = "imagenette-labels" if options.weights == PHOTOGRAPHS else f"imagenette-{path.stem}-labels"
+    name = f"imagenette{'' if options.weights == PHOTOGRAPHS else f'-{path.stem}'}{on(settings)}-labels"
     table = labels.compare(encoder, splits, settings, options.results, name)
     print(table.to_string(index=False))
 

@@ -58,13 +58,15 @@ WARM_UP = 4  # steps that are not counted: kernels are chosen, workers fill thei
 
 
 class Clock(Callback):
-    """When each step ended."""
+    """When each step ended; a GPU is waited for at the first and the last step that count, since doing so at every
+    step would slow it down."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: argparse.Namespace) -> None:
         self.times: list[float] = []
+        self.marks = (WARM_UP, WARM_UP + options.steps) if options.device == "cuda" else ()
 
     def tick(self) -> None:
-        if torch.cuda.is_available():
+        if len(self.times) + 1 in self.marks:
             torch.cuda.synchronize()
         self.times.append(time.perf_counter())
 
@@ -138,7 +140,7 @@ def textbook(images: Tensor, options: argparse.Namespace) -> float:
     """Seconds a step: the plain loop, no workers."""
     loader = DataLoader(Pictures(images.numpy(), options.size), options.batch, shuffle=True, drop_last=True)
     module = PeerBYOL().to(options.device).train()
-    optimizer, clock = module.configure_optimizers(), Clock()
+    optimizer, clock = module.configure_optimizers(), Clock(options)
     while len(clock.times) < WARM_UP + options.steps:
         for batch in loader:
             loss = module.training_step([view.to(options.device) for view in batch], 0)
@@ -156,7 +158,7 @@ def lightning(images: Tensor, options: argparse.Namespace) -> float:
     loader = DataLoader(Pictures(images.numpy(), options.size), options.batch, shuffle=True, drop_last=True,
                         num_workers=os.cpu_count() or 1, persistent_workers=True,
                         pin_memory=options.device == "cuda")
-    clock = Clock()
+    clock = Clock(options)
     trainer = pl.Trainer(accelerator={"cuda": "gpu"}.get(options.device, options.device), devices=1,
                          max_steps=WARM_UP + options.steps, callbacks=[clock], logger=False,
                          enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
@@ -186,8 +188,8 @@ def ours(images: Tensor, options: argparse.Namespace, pair: tuple | None = None,
     module = BYOL(build("resnet18", image_size=options.size), pair or lightly_views(options.size),
                   steps=WARM_UP + options.steps, hidden=HIDDEN, projection=PROJECTION)
     loader = BatchLoader(images, None, batch_size=options.batch, steps=WARM_UP + options.steps,
-                                  device=options.device)
-    clock = Clock()
+                         device=options.device)
+    clock = Clock(options)
     training.fit(module, loader, callbacks=[clock, *watchers])
     return clock.seconds
 
@@ -289,11 +291,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=96, help="side of pictures and views, pixels")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=8, help="timed steps a contender and round")
+    parser.add_argument("--steps", type=int, help="timed steps a contender and round (default: 50 on a GPU, else 8)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--scale", action="store_true", help="1,000 to 100,000 images in place of the race")
     options = parser.parse_args()
+    options.steps = options.steps or (50 if options.device == "cuda" else 8)
     rows = scale(options) if options.scale else race(options)
     show(rows)
     keep(f"{'scale' if options.scale else 'throughput'}-{options.device}", options, rows)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from helpers.distributed import rank_and_world
 
-MOST_OF_FREE = 0.6  # the share of a GPU's free memory that images may take; the model wants the rest
+MOST_OF_FREE = 0.35  # the share of a GPU's free memory that images may take; the model wants the rest
 AHEAD = 4  # batches that are fetched before they are asked for
 A, B = TypeVar("A"), TypeVar("B")
 
@@ -25,9 +25,10 @@ class BatchLoader:
     A set smaller than a batch is repeated: each copy is augmented differently. Where several processes
     train together, each takes its share of every batch.
 
-    Images that fit on the device are moved there once, at the first batch. A block that is too large for a GPU
-    stays where it is, in memory or in a memory-mapped file: a thread gathers the next batches into page-locked
-    memory, from where they travel while the GPU computes. A CPU takes its batches from the block as it is.
+    Images that fit on the device are moved there once, at the first batch, and stay until the batches end. A block
+    that is too large for a GPU stays where it is, in memory or in a memory-mapped file: a thread gathers the next
+    batches into page-locked memory, from where they travel while the GPU computes. A CPU takes its batches from the
+    block as it is.
 
     Args:
         images, labels: uint8 N x C x H x W and int64 N.
@@ -55,18 +56,19 @@ class BatchLoader:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         # Only here, since a process that Lightning starts knows its GPU when the training begins.
         on_host = self.images.nbytes > MOST_OF_FREE * free_memory(self.device) if self.on_host is None else self.on_host
-        if not on_host:
-            self.images, self.labels = self.images.to(self.device), self.labels.to(self.device)
-        steps = range(self.position, self.steps)
-        batches = ahead(self._fetched, steps) if on_host else map(self._picked, steps)
+        steps, unblocked = range(self.position, self.steps), self.device == "cuda"
+        batches = ahead(self._fetched, steps) if on_host else self._picked(steps)
         for step, (images, labels) in zip(steps, batches, strict=True):
             self.position = step + 1
-            yield images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+            yield images.to(self.device, non_blocking=unblocked), labels.to(self.device, non_blocking=unblocked)
         self.position = 0
 
-    def _picked(self, step: int) -> tuple[Tensor, Tensor]:
-        index = self.share(step).to(self.device, non_blocking=True)  # or the host would wait for the step before
-        return self.images.index_select(0, index), self.labels[index]
+    def _picked(self, steps: Iterable[int]) -> Iterator[tuple[Tensor, Tensor]]:
+        # The copy on the device is held by nothing but this iteration, so that it goes when the training has ended.
+        images, labels = self.images.to(self.device), self.labels.to(self.device)
+        for step in steps:
+            index = self.share(step).to(self.device, non_blocking=self.device == "cuda")  # else the host waits for it
+            yield images.index_select(0, index), labels[index]
 
     def _fetched(self, step: int) -> tuple[Tensor, Tensor]:
         index, locked = self.share(step), self.device == "cuda"
@@ -102,8 +104,8 @@ class BatchLoader:
 
 def free_memory(device: str) -> float:
     """Bytes that are free on a device; on a CPU nothing has to be moved, so without a limit."""
-    if device == "cuda":
-        return torch.cuda.mem_get_info()[0]
+    if device == "cuda":  # with what torch keeps for itself and does not use
+        return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
     if device == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     return float("inf")

@@ -200,3 +200,4 @@ class EarlyStop(AccuracyCurve):
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if self.weights:
             module.load_state_dict(self.weights)
+            self.weights = {}

@@ -120,8 +120,8 @@ def noise_sweep(readers: dict[str, Reader], images: Tensor, labels: Tensor, sigm
             for row, seed in enumerate(seeds):
                 noise = unit_noise(clean, seed, first)
                 for column, sigma in enumerate(sigmas):
-                    found = ({encoder: features_of(encoder, clean + sigma * noise) for encoder in encoders}
-                             if sigma else quiet)
+                    noisy = clean + sigma * noise
+                    found = {encoder: features_of(encoder, noisy) for encoder in encoders} if sigma else quiet
                     cosine = {encoder: F.cosine_similarity(found[encoder], quiet[encoder]).sum().item()
                               for encoder in encoders}
                     for name, reader in readers.items():
@@ -133,13 +133,14 @@ def noise_sweep(readers: dict[str, Reader], images: Tensor, labels: Tensor, sigm
                  {name: sums / count for name, sums in alike.items()})
 
 
-def corruption_sweep(readers: dict[str, Reader], images: Tensor, labels: Tensor,
-                     seeds: Iterable[int]) -> dict[str, dict[str, np.ndarray]]:
+def corruption_sweep(readers: dict[str, Reader], images: Tensor, labels: Tensor, seeds: Iterable[int],
+                     device: str = "cpu") -> dict[str, dict[str, np.ndarray]]:
     """Errors of each method under each of the common corruptions.
 
     Args:
         readers, images, labels: as for `noise_sweep`.
         seeds: of the corruptions that draw random numbers; the others are looked at once.
+        device: where pictures are damaged; a seed gives other damage on another kind of device.
 
     Returns:
         method -> corruption -> share of wrong answers at the five severities, mean over seeds.
@@ -150,11 +151,13 @@ def corruption_sweep(readers: dict[str, Reader], images: Tensor, labels: Tensor,
              for severity in range(1, 6) for seed in (seeds if damage in RANDOM else seeds[:1])]
     with threads_for_probes(images):
         for damage, severity, seed, count in progress(cases, "corruptions", "damaged test sets"):
-            damaged = corrupt(images, damage, severity, seed)
-            found = {encoder: features_of(encoder, damaged) for encoder in {r.encoder for r in readers.values()}}
-            for name, reader in readers.items():
-                wrong = (reader.answer(found[reader.encoder]) != labels).float().mean().item()
-                errors[name][damage][severity - 1] += wrong / count
+            for first in range(0, len(images), BATCH):
+                part, truth = images[first:first + BATCH].to(device), labels[first:first + BATCH]
+                damaged = corrupt(part, damage, severity, seed + 1_000_003 * first)
+                found = {encoder: features_of(encoder, damaged) for encoder in {r.encoder for r in readers.values()}}
+                for name, reader in readers.items():
+                    wrong = (reader.answer(found[reader.encoder]) != truth).sum().item()
+                    errors[name][damage][severity - 1] += wrong / (count * len(images))
     return errors
 
 

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import time
+import traceback
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ ENDED = "another process of this training has ended (it says why, if it could): 
 NEEDED = {"state_dict", "optimizer_states", "global_step", "callbacks", "loops"}
 SELDOM = 1.0  # minutes between two checkpoints at the ends of epochs
 ASK_EVERY = 16  # steps between two looks at the first process's clock, where several must save together
+FULL = re.compile("not enough memory|DefaultCPUAllocator|ALLOC_FAILED")  # the last one is cuBLAS's and cuDNN's
 LOST = re.compile(r"closed by peer|reset by peer|Broken pipe|remote process exited|NCCL error", re.IGNORECASE)
 
 
@@ -148,6 +150,15 @@ def unwritable(folder: Path, error: OSError) -> UserError:
                      "RUN_DIR")
 
 
+def let_go(error: BaseException) -> None:
+    """Free what the frames of an error hold: a notebook keeps its last error, and a second try would find no room."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
 @contextmanager
 def one_line_errors(folder: Path | None) -> Iterator[None]:
     """Turns what a person can mend (memory, disk, a lost folder) into one line; the rest passes as it is."""
@@ -160,10 +171,10 @@ def one_line_errors(folder: Path | None) -> Iterator[None]:
     except ProcessException as error:  # of a process that was forked from a notebook
         said = re.search(r"UserError: (.*)", str(error))
         raise UserError(said[1] if said else f"{ENDED}{kept()} ({str(error).strip().splitlines()[-1]})") from error
-    except torch.OutOfMemoryError as error:
-        raise UserError(f"the GPU's memory is full: use a smaller batch or image size{kept()}") from error
-    except MemoryError as error:
-        raise UserError(f"the memory is full: use a smaller batch or image size{kept()}") from error
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        let_go(error)
+        which = "GPU's memory" if isinstance(error, torch.OutOfMemoryError) else "memory"
+        raise UserError(f"the {which} is full: use a smaller batch or image size{kept()}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(f"the disk is full: free some space and run again with resume{kept()}") from error
@@ -171,7 +182,8 @@ def one_line_errors(folder: Path | None) -> Iterator[None]:
             raise unwritable(folder, error) from error
         raise
     except RuntimeError as error:
-        if "not enough memory" in str(error) or "DefaultCPUAllocator" in str(error):
+        if FULL.search(str(error)):
+            let_go(error)
             raise UserError(f"the memory is full: use a smaller batch or image size{kept()}") from error
         if "No space left" in str(error) or "PytorchStreamWriter" in str(error) or "iostream error" in str(error):
             raise UserError(f"the disk is full: free some space and run again with resume{kept()}") from error

@@ -100,7 +100,7 @@ class RandomStates(Callback):
     def state_dict(self) -> dict[str, Any]:
         numpy = np.random.get_state()
         own = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": [numpy[1].tolist(), *numpy[2:]],
-               "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None}
+               "cuda": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None}
         return {"ranks": from_all(own)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -188,7 +188,7 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
         title: shown before the progress bar; without one there is no bar.
         folder: where checkpoints go (`last.ckpt` and the one before it), see `Saver`; None saves nothing.
         resume: go on from `folder`'s newest whole checkpoint of such a module if there is one.
-        half: mixed precision; None decides by machine and only for images of 48 pixels' side and more,
+        half: mixed precision; None decides by machine and only for images of 48 pixels' side and more (28 on a GPU),
             since smaller ones gain nothing.
         devices, nodes: GPUs (or CPU processes) of each machine, and machines, that share every batch. In a
             notebook the processes hand over what they saw through `folder`.
@@ -205,7 +205,7 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
     from helpers.survival import Saver, one_line_errors
 
     device, together = loader.device, trainer_options(loader.device, devices, nodes, loader.batch_size)
-    half = loader.images.shape[-1] >= 48 if half is None else half
+    half = loader.images.shape[-1] >= (28 if device == "cuda" else 48) if half is None else half
     forks = together.get("strategy") == "ddp_notebook"
     history = History()
     watchers = [history, RandomStates(seed), *callbacks]
@@ -226,6 +226,8 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
     module.train()
     with one_line_errors(folder), memory_kept(device), threads_for(loader.images), compiled(module, backend):
         trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    # The module knows its trainer, which would keep the optimizer's averages as long as the module lives.
+    trainer.strategy.optimizers, trainer.strategy.lr_scheduler_configs = [], []
     if forks:
         saver.hand_over(watchers)  # this process has not touched its GPU, and may train so again
     else:

@@ -72,18 +72,19 @@ def three_ways(pretrained: Encoder, splits: Splits, settings: Settings, *, per_c
     """
     rows = []
     for way, (lr, head_lr) in WAYS.items():
-        runs, val_scores = [], []
+        runs, scores, val_scores = [], [], []
         for number, index in enumerate(label_draws(splits.train.labels, per_class, settings.draws, settings.seed)):
             few = Labeled(splits.train.images[index], splits.train.labels[index])
             encoder = start_of(way, pretrained, settings.seed + number)
             run = train_classifier(encoder, few, len(splits.classes), settings, steps=steps, lr=lr / slower,
                                    head_lr=head_lr / slower, seed=settings.seed + number, val=splits.val,
                                    patience=PATIENCE, schedule="stable")
+            scores.append(run.score(splits.test))
             val_scores.append(run.score(splits.val))
-            runs.append(run)
-        scores = [run.score(splits.test) for run in runs]
+            parameters = trainable(run.classifier)
+            runs.append(dict(seconds=run.seconds, steps=len(run.losses), curve=run.curve))  # without its network
         rows.append(dict(method=way, mean=np.mean(scores), std=np.std(scores, ddof=1) if len(scores) > 1 else None,
                          n=len(scores), scores=scores, val_scores=val_scores,
-                         seconds=np.mean([run.seconds for run in runs]), curve=runs[0].curve,
-                         steps=np.mean([len(run.losses) for run in runs]), parameters=trainable(runs[0].classifier)))
+                         seconds=np.mean([run["seconds"] for run in runs]), curve=runs[0]["curve"],
+                         steps=np.mean([run["steps"] for run in runs]), parameters=parameters))
     return rows

@@ -97,13 +97,19 @@ def test_the_host_path_goes_on_where_it_stopped_not_where_it_had_fetched():
 
 def test_too_large_a_block_stays_on_the_host(monkeypatch):
     moved = []
-    monkeypatch.setattr(BatchLoader, "_picked", lambda self, step: moved.append(step) or (self.images, self.labels))
-    monkeypatch.setattr(batches, "free_memory", lambda device: IMAGES.nbytes / 0.61)
+    monkeypatch.setattr(BatchLoader, "_picked", lambda self, steps: moved.extend(steps) or iter([(IMAGES, IMAGES)] * 2))
+    monkeypatch.setattr(batches, "free_memory", lambda device: IMAGES.nbytes / (batches.MOST_OF_FREE + 0.01))
     list(loader(2))
-    monkeypatch.setattr(batches, "free_memory", lambda device: IMAGES.nbytes / 0.59)
     assert moved == []
+    monkeypatch.setattr(batches, "free_memory", lambda device: IMAGES.nbytes / (batches.MOST_OF_FREE - 0.01))
     list(loader(2))
     assert moved == [0, 1]
+
+
+def test_a_loader_keeps_no_pictures_on_the_device_once_its_batches_have_ended():
+    loader = BatchLoader(IMAGES, None, batch_size=8, steps=2, device="meta")
+    assert [images.device.type for images, _ in loader] == ["meta", "meta"]
+    assert loader.images is IMAGES and loader.labels.device.type == "cpu"
 
 
 def test_an_epoch_is_shuffled_once(monkeypatch):

@@ -183,6 +183,16 @@ def test_corruption_errors_are_means_over_seeds_of_the_share_of_wrong_answers():
         np.testing.assert_allclose(errors["bright"][name], np.mean(by_hand, axis=0), atol=1e-6)
 
 
+def test_corruption_errors_of_a_large_test_set_are_taken_in_blocks(monkeypatch):
+    images, labels = pictures(12), torch.arange(12) % 2
+    readers = {"bright": Reader(None, lambda pixels: (pixels.mean(1) > 0).long())}
+    whole = robustness.corruption_sweep(readers, images, labels, range(1))["bright"]
+    monkeypatch.setattr(robustness, "BATCH", 5)
+    taken = robustness.corruption_sweep(readers, images, labels, range(1))["bright"]
+    for name in set(SEVERITIES) - set(RANDOM):  # the others draw other numbers
+        np.testing.assert_allclose(taken[name], whole[name], atol=1e-6)
+
+
 def test_mean_corruption_error_is_the_papers():
     baseline = {"a": np.array([0.1, 0.2, 0.3, 0.4, 0.5]), "b": np.array([0.1] * 5)}
     method = {"a": np.array([0.05, 0.1, 0.15, 0.2, 0.25]), "b": np.array([0.2] * 5)}

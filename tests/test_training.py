@@ -1,11 +1,13 @@
 """A training survives: killed at any moment it ends with the same weights."""
 
+import gc
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -48,11 +50,38 @@ def test_a_cpu_computes_in_bf16_only_where_the_chip_does(monkeypatch, amx, avx51
 def test_after_a_training_the_module_is_where_it_was_trained(monkeypatch):
     """Lightning moves it to the CPU, where a GPU's user would wait for every evaluation."""
     module, moved = make(2), []
-    monkeypatch.setattr(training.pl, "Trainer", lambda **_: SimpleNamespace(fit=lambda module, *_, **__: module.cpu()))
+    monkeypatch.setattr(training.pl, "Trainer", lambda **_: SimpleNamespace(
+        fit=lambda module, *_, **__: module.cpu(), strategy=SimpleNamespace()))
     monkeypatch.setattr(module, "cpu", lambda: moved.append("cpu"))
     monkeypatch.setattr(module, "to", lambda *where, **_: moved.extend(where))
     fit(module, loader(2, device="mps"))
     assert moved == ["cpu", "mps"]
+
+
+def test_a_module_that_is_kept_keeps_no_optimizer():
+    seen = []
+
+    class Watch(Callback):
+        def on_train_end(self, trainer, module):
+            seen.append(weakref.ref(trainer.optimizers[0]))
+
+    module = make(2)
+    fit(module, loader(2), callbacks=[Watch()])
+    gc.collect()
+    assert module.trainer is not None and seen[0]() is None
+
+
+def test_an_error_of_memory_that_is_kept_holds_nothing_of_what_filled_it():
+    seen = []
+
+    def fill():
+        large = torch.zeros(1000)
+        seen.append(weakref.ref(large))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(UserError, match="GPU's memory is full") as caught, one_line_errors(None):
+        fill()
+    assert caught.value.__cause__ is not None and seen[0]() is None
 
 
 def test_fit_is_reproducible():

@@ -82,6 +82,8 @@ class Clock(Callback):
         self.lap(wait=False)
         if self._next is not None and self.spent >= self._next:
             with self.paused():
+                if self.device == "cuda":
+                    torch.cuda.empty_cache()  # for whoever is next
                 print(OVER, flush=True)
                 wait_for_turn()
             self._next += self.turn

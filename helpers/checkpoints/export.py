@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import warnings
 from pathlib import Path
@@ -44,20 +45,15 @@ def export_onnx(encoder: Encoder, path: str | Path) -> Path:
 
 
 def _export(encoder: Encoder, path: Path, write: Any, run: Any) -> Path:
-    training = encoder.training
-    encoder.eval()
-    device = next(encoder.parameters()).device
+    encoder = copy.deepcopy(encoder).cpu().eval()  # a GPU's name would be written into the program
     size, channels = encoder.config["image_size"], encoder.config["channels"]
     generator = torch.Generator().manual_seed(0)
-    pictures = (torch.rand(5, channels, size, size, generator=generator) * 2 - 1).to(device)
+    pictures = torch.rand(5, channels, size, size, generator=generator) * 2 - 1
     example, other = pictures[:2], pictures[2:]  # of two batch sizes: the written one must take any
-    try:
-        with torch.no_grad(), warnings.catch_warnings(), atomic_path(path) as temporary:
-            warnings.simplefilter("ignore")
-            write(encoder, example, temporary)
-            _check(path, encoder(other).cpu(), run(temporary, other))
-    finally:
-        encoder.train(training)
+    with torch.no_grad(), warnings.catch_warnings(), atomic_path(path) as temporary:
+        warnings.simplefilter("ignore")
+        write(encoder, example, temporary)
+        _check(path, encoder(other), run(temporary, other))
     return path
 
 
