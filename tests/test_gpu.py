@@ -1,7 +1,8 @@
 """What a GPU would see, without one: torch's fake tensors say on which device each operation runs.
 
 A tensor that is made on the host and copied, or a value that is read back, makes the host wait until the GPU has done
-all it was given: the GPU then idles while the next step's hundreds of kernels are launched.
+all it was given: the GPU then idles while the hundreds of kernels of the next step are launched. (In fp16, on GPUs
+without bf16, the scaler of DINO's gradients reads one number a step, which is not seen here.)
 """
 
 from types import SimpleNamespace
