@@ -1,6 +1,6 @@
 """Learning without labels from real photographs: our recipes, a peer's, and what the encoders are worth.
 
-    python benchmarks/imagenette.py train FOLDER --method byol --epochs 60     or --minutes 12: of one core or GPU
+    python benchmarks/imagenette.py train FOLDER --method byol --epochs 60     or --minutes 12: of one core
     python benchmarks/imagenette.py race FOLDER --minutes 12 --seeds 0 1 2     ours and lightly's benchmark in turns
     python benchmarks/imagenette.py evaluate FOLDER --weights NAME_OR_FILE     every protocol on an encoder
     python benchmarks/imagenette.py labels FOLDER --weights NAME_OR_FILE       from scratch, features, fine-tuned
@@ -10,9 +10,10 @@
 
 FOLDER has train/<class>/ and val/<class>/, as Imagenette (https://github.com/fastai/imagenette) unpacks. Choices are
 made on 15 % of train that no training sees; the folder's val is read at the end. Killed? Start the same line again.
-A GPU that is here trains ResNet18 at 128 pixels, and minutes are those by the wall; a CPU (`--device cpu`) trains the
-miniature at 48 pixels, and minutes are CPU minutes. Every run leaves a CSV and a JSON (settings, versions, machine,
-cost, curve) in results/imagenette/, where one that was cut off goes on; what was kept lies in benchmarks/results/.
+A CPU trains the miniature at 48 pixels, and minutes are CPU minutes; a GPU (`--device cuda`) trains ResNet18 at 128
+pixels, and minutes are those by the wall. Encoders and checkpoints lie in runs/, from where a training goes on. Every
+run leaves a CSV and a JSON (settings, versions, machine, cost, curve) in results/imagenette/; what was kept lies in
+benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -50,11 +51,12 @@ def settings_of(options: argparse.Namespace, **choices: object) -> Settings:
 
 def run_name(method: str, settings: Settings, minutes: float | None, epochs: float | None = None) -> str:
     """What the files of a run are called."""
-    budget = f"{minutes:g}min" if minutes else f"{epochs:g}epochs"
-    return f"imagenette-{method}-{settings.encoder}-{settings.image_size}px-{budget}{on(settings)}-seed{settings.seed}"
+    budget = f"{epochs:g}epochs" if minutes is None else f"{minutes:g}min"
+    return (f"imagenette-{method}-{settings.encoder}-{settings.image_size}px-{budget}{device_suffix(settings)}"
+            f"-seed{settings.seed}")
 
 
-def on(settings: Settings) -> str:
+def device_suffix(settings: Settings) -> str:
     """What the names of files say of a device other than a CPU."""
     return "" if settings.device == "cpu" else f"-{settings.device}"
 
@@ -70,7 +72,7 @@ def train(options: argparse.Namespace) -> None:
                      epochs=options.epochs, minutes=options.minutes, turn=options.turn)
     rows = list(evaluated(run.encoder, splits, settings, options.protocols))
     chosen = dict(method=options.method, encoder=settings.encoder, size=settings.image_size, minutes=options.minutes,
-                  seed=settings.seed, epochs=None if options.minutes else options.epochs,
+                  seed=settings.seed, epochs=options.epochs if options.minutes is None else None,
                   test_pictures=len(splits.test))
     cost = dict(cpu_seconds=run.clock.cpu, seconds=run.clock.wall, minutes=run.clock.spent / 60, steps=run.steps,
                 epochs=run.epochs)
@@ -85,7 +87,7 @@ def race_all(options: argparse.Namespace) -> None:
     """Seed after seed, the contenders of each in turns; what has ended is not run again."""
     device = data.settings_for(options.folder, device=options.device).device
     contenders = race.CONTENDERS["cpu" if device == "cpu" else "gpu"]
-    names = options.contenders or list(contenders)
+    names = list(dict.fromkeys(options.contenders or contenders))
     if len(names) < 2 or not contenders.keys() >= set(names):
         raise UserError(f"a race on this device needs two contenders or more of: {', '.join(map(repr, contenders))}; "
                         "for one training there is `train`")
@@ -120,7 +122,14 @@ def evaluate(options: argparse.Namespace) -> None:
         print(f"{row['protocol']}, {row['labels_per_class']} labels a class: {row['mean']:.1%}", flush=True)
     chosen = dict(encoder=encoder.name, size=splits.image_size, weights=data.shown([options.weights])[0],
                   meta=encoder.meta, seed=settings.seed, test_pictures=len(splits.test))
-    data.keep(f"imagenette-{Path(options.weights).stem}{on(settings)}", chosen, rows, options.results, settings.device)
+    data.keep(f"imagenette-{named(options.weights)}{device_suffix(settings)}", chosen, rows, options.results,
+              settings.device)
+
+
+def named(weights: str) -> str:
+    """What results on weights are called: what `train` wrote by its folder, since all such files have one name."""
+    path = Path(weights)
+    return path.parent.name if path.stem == "encoder" else path.stem
 
 
 def baselines(options: argparse.Namespace) -> None:
@@ -133,15 +142,20 @@ def baselines(options: argparse.Namespace) -> None:
         print(f"{title}: {rows[-1]['mean']:.1%} at the strongest noise", flush=True)
     chosen = dict(encoder=settings.encoder, size=settings.image_size, seed=settings.seed,
                   test_pictures=len(splits.test))
-    data.keep(f"imagenette-baselines{on(settings)}", chosen, rows, options.results, settings.device)
+    data.keep(f"imagenette-baselines{device_suffix(settings)}", chosen, rows, options.results, settings.device)
 
 
 def draw(options: argparse.Namespace) -> None:
     """The figures of all that is kept in a folder of results."""
+    if not any(options.results.glob("imagenette-*.json")):
+        raise UserError(f"no results in {options.results}: train first, or name their folder with --results")
     race.summarise(options.results)
-    search_of.draw(pd.read_csv(options.results / f"{search_of.NAME}.csv"), options.results / f"{search_of.NAME}.png")
-    record = json.loads((options.results / "imagenette-labels.json").read_text())
-    labels.draw(pd.DataFrame(record["results"]), record["settings"], options.results / "imagenette-labels.png")
+    trials = options.results / f"{search_of.NAME}.csv"
+    if trials.exists():
+        search_of.draw(pd.read_csv(trials), trials.with_suffix(".png"))
+    for path in sorted(options.results.glob("imagenette*-labels.json")):
+        record = json.loads(path.read_text())
+        labels.draw(pd.DataFrame(record["results"]), record["settings"], path.with_suffix(".png"))
     runs.draw(options.results)
 
 
@@ -154,8 +168,8 @@ def titled(encoder: Encoder) -> str:
 def compare_labels(options: argparse.Namespace) -> None:
     """The comparison with few labels, on a released encoder or one of a file."""
     encoder, splits, settings = loaded(options)
-    path = Path(options.weights)
-    name = f"imagenette{'' if options.weights == PHOTOGRAPHS else f'-{path.stem}'}{on(settings)}-labels"
+    own = "" if options.weights == PHOTOGRAPHS else f"-{named(options.weights)}"
+    name = f"imagenette{own}{device_suffix(settings)}-labels"
     table = labels.compare(encoder, splits, settings, options.results, name)
     print(table.to_string(index=False))
 
@@ -166,6 +180,13 @@ def search_recipe(options: argparse.Namespace) -> None:
     search_of.search(splits, options.results, options.steps)
 
 
+def above_zero(text: str) -> float:
+    """A budget."""
+    if not float(text) > 0:
+        raise argparse.ArgumentTypeError(f"{text} is nothing: give more than 0")
+    return float(text)
+
+
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     verbs = parser.add_subparsers(dest="what", required=True)
@@ -173,23 +194,24 @@ def parsed() -> argparse.Namespace:
     common.add_argument("folder", help="train/<class>/ and val/<class>/")
     common.add_argument("--results", type=Path, default=data.RESULTS)
     seeded.add_argument("--seed", type=int, default=0)
-    seeded.add_argument("--device", default="auto", help="auto (a GPU if one is here), cpu, cuda or mps")
+    seeded.add_argument("--device", default="cpu", help="cpu, cuda, mps or auto (a GPU if one is here)")
     sized.add_argument("--size", type=int, help="side of the pictures, pixels (default: 128 on a GPU, else 48)")
     training.add_argument("--out", default="runs", help="where encoders and checkpoints go")
     one = verbs.add_parser("train", parents=[common, seeded, sized, training])
     one.add_argument("--method", choices=runs.METHODS, default="byol")
     one.add_argument("--encoder", help="default: resnet18 on a GPU, else slim")
     budget = one.add_mutually_exclusive_group()
-    budget.add_argument("--epochs", type=float, default=60)
-    budget.add_argument("--minutes", type=float, help="of the training itself: CPU minutes, or a GPU's by the wall")
+    budget.add_argument("--epochs", type=above_zero, default=60)
+    budget.add_argument("--minutes", type=above_zero, help="of the training: CPU minutes, or a GPU's by the wall")
     one.add_argument("--protocols", nargs="*", choices=PROTOCOLS, default=list(PROTOCOLS))
     one.add_argument("--turn", type=float, help="seconds after which to wait for a line on standard input")
     together = verbs.add_parser("race", parents=[common, sized, training])
-    together.add_argument("--device", default="auto", help="as for train")
-    together.add_argument("--minutes", type=float, default=12.0, help="for each, counted as for train")
+    together.add_argument("--device", default="cpu", help="as for train")
+    together.add_argument("--minutes", type=above_zero, default=12.0, help="for each, counted as for train")
     together.add_argument("--turn-minutes", type=float, default=3.0)
     together.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    together.add_argument("--contenders", nargs="+", help="default: all that the device has time for")
+    together.add_argument("--contenders", nargs="+", metavar="NAME", help="default: all; " + "; ".join(
+        f"on a {kind.upper()}: {', '.join(map(repr, names))}" for kind, names in race.CONTENDERS.items()))
     together.add_argument("--protocols", nargs="*", choices=PROTOCOLS, default=["knn", "linear"])
     made = argparse.ArgumentParser(add_help=False, parents=[common, seeded])
     made.add_argument("--weights", default=PHOTOGRAPHS, help="a name of the list or a file")

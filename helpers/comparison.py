@@ -71,7 +71,7 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Comparison:
 
 
 def gained(mean: float, std: float | None, n: int) -> Comparison:
-    """The same from the mean and standard deviation of `n` differences (fractions), where these are all there is."""
+    """`paired` from the mean and standard deviation of `n` differences (fractions), where these are all there is."""
     error = std / n ** 0.5 if n > 1 and std is not None else float("nan")
     p = 2 * t.sf(abs(mean) / error, n - 1) if error > 1e-9 else 1.0
     return Comparison(float(mean), float(error), float(p), f"paired t-test, n = {n:g}")

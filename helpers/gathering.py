@@ -165,7 +165,8 @@ def learning_curves(folder: Path = KEPT) -> dict[str, pd.DataFrame]:
         if {"knn", "cpu_seconds"} <= set(curve.columns):
             settings = record["settings"]
             budget = f"{settings['minutes']:g} min" if settings.get("minutes") else f"{said['epochs']:g} epochs"
-            label = ", ".join(str(said[key]) for key in ("method", "encoder") if said.get(key)) + f", {budget}"
+            gpu = " on a GPU" * (record.get("machine", {}).get("device", "cpu") != "cpu")
+            label = ", ".join(str(said[key]) for key in ("method", "encoder") if said.get(key)) + f"{gpu}, {budget}"
             looks.setdefault(label, []).append(curve if "minutes" in curve else
                                                curve.assign(minutes=curve.cpu_seconds / 60))
     found = {}

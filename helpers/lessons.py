@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from helpers.comparison import Comparison, gained, unpaired
+from helpers.errors import UserError
 from helpers.reporting import HEAVY, counts, few_labels, percent, under_noise
 
 TUNED, GAIN = "fine-tuned BYOL", "gain over from scratch, points"  # method and metric in notebook 04
@@ -15,6 +16,9 @@ def lessons(frame: pd.DataFrame) -> str:
 
     Args:
         frame: rows of notebooks 03, 04 and 07, of one dataset and preset, with BYOL as the method.
+
+    Raises:
+        UserError: notebook 04's gains are not among them.
     """
     few, noise = few_labels(frame), under_noise(frame)
     return "\n".join(f"- {point}" for point in (_frozen(few), _start(frame), _freezing(few), _all(few, noise),
@@ -32,6 +36,8 @@ def _frozen(few: pd.DataFrame) -> str:
 
 def _start(frame: pd.DataFrame) -> str:
     rows = frame[(frame.metric == GAIN) & (frame.method == TUNED)]
+    if rows.empty:
+        raise UserError("the results hold no gains over training from scratch: run notebook 04 again")
     found = {row.labels_per_class: gained(row["mean"] / 100, row["std"] / 100, row.n) for _, row in rows.iterrows()}
     verdicts = [f"{count}: {100 * result.gain:+.1f} points, "
                 f"{result.choose('ahead', 'behind', 'no more than chance could make')} (p = {result.p:.2g})"

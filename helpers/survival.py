@@ -28,7 +28,8 @@ ENDED = "another process of this training has ended (it says why, if it could): 
 NEEDED = {"state_dict", "optimizer_states", "global_step", "callbacks", "loops"}
 SELDOM = 1.0  # minutes between two checkpoints at the ends of epochs
 ASK_EVERY = 16  # steps between two looks at the first process's clock, where several must save together
-FULL = re.compile("not enough memory|DefaultCPUAllocator|ALLOC_FAILED")  # the last one is cuBLAS's and cuDNN's
+FULL = re.compile("not enough memory|DefaultCPUAllocator")
+GPU_FULL = re.compile("ALLOC_FAILED|CUDA error: out of memory")  # what cuBLAS, cuDNN and the driver say
 LOST = re.compile(r"closed by peer|reset by peer|Broken pipe|remote process exited|NCCL error", re.IGNORECASE)
 
 
@@ -150,6 +151,11 @@ def unwritable(folder: Path, error: OSError) -> UserError:
                      "RUN_DIR")
 
 
+def full(what: str, kept: str) -> UserError:
+    """What to say where memory has run out; `kept` is what there is to go on from."""
+    return UserError(f"the {what} is full: use a smaller batch or image size{kept}")
+
+
 def let_go(error: BaseException) -> None:
     """Free what the frames of an error hold: a notebook keeps its last error, and a second try would find no room."""
     while error is not None:
@@ -173,8 +179,7 @@ def one_line_errors(folder: Path | None) -> Iterator[None]:
         raise UserError(said[1] if said else f"{ENDED}{kept()} ({str(error).strip().splitlines()[-1]})") from error
     except (torch.OutOfMemoryError, MemoryError) as error:
         let_go(error)
-        which = "GPU's memory" if isinstance(error, torch.OutOfMemoryError) else "memory"
-        raise UserError(f"the {which} is full: use a smaller batch or image size{kept()}") from error
+        raise full("GPU's memory" if isinstance(error, torch.OutOfMemoryError) else "memory", kept()) from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(f"the disk is full: free some space and run again with resume{kept()}") from error
@@ -182,9 +187,9 @@ def one_line_errors(folder: Path | None) -> Iterator[None]:
             raise unwritable(folder, error) from error
         raise
     except RuntimeError as error:
-        if FULL.search(str(error)):
+        if FULL.search(str(error)) or GPU_FULL.search(str(error)):
             let_go(error)
-            raise UserError(f"the memory is full: use a smaller batch or image size{kept()}") from error
+            raise full("GPU's memory" if GPU_FULL.search(str(error)) else "memory", kept()) from error
         if "No space left" in str(error) or "PytorchStreamWriter" in str(error) or "iostream error" in str(error):
             raise UserError(f"the disk is full: free some space and run again with resume{kept()}") from error
         if rank_and_world()[1] > 1 and LOST.search(str(error)):

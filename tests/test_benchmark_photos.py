@@ -12,9 +12,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 from picture_folders import make_folder
 from torch.nn import functional as F
 
+from helpers import plots
 from helpers.checkpoints import save_encoder
 from helpers.encoders import build
 from helpers.errors import UserError
@@ -213,7 +215,20 @@ def test_a_gpu_races_with_gpus_alone_and_its_minutes_are_those_by_the_wall(tmp_p
     assert sorted(zip(table.device, table.pixels, table.minutes, strict=True)) == [
         ("cpu", 48, 3), ("cpu", 48, 3), ("cuda", 128, 6), ("cuda", 128, 6)]
     raced(tmp_path, "cuda", "byol", seed=1, pixels=128)
-    assert race.shown_race(race.gathered(tmp_path)[0]) == ("cuda", 128, 3)
+    assert race.shown_race(race.gathered(tmp_path)[0]) == ("cuda", "A", 128, 3)
+
+
+def test_where_nobody_had_a_rival_there_is_no_race_and_where_nothing_is_nothing_to_draw(tmp_path):
+    with pytest.raises(UserError, match="no results in"):
+        imagenette.draw(argparse.Namespace(results=tmp_path))
+    raced(tmp_path, "cpu", "byol")
+    imagenette.draw(argparse.Namespace(results=tmp_path))
+    assert race.summarise(tmp_path).empty and not list(tmp_path.glob("*side-by-side*"))
+
+
+def test_what_train_wrote_is_called_after_its_folder():
+    assert imagenette.named("runs/imagenette-byol-seed3/encoder.safetensors") == "imagenette-byol-seed3"
+    assert imagenette.named("byol-slim-imagenette") == imagenette.named("a/byol-slim-imagenette.safetensors")
 
 
 def test_a_clock_of_a_gpu_counts_seconds_by_the_wall_and_waits_for_its_work_where_it_is_read(monkeypatch):
@@ -240,15 +255,22 @@ def test_a_device_has_its_own_settings_and_its_runs_their_own_names(pictures, mo
     assert data.settings_for(pictures[0], device="auto").device == "cpu"
 
 
-def test_all_seeds_of_a_long_training_are_in_one_figure(tmp_path):
+def test_all_seeds_of_a_long_training_are_in_one_figure(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "curves", lambda lines, *said, **more: drawn.append((lines, said, more)) or Figure())
     for seed in (0, 1):
-        record = dict(settings=dict(method="byol", encoder="slim", minutes=40, seed=seed, size=48), results=[],
-                      cost=dict(epochs=9), machine={}, curve=[dict(cpu_seconds=s, knn=0.3) for s in (0, 2400)])
+        results = [dict(protocol="kNN, k = 20", mean=0.5 + seed / 10), dict(protocol="kNN, k = 200", mean=0.9)]
+        record = dict(settings=dict(method="byol", encoder="slim", minutes=40, seed=seed, size=48), results=results,
+                      cost=dict(epochs=9 + 2 * seed), machine={},
+                      curve=[dict(cpu_seconds=seconds, knn=0.3) for seconds in (0, 2400)])
         (tmp_path / f"imagenette-byol-40min-seed{seed}.json").write_text(json.dumps(record))
     short = record | dict(curve=[dict(cpu_seconds=100, knn=0.3)])
     (tmp_path / "imagenette-byol-3min-seed0.json").write_text(json.dumps(short))
     runs.draw(tmp_path)
     assert [path.name for path in tmp_path.glob("*.png")] == ["imagenette-byol-40min.png"]
+    [(lines, (unit, _, title), more)] = drawn
+    assert lines == {f"BYOL, seed {seed}": ([0, 40], [0.3, 0.3]) for seed in (0, 1)} and "CPU" in unit
+    assert "about 10 epochs" in title and more["note"].endswith("on test: 50.0% (seed 0), 60.0% (seed 1)")
 
 
 @pytest.mark.parametrize("contenders", [["BYOL"], ["BYOL", "BYOL, ResNet18"]])

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from helpers.errors import UserError
 from helpers.lessons import GAIN, lessons
 
 
@@ -29,6 +30,11 @@ def results(tuned=0.80, std=0.01):
 def test_a_start_is_ahead_only_where_the_test_finds_it(tuned, std, word):
     line = next(line for line in lessons(results(tuned, std)).splitlines() if "Pretrained or from scratch" in line)
     assert line.count(word) == 2 and f"1: {100 * (tuned - 0.7):+.1f} points" in line
+
+
+def test_results_without_the_gains_end_in_one_line():
+    with pytest.raises(UserError, match="run notebook 04 again"):
+        lessons(results()[lambda frame: frame.metric != GAIN])
 
 
 def test_every_point_says_its_numbers():

@@ -260,7 +260,10 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path):
 
 @pytest.mark.parametrize("error,word", [(OSError(28, "No space left on device"), "disk is full"),
                                         (MemoryError(), "memory is full"),
-                                        (torch.OutOfMemoryError("CUDA out of memory"), "GPU's memory is full")])
+                                        (torch.OutOfMemoryError("CUDA out of memory"), "GPU's memory is full"),
+                                        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"),
+                                         "GPU's memory is full"),
+                                        (RuntimeError("CUDA error: out of memory"), "GPU's memory is full")])
 def test_a_full_machine_ends_in_one_line(tmp_path, error, word):
     (tmp_path / "last.ckpt").touch()
     with pytest.raises(UserError, match=word) as caught, one_line_errors(tmp_path):

@@ -24,8 +24,8 @@ def unit(device: str) -> str:
 
 def now(device: str) -> tuple[float, float]:
     """CPU seconds of this process and seconds by the wall, when the device has done all that it was given."""
-    if device == "cuda":
-        torch.cuda.synchronize()
+    if device != "cpu":
+        getattr(torch, device).synchronize()
     return time.process_time(), time.perf_counter()
 
 

@@ -6,7 +6,8 @@ from files through PIL and lightly's BYOL transform, torchvision's ResNet18 with
 
 What differs: on a CPU the size of the views (theirs is 128 pixels, as on a GPU here) and that the DataLoader has no
 workers, because one core is all there is (on a GPU it has one for each core); the cosine falls at every step and not at
-every epoch, because a small budget has few epochs; weights lie channels last, which is faster.
+every epoch, because a small budget has few epochs; weights lie channels last, which is faster. On a GPU its workers
+fill their queues also while it is watched or others have their turns, which is in its favour.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ CONTENDERS = {"cpu": {"BYOL": ("byol", "slim"), "DINO": ("dino", "slim"), "light
                       "lightly's BYOL, its ResNet18": (PEER, "resnet18")},
               "gpu": {"BYOL, ResNet18": ("byol", "resnet18"), "DINO, ResNet18": ("dino", "resnet18"),
                       "lightly's BYOL, its ResNet18": (PEER, "resnet18")}}
-RACE = ["device", "pixels", "budget"]  # what runs must share to be compared
+RACE = ["device", "chip", "pixels", "budget"]  # what runs must share to be compared
 NAME = "imagenette-side-by-side"
 
 
@@ -59,29 +59,33 @@ def gathered(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         kind = (settings.get("method"), settings.get("encoder"))
         if not settings.get("minutes") or kind not in names:
             continue
-        who = dict(contender=names[kind], device=record["machine"].get("device", "cpu"), pixels=settings["size"],
-                   budget=settings["minutes"], seed=settings["seed"])
+        who = dict(contender=names[kind], device=record["machine"].get("device", "cpu"),
+                   chip=record["machine"]["chip"], pixels=settings["size"], budget=settings["minutes"],
+                   seed=settings["seed"])
         scores = {f"{r['protocol']}, {r['labels_per_class']} labels a class": r["mean"] for r in record["results"]
                   if r["protocol"].startswith("kNN")}
         cost = record["cost"]
         table.append(dict(who, minutes=minutes_of(cost), wall_minutes=cost["seconds"] / 60, epochs=cost["epochs"],
-                          chip=record["machine"]["chip"], **scores))
+                          **scores))
         curves += [dict(who, minutes=minutes_of(look), knn_validation=look["knn"]) for look in record["curve"]]
-    table, curves = pd.DataFrame(table), pd.DataFrame(curves)
+    table, curves = (pd.DataFrame(rows, columns=None if rows else [*RACE, "contender"]) for rows in (table, curves))
     rivals = table.groupby(RACE).contender.nunique()
     shared = list(rivals.index[rivals > 1])  # a training without a rival is no race
-    return tuple(each[each[RACE].apply(tuple, axis=1).isin(shared)] for each in (table, curves))
+    return tuple(each[[tuple(row) in shared for row in each[RACE].values]] for each in (table, curves))
 
 
 def summarise(results: Path) -> pd.DataFrame:
-    """Write the table, the curves and the figure of all runs that have ended."""
+    """Write the table, the curves and the figure of all runs that have ended; nothing where none had a rival."""
     table, curves = gathered(results)
+    if table.empty:
+        return table
     write_atomically(results / f"{NAME}.csv", as_csv(table))
     write_atomically(results / f"{NAME}-curves.csv", as_csv(curves))
-    device, pixels, budget = shown = shown_race(table)
-    lines = {}
+    shown = shown_race(table)
+    device, _, pixels, budget = shown
+    of_race, lines = curves[[tuple(row) == shown for row in curves[RACE].values]], {}
     for name in CONTENDERS["cpu" if device == "cpu" else "gpu"]:
-        of = curves[(curves.contender == name) & (curves[RACE].apply(tuple, axis=1) == shown)]
+        of = of_race[of_race.contender == name]
         if len(of):
             looks = of.assign(look=of.groupby("seed").cumcount()).groupby("look").mean(numeric_only=True)
             lines[f"{name} (n = {of.seed.nunique()})"] = (looks.minutes, looks.knn_validation)
@@ -93,8 +97,8 @@ def summarise(results: Path) -> pd.DataFrame:
     return table
 
 
-def shown_race(table: pd.DataFrame) -> tuple[str, int, float]:
-    """Device, pixels and budget of the race that most contenders share; of equals the one with most trainings, and of
-    these the longest."""
+def shown_race(table: pd.DataFrame) -> tuple[str, str, int, float]:
+    """Device, chip, pixels and budget of the race that most contenders share; of equals the one with most trainings,
+    and of these the longest."""
     of = table.groupby(RACE).agg(contenders=("contender", "nunique"), trainings=("seed", "size")).reset_index()
     return tuple(of.sort_values(["contenders", "trainings", "budget"])[RACE].iloc[-1])

@@ -133,25 +133,30 @@ def minutes_of(said: dict[str, float]) -> float:
     return said.get("minutes", said.get("cpu_seconds", 0) / 60)
 
 
+def on_test(seeds: dict[int, dict[str, Any]]) -> str:
+    """What the records of some seeds say of test pictures, for the line below a figure."""
+    scores = {seed: row["mean"] for seed, record in seeds.items() for row in record["results"]
+              if row["protocol"] == "kNN, k = 20"}
+    said = ", ".join(f"{score:.1%} (seed {seed})" for seed, score in scores.items())
+    return f"; with all of them, on test: {said}" if said else ""
+
+
 def draw(results: Path) -> None:
     """A figure for each long training, of all its seeds: what kNN said on validation as it went on."""
     records: dict[str, dict[str, dict]] = {}
     for path in sorted(results.glob("imagenette-*.json")):
         record = json.loads(path.read_text())
         if record.get("curve") and minutes_of(record["curve"][-1]) > LONG:
-            records.setdefault(SEED.sub("", path.stem), {})[f"seed {record['settings']['seed']}"] = record
+            records.setdefault(SEED.sub("", path.stem), {})[record["settings"]["seed"]] = record
     for stem, seeds in records.items():
         first = next(iter(seeds.values()))
-        name = pretraining.METHODS.get(first["settings"]["method"], first["settings"]["method"])
-        lines = {seed: ([minutes_of(look) for look in record["curve"]], [look["knn"] for look in record["curve"]])
-                 for seed, record in seeds.items()}
-        best = [max((row["mean"] for row in record["results"] if row["protocol"].startswith("kNN")), default=None)
-                for record in seeds.values()]
-        test = "" if None in best else "; with all of them, on test: " + ", ".join(f"{value:.1%}" for value in best)
+        settings, name = first["settings"], pretraining.METHODS.get(first["settings"]["method"], PEER)
+        lines = {f"{name}, seed {seed}": ([minutes_of(look) for look in record["curve"]],
+                                          [look["knn"] for look in record["curve"]]) for seed, record in seeds.items()}
+        epochs = sum(record["cost"]["epochs"] for record in seeds.values()) / len(seeds)
         figure = plots.curves(lines, unit(first["machine"].get("device", "cpu")), "kNN accuracy on validation (%)",
-                              f"{name}, {first['settings']['encoder']}, at {first['settings']['size']} pixels for "
-                              f"{first['cost']['epochs']:.0f} epochs", percent=True,
-                              note=f"{len(seeds)} training{'s' * (len(seeds) > 1)}; {PICTURES:,} neighbours, the first "
-                                   f"look at random weights{test}")
+                              f"{name}, {settings['encoder']}, {settings['size']} pixels, about {epochs:.0f} epochs",
+                              percent=True, note=f"{PICTURES:,} neighbours, the first look at random weights"
+                                                 f"{on_test(seeds)}")
         with atomic_path(results / f"{stem}.png") as target:
             figure.savefig(target, dpi=110)

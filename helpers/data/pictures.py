@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
+import importlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-if importlib.util.find_spec("pillow_heif"):  # iPhones' format, for which Pillow needs a plugin
+with contextlib.suppress(ImportError):  # iPhones' format, for which Pillow needs a plugin
     importlib.import_module("pillow_heif").register_heif_opener()
 
 NEWER = frozenset({".avif", ".heic", ".heif"})  # not every Pillow reads them

@@ -43,16 +43,15 @@ def photographs() -> str:
     trained, few = _photographs()
     noise, found = trained[trained.sigma.notna()], gathering.published()
     race = pd.read_csv(RESULTS / "imagenette-side-by-side.csv")
-    return (f"Test accuracy in %; {_deviations(trained[trained.sigma.isna()], 'label draws')}:\n\n"
-            f"{reporting.encoders(trained[trained.sigma.isna()])}\n\n"
+    return (f"{_table_of_encoders(trained)}{_on_a_gpu()}"
             f"The same encoders under Gaussian noise, a linear classifier on clean features; "
-            f"{_deviations(noise, 'draws of the noise')}; sigma in normalised units:\n\n"
-            f"{reporting.grid(noise, 'sigma', 'sigma')}\n\n"
+            f"{_deviations(noise, 'draws of the noise', 'line')}; sigma in normalised units:\n\n"
+            f"{reporting.grid(_counted(noise), 'sigma', 'sigma')}\n\n"
             f"The released encoder with few labels: frozen, fine-tuned, and against training from scratch with as many "
             f"steps, ± over label draws (all: trainings; {reporting.counts(few)}):\n\n"
             f"{reporting.grid(few, 'labels_per_class', 'labels per class')}\n\n"
-            f"Ours and lightly's benchmark recipe on the same core for about the same minutes, each budget on one "
-            f"machine (± over trainings; lightly's ResNet18 has seen too few pictures by then to be judged):\n\n"
+            f"Ours and lightly's benchmark recipe on the same core or GPU for about the same minutes (± over "
+            f"trainings; on a CPU core lightly's ResNet18 has seen too few pictures by then to be judged):\n\n"
             f"{reporting.side_by_side(race)}\n\n{_trials()}"
             f"Reported by others, with other budgets and larger pictures, so not to be compared line by line:\n\n"
             f"{reporting.literature(found[found.dataset == 'Imagenette'])}\n")
@@ -71,28 +70,50 @@ def noise_card() -> str:
     return f"{_beside_baselines('noise-BYOL')}\n\n{reporting.grid(noise, 'sigma', 'sigma')}\n"
 
 
-def _deviations(trained: pd.DataFrame, otherwise: str) -> str:
-    """What the deviations of a table of encoders are over."""
-    several = [method for (_, method), own in trained.groupby(["file", "method"], sort=False)
-               if reporting.trained_often(own)]
-    rest = f"± over {otherwise} ({reporting.counts(trained[trained.over == otherwise])}) around one training each"
-    return f"{' and '.join(several)}: ± over trainings; the others: {rest}" if several else rest
-
-
 def _beside_baselines(method: str) -> str:
     """A released encoder, the mean of those that differ from it in their seed alone, and what costs no training."""
     alone, merged = (_photographs(merge)[0] for merge in (False, True))
-    parts = [(alone, alone.file == RELEASED[method]), (merged, merged.file == gathering.SEED.sub("", RELEASED[method])),
-             (merged, merged.method.isin(reporting.UNTRAINED))]
-    return reporting.encoders(pd.concat(frame[chosen & frame.sigma.isna()] for frame, chosen in parts))
+    others = merged[merged.file == gathering.SEED.sub("", RELEASED[method])]
+    parts = [alone[alone.file == RELEASED[method]], others, merged[merged.method.isin(reporting.UNTRAINED)]]
+    several = (f"; then the mean of {others.n.max():.0f} trainings that differ in their seed alone, this one among "
+               "them, ± over trainings" if len(others) else "")
+    rows = pd.concat(part[part.sigma.isna()] for part in parts)
+    return f"The first column is this encoder, ± over label draws{several}:\n\n{reporting.encoders(rows)}"
 
 
-def _photographs(merged: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows of the trained encoders and of the baselines, and those of the comparison with few labels."""
+def _table_of_encoders(rows: pd.DataFrame) -> str:
+    rows = rows[rows.sigma.isna()]
+    return f"Test accuracy in %; {_deviations(rows, 'label draws', 'column')}:\n\n{reporting.encoders(rows)}\n\n"
+
+
+def _on_a_gpu() -> str:
+    """The same table of what was trained on a GPU, if there is any."""
+    rows = _photographs(gpu=True)[0]
+    return f"On a GPU. {_table_of_encoders(rows)}" if len(rows) else ""
+
+
+def _deviations(rows: pd.DataFrame, usual: str, where: str) -> str:
+    """What the deviations of a table of encoders are over; `where` encoders with several trainings stand in it."""
+    said = f"± over {usual} ({reporting.counts(rows[rows.over == usual])})"
+    often = any(reporting.trained_often(own) for _, own in rows.groupby(["file", "method"]))
+    return f"{said}, in a {where} of several trainings over these" if often else f"{said}, one training each"
+
+
+def _counted(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the number of trainings in the name of a method that was trained several times."""
+    own = rows.groupby(["file", "method"]).over.transform(lambda over: (over == "trainings").all())
+    names = [f"{row.method}, {row.n:.0f} trainings" if several else row.method
+             for several, (_, row) in zip(own, rows.iterrows(), strict=True)]
+    return rows.assign(method=names)
+
+
+def _photographs(merged: bool = True, gpu: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of the encoders that a CPU (or a GPU) has trained and of the baselines, and those of the comparison with
+    few labels."""
     frame = gathering.measured(RESULTS, merged)
-    frame = frame[frame.dataset == "imagenette"]
+    frame = frame[(frame.dataset == "imagenette") & (frame.file.str.contains("-cuda|-mps") == gpu)]
     compared = frame.file.str.endswith("-labels")
-    return frame[~compared & ~(frame.minutes < SHORT)], frame[compared]
+    return frame[~compared & ~(frame.minutes < SHORT)], frame[frame.file == "imagenette-labels"]
 
 
 def _trials() -> str:
