@@ -212,7 +212,7 @@ def trials(frame: pd.DataFrame) -> str:
     for change, own in frame.groupby("change", sort=False):
         own = own.set_index("seed")
         lead = 100 * (own.knn - base.knn).dropna() if base is not None and change.startswith(("+", "instead")) else []
-        cells = [_mean_of(100 * own.knn), _mean_of(lead, "+.1f") if len(lead) else ""]
+        cells = [_mean_of(100 * own.knn), _mean_of(lead, "+z.1f") if len(lead) else ""]
         seconds = own.cpu_seconds.mean()
         lines.append([change, *cells, f"{len(own)}", f"{seconds:.0f} s" if seconds > 0 else ""])
         if change.startswith("+") or (len(own.steps.dropna()) and base is None):
