@@ -101,10 +101,9 @@ def _deviations(rows: pd.DataFrame, usual: str, where: str) -> str:
 
 def _counted(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows with the number of trainings in the name of a method that was trained several times."""
-    own = rows.groupby(["file", "method"]).over.transform(lambda over: (over == "trainings").all())
-    names = [f"{row.method}, {row.n:.0f} trainings" if several else row.method
-             for several, (_, row) in zip(own, rows.iterrows(), strict=True)]
-    return rows.assign(method=names)
+    groups = rows.groupby(["file", "method"], sort=False)
+    return pd.concat(own.assign(method=f"{name}, {own.n.max():.0f} trainings") if reporting.trained_often(own) else own
+                     for (_, name), own in groups)
 
 
 def _photographs(merged: bool = True, gpu: bool = False) -> tuple[pd.DataFrame, pd.DataFrame]:
