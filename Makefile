@@ -36,10 +36,10 @@ test: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m pytest $(ARGS)
 
 executed: $(VENV)/.installed-dev
-	@$(VENV)/bin/python -m helpers.tools.executed $(ARGS)
+	@$(VENV)/bin/python -m scripts.executed $(ARGS)
 
 stamp: $(VENV)/.installed
-	@$(VENV)/bin/python -m helpers.tools.stamp $(ARGS)
+	@$(VENV)/bin/python -m scripts.stamp $(ARGS)
 
 colab-check:
 	@$(call need,313,3.13)

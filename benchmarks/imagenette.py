@@ -31,14 +31,16 @@ from benchmarks.photos import data, labels, race, runs  # noqa: E402
 from benchmarks.photos import search as search_of  # noqa: E402
 from benchmarks.photos.clock import wait_for_turn  # noqa: E402
 from benchmarks.photos.protocols import PROTOCOLS, evaluated  # noqa: E402
-from helpers.checkpoints import fetch, load_encoder  # noqa: E402
-from helpers.data import Splits  # noqa: E402
-from helpers.encoders import Encoder  # noqa: E402
-from helpers.errors import UserError  # noqa: E402
-from helpers.finding import PHOTOGRAPHS  # noqa: E402
-from helpers.gathering import KEPT  # noqa: E402
-from helpers.pretraining import METHODS, fresh_encoder  # noqa: E402
-from helpers.settings import Settings  # noqa: E402
+from helpers.common.errors import UserError
+from helpers.common.names import METHODS
+from helpers.data.splits import Splits
+from helpers.models.encoder import Encoder
+from helpers.models.weights.checkpoint import load_encoder
+from helpers.models.weights.hub import fetch
+from helpers.report.collect import KEPT
+from helpers.settings import Settings
+from helpers.training.find import PHOTOGRAPHS
+from helpers.training.runs import fresh_encoder
 
 UNTRAINED = ("knn", "linear", "mlp", "noise")  # protocols that take an encoder as it is, or pixels
 

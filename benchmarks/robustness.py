@@ -9,7 +9,7 @@ seed), one after the other in one run on one machine:
 *naive*     The loop of the ViT-BYOL project: for each sigma and each method a DataLoader turns every picture from
             PIL into a tensor, normalises it and adds noise, in batches of 128; clean features are taken again.
 *tensors*   The same loop on tensors that are in memory already, in batches of 512: nothing is decoded again.
-*shared*    `helpers.robustness.noise_sweep`; its accuracies have to be those of *tensors*, number by number.
+*shared*    `helpers.evaluation.robustness.noise_sweep`; its accuracies have to be those of *tensors*, number by number.
 
 The encoders have random weights: time does not depend on what they learned. Seconds are those that the processor
 spent on one thread, so that other programs do not count. The table is printed and kept as JSON in
@@ -34,13 +34,13 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2 as transforms
 from torchvision.transforms.functional import to_pil_image
 
-from helpers.data import load
-from helpers.encoders import build
-from helpers.evaluation import linear_probe
-from helpers.files import write_atomically
-from helpers.robustness import Reader, features_of, noise_sweep, noisy_pictures, probe_reader, sigmas_for
-from helpers.threads import threads_for
-from helpers.views import add_noise
+from helpers.common.compute import threads_for
+from helpers.common.files import write_atomically
+from helpers.data.loading import load
+from helpers.evaluation.probes import linear_probe
+from helpers.evaluation.robustness import Reader, features_of, noise_sweep, noisy_pictures, probe_reader, sigmas_for
+from helpers.models.encoder import build
+from helpers.transforms.views import add_noise
 
 RESULT = Path(__file__).parent / "results" / "robustness.json"
 SIGMAS = sigmas_for("stl10")  # 0 to 1.5 in steps of 0.05: 31 of them

@@ -9,7 +9,7 @@ All train the same network (torchvision's ResNet18, heads of 1,024 and 256) on t
   most notebooks, the Self-Learner project's among them;
 - lightly + Lightning: the same as a LightningModule with a Trainer and as many workers as there are cores
   (https://docs.lightly.ai/self-supervised-learning/examples/byol.html);
-- ours: `helpers.methods.BYOL` with views made on the device, as `helpers.training.fit` runs it;
+- ours: `helpers.methods.byol.BYOL` with views made on the device, as `helpers.training.trainer.fit` runs it;
 - compute limit: ours on views that lie ready, which no data path can beat.
 
 The contenders take turns, round after round, so that whatever else the machine does hits all of them; the ratio of
@@ -45,12 +45,14 @@ from torchvision.models import resnet18
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from helpers import training, views  # noqa: E402
-from helpers.batches import BatchLoader  # noqa: E402
-from helpers.encoders import build  # noqa: E402
-from helpers.files import write_atomically  # noqa: E402
-from helpers.machine import chip  # noqa: E402
-from helpers.methods import BYOL  # noqa: E402
+from helpers.common import compute
+from helpers.common.files import write_atomically
+from helpers.common.machine import chip
+from helpers.methods.byol import BYOL
+from helpers.models.encoder import build
+from helpers.training import trainer as training
+from helpers.training.loader import BatchLoader
+from helpers.transforms import views
 
 RESULTS = Path(__file__).parent / "results"
 HIDDEN, PROJECTION = 1024, 256
@@ -184,7 +186,7 @@ def lightly_views(size: int) -> tuple[views.PhotoView, views.PhotoView]:
 
 
 def ours(images: Tensor, options: argparse.Namespace, pair: tuple | None = None, *watchers: Callback) -> float:
-    """Seconds a step of our BYOL through `helpers.training.fit`."""
+    """Seconds a step of our BYOL through `helpers.training.trainer.fit`."""
     module = BYOL(build("resnet18", image_size=options.size), pair or lightly_views(options.size),
                   steps=WARM_UP + options.steps, hidden=HIDDEN, projection=PROJECTION)
     loader = BatchLoader(images, None, batch_size=options.batch, steps=WARM_UP + options.steps,
@@ -264,7 +266,7 @@ def photographs(count: int, size: int) -> Tensor:
 def machine(options: argparse.Namespace) -> dict:
     """What the numbers were measured on."""
     return dict(device=options.device, chip=chip(options.device), cores=os.cpu_count(), threads=torch.get_num_threads(),
-                precision=training.precision(options.device), torch=torch.__version__, lightning=pl.__version__,
+                precision=compute.precision(options.device), torch=torch.__version__, lightning=pl.__version__,
                 python=platform.python_version())
 
 

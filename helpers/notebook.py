@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import html
+import importlib.util
 import inspect
 import io
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helpers.progress import in_notebook
+from helpers.common.environment import ROOT, install_missing, share_folders
+from helpers.common.errors import UserError
+from helpers.common.progress import in_notebook
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -120,3 +124,36 @@ def skip_the_rest(reason: str) -> None:
     print(f"The rest of this notebook is skipped: {reason}.")
     if in_notebook():
         sys.modules["IPython"].get_ipython().input_transformers_cleanup.append(lambda lines: [])
+
+
+def prepare(root: Path = ROOT) -> None:
+    """Make this kernel ready (packages, folders, figures, errors of one line) and say what the machine allows.
+
+    Raises:
+        UserError: a package is missing and pip could not install it.
+    """
+    install_missing(root / "requirements.txt")
+    share_folders(root)
+    print(importlib.import_module("helpers.cli.doctor").brief(root))  # it needs the packages
+    shell = _shell()
+    if shell is not None:
+        show_errors_plainly(shell)
+        shell.run_line_magic("matplotlib", "inline")
+        backend = importlib.import_module("matplotlib_inline.backend_inline")
+        backend.set_matplotlib_formats("retina")
+
+
+def show_errors_plainly(shell: Any) -> None:
+    """Show a `UserError` in a cell as its one line; the cell still counts as failed."""
+
+    def one_line(shell: Any, kind: type, error: Exception, trace: Any, tb_offset: int | None = None) -> None:
+        # The private method is what IPython 7 to 9 use to print a traceback in a terminal and to send
+        # a kernel's error message, which is how a headless run learns that the cell failed.
+        shell._showtraceback(kind, error, [f"\x1b[31merror:\x1b[0m {error}"])
+
+    shell.set_custom_exc((UserError,), one_line)
+
+
+def _shell() -> Any:
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython else None

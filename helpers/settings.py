@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from helpers.errors import UserError
-from helpers.splitting import Split
+from helpers.common.errors import UserError
+from helpers.common.machine import has_cuda
+from helpers.common.names import DATASETS, DEFAULT_IMAGE_SIZE, ENCODERS, NOISE_SCHEDULES
+from helpers.common.split import Split
 
-DATASETS = ("digits", "stl10", "cifar10", "imagenette", "fashion-mnist")
-ENCODERS = ("slim", "resnet18", "resnet50", "vit_digits", "vit_tiny", "vit_small", "vit_base")
-DEFAULT_IMAGE_SIZE = {"digits": 16, "stl10": 96, "cifar10": 32, "imagenette": 128, "fashion-mnist": 28}
-NOISE_SCHEDULES = ("ramp", "constant", "linear")  # how noise-BYOL's noise grows over the training
 ALL_LABELS = 0  # in `label_counts`: every label there is
 PREFIX = "FEWLABELS_"
 OTHER_VARIABLES = ("OFFLINE", "PRETRAINED", "WEIGHTS", "WEIGHTS_DIR", "FUZZ")  # read elsewhere, the last by the tests
@@ -200,12 +198,6 @@ def _label_counts(value: Any) -> tuple[int, ...]:
     return tuple(ALL_LABELS if text == "all" else int(text) for text in texts)
 
 
-def has_cuda() -> bool:
-    """Whether torch can use an NVIDIA GPU; the GPU stays usable for processes that a notebook forks."""
-    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # asked in another way, torch would take it
-    import torch
-
-    return torch.cuda.is_available()
 
 
 def _device(wanted: str | None) -> str:
@@ -221,7 +213,7 @@ def _device(wanted: str | None) -> str:
 
 def _dataset(wanted: str | None, device: str) -> tuple[str, str]:
     """The dataset and why it was taken."""
-    from helpers.data import choose, find, has_network
+    from helpers.common.environment import choose, find, has_network
 
     if wanted is not None:
         known = str(wanted).lower().replace("_", "-")

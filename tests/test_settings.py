@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import helpers
-from helpers.errors import UserError
-from helpers.settings import ALL_LABELS, ENCODERS, PRESETS, Settings
+from helpers.common.errors import UserError
+from helpers.common.names import ENCODERS
+from helpers.settings import ALL_LABELS, PRESETS, Settings
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +22,7 @@ def no_environment(monkeypatch):
 
 def gpu(monkeypatch, network: bool):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr("helpers.data.has_network", lambda: network)
+    monkeypatch.setattr("helpers.common.environment.has_network", lambda: network)
 
 
 def test_without_a_gpu_auto_is_digits_and_the_quick_preset_on_the_cpu():

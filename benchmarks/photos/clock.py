@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from helpers.monitors import Monitor
+from helpers.training.monitor import Monitor
 
 OVER = "turn over"  # what a training says whose turn has ended
 

@@ -14,11 +14,12 @@ from typing import Any
 import pandas as pd
 import torch
 
-from helpers.data import Splits, load
-from helpers.files import write_atomically
-from helpers.machine import chip
+from helpers.common.compute import precision
+from helpers.common.files import write_atomically
+from helpers.common.machine import chip
+from helpers.data.loading import load
+from helpers.data.splits import Splits
 from helpers.settings import Settings
-from helpers.training import precision
 
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "imagenette"
 SIDE, GPU_SIDE = 48, 128  # of the pictures, pixels: a CPU's miniature, and that of the public benchmarks

@@ -16,13 +16,13 @@ import pandas as pd
 
 from benchmarks.photos.data import as_csv, keep
 from benchmarks.photos.protocols import RATES, SCRATCH_RATES, STEPS, best_rates, linear, row
-from helpers import plots
-from helpers.data import Splits
-from helpers.encoders import Encoder
-from helpers.files import atomic_path, write_atomically
-from helpers.pretraining import fresh_encoder
+from helpers.common.files import atomic_path, write_atomically
+from helpers.data.splits import Splits
+from helpers.models.encoder import Encoder
+from helpers.report.plots import sweeps
 from helpers.settings import Settings
-from helpers.supervised import few_label_training
+from helpers.training.finetune import few_label_training
+from helpers.training.runs import fresh_encoder
 
 FEATURES, TUNED, SCRATCH, PIXELS = "BYOL features", "BYOL fine-tuned", "supervised from scratch", "raw pixels"
 LONG_STEPS, TRAININGS = 7500, 3  # with all labels: of one long training each, and how many short ones
@@ -84,7 +84,7 @@ def draw(table: pd.DataFrame, settings: dict[str, Any], path: Path) -> None:
     few = [{**r, "metric": "test accuracy",
             "labels_per_class": r["labels_per_class"] if r["labels_per_class"] == "all" else int(r["labels_per_class"])}
            for r in rows]
-    figure = plots.label_curve(few, settings["per_class"], "How many labels? Imagenette at "
+    figure = sweeps.label_curve(few, settings["per_class"], "How many labels? Imagenette at "
                                f"{settings['encoder']['image_size']} pixels, encoder {settings['encoder']['name']} "
                                f"({settings['test_pictures']:,} test pictures)")
     with atomic_path(path) as target:

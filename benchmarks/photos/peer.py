@@ -26,11 +26,11 @@ from lightly.transforms import BYOLTransform, BYOLView1Transform, BYOLView2Trans
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from helpers.batches import BatchLoader
-from helpers.data import Splits
-from helpers.encoders import Encoder, build
-from helpers.machine import cores
+from helpers.common.machine import cores
+from helpers.data.splits import Splits
+from helpers.models.encoder import Encoder, build
 from helpers.settings import Settings
+from helpers.training.loader import BatchLoader
 
 BATCH = 256
 RECIPE = dict(optimizer="SGD", lr=0.06, sgd_momentum=0.9, weight_decay=5e-4, hidden=4096, projection=256,

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from torch import Tensor
 
-from helpers.data import Labeled, Splits
-from helpers.encoders import Encoder
-from helpers.evaluation import few_label_scores, knn_accuracy, mlp_probe, score
-from helpers.noise_study import best_probe
-from helpers.robustness import features_of, noise_sweep
+from helpers.data.splits import Labeled, Splits
+from helpers.evaluation.probes import few_label_scores, knn_accuracy, mlp_probe, score
+from helpers.evaluation.robustness import best_probe, features_of, noise_sweep
+from helpers.models.encoder import Encoder
 from helpers.settings import Settings
-from helpers.supervised import few_label_training
+from helpers.training.finetune import few_label_training
 
 STRENGTHS = (0.1, 1.0, 10.0)  # of a linear probe, scikit-learn's C
 RATES = [(5e-4, 5e-3), (2e-3, 2e-3)]  # of encoder and head, for a pretrained start

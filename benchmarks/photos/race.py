@@ -12,9 +12,8 @@ import pandas as pd
 from benchmarks.photos.clock import OVER, unit
 from benchmarks.photos.data import as_csv
 from benchmarks.photos.runs import PEER, PICTURES, minutes_of
-from helpers import plots
-from helpers.errors import UserError
-from helpers.files import atomic_path, write_atomically
+from helpers.common.errors import UserError
+from helpers.common.files import atomic_path, write_atomically
 
 # Who races, by the kind of device: a CPU core has time for the miniature, and for a little of the peer's own network.
 CONTENDERS = {"cpu": {"BYOL": ("byol", "slim"), "DINO": ("dino", "slim"), "lightly's BYOL, our encoder": (PEER, "slim"),
@@ -89,7 +88,7 @@ def summarise(results: Path) -> pd.DataFrame:
         if len(of):
             looks = of.assign(look=of.groupby("seed").cumcount()).groupby("look").mean(numeric_only=True)
             lines[f"{name} (n = {of.seed.nunique()})"] = (looks.minutes, looks.knn_validation)
-    figure = plots.curves(lines, unit(device), "kNN accuracy on validation (%)",
+    figure = lines.curves(lines, unit(device), "kNN accuracy on validation (%)",
                           f"Imagenette at {pixels} pixels, side by side for {budget:g} minutes each", percent=True,
                           note=f"n trainings, {PICTURES:,} neighbours; the first look is at random weights")
     with atomic_path(results / f"{NAME}.png") as target:

@@ -12,18 +12,20 @@ import pytorch_lightning as pl
 from benchmarks.photos import peer
 from benchmarks.photos.clock import Clock, TimedMonitor, now, spent, unit
 from benchmarks.photos.data import command
-from helpers import plots, pretraining
-from helpers.batches import BatchLoader
-from helpers.checkpoints import save_encoder
-from helpers.data import Splits
-from helpers.encoders import Encoder
-from helpers.files import atomic_path, write_atomically
-from helpers.gathering import SEED
+from helpers.common import names
+from helpers.common.files import atomic_path, write_atomically
+from helpers.data.splits import Splits
+from helpers.methods import recipes
+from helpers.models.encoder import Encoder
+from helpers.models.weights.checkpoint import save_encoder
+from helpers.report.collect import SEED
 from helpers.settings import Settings
-from helpers.training import fit
+from helpers.training import runs
+from helpers.training.loader import BatchLoader
+from helpers.training.trainer import fit
 
 PEER = "lightly-byol"
-METHODS = (*pretraining.METHODS, PEER)
+METHODS = (*names.METHODS, PEER)
 LONG = 8  # minutes of training from which a curve is drawn
 LOOKS, PICTURES = 5, 1024  # at the encoder during a training, besides the first; and the neighbours of each
 TRIAL, WARM_UP = 640, 2  # pictures by which the cost of a step is measured, and steps of warming up before them
@@ -52,11 +54,11 @@ def parts(method: str, folder: str, splits: Splits, settings: Settings,
         loader = peer.FileLoader(folder, splits, steps=steps, seed=settings.seed, device=settings.device)
         return peer.LightlyBYOL(peer.encoder_for(settings), steps), loader, dict(peer.RECIPE, steps=steps)
     settings = with_steps(method, settings, steps)
-    recipe = pretraining.recipe(method, settings)
+    recipe = recipes.recipe(method, settings)
     loader = BatchLoader(splits.unlabeled, None, batch_size=recipe["batch_size"], steps=steps, seed=settings.seed,
                          device=settings.device)
-    encoder = pretraining.fresh_encoder(splits, settings)
-    module = pretraining.learner(method, encoder, settings, loader.steps_per_epoch)
+    encoder = runs.fresh_encoder(splits, settings)
+    module = recipes.learner(method, encoder, settings, loader.steps_per_epoch)
     return module, loader, described(module) | recipe
 
 
@@ -69,14 +71,14 @@ def with_steps(method: str, settings: Settings, steps: int) -> Settings:
     """Settings whose recipe has `steps` steps (noise-BYOL's has a multiple of what the settings say)."""
     if method == "dino":
         return settings.replace(dino_steps=steps)
-    usual = pretraining.recipe(method, settings.replace(pretrain_steps=1000))["steps"]
+    usual = recipes.recipe(method, settings.replace(pretrain_steps=1000))["steps"]
     return settings.replace(pretrain_steps=max(1, round(steps * 1000 / usual)))
 
 
 def planned_steps(method: str, folder: str, splits: Splits, settings: Settings, epochs: float | None,
                   minutes: float | None) -> int:
     """How many steps a budget buys: of `epochs`, or of `minutes` (see `spent`) by the cost of a few trial steps."""
-    batch = peer.BATCH if method == PEER else pretraining.recipe(method, settings)["batch_size"]
+    batch = peer.BATCH if method == PEER else recipes.recipe(method, settings)["batch_size"]
     if minutes is None:
         return max(1, round(epochs * len(splits.unlabeled) / batch))
     device = settings.device
@@ -150,11 +152,11 @@ def draw(results: Path) -> None:
             records.setdefault(SEED.sub("", path.stem), {})[record["settings"]["seed"]] = record
     for stem, seeds in records.items():
         first = next(iter(seeds.values()))
-        settings, name = first["settings"], pretraining.METHODS.get(first["settings"]["method"], PEER)
+        settings, name = first["settings"], names.METHODS.get(first["settings"]["method"], PEER)
         lines = {f"{name}, seed {seed}": ([minutes_of(look) for look in record["curve"]],
                                           [look["knn"] for look in record["curve"]]) for seed, record in seeds.items()}
         epochs = sum(record["cost"]["epochs"] for record in seeds.values()) / len(seeds)
-        figure = plots.curves(lines, unit(first["machine"].get("device", "cpu")), "kNN accuracy on validation (%)",
+        figure = lines.curves(lines, unit(first["machine"].get("device", "cpu")), "kNN accuracy on validation (%)",
                               f"{name}, {settings['encoder']}, {settings['size']} pixels, about {epochs:.0f} epochs",
                               percent=True, note=f"{PICTURES:,} neighbours, the first look at random weights"
                                                  f"{on_test(seeds)}")

@@ -10,16 +10,18 @@ import pandas as pd
 import torch
 
 from benchmarks.photos.data import SIDE, as_csv
-from helpers import plots
-from helpers.batches import BatchLoader
-from helpers.data import Splits
-from helpers.encoders import Encoder, build
-from helpers.errors import UserError
-from helpers.evaluation import effective_rank, extract_features, knn_accuracy, pixel_features, spread
-from helpers.files import atomic_path, write_atomically
-from helpers.methods import BYOL
-from helpers.training import fit
-from helpers.views import PhotoView
+from helpers.common.errors import UserError
+from helpers.common.files import atomic_path, write_atomically
+from helpers.data.splits import Splits
+from helpers.evaluation.collapse import effective_rank, spread
+from helpers.evaluation.features import extract_features, pixel_features
+from helpers.evaluation.probes import knn_accuracy
+from helpers.methods.byol import BYOL
+from helpers.models.encoder import Encoder, build
+from helpers.report import plots
+from helpers.training.loader import BatchLoader
+from helpers.training.trainer import fit
+from helpers.transforms.views import PhotoView
 
 NAME = "imagenette-search"
 PIXELS, RANDOM = UNTRAINED = "raw pixels, averaged to 16 x 16", "random encoder"

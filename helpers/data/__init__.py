@@ -1,98 +1,14 @@
 """Datasets behind one name: `load("digits")`, `load("stl10")` or `load("my/folder")` gives `Splits`."""
 
-from __future__ import annotations
+from helpers.common.lazy import offer
 
-import difflib
-from pathlib import Path
-
-from helpers.colab import ROOT, need_drive
-from helpers.data.archive import unpacked
-from helpers.data.arrays import digits
-from helpers.data.auto import choose, has_network
-from helpers.data.folder import load_folder
-from helpers.data.splits import Labeled, Splits, describe, only_classes
-from helpers.errors import UserError
-from helpers.files import one_at_a_time
-from helpers.settings import DATASETS as NAMES
-from helpers.settings import DEFAULT_IMAGE_SIZE as IMAGE_SIZES
-from helpers.splitting import Split, nearest
-
-__all__ = ["IMAGE_SIZES", "NAMES", "Labeled", "Splits", "choose", "describe", "find", "has_network", "load"]
-
-FOLDER_SIZE = 96
-SMALLEST, LARGEST = 8, 1024
-
-
-def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int = 0,
-         data_dir: str | Path = "data", split: Split | None = None) -> Splits:
-    """A dataset by name, or the pictures of a folder.
-
-    Args:
-        name_or_folder: one of `NAMES`, or a folder of `train/<class>/` with, optionally, `val/`,
-            `test/` and `pretext/` or `unlabeled/` beside it, or a folder of `<class>/`; or a zip file of one.
-        image_size: height and width in pixels (8 to 1024); None for the dataset's own.
-        seed: of the validation split (0 to 2**32 - 1); the test split does not depend on it.
-        data_dir: where downloads and decoded pictures are kept.
-        split: which classes, and how a folder is divided; a named dataset has a division of its own.
-
-    Raises:
-        UserError: an unknown name, a failed download, a folder that cannot be used or split like that.
-    """
-    split = split or Split()
-    name = resolve(name_or_folder)
-    size = IMAGE_SIZES.get(name, FOLDER_SIZE) if image_size is None else image_size
-    if not SMALLEST <= size <= LARGEST:
-        raise UserError(f"image size {size}: choose a number of pixels from {SMALLEST} to {LARGEST}")
-    if name in NAMES and split != Split(classes=split.classes):
-        raise UserError(f"{name} has its own train, val and test pictures: leave these at auto, they are for folders")
-    if name == "digits":
-        return _chosen(digits(size, seed), split)
-    folder = Path(data_dir).expanduser()
-    with one_at_a_time(folder):  # of the processes of a cluster, all of which need the same pictures
-        if name not in NAMES:
-            root = Path(name)
-            return load_folder(unpacked(root, folder) if root.is_file() else root, size, seed, folder, split)
-        from helpers.data import named  # here, because torchvision takes seconds to import
-
-        return _chosen(named.READERS[name](size, seed, folder), split)
-
-
-def _chosen(splits: Splits, split: Split) -> Splits:
-    """The chosen classes of a named dataset."""
-    if not split.classes:
-        return splits
-    nearest(split.classes, splits.classes, splits.name)
-    return only_classes(splits, split.classes)
-
-
-def resolve(name_or_folder: str | Path) -> str:
-    """A name of `NAMES`, or the path of a folder or zip file that exists; anything else is a UserError."""
-    text = str(name_or_folder)
-    path = Path(text).expanduser()
-    plain = text.strip().lower().replace("_", "-")
-    if text in NAMES or (plain in NAMES and not path.is_dir()):
-        return plain
-    need_drive(path)
-    found = find(path)
-    if found is not None and (found.is_dir() or found.suffix.lower() == ".zip"):
-        return str(found)
-    if found is not None:
-        raise UserError(f"dataset {text}: this is a file and no zip; unpack it if it is an archive, and name the "
-                        "folder")
-    close = difflib.get_close_matches(plain, NAMES, n=2, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}? " if close else ""
-    looked = " or ".join(map(str, _places(path)))
-    raise UserError(f"dataset {text}: no such name or folder (nothing is at {looked}); {hint}"
-                    f"choose one of {', '.join(NAMES)}, or a folder of train/<class>/")
-
-
-def find(path: str | Path) -> Path | None:
-    """The folder or file that a person names, seen from here or from the repository; None where neither has it.
-
-    Jupyter starts a kernel in the notebook's folder, and people think of the repository's.
-    """
-    return next((place for place in _places(Path(path).expanduser()) if place.exists()), None)
-
-
-def _places(path: Path) -> list[Path]:
-    return list(dict.fromkeys([Path.cwd() / path, ROOT / path]))  # one and the same for an absolute path
+__getattr__, __all__ = offer(
+    __name__,
+    loading="load",
+    splits="Labeled Splits carve describe only_classes require",
+    arrays="resize",
+    faults="plant planted_share",
+    archive="unpacked",
+    audit="folder_report",
+    whole="everything",
+)

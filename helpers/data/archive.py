@@ -10,9 +10,9 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from helpers.data.listing import PARTS
-from helpers.data.pictures import EXTENSIONS, UNREAD
-from helpers.errors import UserError
+from helpers.common.errors import UserError
+from helpers.data.images import EXTENSIONS, UNREAD
+from helpers.data.scan import PARTS
 
 MOST_TIMES = 200  # a picture is compressed already: what unpacks to more than this many times its size is a trap
 LEAST_TRAP = 1 << 24  # bytes; smaller ones do no harm

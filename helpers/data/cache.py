@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.errors import UserError
+from helpers.common.errors import UserError
 
 FORMAT = 1  # part of every key: raise it when the decoding or the layout changes
 BLOCK, INDEX = "images.npy", "index.json"

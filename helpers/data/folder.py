@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from helpers.data import pictures
+from helpers.common.errors import UserError
+from helpers.common.progress import Progress
+from helpers.common.split import Split, amount_text
+from helpers.data import images as pictures
 from helpers.data.cache import BlockWriter, cached
-from helpers.data.listing import ORDER, Listing, Picture, scan
+from helpers.data.scan import ORDER, Listing, Picture, scan
 from helpers.data.splits import Splits, carve
-from helpers.errors import UserError
-from helpers.progress import Progress
-from helpers.splitting import Split, amount_text
 
 FORMAT = 2  # part of every key: raise it when the decoding, or what is kept with it, changes
 CHUNK = 256  # pictures in memory at a time
@@ -31,7 +31,7 @@ NAMED = 5  # unreadable pictures that a note names
 
 
 def load_folder(root: Path, image_size: int, seed: int, data_dir: Path, split: Split | None = None) -> Splits:
-    """The pictures under `root` as RGB; see `helpers.data.listing.scan` for the layouts.
+    """The pictures under `root` as RGB; see `helpers.data.scan.scan` for the layouts.
 
     A missing val/ or test/ is taken out of train, each 15 % of it (10,000 at most) and every class in proportion, or
     as `split` says; nothing on disk is moved. A picture that cannot be read is skipped and named in the notes.

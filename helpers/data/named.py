@@ -18,13 +18,13 @@ import torch
 from torchvision import datasets
 from torchvision.datasets.utils import extract_archive
 
+from helpers.common.download import fetch
+from helpers.common.errors import UserError
 from helpers.data.arrays import CHUNK, resize
 from helpers.data.cache import FORMAT, BlockWriter, cached
-from helpers.data.download import fetch
 from helpers.data.folder import load_listing
-from helpers.data.listing import scan
+from helpers.data.scan import scan
 from helpers.data.splits import Splits, carve
-from helpers.errors import UserError
 
 HELD_OUT = 0.1  # of the training images, for validation
 STL10_CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")

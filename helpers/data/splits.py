@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.errors import UserError
+from helpers.common.errors import UserError
 
 TEST_SEED = 0  # a test split that we have to draw ourselves is the same for every seed
 

@@ -1,7 +1,11 @@
-"""The methods, each as short as its paper's pseudocode."""
+"""The methods, each as short as its paper's pseudocode, and what each trains with."""
 
-from helpers.methods.byol import BYOL
-from helpers.methods.classifier import Classifier
-from helpers.methods.dino import DINO
+from helpers.common.lazy import offer
 
-__all__ = ["BYOL", "DINO", "Classifier"]
+__getattr__, __all__ = offer(
+    __name__,
+    byol="BYOL",
+    dino="DINO",
+    classifier="Classifier linear_head mlp_head",
+    recipes="title two_views",
+)

@@ -18,8 +18,8 @@ from lightly.models.utils import deactivate_requires_grad
 from lightly.utils.scheduler import cosine_schedule
 from torch import Tensor, nn
 
-from helpers.encoders import Encoder
 from helpers.methods.optim import adamw, parameter_groups
+from helpers.models.encoder import Encoder
 
 View = Callable[..., Tensor]
 
@@ -39,7 +39,7 @@ class BYOL(pl.LightningModule):
             on to.
     """
 
-    heavy = "loss"  # what `helpers.compiling` may compile
+    heavy = "loss"  # what `helpers.training.compiling` may compile
 
     def __init__(self, encoder: Encoder, views: tuple[View, View], *, steps: int, hidden: int = 256,
                  projection: int = 64, lr: float = 2e-3, weight_decay: float = 1e-4, warmup: float = 0.08,

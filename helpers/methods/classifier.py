@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers.encoders import Encoder
 from helpers.methods.optim import adamw, parameter_groups
+from helpers.models.encoder import Encoder
 
 
 def mlp_head(inputs: int, classes: int) -> nn.Sequential:

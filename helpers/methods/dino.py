@@ -21,9 +21,9 @@ from lightly.models.utils import deactivate_requires_grad
 from lightly.utils.scheduler import cosine_schedule
 from torch import Tensor, nn
 
-from helpers.encoders import Encoder, build
 from helpers.methods.optim import adamw, parameter_groups
-from helpers.multicrop import MultiCrop
+from helpers.models.encoder import Encoder, build
+from helpers.transforms.multicrop import MultiCrop
 
 GLOBAL_VIEWS = 2
 CLIP = 3.0  # largest norm of a tensor's gradient, as in the paper's code
@@ -47,7 +47,7 @@ class DINO(pl.LightningModule):
         frozen: steps for which the head's last layer stays as it is (the paper: one epoch).
     """
 
-    heavy = "answers"  # what `helpers.compiling` may compile
+    heavy = "answers"  # what `helpers.training.compiling` may compile
 
     def __init__(self, encoder: Encoder, crops: MultiCrop, *, steps: int, hidden: int = 2048, bottleneck: int = 256,
                  outputs: int = 65_536, lr: float = 5e-4, warmup: float = 0.1,

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from helpers.errors import UserError
+from helpers.common.errors import UserError
 
 
 def parameter_groups(modules: Iterable[nn.Module], weight_decay: float, lr: float) -> list[dict]:

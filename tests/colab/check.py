@@ -114,7 +114,7 @@ def like_colab(here: Environment) -> str:
     stand_in(here)
     state = {"before": here.versions(), "plan": planned(here.pip(
         "install", "--quiet", "--dry-run", "--report", "-", "-r", str(REQUIREMENTS)))}
-    said = here.run("-c", "from pathlib import Path; from helpers.colab import install_missing; "
+    said = here.run("-c", "from pathlib import Path; from helpers.common.environment import install_missing; "
                           "install_missing(Path('requirements.txt'))").strip()
     state["after"] = here.versions()
     (here.folder / "state.json").write_text(json.dumps(state), encoding="utf-8")

@@ -1,0 +1,148 @@
+"""Execute one notebook with papermill, and say plainly what failed in it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from helpers.common.files import write_atomically
+
+ENGINE = "few-labels"
+SHOWN_LINES = 12  # of a failing cell's source, and of its traceback
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def execute(path: Path, out: Path, parameters: dict[str, Any], on_cell: Callable[[], object], *,
+            cwd: Path) -> str | None:
+    """Execute one notebook; returns None, or an explanation of what failed.
+
+    Args:
+        path: the notebook; it is not changed.
+        out: the executed copy becomes `<out>/notebooks/NN.ipynb`.
+        parameters: values for names that the notebook's parameters cell sets; others are left out.
+        on_cell: called after each code cell.
+        cwd: the folder that the kernel starts in.
+    """
+    import papermill
+
+    _register_engine()
+    target = out / "notebooks" / f"{number_of(path)}.ipynb"
+    failed = target.with_suffix(".failed.ipynb")
+    draft = target.with_name(f".{number_of(path)}.draft.ipynb")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    known = parameter_names(path)
+    given = {name: value for name, value in parameters.items() if name in known}
+    try:
+        papermill.execute_notebook(
+            str(path), str(draft), given, engine_name=ENGINE, kernel_name="python3", cwd=str(cwd),
+            progress_bar=False, on_cell=on_cell, extra_arguments=["--IPKernelApp.log_level=50"])
+    except BaseException as error:
+        _finish(draft, failed, path)
+        if not isinstance(error, Exception):  # Ctrl-C
+            raise
+        return explain(error, path.stem, failed)
+    failed.unlink(missing_ok=True)
+    _finish(draft, target, path)
+    return None
+
+
+def explain(error: Exception, name: str, kept: Path) -> str:
+    """What a person needs to know of a failed notebook: the cell, its code, the error, the partial copy."""
+    if hasattr(error, "exec_count"):  # papermill's own error, made from the cell's output
+        place, source = f"cell In [{error.exec_count}]", error.source
+        trace = ANSI.sub("", "\n".join(error.traceback)).strip().splitlines()
+        what = f"error: {error.evalue}" if error.ename == "UserError" else "\n".join(trace[-SHOWN_LINES:])
+    else:
+        place, source = _last_begun(kept)
+        what = f"{type(error).__name__}: {error}"
+        if type(error).__name__ == "DeadKernelError":
+            what = "The kernel died; most often the memory was full: use a smaller batch or image size."
+    lines = source.strip().splitlines()
+    shown = lines[:SHOWN_LINES] + (["..."] if len(lines) > SHOWN_LINES else [])
+    code = "".join(f"\n    {line}" for line in shown)
+    return f"\n{name} stopped at {place}:{code}\n\n{what}\n\nWhat it had shown until then is in {kept}"
+
+
+def _last_begun(kept: Path) -> tuple[str, str]:
+    """Place and source of the last cell that papermill had started."""
+    cells = [cell for cell in (_cells(kept) if kept.exists() else []) if cell["cell_type"] == "code"]
+    begun = [(number, cell) for number, cell in enumerate(cells, 1)
+             if cell["metadata"].get("papermill", {}).get("start_time")]
+    number, cell = begun[-1] if begun else (0, {"source": []})
+    return (f"code cell {number}" if number else "its start"), "".join(cell["source"])
+
+
+def parameter_names(path: Path) -> set[str]:
+    """The names that the notebook's cell tagged "parameters" sets."""
+    for cell in _cells(path):
+        if "parameters" in cell["metadata"].get("tags", []):
+            tree = ast.parse("".join(cell["source"]))
+            return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)
+                    and isinstance(node.ctx, ast.Store)}
+    return set()
+
+
+def number_of(path: Path) -> str:
+    """The two digits that a notebook's name begins with."""
+    return path.name[:2]
+
+
+def title_of(path: Path) -> str:
+    """The notebook's first heading."""
+    return "".join(_cells(path)[0]["source"]).splitlines()[0].lstrip("# ").strip()
+
+
+def _cells(path: Path) -> list[dict[str, Any]]:
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+def noted(path: Path) -> dict[str, Any]:
+    """What papermill noted of an executed notebook: its `duration` in seconds, `parameters` and more.
+
+    Raises:
+        ValueError: this is no notebook, or not yet a whole one.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path.name} is no notebook") from error
+
+
+def code_cells(path: Path) -> int:
+    """How many code cells a notebook has."""
+    return sum(cell["cell_type"] == "code" for cell in _cells(path))
+
+
+def _finish(draft: Path, target: Path, source: Path) -> None:
+    """Move papermill's output to its final name, without the paths of this machine in it."""
+    if not draft.exists():
+        return
+    notebook = json.loads(draft.read_text(encoding="utf-8"))
+    notebook["metadata"].get("papermill", {}).update(input_path=source.name, output_path=target.name)
+    write_atomically(target, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+    draft.unlink()
+
+
+def _register_engine() -> None:
+    """Teach papermill to call `on_cell` after each code cell that the notebook brought along."""
+    from papermill.engines import NBClientEngine, papermill_engines
+
+    class CountingEngine(NBClientEngine):
+        @classmethod
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *, on_cell: Callable[[], object],
+                                     **options: Any) -> None:
+            complete = nb_man.cell_complete
+
+            def counted(cell: Any, *args: Any, **kwargs: Any) -> None:
+                complete(cell, *args, **kwargs)
+                if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", []):
+                    on_cell()
+
+            nb_man.cell_complete = counted
+            super().execute_managed_notebook(nb_man, kernel_name, **options)
+
+    papermill_engines.register(ENGINE, CountingEngine)

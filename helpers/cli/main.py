@@ -1,0 +1,172 @@
+"""The command line: `python -m helpers COMMAND`. Thin lines over the functions of the package.
+
+Heavy modules are imported inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import NoReturn
+
+from helpers.common.errors import UserError
+from helpers.common.names import DATASETS, ENCODERS, NOISE_SCHEDULES
+from helpers.settings import PRESETS
+
+METHODS = ("byol", "noise-byol", "dino")
+PROTOCOLS = ("knn", "linear", "mlp", "finetune")
+A_DATASET = f"{', '.join(DATASETS)}, or a folder of pictures"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see `{self.prog} --help`)")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, 1 (a notebook failed), 2 (bad input), 130 (Ctrl-C)."""
+    try:
+        options = parser().parse_args(arguments)
+        return options.command(options) or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped by Ctrl-C", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe, such as head, has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def parser() -> Parser:
+    """The parser with every command."""
+    top = Parser(prog="python -m helpers", description="Few labels, noisy images: notebooks and tools.")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_run(commands.add_parser("run", help="execute the notebooks in order"))
+    _add_pretrain(commands.add_parser("pretrain", help="train an encoder on images without labels"))
+    _add_evaluate(commands.add_parser("evaluate", help="measure an encoder with few labels"))
+    _add_weights(commands.add_parser("weights", help="list, fetch and check released encoders"))
+    doctor = commands.add_parser("doctor", help="say what this machine has and what will run on it")
+    doctor.set_defaults(command=_doctor)
+    return top
+
+
+def _add_run(command: Parser) -> None:
+    command.add_argument("--only", nargs="+", metavar="NN", help="only these notebooks, such as 01 03")
+    command.add_argument("--dataset", help=f"auto, {A_DATASET}")
+    command.add_argument("--preset", choices=["auto", *PRESETS])
+    command.add_argument("--seed", type=_count)
+    command.add_argument("--out", default="results", metavar="FOLDER", help="default: results")
+    command.add_argument("--list", action="store_true", help="name the notebooks and stop")
+    command.set_defaults(command=_run)
+
+
+def _add_pretrain(command: Parser) -> None:
+    command.add_argument("method", choices=METHODS)
+    command.add_argument("--dataset", default="auto", help=A_DATASET)
+    command.add_argument("--encoder", choices=ENCODERS, help="default: the preset's")
+    command.add_argument("--start", default="train", metavar="WEIGHTS",
+                         help="imagenet, a name from `weights list`, or a file; default: random weights")
+    command.add_argument("--preset", choices=["auto", *PRESETS], default="auto")
+    command.add_argument("--epochs", type=_positive, help="default: the preset's number of steps")
+    command.add_argument("--batch-size", type=_positive)
+    command.add_argument("--image-size", type=_positive, metavar="PIXELS")
+    command.add_argument("--noise-sigma", metavar="SIGMA", help="noise-byol: one deviation, pictures in [-1, 1]")
+    command.add_argument("--noise-schedule", choices=NOISE_SCHEDULES, help="noise-byol: when the noise comes")
+    command.add_argument("--seed", type=_count)
+    command.add_argument("--out", metavar="FOLDER", help="default: FEWLABELS_RUN_DIR, else runs")
+    command.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+    command.add_argument("--stop-on-collapse", action="store_true", help="end the training where it collapses")
+    command.add_argument("--device", choices=["auto", "cuda", "mps", "cpu"], help="default: a GPU where there is one")
+    command.add_argument("--devices", type=_positive, default=1, metavar="N",
+                         help="GPUs (or CPU processes) of each machine that share every batch")
+    command.add_argument("--num-nodes", type=_positive, default=1, metavar="N", help="machines")
+    command.add_argument("--compile", action="store_true",
+                         help="torch.compile the networks where that works: worth a try on a GPU, no gain on a CPU")
+    command.set_defaults(command=_pretrain)
+
+
+def _add_evaluate(command: Parser) -> None:
+    command.add_argument("checkpoint",
+                         help="a file that pretrain wrote, weights of another project, or a name from `weights list`")
+    command.add_argument("--dataset", default="auto", help=A_DATASET)
+    command.add_argument("--protocol", nargs="+", choices=PROTOCOLS, default=["knn", "linear"])
+    command.add_argument("--seed", type=_count)
+    command.add_argument("--json", action="store_true", help="print JSON in place of a table")
+    command.set_defaults(command=_evaluate)
+
+
+def _add_weights(command: Parser) -> None:
+    actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="the released encoders")
+    actions.add_parser("fetch", help="download one").add_argument("name")
+    actions.add_parser("check", help="verify a file").add_argument("file")
+    export = actions.add_parser("export", help="write an encoder for other programs")
+    export.add_argument("file")
+    export.add_argument("target", help="a path that ends in .onnx or .pt2")
+    _add_release(actions.add_parser("release", help="measure one of your encoders and put it into the list"))
+    command.set_defaults(command=_weights)
+
+
+def _add_release(action: Parser) -> None:
+    action.add_argument("file", help="what `pretrain` wrote")
+    action.add_argument("name", help="small letters, digits and hyphens")
+    action.add_argument("--what", help="one line for the list; default: what the file says of itself")
+    action.add_argument("--licence", default="MIT")
+    action.add_argument("--half", action="store_true", help="keep it in half precision, half as large")
+    action.add_argument("--dataset", help="to measure it on; default: the one it was trained on")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from helpers.cli import execute as execution
+    from helpers.cli import notebooks as runner
+
+    if options.list:
+        for path in runner.choose(runner.find(), options.only):
+            print(f"{path.stem:<28} {execution.title_of(path)}")
+        return 0
+    return runner.run(options.only, dataset=options.dataset, preset=options.preset, seed=options.seed,
+                      out=options.out)
+
+
+def _pretrain(options: argparse.Namespace) -> int | None:
+    from helpers.cli import commands
+
+    return commands.pretrain(options)
+
+
+def _evaluate(options: argparse.Namespace) -> int | None:
+    from helpers.cli import commands
+
+    return commands.evaluate(options)
+
+
+def _weights(options: argparse.Namespace) -> int | None:
+    from helpers.cli import commands
+    from helpers.cli import weights as command
+
+    return commands.release(options) if options.action == "release" else command.weights(options)
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from helpers.cli import doctor
+
+    print(doctor.report())
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+

@@ -1,0 +1,103 @@
+"""What `python -m helpers weights {list,fetch,check,export}` does (`release` is in `helpers.cli.commands`)."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from helpers.common.errors import UserError
+from helpers.models.weights import registry as manifest
+from helpers.models.weights.checkpoint import is_own, load_encoder
+from helpers.models.weights.convert import read_weights
+from helpers.models.weights.export import export_onnx, export_program
+from helpers.models.weights.hub import default_folder, fetch
+
+
+def weights(options: argparse.Namespace) -> None:
+    """Run one action: `options.action` is "list", "fetch" (`options.name`), "check" (`options.file`) or "export"
+    (`options.file` to `options.target`)."""
+    if options.action == "list":
+        print("\n".join(listing()))
+    elif options.action == "fetch":
+        path = fetch(options.name)
+        print(f"{path}: {path.stat().st_size:,} bytes, SHA-256 {manifest.sha256(path)}")
+    elif options.action == "export":
+        print(exported(Path(options.file), Path(options.target)))
+    else:
+        print("\n".join(description(Path(options.file))))
+
+
+def listing() -> list[str]:
+    """The manifest as lines of text: name, what it is, how good, and whether it is here."""
+    lines = []
+    for entry in manifest.entries().values():
+        here = manifest.kept(entry) or (default_folder() / entry.file).is_file()
+        scores = ", ".join(f"{name} {value:.1%}" for name, value in entry.accuracy.items())
+        lines += [f"{entry.name:<28} {entry.encoder:<10} {'here' if here else 'to be fetched'}",
+                  f"    {entry.what}" + (f" ({scores})" if scores else ""),
+                  f"    made by {entry.command}; licence: {entry.licence}"]
+    return lines
+
+
+def description(path: Path) -> list[str]:
+    """What a file of weights is, what it was trained on, and that it is whole.
+
+    Raises:
+        UserError: it is missing, damaged, hostile or of no known layout.
+    """
+    if not path.exists():
+        raise UserError(f"no file {path}: check the name")
+    own = is_own(path)
+    lines = _own(path) if own else _foreign(path)
+    digits = manifest.sha256(path)
+    entry = _listed(digits)
+    lines.append(f"  {path.stat().st_size:,} bytes, SHA-256 {digits}")
+    if entry:
+        lines.append(f"  listed as {entry.name}: {entry.what}; trained on {entry.dataset}")
+    else:
+        lines.append("  not in the list of known weights by its hash"
+                     + ("" if own else "; the file itself does not say what it was trained on"))
+    return [*lines, f"{path} is whole"]
+
+
+def _listed(digits: str) -> manifest.Entry | None:
+    """The entry whose SHA-256, as the manifest or the lock of what was fetched has it, is `digits`."""
+    locked = manifest.lock(default_folder())
+    for name, entry in manifest.entries().items():
+        known = locked.get(name, {}).get("sha256") or entry.sha256
+        if known and digits.startswith(known):
+            return entry
+    return None
+
+
+def exported(path: Path, target: Path) -> str:
+    """Write the encoder in a file for other programs, as the ending of `target` says; returns what was written.
+
+    Raises:
+        UserError: an unknown ending, no whole file of weights, or a program whose features differ.
+    """
+    kinds = {".onnx": export_onnx, ".pt2": export_program}
+    if target.suffix not in kinds:
+        raise UserError(f"{target} must end in .onnx (ONNX) or .pt2 (a program of torch.export)")
+    encoder = load_encoder(path) if is_own(path) else read_weights(path, channels=3)[0]
+    kinds[target.suffix](encoder, target)
+    size, channels = encoder.config["image_size"], encoder.config["channels"]
+    return (f"{target}: {target.stat().st_size:,} bytes; takes pictures N x {channels} x {size} x {size} in [-1, 1], "
+            f"gives N x {encoder.num_features} features, the same as {path}")
+
+
+def _foreign(path: Path) -> list[str]:
+    encoder, report = read_weights(path)
+    size, channels = encoder.config["image_size"], encoder.config["channels"]
+    return [*str(report).splitlines(),
+            f"  for pictures of {channels} x {size} x {size}, taken as trained with {encoder.normalisation} "
+            "normalisation"]
+
+
+def _own(path: Path) -> list[str]:
+    encoder = load_encoder(path)
+    count = sum(parameter.numel() for parameter in encoder.parameters())
+    options = ", ".join(f"{key} {value}" for key, value in encoder.config.items() if key != "name")
+    lines = [f"{path.name}: a checkpoint of this suite, {encoder.name} ({options})",
+             f"  {count:,} parameters, {encoder.num_features} features; its digest agrees"]
+    return lines + [f"  {key}: {value}" for key, value in encoder.meta.items()]

@@ -1,0 +1,12 @@
+"""What every room needs and none of them is about."""
+
+from helpers.common.lazy import offer
+
+__getattr__, __all__ = offer(
+    __name__,
+    progress="progress",
+    environment="ROOT",
+    files="write_atomically",
+    split="Split",
+    errors="UserError",
+)

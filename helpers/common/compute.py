@@ -1,0 +1,98 @@
+"""How a training or an evaluation uses the machine: precision, CPU threads, memory."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+# Names and numbers of glibc's malloc.h; see https://man7.org/linux/man-pages/man3/mallopt.3.html
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
+NEVER, MMAP_DEFAULT, MIB = 2**31 - 1, 65536, 2**20
+SMALL = 32  # up to this side, in pixels, a second thread gains nothing worth having
+GPU_QUESTION = "import torch; print(torch.cuda.is_bf16_supported(including_emulation=False))"
+
+
+@contextmanager
+def memory_kept(device: str) -> Iterator[None]:
+    """Inside the block, a CPU's freed tensors stay with the process; at its end they go back to the system.
+
+    Otherwise glibc maps each large tensor anew, and the first touch of each of its pages enters the kernel: some
+    ten thousand times in a step of ResNet18 with 64 pictures of 96 pixels, a tenth of the step's time, and
+    a fifth of a miniature's on digits. Nothing happens on a GPU, whose allocator keeps memory by itself, nor where
+    the C library is not glibc.
+    """
+    libc = _glibc() if device == "cpu" else None
+    if libc is None:
+        yield
+        return
+    libc.mallopt(M_MMAP_MAX, 0)
+    libc.mallopt(M_TRIM_THRESHOLD, NEVER)
+    try:
+        yield
+    finally:  # setting any of these ends glibc's own tuning of them, so leave what that would have arrived at
+        libc.mallopt(M_MMAP_MAX, MMAP_DEFAULT)
+        libc.mallopt(M_MMAP_THRESHOLD, 32 * MIB)
+        libc.mallopt(M_TRIM_THRESHOLD, 64 * MIB)
+        libc.malloc_trim(0)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    try:
+        library = ctypes.CDLL(None)
+        library.gnu_get_libc_version, library.mallopt, library.malloc_trim  # noqa: B018 - are they there?
+    except (AttributeError, OSError, TypeError):
+        return None
+    return library
+
+
+@contextmanager
+def threads_for(images: Tensor) -> Iterator[None]:
+    """One thread for small pictures (... x S x S) on a CPU, torch's own choice otherwise.
+
+    A step on 16-pixel pictures is hundreds of tiny operations. Two threads spend it waiting for each other:
+    15 % quicker at best, and many times slower whenever something else wants a core.
+    """
+    before = torch.get_num_threads()
+    if images.device.type == "cpu" and images.shape[-1] <= SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def threads_for_probes(images: Tensor) -> Iterator[None]:
+    """`threads_for` N x C x S x S images, and the same for the linear algebra of NumPy and scikit-learn.
+
+    Finding their libraries takes some milliseconds: put it around a loop, not into one.
+    """
+    small = images.device.type == "cpu" and images.shape[-1] <= SMALL
+    with threads_for(images), threadpool_limits(1 if small else None):
+        yield
+
+
+def precision(device: str, forks: bool = False) -> str:
+    """Lightning's precision for this machine: bf16 where the chip computes in it, fp16 on older GPUs.
+
+    On a CPU without AMX or AVX512-BF16 half precision is emulated and many times slower, so fp32 stays.
+
+    Args:
+        forks: this process will be forked, and so must not touch its GPU: another one asks.
+    """
+    if device == "cuda":
+        bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if not forks else "True" in subprocess.run(
+            [sys.executable, "-c", GPU_QUESTION], capture_output=True, text=True, check=False).stdout
+        return "bf16-mixed" if bf16 else "16-mixed"
+    if device == "cpu":
+        checks = (getattr(torch.cpu, name, lambda: False) for name in
+                  ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+        return "bf16-mixed" if any(check() for check in checks) else "32-true"
+    return "32-true"

@@ -1,0 +1,178 @@
+"""What the first cell of every notebook does, on Colab and on any other machine.
+
+Only the standard library is imported here: this module runs before the packages are there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from importlib import metadata
+from pathlib import Path
+
+from helpers.common.errors import UserError
+
+PUBLIC_HOST = ("ai.stanford.edu", 80)  # serves STL-10, the dataset that `choose` decides about
+
+ROOT = Path(__file__).resolve().parents[2]
+DRIVE = Path("/content/drive")  # where Colab mounts it
+REQUIREMENT = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:>=\s*([\d.]+))?")
+
+
+
+
+def on_colab() -> bool:
+    """Whether this runs on Google Colab."""
+    if "google.colab" in sys.modules:
+        return True
+    try:
+        return importlib.util.find_spec("google.colab") is not None
+    except ModuleNotFoundError:  # not even a package named google
+        return False
+
+
+def mount_drive() -> Path:
+    """Mount the person's Google Drive and return its folder.
+
+    Raises:
+        UserError: this is not Colab.
+    """
+    if not on_colab():
+        raise UserError("Google Drive can be mounted on Colab only: give a folder of this machine instead")
+    drive = importlib.import_module("google.colab.drive")
+    drive.mount(str(DRIVE))
+    return DRIVE / "MyDrive"
+
+
+def need_drive(folder: Path) -> None:
+    """Mount the person's Google Drive if `folder` lies on it and it is not mounted yet.
+
+    Raises:
+        UserError: it cannot be mounted from here. Without it the folder would vanish with the machine.
+    """
+    if not folder.absolute().is_relative_to(DRIVE) or (DRIVE / "MyDrive").is_dir():
+        return
+    try:
+        mount_drive()
+    except Exception as error:  # Colab's differ: refused by the person, timed out, not asked from a notebook
+        reason = str(error).split("\n")[0]
+        raise UserError(f"{folder} is on a Google Drive that is not mounted ({reason}): on Colab run `from "
+                        f"google.colab import drive; drive.mount('{DRIVE}')` in a cell first, or choose another "
+                        "folder") from error
+
+
+def share_folders(root: Path = ROOT) -> None:
+    """Let every notebook use the repository's `runs`, `results` and `data`, wherever it was opened.
+
+    Jupyter starts a kernel in the notebook's own folder; what one notebook trained, the next must find.
+    Set FEWLABELS_RUN_DIR, FEWLABELS_RESULTS_DIR or FEWLABELS_DATA_DIR to use other folders.
+    """
+    for variable, name in (("RUN_DIR", "runs"), ("RESULTS_DIR", "results"), ("DATA_DIR", "data")):
+        os.environ.setdefault(f"FEWLABELS_{variable}", os.path.relpath(root / name))
+
+
+def requirements(path: Path) -> dict[str, str]:
+    """The packages of a requirements file and their lowest versions ("" where any version will do)."""
+    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    found = (REQUIREMENT.match(line) for line in lines if line and not line.startswith("-"))
+    return {match[1]: match[2] or "" for match in found if match}
+
+
+def installed(name: str) -> str | None:
+    """The installed version of a package, or None."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def is_older(version: str, lowest: str) -> bool:
+    """Whether a version is below another, comparing the leading numbers ("2.11.0+cu128" is 2.11.0)."""
+    numbers = [[int(part) for part in re.match(r"[\d.]*", text)[0].split(".") if part]
+               for text in (version, lowest)]
+    return numbers[0] < numbers[1]
+
+
+def install_missing(path: Path) -> None:
+    """Install the packages of a requirements file that are not here, and replace none that is.
+
+    One line says what was done. A package that is here but older than asked for is named, not replaced:
+    on Colab that would break what else is installed.
+    """
+    wanted = requirements(path)
+    here = {name: installed(name) for name in wanted}
+    missing = [f"{name}>={wanted[name]}" if wanted[name] else name for name in wanted if here[name] is None]
+    old = [f"{name} {here[name]} (wants {wanted[name]})" for name in wanted
+           if here[name] and is_older(here[name], wanted[name])]
+    if missing:
+        _pip_install(missing)
+        importlib.invalidate_caches()
+    said = f"installed {', '.join(missing)}" if missing else "nothing is missing"
+    print(f"Packages: {said}." + (f" Older than asked for: {', '.join(old)}." if old else ""))
+
+
+def _pip_install(packages: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        keep = Path(folder) / "keep.txt"
+        keep.write_text("\n".join(_versions_here()), encoding="utf-8")
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+                   "--no-input", "-c", str(keep), *packages]
+        done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        raise UserError(f"pip could not install {', '.join(packages)}: check the network, or install them "
+                        f"by hand ({said[0] if said else 'pip gave no reason'})")
+
+
+def _versions_here() -> list[str]:
+    """Every installed package pinned to its version: pip may add to these, not change them."""
+    pairs = {(found.metadata["Name"], found.version) for found in metadata.distributions()}
+    return sorted(f"{name}=={version}" for name, version in pairs
+                  if name and version and re.fullmatch(r"[\w.-]+", name) and re.match(r"\d", version))
+
+
+def find(path: str | Path) -> Path | None:
+    """The folder or file that a person names, seen from here or from the repository; None where neither has it.
+
+    Jupyter starts a kernel in the notebook's folder, and people think of the repository's.
+    """
+    return next((place for place in _places(Path(path).expanduser()) if place.exists()), None)
+
+
+def _places(path: Path) -> list[Path]:
+    return list(dict.fromkeys([Path.cwd() / path, ROOT / path]))  # one and the same for an absolute path
+
+
+def has_network(timeout: float = 2.0) -> bool:
+    """Whether the server of STL-10 answers within `timeout` seconds; never with FEWLABELS_OFFLINE=1."""
+    if offline():
+        return False
+    answered = threading.Event()
+    # In a thread, because looking up a name can take much longer than the timeout of the socket.
+    thread = threading.Thread(target=_connect, args=(timeout, answered), daemon=True)
+    thread.start()
+    thread.join(timeout)
+    return answered.is_set()
+
+
+def offline() -> bool:
+    """Whether FEWLABELS_OFFLINE=1 asks to leave the network alone."""
+    return os.environ.get("FEWLABELS_OFFLINE", "").strip().lower() in {"1", "true", "yes", "on"}
+
+
+def _connect(timeout: float, answered: threading.Event) -> None:
+    with contextlib.suppress(OSError), socket.create_connection(PUBLIC_HOST, timeout=timeout):
+        answered.set()
+
+
+def choose(device: str, network: bool) -> str:
+    """The dataset that `auto` stands for: "stl10" on a GPU ("cuda") with a network, else "digits"."""
+    return "stl10" if device.startswith("cuda") and network else "digits"

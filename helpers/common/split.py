@@ -1,0 +1,115 @@
+"""How a person wants a folder of classes split: which classes, and how many pictures for which part."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from helpers.common.errors import UserError
+
+DEFAULT = "auto"  # val and test: 15 % each of the labelled pictures; train: all that is left
+
+
+@dataclass(frozen=True)
+class Split:
+    """The choices for one folder. Make it with `Split.of(...)`; `Split()` leaves everything as it is.
+
+    `train`, `val` and `test` are None (the default), a share of the labelled pictures (below 1), or a number of
+    pictures of each class (from 1 on). Pictures of the chosen classes that no part takes stay without a label, for
+    pretraining. No `classes` means all of them.
+    """
+
+    train: float | None = None
+    val: float | None = None
+    test: float | None = None
+    classes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, *, train: object = DEFAULT, val: object = DEFAULT, test: object = DEFAULT,
+           classes: str | Sequence[str] = "all") -> Split:
+        """Choices as a person writes them: "auto", 0.15, "15%" or 20; classes as "cat, dog", "all" or a list.
+
+        Raises:
+            UserError: a share or number that is none, or shares that leave nothing for a part.
+        """
+        parts = {name: _amount(name, value) for name, value in (("train", train), ("val", val), ("test", test))}
+        shares = {name: value for name, value in parts.items() if value is not None and value < 1}
+        total = sum(shares.values())
+        if total > 1 + 1e-9 or (total > 1 - 1e-9 and len(shares) < 3):
+            left = [name for name in parts if name not in shares]
+            raise UserError(f"{' + '.join(f'{name} {100 * value:g}%' for name, value in shares.items())} is "
+                            f"{100 * total:g}% of the pictures" + (f", which leaves none for {left[0]}" if left else "")
+                            + ": choose smaller shares")
+        return cls(**parts, classes=_names(classes))
+
+    @property
+    def mark(self) -> str:
+        """What tells this split from others in a folder's name; "" for the usual one."""
+        return "" if self == Split() else hashlib.sha256(repr(self).encode()).hexdigest()[:6]
+
+    def __str__(self) -> str:
+        parts = [f"{name} {amount_text(value)}" for name in ("train", "val", "test")
+                 if (value := getattr(self, name)) is not None]
+        chosen = [f"classes {', '.join(self.classes)}"] if self.classes else []
+        return "; ".join(parts + chosen) or "the folder's own, or 15% each for val and test"
+
+
+def amount_text(value: float) -> str:
+    """A share or a number per class, for people."""
+    return f"{100 * value:.3g}%" if value < 1 else f"{value:,.0f} of every class"
+
+
+def nearest(wanted: Iterable[str], known: Sequence[str], where: str) -> None:
+    """Raise a UserError that suggests the nearest name, unless every wanted class is known."""
+    for name in wanted:
+        if name not in known:
+            close = difflib.get_close_matches(name.lower(), [one.lower() for one in known], n=1, cutoff=0.4)
+            meant = next((one for one in known if [one.lower()] == close), None)
+            more = f" and {len(known) - 12} more" if len(known) > 12 else ""
+            raise UserError(f"{where}: no class {name!r}; " + (f"did you mean {meant!r}? " if meant else "")
+                            + f"choose among {', '.join(known[:12])}{more}")
+
+
+def share_of(name: str, value: object, default: float) -> float:
+    """A share from 0 to below 1 as a person writes it: "auto" (the default), 0.02, "2%" or 0.
+
+    Raises:
+        UserError: it is none.
+    """
+    if _is_default(value):
+        return default
+    number = _number(value)
+    if 0 <= number < 1:
+        return number
+    raise UserError(f"{name} is {value!r}: give auto, a share of the pictures such as 0.02 or 2%, or 0 for none")
+
+
+def _is_default(value: object) -> bool:
+    return value is None or str(value).strip().lower() in (DEFAULT, "")
+
+
+def _number(value: object) -> float:
+    """A number or a percentage; not a number (NaN) for any other text."""
+    text = str(value).strip()
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        return float("nan")
+
+
+def _amount(name: str, value: object) -> float | None:
+    if _is_default(value):
+        return None
+    number, percent = _number(value), str(value).strip().endswith("%")
+    if 0 < number < 1 or (number >= 1 and number.is_integer() and not percent):
+        return number
+    raise UserError(f"{name} is {value!r}: give auto, a share of the pictures such as 0.15 or 15%, or a number of "
+                    "pictures of every class such as 20")
+
+
+def _names(classes: str | Sequence[str]) -> tuple[str, ...]:
+    if isinstance(classes, str):
+        classes = [] if classes.strip().lower() in ("all", DEFAULT) else classes.split(",")
+    return tuple(dict.fromkeys(name.strip() for name in classes if name.strip()))

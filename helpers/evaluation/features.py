@@ -1,0 +1,108 @@
+"""What a frozen encoder is worth: features to numbers. Accuracies are fractions in [0, 1]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from helpers.common.compute import threads_for
+from helpers.transforms.views import normalise
+
+CPU_PIXELS = 1 << 16  # in a forward pass on a CPU
+
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Eval mode inside; every module gets its own mode back afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[nn.Module]:
+    """`model` in `eval_mode`, without gradients."""
+    with eval_mode(model), torch.inference_mode():
+        yield model
+
+
+def batched(function: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = 512) -> Tensor:
+    """`function` over N x ... `images` a batch at a time; its results joined on the CPU as float32, N x ...."""
+    return torch.cat([function(batch).float().cpu() for batch in images.split(batch_size)])
+
+
+def batch_for(images: Tensor, device: torch.device) -> int:
+    """How many pictures a forward pass should take: on a CPU so few that what is computed stays near the cores."""
+    return max(16, min(512, CPU_PIXELS // max(1, images.shape[2:].numel()))) if device.type == "cpu" else 512
+
+
+def extract_features(encoder: nn.Module, images: Tensor, batch_size: int | None = None) -> Tensor:
+    """Representations of `images`, in eval mode.
+
+    Args:
+        encoder: maps B x C x H x W in [-1, 1] to B x D.
+        images: uint8 N x C x H x W, or float in normalised units (noisy ones).
+        batch_size: pictures in a forward pass; None takes what suits their size and the device.
+
+    Returns:
+        float32 N x D on the CPU.
+    """
+    device = next(encoder.parameters()).device
+    with evaluating(encoder), threads_for(images):
+        return batched(lambda batch: encoder(normalise(batch.to(device))), images,
+                       batch_size or batch_for(images, device))
+
+
+predict_logits = extract_features  # a classifier is called in just the same way: N x C x H x W to N x classes
+
+
+def pixel_features(images: Tensor, most: int = 1024, side: int = 16) -> Tensor:
+    """The pixels themselves as features, the baseline that costs nothing.
+
+    Photographs have tens of thousands of numbers, on which a linear probe would take hours and do worse than on
+    their averages; so pictures of more than `most` numbers are averaged down to `side` x `side` pixels first.
+
+    Args:
+        images: uint8 N x C x H x W, or float in normalised units (noisy ones).
+
+    Returns:
+        float32 N x D in normalised units, on the CPU. (Cosines between pictures mean more when mid-gray is 0.)
+    """
+    def shrink(x: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(x, side) if x[0].numel() > most else x
+
+    return batched(lambda part: shrink(normalise(part)).flatten(1), images)
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+
+

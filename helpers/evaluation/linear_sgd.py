@@ -1,0 +1,133 @@
+"""DINO's linear protocol: a classifier trained by SGD on frozen features of the last blocks (Caron et al. 2021, F.2).
+
+`helpers.evaluation.probes.linear_probe` is the quicker one, scikit-learn's logistic regression; this one is what DINO's
+numbers are made with: no weight decay, a cosine that ends at zero, random views, the rate chosen on validation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from helpers.evaluation.attention import is_vit, last_blocks
+from helpers.evaluation.features import extract_features
+from helpers.evaluation.probes import accuracy
+from helpers.models.encoder import Encoder
+from helpers.transforms.views import DRAWINGS, DigitView, PhotoView, view_for
+
+RATES = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)  # for a batch of 256; the paper's code begins with 1e-3
+CHUNK = 512  # pictures whose views are in memory at a time
+EPOCHS, BATCH, MOMENTUM, START = 100, 64, 0.9, 0.01  # START: deviation of the first weights
+
+
+@dataclass(frozen=True)
+class LinearResult:
+    """A trained classifier, the mean (D) and scale that its features are brought to, and what chose it.
+
+    `rate` is the learning rate for a batch of 256, `validation` the accuracy of every rate on validation.
+    """
+
+    classifier: nn.Linear
+    mean: Tensor
+    scale: float
+    rate: float
+    validation: dict[float, float]
+
+    def score(self, features: Tensor, labels: Tensor) -> float:
+        """Accuracy on N x D features."""
+        with torch.inference_mode():
+            return accuracy(self.classifier((features - self.mean) / self.scale), labels)
+
+
+def linear_features(encoder: Encoder, images: Tensor) -> Tensor:
+    """What the classifier reads: four blocks' class tokens; one and the mean patch for a wide ViT; else the features.
+
+    Args:
+        encoder: any; only a ViT has blocks, and ViT-Base and wider count as wide.
+        images: uint8 N x C x S x S, or float in normalised units.
+
+    Returns:
+        float32 N x D on the CPU.
+    """
+    if not is_vit(encoder):
+        return extract_features(encoder, images)
+    wide = encoder.num_features >= 768
+    return last_blocks(encoder, images, 1 if wide else 4, pooled=wide)
+
+
+def crop_view(dataset: str, image_size: int) -> PhotoView | DigitView:
+    """What the pictures go through while the classifier trains: random crops and flips; drawings their usual view."""
+    if dataset in DRAWINGS:
+        return view_for(dataset, image_size)
+    return PhotoView(jitter_chance=0.0, gray=0.0, blur=0.0)
+
+
+def view_features(describe: Callable[[Tensor], Tensor], images: Tensor, view: Callable[[Tensor], Tensor], copies: int,
+                  seed: int = 0, device: str = "cpu") -> list[Tensor]:
+    """Features of `copies` random views of every picture, which the epochs take in turn.
+
+    The paper's code draws new views in each of its 100 epochs; on a CPU that would cost 100 times the features.
+
+    Args:
+        describe: floats B x C x S x S to B x D features, such as `lambda x: linear_features(encoder, x)`.
+        view: uint8 batch to float in normalised units, such as `crop_view(...)`.
+        device: where the views are made.
+
+    Returns:
+        `copies` float32 tensors N x D on the CPU.
+    """
+    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
+        torch.manual_seed(seed)
+        return [torch.cat([describe(view(part.to(device))) for part in images.split(CHUNK)]) for _ in range(copies)]
+
+
+def train_linear(features: Sequence[Tensor], labels: Tensor, classes: int, rate: float, epochs: int = EPOCHS,
+                 seed: int = 0) -> nn.Linear:
+    """One linear classifier: SGD with momentum 0.9, no weight decay, a cosine over the epochs that ends at 0.
+
+    Args:
+        features: one or more N x D tensors, views of the same pictures; epoch e reads number e modulo their count.
+        labels: N.
+        rate: the learning rate at the start for a batch of 256; it is scaled to the batch that is taken.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    classifier = nn.Linear(features[0].shape[1], classes)
+    with torch.no_grad():
+        classifier.weight.normal_(0, START, generator=generator)
+        classifier.bias.zero_()
+    batch = min(BATCH, len(labels))
+    optimizer = torch.optim.SGD(classifier.parameters(), rate * batch / 256, momentum=MOMENTUM)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+    for epoch in range(epochs):
+        own = features[epoch % len(features)]
+        for rows in torch.randperm(len(labels), generator=generator).split(batch):
+            optimizer.zero_grad()
+            F.cross_entropy(classifier(own[rows]), labels[rows]).backward()
+            optimizer.step()
+        schedule.step()
+    return classifier
+
+
+def choose_linear(features: Sequence[Tensor], labels: Tensor, val: Tensor, val_labels: Tensor, classes: int,
+                  rates: Sequence[float] = RATES, epochs: int = EPOCHS, seed: int = 0) -> LinearResult:
+    """`train_linear` at each rate; the one that does best on validation, the lowest of equals.
+
+    All features are centred and divided by one number, their root mean square, as for `linear_probe`: a ViT's last norm
+    leaves them like that, and features of other sizes would need rates of their own.
+
+    Args:
+        features, labels: as for `train_linear`.
+        val, val_labels: M x D features of whole validation pictures, M.
+    """
+    mean = torch.stack([view.mean(0) for view in features]).mean(0)
+    scale = torch.stack([(view - mean).square().mean() for view in features]).mean().sqrt().item() + 1e-12
+    ready, val = [(view - mean) / scale for view in features], (val - mean) / scale
+    trained = {rate: train_linear(ready, labels, classes, rate, epochs, seed) for rate in sorted(rates)}
+    with torch.inference_mode():
+        validation = {rate: accuracy(one(val), val_labels) for rate, one in trained.items()}
+    best = max(validation, key=validation.get)  # the first of equals
+    return LinearResult(trained[best], mean, scale, best, validation)

@@ -1,0 +1,154 @@
+"""Pictures that look wrong: foreign ones, near-duplicates, and labels that their neighbours contradict.
+
+Everything is read off an encoder's features; nothing is deleted or changed. A score says where a person
+should look first, not what is true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import rankdata, spearmanr
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import average_precision_score
+from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
+from torch import Tensor
+from torch.nn import functional as F
+
+from helpers.common.files import write_atomically
+from helpers.evaluation.retrieval import neighbours
+
+K = 20  # neighbours; more than a small group of foreign pictures has, so that they cannot vouch for each other
+DIRECTIONS = 48  # of the features, at most; chosen on planted pictures among digits
+DUPLICATE = 0.9999  # cosine similarity from which two pictures count as nearly the same
+TREES = 100
+
+
+def whitened(features: Tensor) -> np.ndarray:
+    """The features' main directions, each with variance 1: N x D to N x at most half of D.
+
+    A foreign picture differs where ordinary ones hardly vary, and there a plain distance is blind to it. The weakest
+    directions, which carry nothing but noise, are left out.
+    """
+    unit = F.normalize(features.float(), dim=1).numpy()
+    directions = max(1, min(DIRECTIONS, unit.shape[1] // 2, len(unit) // 4))
+    return PCA(directions, whiten=True, random_state=0).fit_transform(unit)
+
+
+def outlier_scores(features: Tensor, k: int = K, seed: int = 0) -> dict[str, np.ndarray]:
+    """Three opinions on how foreign each picture is among the others, higher = more foreign.
+
+    Args:
+        features: N x D, N of at least 8.
+        k: neighbours, at most N - 1.
+
+    Returns:
+        "k nearest": mean distance to the k nearest pictures. "isolation forest": how few random cuts set a
+        picture apart (Liu et al. 2008). "local outlier factor": how much thinner its surroundings are than its
+        neighbours' (Breunig et al. 2000). N float64 each, all of them on `whitened` features.
+    """
+    points = whitened(features)
+    k = min(k, len(points) - 1)
+    distance, _ = NearestNeighbors(n_neighbors=k).fit(points).kneighbors()  # a point is not its own neighbour
+    forest = IsolationForest(n_estimators=TREES, random_state=seed).fit(points)
+    local = LocalOutlierFactor(n_neighbors=k).fit(points)
+    return {"k nearest": distance.mean(1).astype(np.float64), "isolation forest": -forest.score_samples(points),
+            "local outlier factor": -local.negative_outlier_factor_.astype(np.float64)}
+
+
+def consensus(scores: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The mean of the scores' ranks, from 0 (least) to 1 (most foreign): N float64."""
+    ranks = np.stack([rankdata(values) for values in scores.values()])
+    return (ranks.mean(0) - 1) / max(1, ranks.shape[1] - 1)
+
+
+def agreement(scores: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Spearman's rank correlation of each score with each other: scores x scores, in [-1, 1]."""
+    values = list(scores.values())
+    return np.array([[spearmanr(a, b).statistic for b in values] for a in values])
+
+
+def near_duplicates(features: Tensor, threshold: float = DUPLICATE, k: int = 5) -> list[tuple[int, int, float]]:
+    """Pairs (i, j, cosine similarity), i < j, of pictures with nearly the same features; the most alike first.
+
+    Args:
+        features: N x D.
+        threshold: the least similarity.
+        k: at most so many near-duplicates of one picture.
+    """
+    similarity, index = neighbours(features, features, min(k, len(features) - 1), skip_self=True)
+    pairs = {(min(i, int(j)), max(i, int(j))): float(s)
+             for i, (row, near) in enumerate(zip(similarity, index, strict=True))
+             for s, j in zip(row, near, strict=True) if s >= threshold}
+    return sorted(((i, j, s) for (i, j), s in pairs.items()), key=lambda pair: -pair[2])
+
+
+def label_doubt(features: Tensor, labels: Tensor, k: int = K, temperature: float = 0.07) -> tuple[Tensor, Tensor]:
+    """How strongly a picture's neighbours contradict its label.
+
+    Args:
+        features, labels: N x D, N class numbers; a picture without a label (-1) neither votes nor is doubted.
+
+    Returns:
+        doubt: 1 less the share of its neighbours' votes (weighted as in kNN, Wu et al. 2018) for its own label, N.
+        guess: the class with most votes, N. Without a label they are NaN and -1.
+    """
+    doubt, guess = torch.full((len(labels),), torch.nan), torch.full_like(labels, -1)
+    known = labels >= 0
+    features, labels = features[known], labels[known]
+    similarity, index = neighbours(features, features, min(k, len(features) - 1), skip_self=True)
+    votes = torch.zeros(len(labels), int(labels.max()) + 1)
+    votes.scatter_add_(1, labels[index], (similarity / temperature).exp())
+    share = votes / votes.sum(1, keepdim=True)
+    doubt[known], guess[known] = 1 - share.gather(1, labels[:, None]).squeeze(1), share.argmax(1)
+    return doubt, guess
+
+
+def found_at(score: Any, truth: Any, count: int) -> dict[str, float]:
+    """How well a score finds what was planted.
+
+    Args:
+        score: N numbers, higher = more suspect.
+        truth: N booleans.
+        count: how many of the most suspect are looked at.
+
+    Returns:
+        precision and recall among them, and average_precision over the whole ranking; fractions.
+    """
+    score, truth = np.asarray(score, dtype=float), np.asarray(truth, dtype=bool)
+    hits = truth[np.argsort(-score, kind="stable")[:count]].sum()
+    return {"precision": float(hits / count), "recall": float(hits / max(1, truth.sum())),
+            "average_precision": float(average_precision_score(truth, score))}
+
+
+def write_report(path: Path | str, scores: Mapping[str, np.ndarray], labels: Tensor, classes: Sequence[str],
+                 doubt: Tensor, guess: Tensor, names: Sequence[Any] | None = None,
+                 pairs: Sequence[tuple[int, int, float]] = (), parts: Sequence[str] | None = None) -> Path:
+    """One CSV line a picture, the most foreign first: what a person goes through with the pictures beside.
+
+    Args:
+        labels: N class numbers, -1 for none.
+        doubt, guess: of `label_doubt`.
+        names: of the pictures, such as their paths; their numbers by default.
+        pairs: of `near_duplicates`, the most alike first; a picture's line names the one most like it.
+        parts: of the data that each picture belongs to, such as "train".
+    """
+    import pandas as pd
+
+    names = list(range(len(labels)) if names is None else names)
+    twin: dict[int, int] = {}
+    for first, second, _ in pairs:
+        twin.setdefault(first, second)
+        twin.setdefault(second, first)
+    given, said = ([classes[label] if label >= 0 else "" for label in some.tolist()] for some in (labels, guess))
+    frame = pd.DataFrame({"picture": names, **({"part": parts} if parts is not None else {}), "label": given,
+                          "foreign": consensus(scores), **scores, "label_doubt": doubt.numpy(), "neighbours_say": said,
+                          "near_duplicate": [str(names[twin[i]]) if i in twin else "" for i in range(len(names))]})
+    text = frame.sort_values("foreign", ascending=False).to_csv(index=False, float_format="%.4f", lineterminator="\n")
+    write_atomically(path, text)
+    return Path(path)

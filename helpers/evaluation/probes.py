@@ -1,0 +1,131 @@
+"""TODO: docstring."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from lightly.utils.benchmarking.knn import knn_predict
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import confusion_matrix
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Share of rows whose largest entry is at the label. `logits` N x classes, `labels` N."""
+    return (logits.argmax(1) == labels).float().mean().item()
+
+
+def knn_accuracy(bank: Tensor, bank_labels: Tensor, queries: Tensor, labels: Tensor, k: int = 20,
+                 temperature: float = 0.1) -> float:
+    """Weighted k-nearest-neighbour accuracy by cosine similarity (Wu et al. 2018, section 3.4).
+
+    Args:
+        bank, bank_labels: N x D features that know their labels, N.
+        queries, labels: M x D, M.
+        k: neighbours, at most N.
+    """
+    bank, queries = F.normalize(bank, dim=1), F.normalize(queries, dim=1)
+    classes = int(max(bank_labels.max(), labels.max())) + 1
+    votes = torch.cat([knn_predict(part, bank.T, bank_labels, classes, min(k, len(bank)), temperature)[:, 0]
+                       for part in queries.split(1024)])
+    return (votes == labels).float().mean().item()
+
+
+class OneScale(TransformerMixin, BaseEstimator):
+    """Centre the features and divide all of them by one number, their root mean square.
+
+    Dividing every dimension by its own deviation would blow up the noise of weak dimensions: fatal for
+    principal components, and unsteady when ten labelled pictures are all there is.
+    """
+
+    def fit(self, x: np.ndarray, y: np.ndarray | None = None) -> OneScale:
+        self.mean_ = x.mean(0)
+        self.scale_ = np.sqrt(np.square(x - self.mean_).mean()) + 1e-12
+        return self
+
+    def transform(self, x: np.ndarray) -> np.ndarray:
+        return (x - self.mean_) / self.scale_
+
+
+def linear_probe(features: Tensor, labels: Tensor, strength: float = 1.0) -> Pipeline:
+    """Logistic regression on scaled features (scikit-learn); the classifier of the linear protocol.
+
+    Args:
+        features, labels: N x D, N.
+        strength: inverse of the L2 penalty, scikit-learn's C.
+
+    Returns:
+        A fitted scikit-learn pipeline with `predict` and `score`.
+    """
+    probe = make_pipeline(OneScale(), LogisticRegression(C=strength, max_iter=2000))
+    return probe.fit(_flat(features), labels.numpy())
+
+
+def mlp_probe(features: Tensor, labels: Tensor, seed: int = 0) -> Pipeline:
+    """The Self-Learner project's 512-128 head on frozen features, trained by scikit-learn with early stopping.
+
+    Args:
+        features, labels: N x D, N.
+
+    Returns:
+        A fitted scikit-learn pipeline, as `linear_probe` does.
+    """
+    probe = make_pipeline(OneScale(), MLPClassifier((512, 128), random_state=seed, early_stopping=True,
+                                                          max_iter=200, n_iter_no_change=10))
+    return probe.fit(_flat(features), labels.numpy())
+
+
+def score(probe: Pipeline, features: Tensor, labels: Tensor) -> float:
+    """Accuracy of a fitted probe on N x D features."""
+    return float(probe.score(_flat(features), labels.numpy()))
+
+
+def _flat(features: Tensor) -> np.ndarray:
+    return features.float().flatten(1).numpy()
+
+
+def label_draws(labels: Tensor, per_class: int, draws: int, seed: int = 0) -> list[Tensor]:
+    """Random choices of labelled pictures, the same number of every class.
+
+    Args:
+        labels: N class numbers.
+        per_class: how many of each class (all of a class that has fewer); 0 takes everything, once.
+        draws: how many choices.
+
+    Returns:
+        Index tensors into `labels`; the same for the same arguments on every machine.
+    """
+    if per_class == 0:
+        return [torch.arange(len(labels))]
+    generator = np.random.RandomState(seed)
+    classes = [np.flatnonzero(labels.numpy() == c) for c in labels.unique().tolist()]
+    return [torch.from_numpy(np.concatenate([generator.permutation(c)[:per_class] for c in classes]))
+            for _ in range(draws)]
+
+
+def few_label_scores(features: Tensor, labels: Tensor, test_features: Tensor, test_labels: Tensor,
+                     per_class: int, draws: int, seed: int = 0, strength: float = 1.0) -> list[float]:
+    """Test accuracy, in [0, 1], of a linear probe for each of `draws` choices of labelled pictures.
+
+    Args:
+        features, labels: N x D, N: what is drawn from, see `label_draws`.
+        test_features, test_labels: M x D, M.
+        strength: see `linear_probe`.
+    """
+    return [score(linear_probe(features[index], labels[index], strength), test_features, test_labels)
+            for index in label_draws(labels, per_class, draws, seed)]
+
+
+def confusion(labels: Tensor, predictions: Tensor, classes: int) -> np.ndarray:
+    """classes x classes counts: row = true class, column = predicted class."""
+    return confusion_matrix(labels.numpy(), predictions.numpy(), labels=range(classes))
+
+
+def per_class_accuracy(counts: np.ndarray) -> np.ndarray:
+    """Share of each true class that was recognised, from a confusion matrix; NaN for an absent class."""
+    total = counts.sum(1)
+    return np.divide(np.diag(counts), total, out=np.full(len(counts), np.nan), where=total > 0)

@@ -1,0 +1,115 @@
+"""Looking pictures up by their features: nearest neighbours, average precision, copies found again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from helpers.transforms.functional import blur, crop
+from helpers.transforms.views import add_noise, normalise
+
+# At a time, so that memory stays flat however many pictures there are:
+CELLS = 1 << 22  # similarities, of some queries with the whole bank
+NUMBERS = 1 << 24  # in pictures that are changed
+
+
+def neighbours(bank: Tensor, queries: Tensor, k: int, skip_self: bool = False) -> tuple[Tensor, Tensor]:
+    """The k rows of `bank` most like each query by cosine similarity.
+
+    Args:
+        bank, queries: N x D, M x D.
+        skip_self: bank and queries are the same pictures, and none is its own neighbour.
+
+    Returns:
+        Similarities in [-1, 1] and rows of the bank, both M x k, the most alike first.
+    """
+    bank, queries = F.normalize(bank.float(), dim=1), F.normalize(queries.float(), dim=1)
+    found = []
+    block = _block(bank)
+    for start in range(0, len(queries), block):
+        similarity = queries[start:start + block] @ bank.T
+        if skip_self:
+            own = torch.arange(len(similarity))
+            similarity[own, start + own] = -torch.inf
+        found.append(similarity.topk(k, dim=1))
+    values, index = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return values.clamp(max=1.0), index
+
+
+def _block(bank: Tensor) -> int:
+    """How many queries to compare with the bank at a time."""
+    return max(1, CELLS // max(1, len(bank)))
+
+
+def mean_average_precision(bank: Tensor, bank_labels: Tensor, queries: Tensor, labels: Tensor) -> float:
+    """mAP of retrieval: each query ranks the whole bank, and pictures of its class are what it should find.
+
+    Queries whose class the bank does not have do not count. In [0, 1]; chance is about one over the classes.
+
+    Args:
+        bank, bank_labels: N x D, N.
+        queries, labels: M x D, M.
+    """
+    averages, ranks = [], torch.arange(1, len(bank) + 1)
+    for some, own in zip(queries.split(_block(bank)), labels.split(_block(bank)), strict=True):
+        _, order = neighbours(bank, some, len(bank))
+        relevant = bank_labels[order] == own[:, None]  # block x N, in the order of the ranking
+        precision = relevant.cumsum(1, dtype=torch.float64).div_(ranks).mul_(relevant)
+        count = relevant.sum(1)
+        averages.append(precision.sum(1)[count > 0] / count[count > 0])
+    return torch.cat(averages).mean().item()
+
+
+# --- copies: uint8 N x C x S x S to floats of the same shape in normalised units --------------------
+
+def cropped(images: Tensor, share: float = 0.7) -> Tensor:
+    """The middle of each picture, `share` of its area, enlarged to the old size."""
+    x = normalise(images)
+    count, _, height, width = x.shape
+    h, w = (torch.full((count,), side * share ** 0.5) for side in (height, width))
+    return crop(x, ((height - h) / 2, (width - w) / 2, h, w), width, torch.zeros(count, dtype=torch.bool))
+
+
+def turned(images: Tensor, degrees: float = 12.0) -> Tensor:
+    """Each picture turned about its middle; what comes in from outside repeats the edge."""
+    x = normalise(images)
+    angle = torch.tensor(degrees).deg2rad()
+    turn = torch.stack([torch.stack([angle.cos(), -angle.sin(), torch.zeros(())]),
+                        torch.stack([angle.sin(), angle.cos(), torch.zeros(())])])
+    grid = F.affine_grid(turn.expand(len(x), 2, 3), list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+
+def printed(images: Tensor, share: float = 0.25) -> Tensor:
+    """Each picture with a grey bar across its foot, `share` of its height."""
+    x = normalise(images).clone()
+    x[:, :, round(x.shape[2] * (1 - share)):] = 0.0
+    return x
+
+
+# What a copy goes through.
+COPIES: dict[str, Callable[[Tensor], Tensor]] = {
+    "cropped to 70 %": cropped,
+    "turned by 12°": turned,
+    "half as bright": lambda images: (normalise(images) + 1) * 0.5 - 1,
+    "blurred": lambda images: blur(normalise(images), torch.full((len(images), 1, 1, 1), images.shape[-1] / 16)),
+    "noise of sigma 0.4": lambda images: add_noise(normalise(images), 0.4, torch.Generator().manual_seed(0)),
+    "bar across the foot": printed,
+}
+
+
+def copy_detection(describe: Callable[[Tensor], Tensor], images: Tensor) -> dict[str, float]:
+    """How often a changed copy's nearest picture is the original, for each of `COPIES`; fractions.
+
+    Args:
+        describe: N x C x S x S pictures to N x D features, such as `lambda x: extract_features(encoder, x)`.
+        images: uint8 N x C x S x S; every one is searched among all of them.
+    """
+    bank, own = describe(images), torch.arange(len(images))
+    blocks = images.split(max(1, NUMBERS // images[0].numel()))
+    found = {name: neighbours(bank, torch.cat([describe(change(block)) for block in blocks]), 1)[1][:, 0]
+             for name, change in COPIES.items()}
+    return {name: (index == own).float().mean().item() for name, index in found.items()}

@@ -1,0 +1,14 @@
+"""Encoders, and the weights that go into them."""
+
+from helpers.common.lazy import offer
+
+__getattr__, __all__ = offer(
+    __name__,
+    encoder="Encoder build",
+    vit="Attention Block ViT build_vit",
+    weights__choose="ask_encoder ask_start",
+    weights__layouts="load_torchvision",
+    weights__hub="fetch pretrained",
+    weights__convert="read_weights",
+    weights__checkpoint="load_encoder save_encoder",
+)

@@ -1,0 +1,81 @@
+"""Encoders: an image in normalised units goes in, one feature vector comes out.
+
+`build(name, ...)` is the only way the suite makes one, so that a checkpoint can name its
+encoder and rebuild it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from helpers.common.errors import UserError
+from helpers.models.resnet import build_resnet
+from helpers.models.slim import build_slim
+from helpers.models.vit import PRESETS, build_vit
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+NORMALISATIONS = ("symmetric", "unit", "imagenet")
+BACKBONES = {"slim": build_slim, "resnet18": build_resnet, "resnet50": build_resnet,
+             **{name: build_vit for name in PRESETS}}
+
+
+class Encoder(nn.Module):
+    """A backbone that knows its input and can be rebuilt from `config`.
+
+    Args:
+        backbone: maps B x C x H x W to B x D and has `num_features` (D).
+        config: the arguments of `build` that made it.
+        normalisation: what the backbone was trained on: "symmetric" is [-1, 1], "unit" is [0, 1], "imagenet"
+            is [0, 1] less ImageNet's channel means, divided by its deviations.
+    """
+
+    def __init__(self, backbone: nn.Module, config: dict[str, Any], normalisation: str = "symmetric") -> None:
+        super().__init__()
+        self.backbone, self.config = backbone, config
+        self.meta: dict[str, Any] = {}  # what a checkpoint says about its training
+        self.name, self.num_features = config["name"], backbone.num_features
+        self.normalisation = normalisation
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def patch_size(self) -> int:
+        """Side of a ViT's patch in pixels, of which the side of its input is a multiple; 1 for convolutions."""
+        return getattr(self.backbone, "patch_size", 1)
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """B x C x H x W in [-1, 1], as the suite uses it, in the range that the backbone was trained on."""
+        if self.normalisation == "symmetric":
+            return x
+        unit = x * 0.5 + 0.5
+        return (unit - self.mean) / self.std if self.normalisation == "imagenet" else unit
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images B x C x H x W in [-1, 1] to features B x D."""
+        return self.backbone(self.prepare(x))
+
+
+def build(name: str, *, channels: int = 3, image_size: int = 96, normalisation: str = "symmetric",
+          **options: Any) -> Encoder:
+    """A fresh encoder with random weights.
+
+    Args:
+        name: one of `BACKBONES`.
+        channels: 1 or 3 (ImageNet's normalisation needs 3).
+        normalisation: what the weights are trained on, see `Encoder`; pictures always come in [-1, 1].
+        image_size: side of the square input, in pixels; it decides the ResNet stem and ViT positions.
+        options: what the backbone's own function takes (e.g. `stem` for ResNets, `patch_size` for ViTs).
+
+    Raises:
+        UserError: for an unknown name or normalisation.
+    """
+    if normalisation not in NORMALISATIONS:
+        raise UserError(f"unknown normalisation {normalisation!r}: choose {', '.join(NORMALISATIONS)}")
+    if name not in BACKBONES:
+        raise UserError(f"unknown encoder {name!r}: choose {', '.join(BACKBONES)}")
+    config = dict(name=name, channels=channels, image_size=image_size, normalisation=normalisation, **options)
+    backbone = BACKBONES[name](name, image_size=image_size, channels=channels, **options)
+    return Encoder(backbone, config, normalisation)

@@ -1,0 +1,212 @@
+"""The suite's own checkpoints: one safetensors file that can be rebuilt without asking anybody.
+
+The tensors lie beside a few strings: how to build the encoder, what its input has to look like,
+what it was trained on, and a digest over all of it, so that a single flipped bit is noticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+import helpers
+from helpers.common.errors import UserError
+from helpers.common.files import write_atomically
+from helpers.models.encoder import Encoder, build
+
+FORMAT, VERSION = "few-labels encoder", "1"
+STRINGS = ("format", "version", "config", "normalisation", "meta")  # what the digest covers, with the tensors
+LARGEST_OPTION = 1 << 14  # a width or an image size beyond this is damage, not a choice
+
+
+def save_encoder(encoder: Encoder, path: str | Path, half: bool = False, **meta: Any) -> Path:
+    """Write an encoder to `path` (safetensors), in one step: the file is whole or not there.
+
+    Args:
+        encoder: made by `helpers.models.encoder.build`; it may be on any device.
+        half: keep the weights in half precision, which takes half the room; read again they are float32, rounded.
+        meta: what a person wants to know later (method, dataset, classes, preset, steps, accuracy,
+            command, ...); anything JSON can hold. The versions of torch and of this suite are added if it has none.
+
+    Returns:
+        `path`, as a Path.
+
+    Raises:
+        UserError: the file cannot be written there, or a weight is too large for half precision.
+    """
+    state = halved(encoder) if half else encoder.state_dict()
+    tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    meta = {"torch": str(torch.__version__), "suite": helpers.__version__, **meta}
+    strings = {"format": FORMAT, "version": VERSION, "config": json.dumps(encoder.config, sort_keys=True),
+               "normalisation": encoder.config.get("normalisation", "symmetric"),
+               "meta": json.dumps(meta, sort_keys=True, default=str)}
+    strings["digest"] = digest(tensors, strings)
+    target = Path(path)
+    try:
+        write_atomically(target, save(tensors, metadata=strings))  # save_file would let nobody else read it
+    except OSError as problem:
+        raise UserError(f"cannot write {target}: {problem.strerror or problem}; choose another folder or "
+                        "make room") from None
+    return target
+
+
+def halved(encoder: Encoder) -> dict[str, Tensor]:
+    """An encoder's tensors, those with fractions in half precision.
+
+    Raises:
+        UserError: one is too large for it.
+    """
+    tensors = {name: value.half() if value.is_floating_point() else value
+               for name, value in encoder.state_dict().items()}
+    for name, value in tensors.items():
+        if not value.isfinite().all():
+            raise UserError(f"{name} has numbers too large for half precision: keep this encoder as it is")
+    return tensors
+
+
+def load_encoder(path: str | Path) -> Encoder:
+    """Rebuild what `save_encoder` wrote; `encoder.meta` holds what was said about it.
+
+    The encoder is on the CPU and in training mode, as a fresh one. Random numbers are not used up.
+
+    Raises:
+        UserError: the file is missing, not whole, or not one of the suite's checkpoints.
+    """
+    path = Path(path)
+    tensors, strings = read_own(path)
+    config = _config(path, strings, len(tensors))
+    with torch.device("meta"):  # no memory yet: the file may ask for anything
+        outline = _build(path, config)
+    wrong = misfits(outline.state_dict(), tensors)
+    if wrong:
+        raise UserError(f"{path} does not hold the encoder it names ({config['name']}): {wrong}; "
+                        "fetch or save it again")
+    with torch.random.fork_rng(devices=[]):
+        encoder = _build(path, config)
+    encoder.load_state_dict(tensors)
+    encoder.meta = _table(path, strings["meta"])
+    return encoder
+
+
+def is_own(path: str | Path) -> bool:
+    """Whether a file says that this suite wrote it (which does not make it whole)."""
+    try:
+        return _ours(metadata(Path(path)))
+    except UserError:
+        return False
+
+
+def _ours(strings: dict[str, str]) -> bool:
+    # One damaged string must not turn ours into a file of somebody else's, which has no digest to check.
+    return strings.get("format") == FORMAT or len(strings.keys() & {*STRINGS, "digest"}) > 2
+
+
+def read_own(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and strings of one of the suite's checkpoints, checked against its digest.
+
+    Raises:
+        UserError: missing, not safetensors, truncated, not the suite's, or changed since it was saved.
+    """
+    strings = metadata(path)
+    if not _ours(strings):
+        raise UserError(f"{path} is a safetensors file of another project: "
+                        "use helpers.models.weights.convert.read_weights, which knows other layouts")
+    if strings.get("version") != VERSION or not all(isinstance(strings.get(key), str) for key in STRINGS):
+        raise UserError(f"{path} has the format version {strings.get('version')!r}, this suite reads "
+                        f"{VERSION!r}: update the suite, or save the encoder again")
+    tensors = load_file(path)
+    if strings.get("digest") != digest(tensors, strings):
+        raise UserError(f"{path} was damaged or changed after it was saved (its digest differs): "
+                        "fetch or save it again")
+    return tensors, strings
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """The strings in a safetensors file's header; empty when it has none.
+
+    Raises:
+        UserError: the file is missing or not a whole safetensors file.
+    """
+    if not path.is_file():
+        raise UserError(f"no file {path}: check the name, or train and save the encoder first")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (safetensors.SafetensorError, OSError, ValueError) as problem:
+        why = " ".join(str(problem).split())
+        raise UserError(f"{path} is not a whole safetensors file ({why}): fetch or save it again") from None
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """What was said about one of the suite's checkpoints (`meta` of `save_encoder`), read without its tensors.
+
+    Nothing is verified here; that is for `load_encoder`. Other files have no facts.
+    """
+    strings = metadata(path) if is_own(path) else {}
+    return _table(path, strings["meta"]) if "meta" in strings else {}
+
+
+def digest(tensors: dict[str, Tensor], strings: dict[str, str]) -> str:
+    """SHA-256 over the strings and over every tensor's name, type, shape and bytes."""
+    total = hashlib.sha256()
+    for key in STRINGS:
+        total.update(f"{key}={strings[key]}\n".encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        total.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        total.update(value.reshape(-1).view(torch.uint8).numpy())
+    return total.hexdigest()
+
+
+def misfits(own: dict[str, Tensor], given: dict[str, Tensor]) -> str:
+    """What keeps `given` from being loaded into `own`, in words; "" when everything fits."""
+    missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
+    if missing or unknown:
+        said = [f"lacks {name}" for name in missing[:1]] + [f"has an unknown {name}" for name in unknown[:1]]
+        return f"it {' and '.join(said)} ({len(missing)} missing, {len(unknown)} unknown)"
+    for name, value in own.items():
+        if value.shape != given[name].shape:
+            return f"{name} is {shape(given[name])}, not {shape(value)}"
+    return ""
+
+
+def shape(value: Tensor) -> str:
+    """64 x 3 x 7 x 7, or "a single number"."""
+    return " x ".join(map(str, value.shape)) or "a single number"
+
+
+def _config(path: Path, strings: dict[str, str], tensors: int) -> dict[str, Any]:
+    """The arguments of `build`, with sizes that no damaged or hostile file can make harmful."""
+    config = _table(path, strings["config"])
+    sizes = [value for value in config.values() if isinstance(value, (int, float))]
+    if not all(0 <= size <= LARGEST_OPTION for size in sizes) or config.get("depth", 0) > tensors:
+        raise UserError(f"{path} describes an encoder of impossible size ({strings['config'][:200]}): "
+                        "fetch or save it again")
+    return config
+
+
+def _table(path: Path, text: str) -> dict[str, Any]:
+    try:
+        table = json.loads(text)
+    except (ValueError, RecursionError):
+        table = None
+    if not isinstance(table, dict):
+        raise UserError(f"{path} does not say what it holds ({text[:80]!r} is no table): "
+                        "fetch or save it again")
+    return table
+
+
+def _build(path: Path, config: dict[str, Any]) -> Encoder:
+    try:
+        return build(**config)
+    except (TypeError, ValueError, RuntimeError, UserError) as problem:
+        why = " ".join(str(problem).split())
+        raise UserError(f"{path} describes an encoder that this suite cannot build ({why}): "
+                        "update the suite, or save the encoder again") from None

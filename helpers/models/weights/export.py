@@ -1,0 +1,90 @@
+"""Encoders for other programs, as ONNX or as torch's exported programs, checked against the original."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from helpers.common.errors import UserError
+from helpers.common.files import atomic_path
+from helpers.models.encoder import Encoder
+
+TOLERANCE = 1e-4  # of a feature, relative to the largest
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+
+
+def export_program(encoder: Encoder, path: str | Path) -> Path:
+    """Write an encoder as a `torch.export` program (.pt2): no Python of this suite is needed to run it.
+
+    It takes pictures B x C x S x S in [-1, 1], B being free, and gives B x D features:
+    `torch.export.load(path).module()(pictures)`.
+
+    Raises:
+        UserError: the written program does not give the encoder's features.
+    """
+    return _export(encoder, Path(path), _write_program, _run_program)
+
+
+def export_onnx(encoder: Encoder, path: str | Path) -> Path:
+    """Write an encoder as ONNX, with inputs `images` and outputs `features` and a free batch size.
+
+    Raises:
+        UserError: the packages are missing, or ONNX Runtime does not give the encoder's features.
+    """
+    missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"the ONNX export needs {', '.join(missing)}: pip install {' '.join(missing)}, "
+                        "or use export_program (a .pt2 file)")
+    return _export(encoder, Path(path), _write_onnx, _run_onnx)
+
+
+def _export(encoder: Encoder, path: Path, write: Any, run: Any) -> Path:
+    encoder = copy.deepcopy(encoder).cpu().eval()  # a GPU's name would be written into the program
+    size, channels = encoder.config["image_size"], encoder.config["channels"]
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.rand(5, channels, size, size, generator=generator) * 2 - 1
+    example, other = pictures[:2], pictures[2:]  # of two batch sizes: the written one must take any
+    with torch.no_grad(), warnings.catch_warnings(), atomic_path(path) as temporary:
+        warnings.simplefilter("ignore")
+        write(encoder, example, temporary)
+        _check(path, encoder(other), run(temporary, other))
+    return path
+
+
+def _check(path: Path, expected: Tensor, exported: Tensor) -> None:
+    off = ((exported.cpu() - expected).abs().max() / expected.abs().max().clamp(min=1e-12)).item()
+    if not off <= TOLERANCE:
+        raise UserError(f"the export to {path} differs from the encoder by {off:.1e} of its largest feature "
+                        "and was not kept: use save_encoder")
+
+
+def _write_program(encoder: Encoder, example: Tensor, path: Path) -> None:
+    torch.export.save(_program(encoder, example), path)
+
+
+def _run_program(path: Path, images: Tensor) -> Tensor:
+    return torch.export.load(path).module()(images)
+
+
+def _write_onnx(encoder: Encoder, example: Tensor, path: Path) -> None:
+    torch.onnx.export(_program(encoder, example), (), path, dynamo=True, input_names=["images"],
+                      output_names=["features"], external_data=False, verbose=False)
+
+
+def _program(encoder: Encoder, example: Tensor) -> torch.export.ExportedProgram:
+    shapes = {"x": {0: torch.export.Dim("batch", min=1, max=1 << 16)}}
+    # Strict tracing reads the source, in which `len(images)` stays a free number.
+    return torch.export.export(encoder, (example,), dynamic_shapes=shapes, strict=True)
+
+
+def _run_onnx(path: Path, images: Tensor) -> Tensor:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return torch.from_numpy(session.run(None, {"images": images.cpu().numpy()})[0])

@@ -1,0 +1,186 @@
+"""From renamed weights to a working encoder: its sizes, its input, its positions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from helpers.common.errors import UserError
+from helpers.models.encoder import IMAGENET_MEAN, IMAGENET_STD, NORMALISATIONS, Encoder, build
+from helpers.models.vit import PRESETS, interpolate_positions
+from helpers.models.weights.checkpoint import misfits, shape
+
+Weights = dict[str, Tensor]
+HEAD_WIDTH = 64  # of an attention head, in every ViT of the papers
+INPUT = {"resnet": "conv1.weight", "vit": "patches.weight", "slim": "stem.0.weight"}
+SHIFTED = {"resnet": ("bn1.running_mean", -1), "vit": ("patches.bias", 1),
+           "slim": ("stem.1.running_mean", -1)}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """An encoder with the weights in it, and what had to be done to them."""
+
+    encoder: Encoder
+    notes: tuple[str, ...]
+
+
+def family(name: str) -> str:
+    """ "resnet", "vit" or "slim", of an encoder's name."""
+    return "vit" if name in PRESETS else "slim" if name == "slim" else "resnet"
+
+
+def deduce(path: Path, weights: Weights) -> dict[str, Any]:
+    """The arguments of `build` that weights under our names call for.
+
+    Raises:
+        UserError: they are of a network that the suite does not have.
+        KeyError, ValueError, ...: tensors are missing or of shapes that make no sense.
+    """
+    kind = next(kind for kind, name in INPUT.items() if name in weights)
+    return {"resnet": _deduce_resnet, "vit": _deduce_vit, "slim": _deduce_slim}[kind](path, weights)
+
+
+def _deduce_resnet(path: Path, weights: Weights) -> dict[str, Any]:
+    blocks = tuple(len({name.split(".")[1] for name in weights if name.startswith(f"layer{stage}.")})
+                   for stage in (1, 2, 3, 4))
+    bottlenecks = "layer1.0.conv3.weight" in weights
+    kind = {(False, (2, 2, 2, 2)): "resnet18", (True, (3, 4, 6, 3)): "resnet50"}.get((bottlenecks, blocks))
+    if kind is None:
+        raise UserError(f"{path} holds a ResNet of {blocks} blocks (its third stage ends with layer3."
+                        f"{blocks[2] - 1}): this suite has resnet18 and resnet50")
+    first = weights["conv1.weight"]
+    return dict(name=kind, channels=first.shape[1], image_size=96,
+                stem="imagenet" if first.shape[-1] == 7 else "small")
+
+
+def _deduce_vit(path: Path, weights: Weights) -> dict[str, Any]:
+    width, channels, patch = weights["patches.weight"].shape[:3]
+    depth = len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
+    grid = math.isqrt(weights["positions"].shape[1] - 1)
+    hidden = len(weights["blocks.0.mlp.0.weight"])
+    same = [name for name, sizes in PRESETS.items() if (sizes["width"], sizes["depth"]) == (width, depth)]
+    name = same[0] if same else min(PRESETS, key=lambda preset: abs(PRESETS[preset]["width"] - width))
+    heads = PRESETS[name]["heads"] if same else max(1, width // HEAD_WIDTH)  # no tensor tells
+    wanted = dict(width=width, depth=depth, heads=heads, mlp_ratio=hidden / width)
+    usual = {"mlp_ratio": 4, **PRESETS[name]}
+    return dict(name=name, channels=channels, image_size=patch * grid, patch_size=patch,
+                **{key: value for key, value in wanted.items() if value != usual[key]})
+
+
+def _deduce_slim(path: Path, weights: Weights) -> dict[str, Any]:
+    width, channels = weights["stem.0.weight"].shape[:2]
+    return dict(name="slim", channels=channels, image_size=16, width=width)
+
+
+def check_expected(path: Path, expected: str, config: dict[str, Any], weights: Weights) -> None:
+    """Raise a UserError that names a tensor unless `config` is the encoder that was expected."""
+    if expected in ("auto", config["name"]):
+        return
+    with torch.device("meta"):
+        outline = build(expected, channels=config["channels"], image_size=config["image_size"])
+    wanted = outline.backbone.state_dict()
+    wrong = [name for name in wanted if name in weights and wanted[name].shape != weights[name].shape]
+    misfit = f"{min(wanted.keys() ^ weights.keys(), default='nothing')} is in only one of the two"
+    if wrong:
+        misfit = f"{wrong[0]} is {shape(weights[wrong[0]])} and would have to be {shape(wanted[wrong[0]])}"
+    raise UserError(f"{path} does not hold a {expected}: {misfit}; it is probably a {config['name']}")
+
+
+def fit(path: Path, config: dict[str, Any], weights: Weights, image_size: int | None, channels: int,
+        trained_on: str) -> Fit:
+    """An encoder for pictures of `channels` x `image_size` x `image_size` with `weights` in it.
+
+    Raises:
+        UserError: a tensor is missing or of another shape, or holds numbers that are none.
+    """
+    kind = family(config["name"])
+    weights, trained_on, notes = _fit_input(weights, kind, channels, trained_on)
+    config = {**config, "channels": channels, "normalisation": trained_on}
+    if kind == "resnet" and config.get("stem", "auto") == "auto":  # the weights decide, not the picture
+        config["stem"] = "imagenet" if weights["conv1.weight"].shape[-1] == 7 else "small"
+    if image_size is not None and image_size != config["image_size"]:
+        notes += _fit_positions(path, weights, config, image_size) if kind == "vit" else []
+        config["image_size"] = image_size
+    return Fit(_filled(path, config, weights), tuple(notes))
+
+
+def _filled(path: Path, config: dict[str, Any], weights: Weights) -> Encoder:
+    """The encoder of `config` with `weights` in it, every one of them checked."""
+    with torch.device("meta"):
+        own = _build(path, config).backbone.state_dict()
+    for name in own.keys() - weights.keys():
+        if name.endswith("num_batches_tracked"):  # torch before 0.4.1 did not write it; nothing here reads it
+            weights[name] = torch.tensor(0)
+    wrong = misfits(own, weights)
+    not_finite = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+    if not wrong and not_finite:
+        wrong = f"{not_finite[0]} holds infinities or no numbers at all"
+    if wrong:
+        raise UserError(f"{path} does not hold a whole {config['name']}: {wrong}; fetch it again, or use "
+                        "another file")
+    with torch.random.fork_rng(devices=[]):
+        encoder = _build(path, config)
+    encoder.backbone.load_state_dict(weights)
+    return encoder
+
+
+def _fit_input(weights: Weights, kind: str, channels: int, trained_on: str) -> tuple[Weights, str, list[str]]:
+    """Fold colours into the first layer, and scaling where the encoder's own preparation cannot do it."""
+    name = INPUT[kind]
+    first = weights[name]                                                            # D, C, K, K
+    have = first.shape[1]
+    if trained_on not in NORMALISATIONS:
+        raise UserError(f"unknown normalisation {trained_on!r}: choose {', '.join(NORMALISATIONS)} or auto")
+    if have == channels and (trained_on != "imagenet" or channels == 3):
+        return dict(weights), trained_on, []
+    if {have, channels} - {1, 3}:
+        raise UserError(f"{name} takes {have} channels and the pictures have {channels}: only 1 and 3 can be "
+                        "turned into each other")
+    weights, note, after = dict(weights), f"its {have}-channel, {trained_on} input is folded into {name}", trained_on
+    if trained_on == "imagenet":  # its channels differ, so grey pictures cannot be prepared for all at once
+        scale, shift = _imagenet_affine(have)
+        tensor, sign = SHIFTED[kind]
+        moved = (first * shift).sum((1, 2, 3))
+        # A shift of every pixel is a shift of what the first layer puts out; padding alone makes a difference.
+        first, weights[tensor], after = first * scale, weights[tensor] + sign * moved, "symmetric"
+        if kind != "vit" and moved.any():
+            note += ", exact except where the picture's border is padded"
+    if have != channels:
+        first = first.sum(1, keepdim=True) if channels == 1 else first.expand(-1, 3, -1, -1) / 3
+    weights[name] = first.contiguous()
+    return weights, after, [note]
+
+
+def _imagenet_affine(channels: int) -> tuple[Tensor, Tensor]:
+    """Scale and shift, C x 1 x 1, that take [-1, 1] to ImageNet's normalisation; grey is taken as it is."""
+    if channels != 3:
+        return torch.ones(channels, 1, 1), torch.zeros(channels, 1, 1)
+    std, mean = torch.tensor(IMAGENET_STD).view(3, 1, 1), torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
+    return 0.5 / std, (0.5 - mean) / std
+
+
+def _fit_positions(path: Path, weights: Weights, config: dict[str, Any], image_size: int) -> list[str]:
+    patch, count = weights["patches.weight"].shape[-1], weights["positions"].shape[1]
+    old, new = math.isqrt(count - 1), image_size // patch
+    if image_size % patch or new < 1 or count != 1 + old**2:
+        raise UserError(f"{path} cuts pictures into patches of {patch} px: take an image size that is a "
+                        f"multiple of it, not {image_size} px")
+    config["patch_size"] = patch
+    if old == new:
+        return []
+    weights["positions"] = interpolate_positions(weights["positions"], old, new, config.get("stretch", "corners"))
+    return [f"position embeddings interpolated from {old} x {old} to {new} x {new} patches"]
+
+
+def _build(path: Path, config: dict[str, Any]) -> Encoder:
+    try:
+        return build(**config)
+    except (TypeError, ValueError, RuntimeError) as problem:
+        why = " ".join(str(problem).split())
+        raise UserError(f"{path} holds a {config['name']} that cannot be built here ({why})") from None

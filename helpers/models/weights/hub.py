@@ -1,0 +1,209 @@
+"""Weights by name: from the disk if they are there, else from the first source that has them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from helpers.common.download import Failed
+from helpers.common.environment import on_colab
+from helpers.common.errors import UserError
+from helpers.common.files import write_atomically
+from helpers.common.progress import in_notebook
+from helpers.models.encoder import Encoder
+from helpers.models.weights import registry as manifest
+from helpers.models.weights import transfer
+from helpers.models.weights.convert import Report, read_weights
+from helpers.models.weights.layouts import find
+from helpers.models.weights.prompts import ask_yes_no
+from helpers.models.weights.registry import Entry, check_hash, record
+from helpers.models.weights.safe_read import read_tensors
+
+WAITS = (2.0, 8.0)  # seconds before the second and the third attempt at one source
+IMAGENET = {"resnet18": "imagenet-resnet18", "resnet50": "imagenet-resnet50", "vit_base": "imagenet-vit-base"}
+
+
+def default_folder() -> Path:
+    """Where fetched weights are kept: FEWLABELS_WEIGHTS_DIR, else `weights` in the run folder."""
+    runs = Path(os.environ.get("FEWLABELS_RUN_DIR") or "runs")
+    return Path(os.environ.get("FEWLABELS_WEIGHTS_DIR") or runs / "weights").expanduser()
+
+
+def fetch(name: str, folder: str | Path | None = None) -> Path:
+    """The file of the weights called `name`, downloaded if it is not there.
+
+    What arrives is checked (hash, then whether it holds an encoder) before it gets its name, and its hash
+    is locked. An interrupted download is continued by the next call.
+
+    Args:
+        name: of an entry of `weights/manifest.json`.
+        folder: keeps the files (None: `default_folder()`); one on a mounted Drive outlives a Colab machine.
+
+    Raises:
+        UserError: unknown name, no source has the file, or it is not the recorded one.
+    """
+    entry = manifest.entry(name)
+    folder = Path(folder).expanduser() if folder else default_folder()
+    for path in (manifest.kept(entry), folder / entry.file):
+        if path and path.is_file():
+            return _checked_again(entry, path, folder)
+    try:
+        return _download(entry, folder)
+    except OSError as problem:
+        why = problem.strerror or problem
+        raise UserError(f"cannot use the folder {folder} ({why}): choose another") from None
+
+
+def pretrained(name: str, image_size: int, channels: int = 3, folder: str | Path | None = None) -> Encoder:
+    """An encoder with torchvision's ImageNet weights.
+
+    Args:
+        name: one of `IMAGENET`.
+        image_size: side of your pictures, in pixels.
+        channels: of your pictures, 1 or 3.
+        folder: as for `fetch`.
+
+    Raises:
+        UserError: there are no such weights for `name`, or they cannot be had here.
+    """
+    if name not in IMAGENET:
+        raise UserError(f"there are no ImageNet weights for {name!r}: choose {', '.join(IMAGENET)}, or train "
+                        "from scratch (answer no)")
+    try:
+        path = fetch(IMAGENET[name], folder)
+    except UserError as problem:
+        raise UserError(f"{problem}; or train from scratch (answer no)") from None
+    return read_weights(path, name, image_size, channels)[0]
+
+
+def load(name: str, image_size: int | None = None, channels: int = 3,
+         folder: str | Path | None = None) -> tuple[Encoder, Report]:
+    """`fetch` and `read_weights` in one: an encoder by the name of its weights."""
+    return read_weights(fetch(name, folder), image_size=image_size, channels=channels)
+
+
+def upload(target: str | Path) -> Path:
+    """Let a person upload one file in Colab's dialog and keep it as `target`.
+
+    Raises:
+        UserError: this is not Colab, nothing was uploaded, or the file holds no weights.
+    """
+    target = Path(target)
+    if not (on_colab() and in_notebook()):
+        raise UserError(f"files can be uploaded on Colab only: put yours at {target} instead")
+    uploaded = importlib.import_module("google.colab.files").upload()
+    if not uploaded:
+        raise UserError(f"nothing was uploaded: run the cell again, or put the file at {target}")
+    name, content = next(iter(uploaded.items()))
+    for copy in uploaded:  # Colab also leaves a copy where the notebook runs
+        if Path(copy).resolve() != target.resolve():
+            Path(copy).unlink(missing_ok=True)
+    write_atomically(target, content)
+    try:
+        read_tensors(target)
+    except UserError as problem:
+        target.unlink()
+        raise UserError(f"{name}: {problem}") from None
+    return target
+
+
+def _checked_again(entry: Entry, path: Path, folder: Path) -> Path:
+    """`path`, unless it has changed since its hash was recorded."""
+    wrong = check_hash(entry, path, folder)
+    if wrong:
+        raise UserError(f"{path} is not the recorded {entry.name}: {wrong}; move it away and run again to "
+                        f"fetch it (what was fetched before is recorded in {folder / manifest.LOCK})")
+    if path.parent == folder and entry.name not in manifest.lock(folder):  # put there by hand
+        _check_structure(path)
+        record(folder, entry.name, path, "by hand")
+    return path
+
+
+def _download(entry: Entry, folder: Path) -> Path:
+    target, arriving = folder / entry.file, folder / "incoming" / entry.file
+    arriving.parent.mkdir(parents=True, exist_ok=True)
+    problems = []
+    for source in entry.sources:
+        try:
+            _attempts(entry, source, arriving, folder)
+        except Failed as problem:
+            problems.append(f"{_words(source)}: {problem}")
+            continue
+        os.replace(arriving, target)
+        with suppress(OSError):  # a partial download from another source is still in there
+            arriving.parent.rmdir()
+        record(folder, entry.name, target, _words(source))
+        return target
+    with suppress(OSError):  # leave no empty folders
+        arriving.parent.rmdir()
+        folder.rmdir()
+    return _another_way(entry, target, problems, folder)
+
+
+def _attempts(entry: Entry, source: dict[str, str], arriving: Path, folder: Path) -> None:
+    """Get a checked file to `arriving`; tried again, after a while, where that may help."""
+    for wait in (*WAITS, None):
+        try:
+            _transfer(source, arriving)
+            _check_arrival(entry, arriving, folder)
+            return
+        except Failed as problem:
+            if wait is None or not problem.again:
+                raise
+            time.sleep(wait)
+
+
+def _transfer(source: dict[str, str], arriving: Path) -> None:
+    if "drive" in source:
+        transfer.from_drive(source["drive"], arriving)
+    elif "drive_folder" in source:
+        transfer.from_drive_folder(source["drive_folder"], source["name"], arriving)
+    elif "torchvision" in source:
+        from torchvision.models import get_weight
+
+        transfer.from_web(get_weight(source["torchvision"]).url, arriving)
+    elif "url" in source:
+        transfer.from_web(source["url"], arriving)
+    else:
+        raise Failed("the repository's copy is missing")
+
+
+def _check_arrival(entry: Entry, arriving: Path, folder: Path) -> None:
+    """Remove what arrived and raise `Failed` unless it is the recorded file and holds an encoder."""
+    try:
+        _check_structure(arriving)
+        wrong, again = check_hash(entry, arriving, folder), False
+    except UserError as problem:
+        wrong = str(problem).replace(f"{arriving} ", "").partition(": ")[0]
+        again = "damaged" in wrong or "not a whole" in wrong  # cut off on the way, perhaps
+    if wrong:
+        arriving.unlink(missing_ok=True)
+        raise Failed(f"what came is not it: {wrong}", again=again)
+
+
+def _check_structure(path: Path) -> None:
+    if not find(set(read_tensors(path))):
+        raise UserError(f"{path} holds no encoder that is known here: use another file")
+
+
+def _another_way(entry: Entry, target: Path, problems: list[str], folder: Path) -> Path:
+    """Offer an upload on Colab, or say everything that can be done in one line."""
+    said = "; ".join(problems)
+    if on_colab() and in_notebook():
+        print(f"{entry.name} cannot be fetched: {said}.")
+        if ask_yes_no("Upload your own copy of the file now?", default=False, env=None):
+            upload(target)
+            return _checked_again(entry, target, folder)
+    raise UserError(f"{entry.name} cannot be fetched ({said}): try later, take other weights "
+                    f"(`python -m helpers weights list`), or put your own copy at {target}")
+
+
+def _words(source: dict[str, str]) -> str:
+    named = {"drive": "Google Drive", "drive_folder": "Google Drive", "torchvision": "torchvision",
+             "file": "the repository"}
+    return next((words for kind, words in named.items() if kind in source),
+                urlsplit(source.get("url", "")).netloc)

@@ -1,0 +1,169 @@
+"""The list of known weights, `weights/manifest.json`, and the lock of what was fetched.
+
+The manifest says what each file is and where it can be had. Where its SHA-256 is not known, the
+hash of the first download is written to `weights.lock.json` beside it and holds from then on.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from helpers.common.environment import ROOT
+from helpers.common.errors import UserError
+from helpers.common.files import atomic_path, write_atomically
+from helpers.models.weights.checkpoint import load_encoder, save_encoder
+
+MANIFEST = ROOT / "weights" / "manifest.json"
+LOCK = "weights.lock.json"
+LARGEST_BYTES = 25 << 20  # of a file that is kept in the repository
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the manifest.
+
+    Args:
+        name: what `fetch` is given.
+        what, method, encoder, dataset, command, licence: in words; `command` is what made it.
+        epochs: passes over the data; None where nobody says.
+        accuracy: protocol -> test accuracy in [0, 1], as its makers report it.
+        file: its name on disk.
+        bytes, sha256: of the file, None where unknown; 8 or more leading digits of the hash will do.
+        sources: where it is, in the order to try: {"file": path in the repository}, {"drive": id},
+            {"drive_folder": id, "name": ...}, {"torchvision": weights enum}, {"url": address}.
+    """
+
+    name: str
+    what: str
+    method: str
+    encoder: str
+    dataset: str
+    epochs: int | None
+    accuracy: dict[str, float]
+    command: str
+    licence: str
+    file: str
+    bytes: int | None
+    sha256: str | None
+    sources: list[dict[str, str]]
+
+
+def entries(path: Path | None = None) -> dict[str, Entry]:
+    """Every entry of the manifest by name.
+
+    Raises:
+        UserError: the manifest is missing or not in its format.
+    """
+    path = path or MANIFEST
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        return {name: Entry(name=name, **fields) for name, fields in table.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as problem:
+        raise UserError(f"the list of weights {path} cannot be read ({problem}): "
+                        "get the repository again") from None
+
+
+def kept(entry: Entry) -> Path | None:
+    """The file of an entry where the repository itself has it, else None."""
+    paths = [ROOT / source["file"] for source in entry.sources if "file" in source]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def entry(name: str) -> Entry:
+    """The entry called `name`; a UserError that offers the nearest names when there is none."""
+    known = entries()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or list(known)
+        raise UserError(f"no weights are called {name!r}: perhaps {', '.join(near)} "
+                        "(`python -m helpers weights list` names all)")
+    return known[name]
+
+
+def sha256(path: Path) -> str:
+    """The hexadecimal SHA-256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_hash(entry: Entry, path: Path, folder: Path) -> str:
+    """Why a file is not the one that the manifest or the lock in `folder` records; "" if it is."""
+    locked = lock(folder).get(entry.name, {})
+    size, wanted = entry.bytes or locked.get("bytes"), locked.get("sha256") or entry.sha256
+    if size and path.stat().st_size != size:
+        return f"it has {path.stat().st_size:,} bytes and {size:,} are recorded"
+    found = sha256(path)
+    for recorded in (entry.sha256, wanted):
+        if recorded and not found.startswith(recorded):
+            return f"its SHA-256 begins with {found[:8]} and {recorded[:8]} is recorded"
+    return ""
+
+
+def lock(folder: Path) -> dict[str, dict[str, Any]]:
+    """Name -> {"sha256", "bytes", "source"} of everything that was ever fetched into `folder`."""
+    path = folder / LOCK
+    if not path.exists():
+        return {}
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        return {name: dict(fields) for name, fields in table.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        raise UserError(f"{path} is damaged: restore it, or delete it to trust the files beside it "
+                        "anew") from None
+
+
+def record(folder: Path, name: str, path: Path, source: str) -> None:
+    """Write the hash of a file that has arrived to the lock, unless it is there already."""
+    table = lock(folder)
+    if name not in table:
+        table[name] = {"sha256": sha256(path), "bytes": path.stat().st_size, "source": source}
+        write_atomically(folder / LOCK, json.dumps(table, indent=1, sort_keys=True) + "\n")
+
+
+def release(checkpoint: str | Path, name: str, *, what: str | None = None, licence: str = "MIT",
+            accuracy: dict[str, float] | None = None, half: bool = False, manifest: Path | None = None) -> Entry:
+    """Copy one of our own checkpoints beside the manifest and list it there; an entry of that name is replaced.
+
+    What the checkpoint's metadata says (method, dataset, epochs, command) goes into the entry.
+
+    Args:
+        what: one line for the list; None puts it together from the metadata.
+        accuracy: protocol -> test accuracy in [0, 1].
+        half: keep it in half precision.
+
+    Raises:
+        UserError: it is not a whole checkpoint of the suite or larger than 25 MB, or the name is no plain word or
+            taken by weights from elsewhere.
+    """
+    manifest, checkpoint = manifest or MANIFEST, Path(checkpoint)
+    listed = entries(manifest)
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or (
+            name in listed and not any("file" in source for source in listed[name].sources)):
+        raise UserError(f"{name!r} cannot be a new name: take one of small letters, digits and hyphens that is not "
+                        "in the list yet")
+    encoder = load_encoder(checkpoint)
+    meta, target = encoder.meta, manifest.parent / f"{name}.safetensors"
+    with atomic_path(target) as temporary:
+        if half:
+            save_encoder(encoder, temporary, half=True, **meta)
+        else:
+            shutil.copyfile(checkpoint, temporary)
+        size = temporary.stat().st_size
+        if size > LARGEST_BYTES:
+            raise UserError(f"{checkpoint} takes {size >> 20} MB: the repository keeps files of up to 25 MB only"
+                            + "; try --half" * (not half))
+    what = what or f"{meta.get('method')} on {meta.get('dataset')}, {meta.get('epochs')} epochs, by this suite"
+    new = Entry(name, what, str(meta.get("method", "")), encoder.name, str(meta.get("dataset", "")),
+                meta.get("epochs"), accuracy or {}, str(meta.get("command", "")), licence, target.name, size,
+                sha256(target), [{"file": f"{manifest.parent.name}/{target.name}"}])
+    table = {key: asdict(value) for key, value in listed.items()} | {name: asdict(new)}
+    for fields in table.values():
+        del fields["name"]
+    write_atomically(manifest, json.dumps(table, indent=2, ensure_ascii=False) + "\n")
+    return new

@@ -1,0 +1,99 @@
+"""TODO: docstring."""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import os
+import re
+from pathlib import Path
+
+import requests
+
+from helpers.common.download import SILENCE_SECONDS, Failed, resume
+from helpers.common.environment import offline
+from helpers.common.errors import UserError
+
+NO_NETWORK = "no connection (is there a network?)"
+QUOTA = "Google Drive's quota for this file is used up, which lasts up to 24 hours"
+NOT_SHARED = "Google Drive does not give the file out (no longer shared, or too many downloads)"
+
+
+def from_drive(file_id: str, target: Path) -> None:
+    """Download a shared file of Google Drive to `target` with gdown, which shows its progress.
+
+    Raises:
+        Failed: quota, not shared, no network, an interrupted download.
+    """
+    gdown = _gdown()
+    # gdown 5 has no time limit; where there is one, a silent server is not waited for for ever.
+    limits = {"timeout": SILENCE_SECONDS} if "timeout" in inspect.signature(gdown.download).parameters else {}
+    try:
+        got = gdown.download(id=file_id, output=str(target), resume=True, use_cookies=False, **limits)
+    except Exception as problem:  # gdown lets through whatever its own helpers raise
+        raise _drive_failure(problem) from problem
+    if got is None or not target.is_file():
+        _forget_parts(target)
+        raise Failed("gdown gave no file", again=True)
+
+
+def from_drive_folder(folder_id: str, name: str, target: Path) -> None:
+    """Download the file called `name` from a shared folder; letters and digits of the name have to agree."""
+    gdown = _gdown()
+    try:
+        listed = gdown.download_folder(id=folder_id, quiet=True, skip_download=True, use_cookies=False)
+    except Exception as problem:
+        raise _drive_failure(problem) from problem
+    same = [file for file in listed or [] if _letters(Path(file.path).name) == _letters(name)]
+    if not same:
+        names = ", ".join(Path(file.path).name for file in listed or []) or "nothing"
+        raise Failed(f"the Drive folder has no {name}, but {names[:200]}")
+    from_drive(same[0].id, target)
+
+
+def from_web(url: str, target: Path) -> None:
+    """Download an address to `target`, going on where an earlier attempt has stopped.
+
+    Raises:
+        Failed: no network, an error of the server, a connection that ended early.
+        UserError: the disk is full.
+    """
+    part = target.with_name(f"web-{target.name}.part")
+    try:
+        resume(url, part, target.name)
+        os.replace(part, target)
+    except OSError as problem:
+        raise UserError(f"cannot write to {target.parent} ({problem.strerror or problem}): make room, or choose "
+                        "another folder") from problem
+
+
+def _gdown() -> object:
+    if offline():
+        raise Failed("FEWLABELS_OFFLINE is set")
+    try:
+        import gdown
+    except ImportError:
+        raise Failed("the package gdown is missing: pip install gdown") from None
+    return gdown
+
+
+def _drive_failure(problem: Exception) -> Exception:
+    text = " ".join(str(problem).split())
+    if "Too many users" in text or "quota" in text.lower():
+        return Failed(QUOTA)
+    if isinstance(problem, requests.exceptions.ConnectionError | requests.exceptions.Timeout):
+        return Failed(NO_NETWORK, again=True)
+    if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError("the disk is full: make room, or choose another folder")
+    if "retrieve" in text or "permission" in text:
+        return Failed(NOT_SHARED)
+    return Failed(f"gdown says: {text[:160] or type(problem).__name__}", again=True)
+
+
+def _forget_parts(target: Path) -> None:
+    for part in target.parent.glob(f"{target.name}*.part"):
+        part.unlink(missing_ok=True)
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).casefold()

@@ -1,0 +1,97 @@
+"""Figures of attention: where the class token of a ViT looks, as light on the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from helpers.report.plots.images import picture, show
+from helpers.report.plots.style import WIDTH, array, canvas, headline, styled
+
+SCALE = "each map from its least attention (dark) to its most (bright)"
+OPACITY = 0.7  # of a map over its picture
+NUMBERED = 8  # patches a side, up to which a number fits into each
+
+
+@styled
+def attention_grid(images: Any, maps: Mapping[str, Any], title: str, titles: Sequence[str] = ()) -> Figure:
+    """A column a picture, a row a map of it, each map from its own least to its own most.
+
+    Args:
+        images: N x C x H x W, uint8 or float in [-1, 1].
+        maps: row label to N x G x G weights.
+        titles: a line above each picture.
+    """
+    images = array(images)
+    side = min(1.15, WIDTH / (len(images) + 1.6))
+    figure, axes = canvas(1 + len(maps), len(images), side * (len(images) + 1.6), 0.9 + side * (1 + len(maps)))
+    for ax, image in zip(axes[0], images, strict=True):
+        show(ax, image)
+    for ax, text in zip(axes[0], titles, strict=False):
+        ax.set_title(text, fontsize=9.5)
+    for line, values in zip(axes[1:], maps.values(), strict=True):
+        for ax, image, weights in zip(line, images, array(values), strict=True):
+            shade(ax, image, weights)
+    for line, name in zip(axes, ["picture", *maps], strict=True):
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=8)
+    headline(figure, title, f"n = {len(images)} pictures · {SCALE}")
+    return figure
+
+
+@styled
+def attention_heads(image: Any, maps: Sequence[Any], title: str, most: int = 12) -> Figure:
+    """Where the class token looks in one picture: a row a block, a column a head.
+
+    Args:
+        image: C x H x W, uint8 or float in [-1, 1].
+        maps: one heads x G x G array a block.
+        most: rows and columns at most; of more, evenly spaced ones are shown.
+    """
+    rows, columns = ([round(i) for i in np.linspace(0, count - 1, min(count, most))]
+                     for count in (len(maps), len(maps[0])))
+    side = min(1.15, WIDTH / (len(columns) + 1))
+    figure, axes = canvas(len(rows), len(columns), max(5.0, side * (len(columns) + 1)), 0.9 + side * len(rows))
+    for line, block in zip(axes, rows, strict=True):
+        for ax, head in zip(line, columns, strict=True):
+            shade(ax, image, array(maps[block])[head])
+        line[0].set_ylabel(f"block {block + 1}", rotation=0, ha="right", va="center", labelpad=8)
+    for ax, head in zip(axes[0], columns, strict=True):
+        ax.set_title(f"head {head + 1}", fontsize=9.5)
+    headline(figure, title, SCALE)
+    return figure
+
+
+@styled
+def attention_close_up(image: Any, weights: Any, title: str) -> Figure:
+    """One picture and one map over it, large; patches are numbered by their share of the attention in percent.
+
+    Args:
+        image: C x H x W, uint8 or float in [-1, 1].
+        weights: G x G, of sum 1.
+    """
+    figure, axes = canvas(1, 2, 7.0, 4.0)
+    (left, right), weights = axes[0], array(weights)
+    show(left, image)
+    shade(right, image, weights)
+    patch = array(image).shape[-1] / len(weights)
+    for (row, column), weight in np.ndenumerate(weights) if len(weights) <= NUMBERED else ():
+        right.text((column + 0.5) * patch, (row + 0.5) * patch, f"{100 * weight:.0f}", color="white", ha="center",
+                   va="center", fontsize=9.5, path_effects=[withStroke(linewidth=2, foreground="black")])
+    headline(figure, title, "n = 1 picture" + (" · numbers: % of the attention" if len(weights) <= NUMBERED else ""))
+    return figure
+
+
+def shade(ax: Axes, image: Any, weights: np.ndarray) -> None:
+    """A picture C x H x W in grey under G x G weights in colour, without ticks or frame."""
+    pixels = picture(image)
+    box = (0, pixels.shape[1], pixels.shape[0], 0)
+    ax.imshow(pixels if pixels.ndim == 2 else pixels.mean(2), cmap="gray", vmin=0, vmax=1, extent=box)
+    ax.imshow(weights, cmap="inferno", alpha=OPACITY, extent=box, interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+    ax.spines[:].set_visible(False)

@@ -1,0 +1,122 @@
+"""Figures made of pictures: samples, views, predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from helpers.report.plots.style import GRAY, RIGHT, WIDTH, WRONG, array, canvas, headline, styled
+
+SHORT, LONGEST = 3, 13  # letters of a class name: up to 3, ten pictures fit in a row; after 13 it is cut
+
+
+def picture(image: Any) -> np.ndarray:
+    """C x H x W, uint8 or float in [-1, 1], as matplotlib wants it: in [0, 1], channels last.
+
+    Values outside [-1, 1], as noise makes them, are clipped: a screen cannot show them.
+    """
+    image = array(image)
+    image = image / 255 if image.dtype == np.uint8 else np.clip((image.astype(np.float32) + 1) / 2, 0, 1)
+    return image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
+
+
+def show(ax: Axes, image: Any) -> None:
+    """One picture without ticks, grid or frame."""
+    ax.imshow(picture(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+
+
+@styled
+def image_grid(images: Any, titles: Sequence[str] | None = None, columns: int = 8, title: str = "") -> Figure:
+    """Pictures in rows.
+
+    Args:
+        images: N x C x H x W, uint8 or float in [-1, 1], one or three channels.
+        titles: a line above each picture.
+        columns: pictures a row.
+    """
+    images = array(images)
+    columns = max(1, min(columns, len(images)))
+    rows = max(1, -(-len(images) // columns))
+    side = WIDTH / max(columns, 4)
+    height = rows * (side + 0.25 * (titles is not None)) + 0.5 * bool(title)
+    figure, axes = canvas(rows, columns, side * columns, height)
+    for index, ax in enumerate(axes.flat):
+        if index >= len(images):
+            ax.set_axis_off()
+            continue
+        show(ax, images[index])
+        if titles is not None:
+            ax.set_title(str(titles[index]), fontsize=9)
+    headline(figure, title)
+    return figure
+
+
+@styled
+def views_grid(originals: Any, firsts: Any, seconds: Any, title: str = "",
+               labels: Sequence[str] = ("picture", "view 1", "view 2")) -> Figure:
+    """Three rows, a column a picture: the pictures and two companions of each, every one N x C x H x W."""
+    rows = [array(images) for images in (originals, firsts, seconds)]
+    columns = len(rows[0])
+    side = min(1.2, WIDTH / (columns + 1))
+    figure, axes = canvas(3, columns, side * (columns + 1), 3 * side + 0.5)
+    for line, images, label in zip(axes, rows, labels, strict=True):
+        for ax, image in zip(line, images, strict=True):
+            show(ax, image)
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center", labelpad=8)
+    headline(figure, title)
+    return figure
+
+
+@styled
+def predictions(images: Any, labels: Any, predicted: Mapping[str, Any], classes: Sequence[str],
+                title: str = "") -> Figure:
+    """Pictures with what each method takes them for: green and ✓ when right, red and ✗ when wrong.
+
+    Args:
+        images: N x C x H x W, uint8 or float in [-1, 1].
+        labels: N class numbers.
+        predicted: N class numbers for each method.
+        classes: names of the classes.
+    """
+    images, labels = array(images), array(labels)
+    brief = max(map(len, classes)) <= SHORT
+    columns = max(1, min(10 if brief else 5, len(images)))
+    rows = max(1, -(-len(images) // columns))
+    height = 0.6 + rows * (0.8 * WIDTH / max(columns, 6) + 0.25 + 0.19 * len(predicted))
+    figure, axes = canvas(rows, columns, WIDTH, height)
+    for index, ax in enumerate(axes.flat):
+        if index >= len(images):
+            ax.set_axis_off()
+            continue
+        show(ax, images[index])
+        ax.set_anchor("N")  # so that the verdicts below keep clear of the note
+        ax.set_title(cut(classes[labels[index]]), fontsize=9.5)
+        for line, (method, guesses) in enumerate(predicted.items()):
+            guess = int(array(guesses)[index])
+            _verdict(ax, line, classes[guess], guess == labels[index])
+            if index % columns == 0:
+                _beneath(ax, line, method, -0.18, "right", GRAY)
+    headline(figure, title, "above: the true class · below: ✓ right, ✗ wrong")
+    return figure
+
+
+def _verdict(ax: Axes, line: int, name: str, right: bool) -> None:
+    _beneath(ax, line, f"{'✓' if right else '✗'} {cut(name)}", 0.5, "center", RIGHT if right else WRONG)
+
+
+def cut(name: str) -> str:
+    """A class name that fits above a small picture."""
+    return name if len(name) <= LONGEST else f"{name[:LONGEST - 1]}…"
+
+
+def _beneath(ax: Axes, line: int, text: str, x: float, align: str, color: str) -> None:
+    """A line of text under the axes, at `x` as a share of its width."""
+    ax.annotate(text, (x, 0), (0, -3 - 13 * line), xycoords="axes fraction", textcoords="offset points",
+                ha=align, va="top", fontsize=9, color=color)

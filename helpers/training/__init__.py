@@ -1,0 +1,13 @@
+"""Training: pretraining without labels, classifiers with labels, and what keeps a run alive."""
+
+from helpers.common.lazy import offer
+
+__getattr__, __all__ = offer(
+    __name__,
+    pretraining="pretrain",
+    find="chosen_encoder find_or_pretrain",
+    finetune="few_label_training train_classifier",
+    runs="fresh_encoder",
+    noise="SHARE noise_encoders supervised_classifiers",
+    label_curve="curve_row imagenet_encoders kept_training label_counts model_names scratch_encoders scratch_rate trained_counts",
+)

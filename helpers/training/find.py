@@ -1,0 +1,110 @@
+"""Which encoder goes on: one that was made before, a released one, or one that is trained now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from helpers.common.environment import need_drive
+from helpers.common.names import DATASETS
+from helpers.data.splits import Splits
+from helpers.methods.recipes import recipe, steps_setting, title
+from helpers.models.encoder import Encoder
+from helpers.models.weights import registry as manifest
+from helpers.models.weights.checkpoint import facts, load_encoder
+from helpers.models.weights.choose import AUTO, TRAIN, Choice
+from helpers.models.weights.hub import fetch
+from helpers.settings import PRESETS, Settings
+from helpers.training.pretraining import pretrain
+from helpers.training.runs import _unfit, folder_of, pictures_of, run_mark, variant
+
+PHOTOGRAPHS = "byol-slim-imagenette"  # released weights that know photographs
+KNOWN_SIDES = (32, 64)  # pixels, of the pictures that they are taken for: from the side of their views up
+
+
+def find_or_pretrain(method: str, splits: Splits, settings: Settings) -> Encoder:
+    """The encoder that `method` has already made, or one made now at quick scale; it says which.
+
+    Looked for are, in this order: the newest in the run folder of the settings' architecture, or of another start, that
+    has learned from these pictures and did not stop on a collapse; a released one that was made by exactly this run
+    (dataset, preset, seed and recipe).
+
+    Returns:
+        The encoder in eval mode on the settings' device.
+    """
+    name = variant(method, settings)
+    encoder, path = _earlier(method, splits, settings, say=True)
+    if encoder is not None:
+        print(f"{name}: the encoder of an earlier run, {path}")
+    else:
+        encoder = _released(method, settings)
+    if encoder is None:
+        field = steps_setting(method)
+        short = settings.replace(**{field: min(getattr(settings, field), PRESETS["quick"][field])})
+        print(f"{name}: no encoder in {settings.checkpoints} yet, so one is trained now for "
+              f"{recipe(method, short)['steps']:,} steps (`python -m helpers pretrain {method}` trains it in full)")
+        encoder = pretrain(method, splits, short).encoder
+    return encoder.eval().to(settings.device)
+
+
+def chosen_encoder(choice: Choice, splits: Splits, settings: Settings) -> tuple[Encoder, str]:
+    """The encoder that was chosen, in eval mode on the settings' device, and what plots and tables call it.
+
+    "auto" is BYOL's encoder as `find_or_pretrain` has it, except for a folder of photographs that no earlier run has
+    an encoder for: there it is the released one for photographs, if these pictures are of a size that it knows.
+    """
+    if choice.kind == AUTO:
+        choice = _usual(splits, settings)
+    encoder = choice.encoder(settings.encoder, splits.image_size, splits.channels)
+    if encoder is not None:
+        print(f"going on with {choice.label}, a {encoder.name} with {encoder.num_features} features")
+        return encoder.eval().to(settings.device), choice.label
+    encoder = find_or_pretrain("byol", splits, settings)
+    return encoder, title("byol", encoder.meta.get("start", "scratch"))
+
+
+def _usual(splits: Splits, settings: Settings) -> Choice:
+    """What "auto" stands for; it says so where that is not notebook 02's encoder."""
+    low, high = KNOWN_SIDES
+    photographs = settings.dataset not in DATASETS and splits.channels == 3 and low <= splits.image_size <= high
+    if not photographs or settings.encoder != "slim" or _earlier("byol", splits, settings)[0] is not None:
+        return Choice(TRAIN)
+    print(f"{splits.name} is a folder of photographs and no encoder in {settings.checkpoints} has learned from it, so "
+          f"the released {PHOTOGRAPHS} is taken, which has learned from photographs for longer than one would be "
+          "trained here now (notebook 02 trains one on your own pictures)")
+    return Choice("listed", PHOTOGRAPHS)
+
+
+
+
+def _earlier(method: str, splits: Splits, settings: Settings,
+             say: bool = False) -> tuple[Encoder, Path] | tuple[None, None]:
+    need_drive(settings.run_dir)
+    pictures = pictures_of(splits, settings)
+    found = settings.checkpoints.glob(f"{variant(method, settings)}-*/encoder.safetensors")
+    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+        encoder = load_encoder(path)
+        # Another start brings its own architecture; without one it has to be the settings'.
+        wanted = encoder.name == settings.encoder or encoder.meta.get("start", "scratch") != "scratch"
+        takes = (encoder.config["channels"], encoder.config["image_size"])
+        if not wanted or takes != (splits.channels, splits.image_size):
+            continue
+        reason = _unfit(encoder.meta, pictures)
+        if not reason:
+            return encoder, path
+        if say:
+            print(f"{method}: {path} is not taken, for {reason}")
+    return None, None
+
+
+
+
+def _released(method: str, settings: Settings) -> Encoder | None:
+    if settings.dataset not in DATASETS:  # a folder of pictures may bear any name
+        return None
+    for name, entry in manifest.entries().items():
+        path = manifest.kept(entry)
+        if path and facts(path).get("run") == run_mark(folder_of(method, settings)):
+            print(f"{method}: no encoder in {settings.checkpoints} yet, so the released encoder {name} is taken, "
+                  "which the same run has made")
+            return load_encoder(fetch(name))
+    return None

@@ -1,0 +1,151 @@
+"""What notebook 09 compares: which numbers of labels, which networks, and which of them are at hand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from helpers.common.errors import UserError
+from helpers.common.files import write_atomically
+from helpers.data.splits import Splits
+from helpers.models.encoder import BACKBONES, Encoder, build
+from helpers.models.weights import registry as manifest
+from helpers.models.weights.convert import read_weights
+from helpers.models.weights.hub import IMAGENET, default_folder
+from helpers.settings import ALL_LABELS, Settings
+from helpers.training.finetune import few_label_training
+
+AUTO = "auto"
+# What is trained from scratch, by preset. A ResNet's step costs a CPU tens of the miniature's (16 pixels).
+SCRATCH = {"full": ("resnet18", "resnet50", "vit_small")}
+SMALL_SCRATCH = ("slim", "vit_digits")
+TRAINED = {"full": "1 2 5 10 20 50 100 all"}  # labels per class for whole networks; elsewhere:
+SMALL_TRAINED = "1 10 all"
+SCRATCH_RATES = (2e-3, 5e-4)  # peak learning rates of a network and its head from random weights
+SAMPLED = 256  # pictures of a part that tell it from another
+
+
+def label_counts(text: str, per_class: float) -> list[int]:
+    """Numbers of labels per class from words such as "1 10 all" (0 is all), less those that the classes do not have.
+
+    Args:
+        per_class: labelled training pictures of a class, the mean over the classes.
+
+    Raises:
+        UserError: a word is neither a whole number above zero nor "all".
+    """
+    words = str(text).replace(",", " ").split()
+    wrong = [word for word in words if word != "all" and not (word.isdecimal() and int(word) > 0)]
+    if wrong or not words:
+        raise UserError(f"labels per class {text!r}: give whole numbers and the word all, such as 1 10 all")
+    numbers = sorted({int(word) for word in words if word != "all" and int(word) < per_class})
+    return numbers + [ALL_LABELS] * ("all" in words or not numbers)
+
+
+def trained_counts(text: str, settings: Settings, per_class: float) -> list[int]:
+    """`label_counts` for whole networks; "auto" is as many as the preset has the time for."""
+    text = TRAINED.get(settings.preset, SMALL_TRAINED) if str(text).strip() == AUTO else text
+    return label_counts(text, per_class)
+
+
+def model_names(text: str, settings: Settings) -> tuple[str, ...]:
+    """Networks to train from scratch, from words such as "resnet18, vit_small"; "auto" is what the preset has time for.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    if str(text).strip() == AUTO:
+        return SCRATCH.get(settings.preset, SMALL_SCRATCH)
+    names = tuple(dict.fromkeys(re.split(r"[,\s]+", str(text).strip())))
+    unknown = [name for name in names if name not in BACKBONES]
+    if unknown:
+        raise UserError(f"no network is called {unknown[0]!r}: choose among {', '.join(BACKBONES)}, or auto")
+    return names
+
+
+def scratch_encoders(names: Sequence[str], splits: Splits, settings: Settings) -> dict[str, Encoder]:
+    """Each network with random weights that depend on the seed alone, on the settings' device."""
+    made = {}
+    for name in names:
+        torch.manual_seed(settings.seed)
+        made[name] = build(name, channels=splits.channels, image_size=splits.image_size).to(settings.device)
+    return made
+
+
+def scratch_rate(encoder: Encoder, splits: Splits, settings: Settings) -> float:
+    """The learning rate of `SCRATCH_RATES` that is best for a network with random weights, on validation pictures.
+
+    Judged after training on one draw of ten labels a class that is not among the reported ones.
+    """
+    trial = settings.replace(draws=1, seed=settings.seed + 100)
+    scores = {lr: few_label_training(encoder, splits, trial, per_class=10, lr=lr, head_lr=lr, evaluate_on=splits.val)
+              for lr in SCRATCH_RATES}
+    return max(scores, key=scores.get)
+
+
+def imagenet_encoders(names: Sequence[str], splits: Splits, settings: Settings) -> dict[str, Encoder]:
+    """Those of `names` that torchvision trained on ImageNet and whose weights lie on this disk; a line for each other.
+
+    Nothing is downloaded: a comparison should not wait for the network. Without any such name ResNet18 is looked for.
+    """
+    made = {}
+    for name in [name for name in names if name in IMAGENET] or ["resnet18"]:
+        entry = manifest.entry(IMAGENET[name])
+        path = next((path for path in _places(entry.file) if path.is_file()), None)
+        wrong = manifest.check_hash(entry, path, default_folder()) if path else "its weights are not on this disk"
+        if wrong:
+            print(f"ImageNet {name} is left out: {wrong} (`python -m helpers weights fetch {entry.name}` gets them)")
+            continue
+        encoder, _ = read_weights(path, name, splits.image_size, splits.channels)
+        made[name] = encoder.eval().to(settings.device)
+    return made
+
+
+def _places(file: str) -> list[Path]:
+    """Where weights of torchvision may lie: our folder, and torch's own."""
+    return [default_folder() / file, Path(torch.hub.get_dir()) / "checkpoints" / file]
+
+
+def kept_training(name: str, encoder: Encoder, splits: Splits, settings: Settings, *, per_class: int, lr: float,
+                  head_lr: float) -> list[float]:
+    """`few_label_training`, kept in a file of the run folder as soon as it is done: the same again is read back.
+
+    Args:
+        name: of the network in the file's name, for people. What counts are its weights, the pictures and the numbers.
+    """
+    numbers = dict(per_class=per_class, lr=lr, head_lr=head_lr, steps=settings.finetune_steps, draws=settings.draws,
+                   seed=settings.seed, batch_size=settings.batch_size, encoder=encoder.config)
+    pictures = [some for images, labels in (splits.train, splits.test)
+                for some in (images[::max(1, len(images) // SAMPLED)], labels)]
+    mark = _mark(json.dumps(numbers, sort_keys=True), [*encoder.state_dict().values(), *pictures])
+    title = re.sub("[^a-z0-9]+", "_", name.lower())
+    path = settings.checkpoints / "label_curve" / f"{title}-{per_class or 'all'}-{mark}.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["scores"]
+    except (OSError, ValueError, KeyError):  # not made yet, or not whole
+        pass
+    scores = few_label_training(encoder, splits, settings, per_class=per_class, lr=lr, head_lr=head_lr)
+    write_atomically(path, json.dumps({"network": name, **numbers, "scores": scores}, indent=1) + "\n")
+    return scores
+
+
+def _mark(text: str, tensors: Sequence[torch.Tensor]) -> str:
+    """Ten hex digits that change with the text and with any number."""
+    digest = hashlib.blake2b(text.encode(), digest_size=5)
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def curve_row(method: str, protocol: str, count: int, scores: Sequence[float]) -> dict[str, Any]:
+    """One line of the results: mean and deviation of accuracies (fractions) over draws; `count` 0 is all labels."""
+    deviation = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
+    return dict(method=method, protocol=protocol, labels_per_class=count or "all", metric="test accuracy",
+                mean=float(np.mean(scores)), std=deviation, n=len(scores))

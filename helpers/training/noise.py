@@ -1,0 +1,77 @@
+"""The contestants of notebook 07, so that all of them can be trained once more from another seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from helpers.data.splits import Splits
+from helpers.evaluation.robustness import (
+    Reader,
+    Sweep,
+    best_probe,
+    classifier_reader,
+    sigmas_for,
+)
+from helpers.methods.recipes import recipe
+from helpers.models.encoder import Encoder
+from helpers.models.weights.choose import Choice
+from helpers.settings import Settings
+from helpers.training.find import chosen_encoder, find_or_pretrain
+from helpers.training.finetune import Trained, train_classifier
+from helpers.training.runs import fresh_encoder
+from helpers.transforms.views import Noisy, view_for
+
+SHARE = 0.6  # of the usual steps, for the second noise-BYOL at a quick scale
+
+
+def noise_encoders(splits: Splits, settings: Settings, sigma: float) -> dict[str, Encoder]:
+    """Noise-BYOL over the dataset's range of noise, and noise-BYOL at one constant `sigma`.
+
+    Outside the full preset the last is trained for `SHARE` of the steps, which its milder noise forgives.
+    """
+    share = 1.0 if settings.preset == "full" else SHARE
+    constant = settings.replace(noise_sigma=sigma, noise_schedule="constant",
+                                pretrain_steps=max(2, int(share * settings.pretrain_steps)))
+    return {"noise-BYOL": find_or_pretrain("noise-byol", splits, settings),
+            f"noise-BYOL, sigma {sigma:g}": find_or_pretrain("noise-byol", splits, constant)}
+
+
+def supervised_classifiers(splits: Splits, settings: Settings) -> dict[str, Trained]:
+    """The same encoder with all labels and BYOL's augmentation, without noise and with any up to noise-BYOL's most."""
+    view = view_for(settings.dataset, settings.image_size, fresh_encoder(splits, settings).patch_size)
+    most = recipe("noise-byol", settings.replace(noise_sigma=0.0))["noise"][1]
+    return {name: train_classifier(fresh_encoder(splits, settings), splits.train, len(splits.classes), settings,
+                                   steps=settings.supervised_steps, view=augment, title=name)
+            for name, augment in (("supervised", view), ("supervised + noise", Noisy(view, (0.0, most))))}
+
+
+
+
+def contestants(splits: Splits, settings: Settings, sigma: float, choice: Choice, name: str) -> dict[str, Reader]:
+    """Everything above, trained or found for the settings' seed, beside the chosen encoder and raw pixels.
+
+    Args:
+        sigma: of the second noise-BYOL.
+        choice, name: the encoder in plain BYOL's place (by default that is BYOL itself), and what to call it.
+    """
+    middle = max(sigmas_for(settings.dataset)) / 2
+    chosen, _ = chosen_encoder(choice, splits, settings)
+    encoders = {name: chosen, **noise_encoders(splits, settings, sigma), "raw pixels": None}
+    trained = supervised_classifiers(splits, settings)
+    return {**{name: classifier_reader(run.classifier) for name, run in trained.items()},
+            **{name: best_probe(encoder, splits, middle, settings.seed) for name, encoder in encoders.items()}}
+
+
+def curves(sweeps: Mapping[int, Sweep]) -> pd.DataFrame:
+    """Whole sweeps as rows: method, training_seed, noise_seed (its number), sigma, accuracy, similarity.
+
+    Args:
+        sweeps: training seed to what `noise_sweep` measured.
+    """
+    rows = [dict(method=name, training_seed=seed, noise_seed=row, sigma=sigma,
+                 accuracy=round(accuracy[row, column], 4), similarity=round(sweep.similarity[name][row, column], 4))
+            for seed, sweep in sweeps.items() for name, accuracy in sweep.accuracy.items()
+            for row in range(len(accuracy)) for column, sigma in enumerate(sweep.sigmas)]
+    return pd.DataFrame(rows)

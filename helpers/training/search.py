@@ -1,0 +1,165 @@
+"""Searching noise-BYOL's hyper-parameters with optuna (notebook 11): few short trainings, the hopeless ones cut off.
+
+optuna is an optional extra and is imported only where it is used.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+from helpers.common.errors import UserError
+from helpers.common.progress import Progress
+from helpers.data.splits import Labeled, Splits
+from helpers.evaluation.features import extract_features
+from helpers.evaluation.probes import knn_accuracy
+from helpers.evaluation.robustness import noisy_pictures
+from helpers.methods.byol import BYOL
+from helpers.methods.recipes import NOISE_RAMPS, recipe
+from helpers.settings import Settings
+from helpers.training.loader import BatchLoader
+from helpers.training.runs import fresh_encoder
+from helpers.training.trainer import fit
+from helpers.transforms.views import Noisy, view_for
+
+if TYPE_CHECKING:
+    import optuna
+
+INSTALL = 'this needs optuna: run `pip install "optuna>=4.0"`, restart the kernel and run all again'
+LOOKS = 4  # at validation in a trial
+STARTUP = 6  # trials that are drawn at random and all go to their end: what later ones are compared with
+# Name -> lowest, highest and whether to search on a logarithmic scale; a tuple of more is a list of choices.
+SPACE: dict[str, Any] = {"lr": (3e-4, 2e-2, True), "momentum gap": (3e-3, 0.2, True), "sigma": (0.3, 4.0, False),
+                         "hidden": [64, 128, 256, 512], "projection": [32, 64, 128]}
+
+
+def available() -> bool:
+    """Whether optuna is here."""
+    return importlib.util.find_spec("optuna") is not None
+
+
+def usual(settings: Settings) -> dict[str, float]:
+    """The recipe that the other notebooks use for noise-BYOL, in the terms of `SPACE`; of heads the nearest choice."""
+    numbers = recipe("noise-byol", settings)
+    heads = {name: min(SPACE[name], key=lambda width: abs(width - numbers[name])) for name in ("hidden", "projection")}
+    return {"lr": numbers["lr"], "momentum gap": round(1 - numbers["momentum"], 6), "sigma": numbers["noise"][1],
+            **heads}
+
+
+def robust_knn(encoder: Any, splits: Splits, part: Labeled, sigma: float, seed: int = 0) -> float:
+    """kNN accuracy on `part`, the mean of clean and noisy pictures, with clean training pictures as the bank."""
+    bank = extract_features(encoder, splits.train.images)
+    queries = (part.images, noisy_pictures(part.images, sigma, seed))
+    return sum(knn_accuracy(bank, splits.train.labels, extract_features(encoder, pictures), part.labels)
+               for pictures in queries) / 2
+
+
+class Watch(Callback):
+    """Scores the encoder `LOOKS` times and ends the training where `judge(score, step)` says so."""
+
+    def __init__(self, splits: Splits, sigma: float, judge: Any) -> None:
+        self.splits, self.sigma, self.judge = splits, sigma, judge
+        self.scores: list[float] = []
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        if trainer.global_step % max(1, trainer.max_steps // LOOKS) == 0:
+            self.scores.append(robust_knn(module.encoder, self.splits, self.splits.val, self.sigma))
+            trainer.should_stop = trainer.should_stop or self.judge(self.scores[-1], trainer.global_step)
+
+
+def train(values: dict[str, float], splits: Splits, settings: Settings, steps: int, watch: Watch | None = None) -> BYOL:
+    """Noise-BYOL with `values` of `SPACE`, for `steps` steps; with a `watch` it may end sooner."""
+    view = view_for(settings.dataset, settings.image_size)
+    sigmas = min(recipe("noise-byol", settings)["noise"][0], values["sigma"]), values["sigma"]
+    module = BYOL(fresh_encoder(splits, settings), (view, Noisy(view, sigmas)), steps=steps,
+                  lr=values["lr"], momentum=1 - values["momentum gap"], hidden=int(values["hidden"]),
+                  projection=int(values["projection"]), ramp=NOISE_RAMPS["ramp"])
+    loader = BatchLoader(splits.unlabeled, None, batch_size=settings.batch_size, steps=steps, seed=settings.seed,
+                         device=settings.device)
+    fit(module, loader, seed=settings.seed, callbacks=[watch] if watch else [])
+    return module
+
+
+def open_study(name: str, storage: Path, settings: Settings) -> optuna.Study:
+    """The study of that name in a SQLite file, new or as it was left.
+
+    TPE (Bergstra et al. 2011) proposes, the median rule prunes: a trial ends when it is worse at a look than
+    half of the finished ones were there. Trials that an interruption cut short are forgotten.
+
+    Raises:
+        UserError: optuna is not installed, or the file is none of its own.
+    """
+    if not available():
+        raise UserError(INSTALL)
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        study = optuna.create_study(study_name=name, storage=f"sqlite:///{storage}", direction="maximize",
+                                    load_if_exists=True, pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP))
+    except Exception as error:
+        raise UserError(f"{storage} cannot be used as a study ({type(error).__name__}): move it away") from None
+    # The sampler starts anew when a study is resumed; the same seed would propose the same points again.
+    study.sampler = optuna.samplers.TPESampler(seed=settings.seed + len(study.trials), n_startup_trials=STARTUP)
+    if not study.trials:
+        study.enqueue_trial(usual(settings))
+    return study
+
+
+def run(study: optuna.Study, splits: Splits, settings: Settings, *, trials: int, steps: int, sigma: float) -> None:
+    """Go on with a study until it has `trials` finished or pruned trials.
+
+    Args:
+        steps: of one training; `sigma`: of the noise on validation pictures, normalised units.
+    """
+    import optuna
+
+    def objective(trial: optuna.Trial) -> float:
+        def judge(score: float, step: int) -> bool:
+            trial.report(score, step)
+            return trial.should_prune()
+
+        watch = Watch(splits, sigma, judge)
+        train(suggest(trial), splits, settings, steps, watch)
+        if len(watch.scores) < LOOKS:
+            raise optuna.TrialPruned
+        return watch.scores[-1]
+
+    ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+    done = len(study.get_trials(deepcopy=False, states=ended))
+    with Progress(max(trials, done), "search", "trials", start=done) as bar:
+        def tell(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+            bar.update(1, best=f"{study.best_value:.1%}" if any_complete(study) else "none yet")
+
+        study.optimize(objective, n_trials=max(0, trials - done), callbacks=[tell], catch=(UserError,))
+
+
+def any_complete(study: optuna.Study) -> bool:
+    """Whether a trial has gone to its end."""
+    return any(trial.value is not None and trial.state.name == "COMPLETE" for trial in study.trials)
+
+
+def suggest(trial: optuna.Trial) -> dict[str, float]:
+    """A point of `SPACE`."""
+    return {name: trial.suggest_categorical(name, limits) if isinstance(limits, list) else
+            trial.suggest_float(name, limits[0], limits[1], log=limits[2]) for name, limits in SPACE.items()}
+
+
+def rows(study: optuna.Study) -> list[dict[str, Any]]:
+    """The trials that ended, in order: number, values, score (of the last look), pruned, looks (step to score)."""
+    return [dict(number=trial.number, values=trial.params, pruned=trial.state.name == "PRUNED",
+                 score=list(trial.intermediate_values.values())[-1], looks=dict(trial.intermediate_values))
+            for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED") and trial.intermediate_values]
+
+
+def importances(study: optuna.Study, seed: int = 0) -> dict[str, float]:
+    """How much of the scores' spread each hyper-parameter explains, by fANOVA (Hutter et al. 2014); sums to 1."""
+    import optuna
+
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
+    return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))

@@ -1,0 +1,205 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers.cli import execute as execution
+from helpers.cli import notebooks as runner
+from helpers.common.errors import UserError
+
+new_code = nbformat.v4.new_code_cell
+LOCATION = """\
+import json, os, sys
+here = {"executable": sys.executable, "cwd": os.getcwd(), "results": os.environ["FEWLABELS_RESULTS_DIR"],
+        "runs": os.environ["FEWLABELS_RUN_DIR"], "preset": PRESET, "seed": SEED}
+print(json.dumps(here))"""
+RECORD = """\
+import os
+from helpers.report import results
+row = dict(method="m", metric="accuracy", mean=0.826)
+results.record(os.environ["FEWLABELS_RESULTS_DIR"], "01", [row])"""
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("FEWLABELS_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "notebooks"
+    path.mkdir()
+    return path
+
+
+def write(folder, name, *cells):
+    """A notebook with a title, a parameters cell and the given code cells."""
+    parameters = new_code("PRESET = 'auto'\nSEED: int = 0", metadata={"tags": ["parameters"]})
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell("# 1. A title\n\nProse"), parameters, *map(new_code, cells)],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+    nbformat.write(notebook, folder / name)
+    return folder / name
+
+
+def outputs(path):
+    return [cell["outputs"] for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+
+
+def printed(path):
+    return "".join(text for cell in outputs(path) for out in cell for text in out.get("text", []))
+
+
+def test_notebooks_are_found_in_order_and_other_files_left_out(folder):
+    for name in ("02_b.ipynb", "01_a.ipynb", "draft.ipynb", "03_c.txt"):
+        (folder / name).touch()
+    assert [path.name for path in runner.find(folder)] == ["01_a.ipynb", "02_b.ipynb"]
+
+
+@pytest.mark.parametrize("only, chosen", [(None, [0, 1, 2]), (["3", "01"], [0, 2]), (["02", "2"], [1])])
+def test_notebooks_are_chosen_by_number_and_run_in_order(only, chosen):
+    paths = [Path("01_a.ipynb"), Path("02_b.ipynb"), Path("03_c.ipynb")]
+    assert runner.choose(paths, only) == [paths[index] for index in chosen]
+
+
+def test_an_unknown_number_names_the_known_ones():
+    with pytest.raises(UserError, match="no notebook 09, x1: choose among 01, 02"):
+        runner.choose([Path("01_a.ipynb"), Path("02_b.ipynb")], ["09", "x1"])
+
+
+def test_an_unknown_dataset_or_preset_stops_before_anything_runs(folder, tmp_path):
+    write(folder, "01_a.ipynb", "1 / 0")
+    for wrong in ({"dataset": "nowhere"}, {"preset": "huge"}):
+        with pytest.raises(UserError, match="choose"):
+            runner.run(folder=folder, out=tmp_path / "out", **wrong)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_that_is_a_file_is_one_line(folder, tmp_path):
+    write(folder, "01_a.ipynb", "1")
+    (tmp_path / "taken").touch()
+    with pytest.raises(UserError, match="choose another --out"):
+        runner.run(folder=folder, out=tmp_path / "taken")
+
+
+def test_parameters_and_title_are_read_from_the_notebook(folder):
+    path = write(folder, "01_a.ipynb", "OTHER = 1")
+    assert execution.parameter_names(path) == {"PRESET", "SEED"}
+    assert execution.title_of(path) == "1. A title"
+    assert execution.code_cells(path) == 2
+
+
+def test_a_run_keeps_copies_and_ends_with_the_table(folder, tmp_path, capsys):
+    original = write(folder, "01_a.ipynb", LOCATION, RECORD)
+    before = original.read_bytes()
+    out = tmp_path / "out"
+    status = runner.run(folder=folder, out=out, preset="quick", seed=3, dataset="digits")
+    assert status == 0
+    copy = out / "notebooks" / "01.ipynb"
+    here = json.loads(printed(copy))
+    assert Path(here["executable"]).samefile(sys.executable)
+    assert here["cwd"] == str(runner.ROOT)
+    assert (here["results"], here["runs"]) == (str(out), str(tmp_path / "runs"))
+    assert (here["preset"], here["seed"]) == ("quick", 3)
+    shown = capsys.readouterr()
+    assert "82.6 %" in shown.out
+    assert "3/3" in shown.err
+    assert original.read_bytes() == before
+    assert list((out / "notebooks").iterdir()) == [copy]
+    assert str(tmp_path) not in json.dumps(json.loads(copy.read_text())["metadata"])
+    assert execution.noted(copy)["duration"] > 0 and execution.noted(copy)["parameters"]["SEED"] == 3
+    assert "FEWLABELS_RESULTS_DIR" not in os.environ
+
+
+def test_a_kernel_of_the_same_name_in_the_home_does_not_shadow_this_python(folder, tmp_path, monkeypatch):
+    spec = tmp_path / "home" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text(json.dumps({
+        "argv": ["/bin/false", "{connection_file}"], "display_name": "broken", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(spec.parents[1]))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
+    write(folder, "01_a.ipynb", "import sys; print(sys.executable)")
+    assert runner.run(folder=folder, out=tmp_path / "out") == 0
+    assert Path(printed(tmp_path / "out" / "notebooks" / "01.ipynb").strip()).samefile(sys.executable)
+    assert os.environ["JUPYTER_PREFER_ENV_PATH"] == "0"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"cells": ['])
+def test_what_is_no_whole_notebook_has_noted_nothing(tmp_path, text):
+    (tmp_path / "01.ipynb").write_text(text)
+    with pytest.raises(ValueError):
+        execution.noted(tmp_path / "01.ipynb")
+
+
+def test_a_failing_notebook_stops_the_run_and_shows_cell_and_error(folder, tmp_path, capsys):
+    write(folder, "01_a.ipynb", "print('shown before')", "number = 0\nprint(1 / number)")
+    write(folder, "02_b.ipynb", "1")
+    out = tmp_path / "out" / "notebooks"
+    out.mkdir(parents=True)
+    assert runner.run(folder=folder, out=tmp_path / "out") == 1
+    said = capsys.readouterr().err
+    assert "01_a stopped at cell In [3]:\n    number = 0\n    print(1 / number)" in said
+    assert "ZeroDivisionError: division by zero" in said
+    assert [path.name for path in out.iterdir()] == ["01.failed.ipynb"]
+    assert "shown before" in printed(out / "01.failed.ipynb")
+
+
+def test_success_removes_the_failed_copy_of_before(folder, tmp_path):
+    failed = tmp_path / "out" / "notebooks" / "01.failed.ipynb"
+    failed.parent.mkdir(parents=True)
+    failed.write_text("{}")
+    path = write(folder, "01_a.ipynb", "1")
+    assert execution.execute(path, tmp_path / "out", {}, lambda: None, cwd=runner.ROOT) is None
+    assert [path.name for path in failed.parent.iterdir()] == ["01.ipynb"]
+
+
+def test_a_user_error_is_shown_as_its_line_only(folder, tmp_path):
+    path = write(folder, "01_a.ipynb", "from helpers.common.errors import UserError\nraise UserError('mend it')")
+    said = execution.execute(path, tmp_path, {}, lambda: None, cwd=runner.ROOT)
+    assert "\nerror: mend it\n" in said
+    assert "Traceback" not in said
+
+
+def test_a_kernel_that_dies_is_named_with_its_cell(folder, tmp_path):
+    path = write(folder, "01_a.ipynb", "import os\nos._exit(1)", "print('never')")
+    said = execution.execute(path, tmp_path, {}, lambda: None, cwd=runner.ROOT)
+    assert "01_a stopped at code cell 2:\n    import os\n    os._exit(1)" in said
+    assert "The kernel died" in said
+    assert (tmp_path / "notebooks" / "01.failed.ipynb").exists()
+
+
+def test_every_code_cell_of_the_notebook_is_counted_once(folder, tmp_path):
+    path, counted = write(folder, "01_a.ipynb", "1", "2"), []
+    execution.execute(path, tmp_path, {"SEED": 1}, lambda: counted.append(1), cwd=runner.ROOT)
+    assert len(counted) == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c_ends_the_kernel_and_keeps_the_partial_copy(folder, tmp_path):
+    pid_file = tmp_path / "pid"
+    write(folder, "01_a.ipynb", f"import os, pathlib, time\nprint('begun', flush=True)\n"
+          f"pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid()))\ntime.sleep(60)")
+    code = ("import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            "from pathlib import Path; from functools import partial; from helpers.cli import main as __main__, notebooks as runner\n"
+            f"runner.run = partial(runner.run, folder=Path({str(folder)!r}))\n"
+            f"sys.exit(__main__.main(['run', '--out', {str(tmp_path / 'out')!r}]))")
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=runner.ROOT, text=True,
+                               stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not (pid_file.exists() and pid_file.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    assert said.rstrip().endswith("stopped by Ctrl-C")
+    assert "Traceback" not in said
+    assert "begun" in printed(tmp_path / "out" / "notebooks" / "01.failed.ipynb")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid_file.read_text()), 0)

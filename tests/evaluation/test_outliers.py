@@ -1,0 +1,171 @@
+"""Foreign pictures, look-alikes and wrong labels: planted ones are found, and scores keep their definitions."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+
+from helpers.data.faults import DRAW, plant, planted_share
+from helpers.data.loading import load
+from helpers.evaluation import outliers
+from helpers.evaluation.features import extract_features
+from helpers.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return load("digits")
+
+
+def cloud(count=200, dims=8, classes=2, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % classes
+    return torch.randn(count, dims, generator=generator) + 6 * torch.eye(dims)[labels], labels
+
+
+def test_every_score_puts_a_stranger_first():
+    features, _ = cloud()
+    features[17] = -20 * torch.ones(8)
+    scores = outliers.outlier_scores(features)
+    assert list(scores) == ["k nearest", "isolation forest", "local outlier factor"]
+    assert all(values.argmax() == 17 for values in scores.values())
+    assert outliers.consensus(scores).argmax() == 17
+
+
+def test_scores_do_not_depend_on_the_features_length():
+    features, _ = cloud()
+    first, second = (outliers.outlier_scores(x) for x in (features, 7 * features))
+    for name in first:
+        np.testing.assert_allclose(first[name], second[name], rtol=1e-3, atol=1e-3)
+
+
+def test_consensus_is_the_mean_rank():
+    scores = {"a": np.array([0.1, 5.0, 9.0]), "b": np.array([2.0, 1.0, 3.0])}
+    np.testing.assert_allclose(outliers.consensus(scores), [0.25, 0.25, 1.0])
+
+
+def test_agreement_is_spearmans():
+    random = np.random.RandomState(0)
+    scores = {"a": random.rand(30), "b": random.rand(30)}
+    table = outliers.agreement(scores)
+    assert table[0, 0] == pytest.approx(1) and table[0, 1] == pytest.approx(spearmanr(*scores.values()).statistic)
+
+
+def test_near_duplicates_are_the_pairs_that_were_put_in():
+    features, _ = cloud()
+    features = torch.cat([features, features[[3, 50]] * 2])  # the same direction counts as the same
+    assert [(i, j) for i, j, _ in sorted(outliers.near_duplicates(features))] == [(3, 200), (50, 201)]
+
+
+def test_a_flipped_label_is_doubted_and_the_neighbours_know_better():
+    features, labels = cloud()
+    labels = labels.clone()
+    labels[30] = 1 - labels[30]
+    doubt, guess = outliers.label_doubt(features, labels)
+    assert doubt.argmax() == 30 and guess[30] == 1 - labels[30]
+    assert doubt[30] > 0.9 and doubt.min() >= 0
+
+
+def test_pictures_without_a_label_neither_vote_nor_are_doubted():
+    features, labels = cloud()
+    labels = labels.clone()
+    labels[::5] = -1
+    doubt, guess = outliers.label_doubt(features, labels)
+    known = labels >= 0
+    expected = outliers.label_doubt(features[known], labels[known])
+    assert torch.equal(doubt[known], expected[0]) and torch.equal(guess[known], expected[1])
+    assert doubt[~known].isnan().all() and (guess[~known] == -1).all()
+
+
+def test_found_at_counts_what_was_looked_at():
+    found = outliers.found_at([0.9, 0.8, 0.7, 0.1], [True, False, True, False], 2)
+    assert found == {"precision": 0.5, "recall": 0.5, "average_precision": pytest.approx((1 + 2 / 3) / 2)}
+
+
+def test_planting_keeps_the_pictures_and_marks_every_fault(splits):
+    planted = plant(splits.train, 0.02, seed=1)
+    own = torch.from_numpy(~planted.foreign)
+    count = round(0.02 * len(splits.train))
+    assert planted.foreign.sum() == planted.flipped.sum() == count and not (planted.foreign & planted.flipped).any()
+    before = {image.numpy().tobytes(): int(label) for image, label in zip(*splits.train, strict=True)}
+    assert len(planted.data) == len(splits.train) + count
+    pairs = zip(planted.data.images[own], planted.data.labels[own], planted.flipped[own.numpy()], strict=True)
+    changed = [before[image.numpy().tobytes()] != int(label) for image, label, flipped in pairs if flipped]
+    assert all(changed)
+    assert torch.equal(splits.train.images[planted.rows[~planted.foreign]], planted.data.images[own])
+    assert (planted.rows[planted.foreign] == -1).all()
+    assert set(planted.kinds[planted.foreign]) == set(DRAW)
+    again = plant(splits.train, 0.02, seed=1)
+    assert torch.equal(again.data.images, planted.data.images) and torch.equal(again.data.labels, planted.data.labels)
+
+
+def test_a_share_of_nothing_plants_nothing(splits):
+    planted = plant(splits.val, 0)
+    assert len(planted.data) == len(splits.val) and not planted.foreign.any() and not planted.flipped.any()
+
+
+def test_nothing_is_planted_in_a_persons_folder_unless_asked():
+    assert (planted_share("auto", "digits"), planted_share("auto", "my_pictures")) == (0.02, 0)
+    assert planted_share("5%", "my_pictures") == 0.05 and planted_share(0, "digits") == 0
+
+
+@pytest.mark.parametrize("kind", DRAW)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_strangers_fit_the_dataset_and_are_not_empty(kind, channels):
+    image = DRAW[kind](16, channels, np.random.RandomState(0))
+    assert image.shape == (channels, 16, 16) and image.dtype == torch.uint8
+    assert image.float().std() > 20
+
+
+@pytest.mark.slow
+def test_strangers_among_digits_are_found_by_dinos_features(splits, tmp_path):
+    """Seeds other than those the whitening was chosen with; half the quick training."""
+    from helpers.training.pretraining import pretrain
+
+    settings = Settings.resolve(preset="quick", dataset="digits", run_dir=tmp_path, dino_steps=300)
+    encoder = pretrain("dino", splits, settings).encoder
+    for seed in (20, 21):
+        planted = plant(splits.train, seed=seed)
+        features = extract_features(encoder, planted.data.images)
+        scores = outliers.outlier_scores(features)
+        count = int(planted.foreign.sum())
+        assert outliers.found_at(outliers.consensus(scores), planted.foreign, count)["average_precision"] >= 0.9
+        doubt, _ = outliers.label_doubt(features, planted.data.labels)
+        own = ~planted.foreign
+        assert outliers.found_at(doubt[torch.from_numpy(own)], planted.flipped[own], count)["recall"] >= 0.7
+
+
+def test_the_report_lists_every_picture_the_most_foreign_first(tmp_path):
+    features, labels = cloud(40)
+    scores = outliers.outlier_scores(features)
+    doubt, guess = outliers.label_doubt(features, labels)
+    path = outliers.write_report(tmp_path / "out" / "report.csv", scores, labels, ("ant", "bee"), doubt, guess)
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    foreign = [float(row["foreign"]) for row in rows]
+    assert len(rows) == 40 and foreign == sorted(foreign, reverse=True)
+    first = rows[0]
+    number = int(first["picture"])
+    assert first["label"] == ("ant", "bee")[labels[number]]
+    assert float(first["label_doubt"]) == pytest.approx(doubt[number].item(), abs=1e-4)
+
+
+def test_the_report_names_each_pictures_nearest_twin(tmp_path):
+    scores = {"k nearest": np.array([0.4, 0.3, 0.2, 0.1])}
+    pairs = [(0, 2, 0.99999), (0, 1, 0.9999)]
+    labels = torch.zeros(4, dtype=torch.long)
+    path = outliers.write_report(tmp_path / "r.csv", scores, labels, ("a",), torch.zeros(4), labels, "wxyz", pairs)
+    assert [line["near_duplicate"] for line in csv.DictReader(path.open())] == ["y", "w", "w", ""]
+
+
+def test_the_report_leaves_open_what_a_picture_without_a_label_cannot_tell(tmp_path):
+    labels, scores = torch.tensor([0, -1]), {"k nearest": np.array([0.1, 0.2])}
+    doubt, guess = torch.tensor([0.5, torch.nan]), torch.tensor([1, -1])
+    path = outliers.write_report(tmp_path / "r.csv", scores, labels, ("a", "b"), doubt, guess, ["x", "y"],
+                                 parts=["train", "unlabeled"])
+    first, second = csv.DictReader(path.open())
+    assert [first[name] for name in ("picture", "part", "label", "label_doubt", "neighbours_say")] == [
+        "y", "unlabeled", "", "", ""]
+    assert (second["part"], second["label"], second["neighbours_say"]) == ("train", "a", "b")

@@ -1,0 +1,119 @@
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from helpers.common.errors import UserError
+from helpers.common.files import atomic_path, write_atomically
+from helpers.report import results
+
+QUICK = SimpleNamespace(dataset="digits", preset="quick")
+
+
+def row(**changes):
+    return {"method": "byol", "metric": "accuracy", "mean": 0.5} | changes
+
+
+def test_recorded_rows_read_back_with_settings_filled_in(tmp_path):
+    rows = [row(mean=0.123456, std=0.02, n=5, labels_per_class="all", sigma=0.4)]
+    results.record(tmp_path, "03", rows, QUICK)
+    frame = results.summary(tmp_path)
+    assert list(frame.columns) == list(results.COLUMNS)
+    first = frame.iloc[0]
+    assert (first.notebook, first.dataset, first.preset) == ("03", "digits", "quick")
+    assert first.labels_per_class == "all"
+    assert (first["mean"], first["std"], first.sigma, first.n) == (0.1235, 0.02, 0.4, 5)
+    assert math.isnan(first.seconds)
+
+
+def test_recording_again_replaces_only_the_same_notebook_dataset_and_preset(tmp_path):
+    results.record(tmp_path, "01", [row(method="old"), row(method="older")], QUICK)
+    results.record(tmp_path, "02", [row(method="other notebook")], QUICK)
+    stl10 = SimpleNamespace(dataset="stl10", preset="quick")
+    results.record(tmp_path, "01", [row(method="other data")], stl10)
+    results.record(tmp_path, "01", [row(method="new")], QUICK)
+    assert list(results.summary(tmp_path)["method"]) == ["new", "other data", "other notebook"]
+
+
+def test_rows_of_a_notebook_keep_their_order(tmp_path):
+    results.record(tmp_path, "01", [row(method=name) for name in "zay"], QUICK)
+    assert list(results.summary(tmp_path)["method"]) == ["z", "a", "y"]
+
+
+@pytest.mark.parametrize("bad", [{"mean": 82.6}, {"mean": -0.1}, {"std": 1.2}, {"mean": math.nan}])
+def test_an_accuracy_that_is_no_fraction_is_refused_and_nothing_written(tmp_path, bad):
+    with pytest.raises(ValueError, match=r"fraction in \[0, 1\]"):
+        results.record(tmp_path, "01", [row(**bad)], QUICK)
+    assert not (tmp_path / "summary.csv").exists()
+
+
+def test_a_loss_may_be_above_one(tmp_path):
+    results.record(tmp_path, "05", [row(metric="loss", mean=2.3)], QUICK)
+    assert results.summary(tmp_path)["mean"][0] == 2.3
+
+
+@pytest.mark.parametrize("bad, said", [({"methd": "x"}, "unknown columns"), ({"mean": None}, "lacks")])
+def test_a_misspelled_or_missing_column_is_named(tmp_path, bad, said):
+    with pytest.raises(ValueError, match=said):
+        results.record(tmp_path, "01", [row(**bad)], QUICK)
+
+
+def test_tiny_numbers_do_not_become_zero_and_scalars_of_numpy_are_numbers(tmp_path):
+    results.record(tmp_path, "05", [row(metric="loss", mean=np.float32(1e-6), n=np.int64(3))], QUICK)
+    frame = results.summary(tmp_path)
+    assert frame["mean"][0] == pytest.approx(1e-6)
+    assert frame["n"][0] == 3
+
+
+def test_missing_results_say_how_to_make_them(tmp_path):
+    with pytest.raises(UserError, match="python -m helpers run"):
+        results.summary(tmp_path)
+
+
+def test_a_foreign_csv_is_not_overwritten(tmp_path):
+    (tmp_path / "summary.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match=r"summary\.csv"):
+        results.record(tmp_path, "01", [row()], QUICK)
+    assert (tmp_path / "summary.csv").read_text() == "a,b\n1,2\n"
+
+
+def test_the_table_shows_percent_with_one_decimal_and_leaves_empty_columns_out(tmp_path):
+    results.record(tmp_path, "01", [row(mean=0.8264, std=0.0391, n=5), row(metric="loss", mean=0.25)], QUICK)
+    text = results.table(results.summary(tmp_path))
+    assert "82.6 ± 3.9 %" in text
+    assert " 0.25" in text
+    assert "sigma" not in text
+    shown = {"notebook", "dataset", "preset", "method", "metric", "result", "runs"}
+    assert set(text.splitlines()[0].split()) == shown
+
+
+def test_the_table_of_an_empty_frame_says_so(tmp_path):
+    results.record(tmp_path, "01", [row()], QUICK)
+    assert results.table(results.summary(tmp_path).iloc[:0]) == "(no results)"
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_leftovers(tmp_path):
+    path = tmp_path / "a.txt"
+    write_atomically(path, "old")
+    with pytest.raises(KeyboardInterrupt), atomic_path(path) as draft:
+        draft.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_atomic_path_keeps_the_suffix_and_makes_folders(tmp_path):
+    path = tmp_path / "new" / "array.npy"
+    with atomic_path(path) as draft:
+        assert draft.suffix == ".npy"
+        assert draft.parent == path.parent
+        np.save(draft, np.arange(3))
+        assert not path.exists()
+    assert np.load(path).tolist() == [0, 1, 2]
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_writing_nothing_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "x"):
+        pass

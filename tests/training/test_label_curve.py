@@ -1,0 +1,127 @@
+"""What notebook 09 compares: counts and networks as a person writes them, and ImageNet's weights where they lie."""
+
+import pytest
+import torch
+from torchvision.models import resnet18
+
+from helpers.common.errors import UserError
+from helpers.data.loading import load
+from helpers.models.weights import registry as manifest
+from helpers.settings import Settings
+from helpers.training import label_curve as label_study
+from helpers.training.label_curve import (
+    curve_row,
+    imagenet_encoders,
+    kept_training,
+    label_counts,
+    model_names,
+    scratch_encoders,
+    trained_counts,
+)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load("digits")
+
+
+@pytest.fixture
+def settings():
+    return Settings.resolve(preset="quick", dataset="digits", device="cpu")
+
+
+@pytest.mark.parametrize("text,counts", [("1 2 5 10 20 50 100 all", [1, 2, 5, 10, 20, 50, 100, 0]), ("10, 1", [1, 10]),
+                                         ("all", [0]), ("500 all", [0]), ("500", [0])])
+def test_counts_that_the_classes_have_are_kept(text, counts):
+    assert label_counts(text, 109.7) == counts
+
+
+@pytest.mark.parametrize("text", ["one", "0 1", "-1", "1.5", ""])
+def test_counts_that_are_none_are_one_line(text):
+    with pytest.raises(UserError, match="labels per class .*: give whole numbers and the word all") as caught:
+        label_counts(text, 100)
+    assert "\n" not in str(caught.value)
+
+
+def test_auto_takes_what_the_preset_has_time_for(settings):
+    full = settings.replace(preset="full")
+    assert model_names("auto", settings) == ("slim", "vit_digits")
+    assert trained_counts("auto", settings, 110) == [1, 10, 0]
+    assert model_names("auto", full) == ("resnet18", "resnet50", "vit_small")
+    assert trained_counts("auto", full, 500) == [1, 2, 5, 10, 20, 50, 100, 0]
+
+
+def test_networks_are_taken_as_named_and_an_unknown_one_is_one_line(settings):
+    assert model_names("resnet18, vit_tiny resnet18", settings) == ("resnet18", "vit_tiny")
+    with pytest.raises(UserError, match="no network is called 'resnet34': choose among slim, resnet18"):
+        model_names("slim, resnet34", settings)
+
+
+def test_random_weights_depend_on_the_seed_alone(digits, settings):
+    one, two = (scratch_encoders(names, digits, settings)["slim"] for names in (["slim"], ["vit_digits", "slim"]))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+def test_missing_weights_are_one_line_and_no_row(digits, settings, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FEWLABELS_WEIGHTS_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    assert imagenet_encoders(("resnet18", "slim", "resnet50"), digits, settings) == {}
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and lines[0] == ("ImageNet resnet18 is left out: its weights are not on this disk (`python "
+                                            "-m helpers weights fetch imagenet-resnet18` gets them)")
+
+
+def test_weights_of_torchs_cache_are_used_and_others_are_not(digits, settings, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FEWLABELS_WEIGHTS_DIR", str(tmp_path / "none"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    peer = resnet18().eval()
+    file = tmp_path / "hub" / "checkpoints" / manifest.entry("imagenet-resnet18").file
+    file.parent.mkdir(parents=True)
+    torch.save(peer.state_dict(), file)
+    assert imagenet_encoders(("slim",), digits, settings) == {}  # not the published file, by its hash
+    assert "ImageNet resnet18 is left out" in capsys.readouterr().out
+    monkeypatch.setattr(manifest, "check_hash", lambda *_: None)
+    encoder = imagenet_encoders(("slim",), digits, settings)["resnet18"]
+    assert torch.equal(encoder.backbone.layer4[1].conv2.weight, peer.layer4[1].conv2.weight)
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The trainings that `kept_training` asks for; each gives two made-up scores."""
+    asked = []
+    monkeypatch.setattr(label_study, "few_label_training", lambda *_, **numbers: asked.append(numbers) or [0.5, 0.25])
+    return asked
+
+
+def test_a_training_that_was_done_is_read_back(digits, settings, tmp_path, trained):
+    settings = settings.replace(run_dir=tmp_path)
+    encoder = scratch_encoders(["slim"], digits, settings)["slim"]
+    numbers = dict(per_class=1, lr=1e-3, head_lr=1e-3)
+    for _ in range(2):
+        assert kept_training("from scratch, slim", encoder, digits, settings, **numbers) == [0.5, 0.25]
+    assert trained == [numbers]
+    (kept,) = (settings.checkpoints / "label_curve").iterdir()
+    assert kept.name.startswith("from_scratch_slim-1-")
+    kept.write_text(kept.read_text()[:20])
+    assert kept_training("from scratch, slim", encoder, digits, settings, **numbers) == [0.5, 0.25]
+    assert len(trained) == 2
+
+
+def test_another_number_network_or_picture_is_trained_anew(digits, settings, tmp_path, trained):
+    settings = settings.replace(run_dir=tmp_path)
+    encoder, other = (scratch_encoders(["slim"], digits, settings.replace(seed=seed))["slim"] for seed in (0, 1))
+    numbers = dict(per_class=1, lr=1e-3, head_lr=1e-3)
+    kept_training("slim", encoder, digits, settings, **numbers)
+    for changed in (dict(lr=2e-3), dict(per_class=0)):
+        kept_training("slim", encoder, digits, settings, **{**numbers, **changed})
+    for changed in (dict(finetune_steps=7), dict(draws=9), dict(seed=3), dict(batch_size=9)):
+        kept_training("slim", encoder, digits, settings.replace(**changed), **numbers)
+    kept_training("slim", other, digits, settings, **numbers)
+    kept_training("slim", encoder, load("digits", seed=1), settings, **numbers)
+    assert len(trained) == 9
+
+
+def test_a_row_has_a_deviation_where_there_are_several_draws():
+    assert curve_row("BYOL", "linear probe", 5, [0.8, 0.9])["std"] == pytest.approx(0.0707, abs=1e-4)
+    assert curve_row("BYOL", "linear probe", 0, [0.8]) == dict(
+        method="BYOL", protocol="linear probe", labels_per_class="all", metric="test accuracy", mean=0.8, std=None, n=1)

@@ -1,0 +1,108 @@
+"""The event file and the CSV of a training, read back."""
+
+import csv
+
+import pytest
+import torch
+from pytorch_lightning.callbacks import Callback
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from helpers.data.loading import load
+from helpers.methods.byol import BYOL
+from helpers.models.encoder import build
+from helpers.training.checkpoints import Saver
+from helpers.training.loader import BatchLoader
+from helpers.training.logs import Logs, open_loggers
+from helpers.training.monitor import Monitor
+from helpers.training.trainer import fit
+from helpers.transforms.views import CleanView
+
+STEPS, EVERY = 10, 2
+COLUMNS = {"step", "epoch", "loss", "learning_rate", "momentum", "images_per_second", "knn", "spread", "rank",
+           "dimensions"}
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return load("digits")
+
+
+def run(splits, folder, *callbacks):
+    torch.manual_seed(0)
+    module = BYOL(build("slim", channels=1, image_size=16, width=8), (CleanView(), CleanView()), steps=STEPS, hidden=16,
+                  projection=8)
+    loader = BatchLoader(splits.unlabeled[:64], None, batch_size=16, steps=STEPS)
+    monitor = Monitor(splits.train, splits.val, every=EVERY, limit=50)
+    logs = Logs(folder / "logs", monitor, loader)
+    history = fit(module, loader, callbacks=[monitor, logs, *callbacks], folder=folder, resume=True)
+    return module, history, monitor, logs
+
+
+def table(folder):
+    with open(folder / "logs" / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def events(folder):
+    """The scalars of TensorBoard's files: name -> [(step, value)]."""
+    reader = EventAccumulator(str(folder / "logs"))
+    reader.Reload()
+    return {name: [(event.step, event.value) for event in reader.Scalars(name)] for name in reader.Tags()["scalars"]}
+
+
+@pytest.fixture(scope="module")
+def whole(splits, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, *run(splits, folder)
+
+
+def test_every_look_is_a_row_of_the_csv(whole):
+    folder, module, history, monitor, _ = whole
+    rows = table(folder)
+    assert set(rows[0]) == COLUMNS
+    assert [int(row["step"]) for row in rows] == [0, 2, 4, 6, 8, 10]
+    for row, seen in zip(rows, monitor.rows, strict=True):
+        assert {name: float(row[name]) for name in seen} == pytest.approx(seen)
+    assert [float(row["epoch"]) for row in rows] == [0, 0.5, 1, 1.5, 2, 2.5]
+    momenta = [module.target_momentum(step) for step in range(0, 11, 2)]
+    assert [float(row["momentum"]) for row in rows] == pytest.approx(momenta)
+    means = [sum(history.losses[at:at + 2]) / 2 for at in range(0, 10, 2)]
+    assert [float(row["loss"]) for row in rows[1:]] == pytest.approx(means, rel=1e-5)
+    assert all(float(row["images_per_second"]) > 0 for row in rows[1:])
+    assert float(rows[-1]["learning_rate"]) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_event_file_holds_what_the_csv_holds(whole):
+    rows, scalars = table(whole[0]), events(whole[0])
+    assert set(scalars) - {"hp_metric"} == COLUMNS - {"step"}
+    for name in COLUMNS - {"step"}:
+        wanted = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
+        assert scalars[name] == [(step, pytest.approx(value, rel=1e-5)) for step, value in wanted]
+
+
+class PulledPlug(Callback):
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == 7:
+            raise RuntimeError("the plug was pulled")
+
+
+def test_a_resumed_run_has_every_row_once(splits, whole, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Saver, "on_train_batch_end", lambda self, trainer, *_: self.save(trainer)
+                      if trainer.global_step == 5 else None)
+        with pytest.raises(RuntimeError, match="plug"):
+            run(splits, tmp_path, PulledPlug())
+    assert [int(row["step"]) for row in table(tmp_path)] == [0, 2, 4, 6]  # step 6 will be done again
+    run(splits, tmp_path)
+    for ours, theirs in zip(table(tmp_path), table(whole[0]), strict=True):
+        ours, theirs = ({name: value for name, value in row.items() if name != "images_per_second"}
+                        for row in (ours, theirs))
+        assert ours == theirs
+    assert [step for step, _ in events(tmp_path)["knn"]] == [0, 2, 4, 6, 8, 10]
+
+
+def test_without_tensorboard_there_is_the_csv(tmp_path, monkeypatch):
+    for name in ("tensorboard", "tensorboardX"):
+        monkeypatch.setattr(f"pytorch_lightning.loggers.tensorboard._{name.upper()}_AVAILABLE", False, raising=False)
+        monkeypatch.setattr(f"lightning_fabric.loggers.tensorboard._{name.upper()}_AVAILABLE", False)
+    assert [type(logger).__name__ for logger in open_loggers(tmp_path / "logs")] == ["CSVLogger"]

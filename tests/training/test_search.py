@@ -1,0 +1,123 @@
+"""The search: what it proposes, what it prunes, and that it goes on where it was."""
+
+import pytest
+import torch
+
+from helpers.common.errors import UserError
+from helpers.data.loading import load
+from helpers.methods.recipes import recipe
+from helpers.settings import Settings
+from helpers.training import search
+
+optuna = pytest.importorskip("optuna")
+
+
+@pytest.fixture(scope="module")
+def splits():
+    return load("digits")
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings.resolve(preset="smoke", dataset="digits", run_dir=tmp_path, batch_size=16)
+
+
+def fixed(scores):
+    """Trainings that take no time: each trial's looks are given."""
+    trials = iter(scores)
+
+    def train(values, splits, settings, steps, watch):
+        for step, score in enumerate(next(trials), start=1):
+            watch.scores.append(score)
+            if watch.judge(score, step):
+                return
+
+    return train
+
+
+def test_the_usual_recipe_lies_within_what_is_searched(settings):
+    for name, value in search.usual(settings).items():
+        limits = search.SPACE[name]
+        assert value in limits if isinstance(limits, list) else limits[0] <= value <= limits[1]
+
+
+def test_the_first_trial_is_the_usual_recipe_and_later_ones_lie_in_the_space(splits, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "train", fixed([[0.1, 0.2, 0.3, 0.4]] * 6))
+    study = search.open_study("s", tmp_path / "s.db", settings)
+    search.run(study, splits, settings, trials=6, steps=4, sigma=1.0)
+    rows = search.rows(study)
+    assert rows[0]["values"] == search.usual(settings)
+    for row in rows:
+        for name, limits in search.SPACE.items():
+            value = row["values"][name]
+            assert value in limits if isinstance(limits, list) else limits[0] <= value <= limits[1]
+    assert len({row["values"]["lr"] for row in rows}) == 6
+
+
+def test_a_trial_below_the_median_is_pruned_and_a_good_one_is_not(splits, settings, tmp_path, monkeypatch):
+    good, bad = [0.5, 0.6, 0.7, 0.8], [0.1, 0.1, 0.1, 0.1]
+    monkeypatch.setattr(search, "STARTUP", 3)
+    monkeypatch.setattr(search, "train", fixed([good, good, good, bad, [0.6, 0.7, 0.8, 0.9]]))
+    study = search.open_study("s", tmp_path / "s.db", settings)
+    search.run(study, splits, settings, trials=5, steps=4, sigma=1.0)
+    rows = search.rows(study)
+    assert [row["pruned"] for row in rows] == [False, False, False, True, False]
+    assert rows[3]["looks"] == {1: 0.1} and rows[3]["score"] == 0.1
+    assert study.best_value == 0.9
+    assert sum(search.importances(study).values()) == pytest.approx(1)
+
+
+def test_a_study_goes_on_where_it_was_and_proposes_other_points(splits, settings, tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "train", fixed([[0.1, 0.2, 0.3, 0.4]] * 5))
+    search.run(search.open_study("s", tmp_path / "s.db", settings), splits, settings, trials=3, steps=4, sigma=1.0)
+    again = search.open_study("s", tmp_path / "s.db", settings)
+    assert len(search.rows(again)) == 3
+    search.run(again, splits, settings, trials=5, steps=4, sigma=1.0)
+    search.run(again, splits, settings, trials=5, steps=4, sigma=1.0)  # nothing is left to do
+    rates = [row["values"]["lr"] for row in search.rows(again)]
+    assert len(rates) == len(set(rates)) == 5
+
+
+def test_a_training_takes_the_values_and_is_scored_at_its_looks(splits, settings):
+    judged = []
+    watch = search.Watch(splits, 1.0, lambda score, step: judged.append((step, score)))
+    values = {"lr": 1e-3, "momentum gap": 0.1, "sigma": 0.7, "hidden": 64, "projection": 32}
+    module = search.train(values, splits, settings, 8, watch)
+    assert [step for step, _ in judged] == [2, 4, 6, 8] and [score for _, score in judged] == watch.scores
+    assert module.momentum == pytest.approx(0.9) and module.lr == 1e-3
+    assert module.views[1].sigma == (recipe("noise-byol", settings)["noise"][0], 0.7) == (0.6, 0.7)
+    assert module.predictor.layers[0].out_features == 64
+    assert watch.scores[-1] == pytest.approx(search.robust_knn(module.encoder, splits, splits.val, 1.0))
+
+
+def test_the_first_trial_trains_as_noise_byol_does(splits, settings):
+    module, numbers = search.train(search.usual(settings), splits, settings, 2), recipe("noise-byol", settings)
+    assert module.views[1].sigma == numbers["noise"] and module.lr == numbers["lr"] and module.ramp == numbers["ramp"]
+    assert module.momentum == pytest.approx(numbers["momentum"])
+
+
+def test_a_watch_ends_the_training_when_it_is_told_to(splits, settings):
+    watch = search.Watch(splits, 1.0, lambda score, step: step >= 4)
+    search.train(search.usual(settings), splits, settings, 8, watch)
+    assert len(watch.scores) == 2
+
+
+def test_the_score_is_the_mean_of_clean_and_noisy_pictures(splits):
+    encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 16))
+    quiet = search.robust_knn(encoder, splits, splits.val, 0.0)
+    loud = search.robust_knn(encoder, splits, splits.val, 50.0)
+    assert quiet / 2 < loud < quiet / 2 + 0.15  # of the noisy ones hardly any is right, of the clean ones all as before
+
+
+def test_without_optuna_one_line_says_how_to_get_it(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert not search.available()
+    with pytest.raises(UserError, match="pip install"):
+        search.open_study("s", tmp_path / "s.db", settings)
+
+
+def test_a_file_that_is_no_study_is_left_alone(settings, tmp_path):
+    (tmp_path / "s.db").write_text("notes")
+    with pytest.raises(UserError, match="cannot be used as a study"):
+        search.open_study("s", tmp_path / "s.db", settings)
+    assert (tmp_path / "s.db").read_text() == "notes"
