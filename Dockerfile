@@ -1,8 +1,8 @@
 # JupyterLab with the notebooks, as a normal user.
 #   docker build -t few-labels .
 #   docker run --rm -p 8888:8888 -v few-labels-runs:/home/student/few-labels/runs few-labels
-# Open the address with the token that it prints. With an NVIDIA GPU add `--gpus all`; with pictures of your own
-# `-v /path/to/pictures:/home/student/pictures:ro`, and set DATASET = "/home/student/pictures" in a notebook.
+# Open the address with the token that it prints. With an NVIDIA GPU add `--gpus all`; with images of your own
+# `-v /path/to/images:/home/student/images:ro`, and set DATASET = "/home/student/images" in a notebook.
 FROM python:3.11-slim-bookworm
 
 RUN useradd --uid 1000 --create-home --shell /bin/bash student

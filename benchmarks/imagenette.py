@@ -75,14 +75,14 @@ def train(options: argparse.Namespace) -> None:
     rows = list(evaluated(run.encoder, splits, settings, options.protocols))
     chosen = dict(method=options.method, encoder=settings.encoder, size=settings.image_size, minutes=options.minutes,
                   seed=settings.seed, epochs=options.epochs if options.minutes is None else None,
-                  test_pictures=len(splits.test))
+                  test_images=len(splits.test))
     cost = dict(cpu_seconds=run.clock.cpu, seconds=run.clock.wall, minutes=run.clock.spent / 60, steps=run.steps,
                 epochs=run.epochs)
     data.keep(name, chosen | dict(recipe=run.recipe), rows, options.results, settings.device, curve=run.curve,
               losses=run.losses[::50], cost=cost)
     for row in rows:
-        print(f"{name}: {row['protocol']}, {row['labels_per_class']} labels a class: {row['mean']:.1%} of "
-              f"{len(splits.test):,} test pictures", file=sys.stderr)
+        print(f"{name}: {row['protocol']}, {row['labels_per_class']} labels per class: {row['mean']:.1%} of "
+              f"{len(splits.test):,} test images", file=sys.stderr)
 
 
 def race_all(options: argparse.Namespace) -> None:
@@ -108,7 +108,7 @@ def race_all(options: argparse.Namespace) -> None:
 
 
 def loaded(options: argparse.Namespace) -> tuple[Encoder, Splits, Settings]:
-    """The encoder that was named, in eval mode, with pictures of its size and settings for them."""
+    """The encoder that was named, in eval mode, with images of its size and settings for them."""
     path = Path(options.weights)
     encoder = load_encoder(path if path.is_file() else fetch(options.weights)).eval()
     settings = settings_of(options, size=encoder.config["image_size"], encoder=encoder.name, draws=options.draws)
@@ -121,9 +121,9 @@ def evaluate(options: argparse.Namespace) -> None:
     title, rows = titled(encoder), []
     for row in evaluated(encoder, splits, settings, options.protocols):
         rows.append(dict(method=title, **row))
-        print(f"{row['protocol']}, {row['labels_per_class']} labels a class: {row['mean']:.1%}", flush=True)
+        print(f"{row['protocol']}, {row['labels_per_class']} labels per class: {row['mean']:.1%}", flush=True)
     chosen = dict(encoder=encoder.name, size=splits.image_size, weights=data.shown([options.weights])[0],
-                  meta=encoder.meta, seed=settings.seed, test_pictures=len(splits.test))
+                  meta=encoder.meta, seed=settings.seed, test_images=len(splits.test))
     data.keep(f"imagenette-{named(options.weights)}{device_suffix(settings)}", chosen, rows, options.results,
               settings.device)
 
@@ -143,7 +143,7 @@ def baselines(options: argparse.Namespace) -> None:
         rows += [dict(method=title, **row) for row in evaluated(encoder, splits, settings, UNTRAINED)]
         print(f"{title}: {rows[-1]['mean']:.1%} at the strongest noise", flush=True)
     chosen = dict(encoder=settings.encoder, size=settings.image_size, seed=settings.seed,
-                  test_pictures=len(splits.test))
+                  test_images=len(splits.test))
     data.keep(f"imagenette-baselines{device_suffix(settings)}", chosen, rows, options.results, settings.device)
 
 
@@ -197,7 +197,7 @@ def parsed() -> argparse.Namespace:
     common.add_argument("--results", type=Path, default=data.RESULTS)
     seeded.add_argument("--seed", type=int, default=0)
     placed.add_argument("--device", default="cpu", help="cpu, cuda, mps or auto (a GPU if one is here)")
-    sized.add_argument("--size", type=int, help="side of the pictures, pixels (default: 128 on a GPU, else 48)")
+    sized.add_argument("--size", type=int, help="side of the images, pixels (default: 128 on a GPU, else 48)")
     training.add_argument("--out", default="runs", help="where encoders and checkpoints go")
     one = verbs.add_parser("train", parents=[common, seeded, placed, sized, training])
     one.add_argument("--method", choices=runs.METHODS, default="byol")
@@ -216,7 +216,7 @@ def parsed() -> argparse.Namespace:
     together.add_argument("--protocols", nargs="*", choices=PROTOCOLS, default=["knn", "linear"])
     made = argparse.ArgumentParser(add_help=False, parents=[common, seeded, placed])
     made.add_argument("--weights", default=PHOTOGRAPHS, help="a name of the list or a file")
-    made.add_argument("--draws", type=int, default=5, help="of the labelled pictures")
+    made.add_argument("--draws", type=int, default=5, help="of the labelled images")
     verbs.add_parser("labels", parents=[made])
     verbs.add_parser("evaluate", parents=[made]).add_argument("--protocols", nargs="*", choices=PROTOCOLS,
                                                               default=list(PROTOCOLS))

@@ -6,7 +6,7 @@
 Three ways to the same numbers (accuracy, and similarity of clean and noisy features, for each method, sigma and
 seed), one after the other in one run on one machine:
 
-*naive*     The loop of the ViT-BYOL project: for each sigma and each method a DataLoader turns every picture from
+*naive*     The loop of the ViT-BYOL project: for each sigma and each method a DataLoader turns every image from
             PIL into a tensor, normalises it and adds noise, in batches of 128; clean features are taken again.
 *tensors*   The same loop on tensors that are in memory already, in batches of 512: nothing is decoded again.
 *shared*    `helpers.evaluation.robustness.noise_sweep`; its accuracies have to be those of *tensors*, number by number.
@@ -38,7 +38,7 @@ from helpers.common.compute import threads_for
 from helpers.common.files import write_atomically
 from helpers.data.loading import load
 from helpers.evaluation.probes import linear_probe
-from helpers.evaluation.robustness import Reader, features_of, noise_sweep, noisy_pictures, probe_reader, sigmas_for
+from helpers.evaluation.robustness import Reader, features_of, noise_sweep, noisy_images, probe_reader, sigmas_for
 from helpers.models.encoder import build
 from helpers.transforms.views import add_noise
 
@@ -46,8 +46,8 @@ RESULT = Path(__file__).parent / "results" / "robustness.json"
 SIGMAS = sigmas_for("stl10")  # 0 to 1.5 in steps of 0.05: 31 of them
 
 
-class PILPictures(Dataset):
-    """Pictures as PIL images, which a transform has to make tensors of at every visit."""
+class PILImages(Dataset):
+    """Images as PIL images, which a transform has to make tensors of at every visit."""
 
     def __init__(self, images: list[Image.Image], labels: torch.Tensor, transform: Callable) -> None:
         self.images, self.labels, self.transform = images, labels.tolist(), transform
@@ -72,7 +72,7 @@ def naive(readers: dict[str, Reader], images: torch.Tensor, labels: torch.Tensor
                 for reader in readers.values():
                     torch.manual_seed(seed)
                     correct = similarity = 0.0
-                    loaders = [DataLoader(PILPictures(pil, labels, transforms.Compose(steps)), batch_size=128)
+                    loaders = [DataLoader(PILImages(pil, labels, transforms.Compose(steps)), batch_size=128)
                                for steps in (as_tensor, [*as_tensor, noise])]
                     for (clean, truth), (noisy, _) in zip(*loaders, strict=True):
                         features = features_of(reader.encoder, noisy)
@@ -82,12 +82,12 @@ def naive(readers: dict[str, Reader], images: torch.Tensor, labels: torch.Tensor
 
 def tensors(readers: dict[str, Reader], images: torch.Tensor, labels: torch.Tensor, sigmas: list[float],
             seeds: range) -> dict[str, np.ndarray]:
-    """The plain loop over methods, sigmas and seeds, with all pictures as one tensor; its accuracies."""
+    """The plain loop over methods, sigmas and seeds, with all images as one tensor; its accuracies."""
     accuracy = {name: np.zeros((len(seeds), len(sigmas))) for name in readers}
     for name, reader in readers.items():
         for column, sigma in enumerate(sigmas):
             for row, seed in enumerate(seeds):
-                features = features_of(reader.encoder, noisy_pictures(images, sigma, seed))
+                features = features_of(reader.encoder, noisy_images(images, sigma, seed))
                 accuracy[name][row, column] = (reader.answer(features) == labels).float().mean().item()
                 F.cosine_similarity(features, features_of(reader.encoder, images)).mean().item()
     return accuracy
@@ -114,7 +114,7 @@ def measure(encoder: str, methods: int, seeds: int, repeats: int) -> dict:
     apart = max(np.abs(found["tensors"][name] - found["shared"].accuracy[name]).max() for name in readers)
     if apart > 1e-6:
         raise SystemExit(f"the shared sweep has other accuracies than the plain loop, by up to {apart}")
-    return dict(encoder=encoder, pictures=len(splits.test), methods=methods, seeds=seeds, sigmas=len(SIGMAS),
+    return dict(encoder=encoder, images=len(splits.test), methods=methods, seeds=seeds, sigmas=len(SIGMAS),
                 repeats=repeats, seconds={name: round(statistics.median(times), 2) for name, times in seconds.items()})
 
 

@@ -3,7 +3,7 @@
     python benchmarks/throughput.py                 a table, and JSON under benchmarks/results/
     python benchmarks/throughput.py --scale         images per second and memory from 1,000 to 100,000 images
 
-All train the same network (torchvision's ResNet18, heads of 1,024 and 256) on the same pictures:
+All train the same network (torchvision's ResNet18, heads of 1,024 and 256) on the same images:
 
 - textbook: a DataLoader without workers, lightly's BYOL transform (PIL), four forward passes, fp32: the loop of
   most notebooks, the Self-Learner project's among them;
@@ -96,8 +96,8 @@ class Memory(Callback):
 
 # --- the peers ----------------------------------------------------------------------------------
 
-class Pictures(Dataset):
-    """PIL pictures and lightly's two views of them, as a torchvision dataset with a transform gives them."""
+class Images(Dataset):
+    """PIL images and lightly's two views of them, as a torchvision dataset with a transform gives them."""
 
     def __init__(self, images: np.ndarray, size: int) -> None:
         self.images = images
@@ -140,7 +140,7 @@ class PeerBYOL(pl.LightningModule):
 
 def textbook(images: Tensor, options: argparse.Namespace) -> float:
     """Seconds a step: the plain loop, no workers."""
-    loader = DataLoader(Pictures(images.numpy(), options.size), options.batch, shuffle=True, drop_last=True)
+    loader = DataLoader(Images(images.numpy(), options.size), options.batch, shuffle=True, drop_last=True)
     module = PeerBYOL().to(options.device).train()
     optimizer, clock = module.configure_optimizers(), Clock(options)
     while len(clock.times) < WARM_UP + options.steps:
@@ -157,7 +157,7 @@ def textbook(images: Tensor, options: argparse.Namespace) -> float:
 
 def lightning(images: Tensor, options: argparse.Namespace) -> float:
     """Seconds a step: lightly's parts, Lightning's Trainer, workers for all cores."""
-    loader = DataLoader(Pictures(images.numpy(), options.size), options.batch, shuffle=True, drop_last=True,
+    loader = DataLoader(Images(images.numpy(), options.size), options.batch, shuffle=True, drop_last=True,
                         num_workers=os.cpu_count() or 1, persistent_workers=True,
                         pin_memory=options.device == "cuda")
     clock = Clock(options)
@@ -227,7 +227,7 @@ def race(options: argparse.Namespace) -> list[dict]:
 
 
 def scale(options: argparse.Namespace) -> list[dict]:
-    """Images per second and memory of ours on memory-mapped blocks of 1,000 to 100,000 pictures.
+    """Images per second and memory of ours on memory-mapped blocks of 1,000 to 100,000 images.
 
     Each in a process of its own, so that none has what another has left.
     """
@@ -241,7 +241,7 @@ def scale(options: argparse.Namespace) -> list[dict]:
 
 
 def of_size(count: int, options: argparse.Namespace) -> dict:
-    """One row of `scale`: `count` pictures on disk, and the most memory that this process had of its own."""
+    """One row of `scale`: `count` images on disk, and the most memory that this process had of its own."""
     watcher = Memory()
     few = photographs(1000, options.size).numpy()
     with tempfile.TemporaryDirectory() as folder:
@@ -291,7 +291,7 @@ def keep(name: str, options: argparse.Namespace, rows: list[dict]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=96, help="side of pictures and views, pixels")
+    parser.add_argument("--size", type=int, default=96, help="side of images and views, pixels")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int, help="timed steps a contender and round (default: 50 on a GPU, else 8)")
     parser.add_argument("--rounds", type=int, default=3)

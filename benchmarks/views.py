@@ -3,7 +3,7 @@
     python -m pip install kornia
     python benchmarks/views.py                      a table, and JSON under benchmarks/results/
 
-Ours and kornia's work on batches on the device; lightly's on one PIL picture after the other in one process, as a
+Ours and kornia's work on batches on the device; lightly's on one PIL image after the other in one process, as a
 DataLoader's worker does it. They take turns, and the median of the rounds is reported.
 """
 
@@ -22,11 +22,11 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.throughput import Pictures, keep, lightly_views, photographs, show  # noqa: E402
+from benchmarks.throughput import Images, keep, lightly_views, photographs, show  # noqa: E402
 
 
 def kornia_views(size: int) -> list[Callable[[Tensor], Tensor]]:
-    """lightly's two BYOL views in kornia's classes, every picture with its own parameters."""
+    """lightly's two BYOL views in kornia's classes, every image with its own parameters."""
     import kornia.augmentation as K
 
     def view(blur: float, solarize: float) -> Callable[[Tensor], Tensor]:
@@ -40,15 +40,15 @@ def kornia_views(size: int) -> list[Callable[[Tensor], Tensor]]:
 def contenders(options: argparse.Namespace) -> dict[str, Callable[[], object]]:
     """Name to a function that makes both views of one batch."""
     images = photographs(options.batch, options.size)
-    on_device, pictures = images.to(options.device), Pictures(images.numpy(), options.size)
+    on_device, pil = images.to(options.device), Images(images.numpy(), options.size)
     theirs, own = kornia_views(options.size), lightly_views(options.size)
     return {"ours": lambda: [view(on_device) for view in own],
             "kornia": lambda: [view(on_device.float() / 255) for view in theirs],
-            "lightly, PIL, one process": lambda: [pictures[i] for i in range(options.batch)]}
+            "lightly, PIL, one process": lambda: [pil[i] for i in range(options.batch)]}
 
 
 def race(options: argparse.Namespace) -> list[dict]:
-    """Pictures per second (both views) of every contender and how many times that ours makes."""
+    """Images per second (both views) of every contender and how many times that ours makes."""
     makers = contenders(options)
     seconds: dict[str, list[float]] = {name: [] for name in makers}
     for turn in range(options.rounds + 1):
@@ -59,13 +59,13 @@ def race(options: argparse.Namespace) -> list[dict]:
                 torch.cuda.synchronize()
             if turn:  # the first is the warm-up
                 seconds[name].append(time.perf_counter() - began)
-    return [dict(contender=name, pictures_per_second=options.batch / statistics.median(times),
+    return [dict(contender=name, images_per_second=options.batch / statistics.median(times),
                  ours_is=statistics.median(np.divide(times, seconds["ours"]))) for name, times in seconds.items()]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=96, help="side of pictures and views, pixels")
+    parser.add_argument("--size", type=int, default=96, help="side of images and views, pixels")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

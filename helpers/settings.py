@@ -33,7 +33,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "quick": dict(encoder="slim", batch_size=64, pretrain_steps=1100, dino_steps=600, supervised_steps=500,
                   resnet_steps=48, finetune_steps=100, draws=3, label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=3,
                   step_factor=1.0),
-    # A GPU and photographs: about 100 epochs of STL-10's 105,000 unlabelled pictures.
+    # A GPU and photographs: about 100 epochs of STL-10's 105,000 unlabelled images.
     "full": dict(encoder="resnet18", batch_size=256, pretrain_steps=40_000, dino_steps=40_000,
                  supervised_steps=4_000, resnet_steps=4_000, finetune_steps=1_500, draws=5,
                  label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=5, step_factor=1.0),
@@ -50,7 +50,7 @@ class Settings:
     """The resolved choices of one run. Make it with `Settings.resolve(...)`.
 
     `label_counts` are labels per class (0 = all labels); `draws` is how many random choices of
-    the labelled pictures each few-label number is averaged over. `noise_sigma` is the one deviation that
+    the labelled images each few-label number is averaged over. `noise_sigma` is the one deviation that
     noise-BYOL trains with (0: the dataset's own range), `noise_schedule` when it comes. `split` says how a folder of
     classes is divided, and comes as an argument only.
     """

@@ -34,10 +34,10 @@ def byol() -> Figure:
     """BYOL's two branches (Grill et al. 2020, figure 2)."""
     sheet = Sheet(9, 3.65, "BYOL: predict what a slow copy of yourself says of another view")
     high, low, columns = 2.5, 1.1, (3.1, 4.65, 6.2)
-    picture = sheet.picture(0.6, (high + low) / 2)
-    views = [sheet.picture(1.75, high, turn=14, zoom=0.9), sheet.picture(1.75, low, turn=-12, shift=(0.1, 0.05))]
+    image = sheet.image(0.6, (high + low) / 2)
+    views = [sheet.image(1.75, high, turn=14, zoom=0.9), sheet.image(1.75, low, turn=-12, shift=(0.1, 0.05))]
     for view, name in zip(views, ("view $v$", "view $v'$"), strict=True):
-        sheet.arrow(picture.right, view.left)
+        sheet.arrow(image.right, view.left)
         sheet.words(view.x, view.y - 0.45, name)
     online = [sheet.box(x, high, name, ONLINE) for x, name in
               zip(columns, ("encoder\n$f_θ$", "projector\n$g_θ$", "predictor\n$q_θ$"), strict=True)]
@@ -64,31 +64,31 @@ def byol() -> Figure:
 
 def noise_byol() -> Figure:
     """Noise-BYOL, the linear classifier on clean features, and how it is read under noise."""
-    sheet = Sheet(9, 5.2, "Noise-BYOL: a classifier trained on clean pictures only, read under noise")
+    sheet = Sheet(9, 5.2, "Noise-BYOL: a classifier trained on clean images only, read under noise")
     rows, columns = (4.15, 3.2, 1.9, 0.8), (4.1, 5.85)
     for y, number, text in ((3.68, "1", "pretrain,\nno labels"), (1.9, "2", "train the classifier\nwith labels"),
                             (0.8, "3", "read it\nunder noise")):
         sheet.words(0.25, y, number, size=18, weight="bold", ha="left")
         sheet.words(0.58, y, text, size=SIZE, ha="left", linespacing=1.3)
-    pictures = [sheet.picture(2.65, rows[0], turn=-12, noise=0.6), sheet.picture(2.65, rows[1], turn=14, zoom=0.9),
-                sheet.picture(2.65, rows[2]), sheet.picture(2.65, rows[3], noise=0.6)]
-    for picture, name in zip(pictures, ("noisy view", "view", "clean picture", "noisy picture"), strict=True):
-        sheet.words(picture.x, picture.y - 0.43, name)
+    images = [sheet.image(2.65, rows[0], turn=-12, noise=0.6), sheet.image(2.65, rows[1], turn=14, zoom=0.9),
+                sheet.image(2.65, rows[2]), sheet.image(2.65, rows[3], noise=0.6)]
+    for image, name in zip(images, ("noisy view", "view", "clean image", "noisy image"), strict=True):
+        sheet.words(image.x, image.y - 0.43, name)
     target = [sheet.box(columns[0], rows[0], "target encoder", TARGET, 1.5, dashed=True),
               sheet.box(columns[1], rows[0], "projector", TARGET, 1.3, dashed=True)]
     online = [sheet.box(columns[0], rows[1], "online encoder", NOISE, 1.5),
               sheet.box(columns[1], rows[1], "projector,\npredictor", NOISE, 1.3)]
     loss = sheet.box(7.9, 3.68, "loss: do\nthey agree?", LOSS, 1.2)
-    sheet.line([pictures[0], *target], TARGET)
-    sheet.line([pictures[1], *online], NOISE)
+    sheet.line([images[0], *target], TARGET)
+    sheet.line([images[1], *online], NOISE)
     sheet.arrow(target[1].right, loss.top, TARGET, corner=True)
     sheet.arrow(online[1].right, loss.bottom, NOISE, corner=True)
     sheet.stop(7.1, rows[0])
     sheet.words(7.1, rows[0] + 0.24, "no gradient", WRONG)
     sheet.arrow(online[0].top, target[0].bottom, TARGET, dashed=True)
     sheet.words(columns[0] + 0.12, 3.68, "moving average", darker(TARGET), ha="left")
-    trained = _reading(sheet, pictures[2], columns, rows[2], "linear classifier", False)
-    read = _reading(sheet, pictures[3], columns, rows[3], "the same classifier", True)
+    trained = _reading(sheet, images[2], columns, rows[2], "linear classifier", False)
+    read = _reading(sheet, images[3], columns, rows[3], "the same classifier", True)
     sheet.arrow(online[0].bottom, trained[0].top, NOISE, dashed=True)
     sheet.words(columns[0] + 0.12, 2.55, "kept; its heads are thrown away", darker(NOISE), ha="left")
     for before, after, color in zip(trained, read, (NOISE, LABELS), strict=True):
@@ -101,12 +101,12 @@ def noise_byol() -> Figure:
     return sheet.figure
 
 
-def _reading(sheet: Sheet, picture: Box, columns: tuple[float, float], y: float, name: str,
+def _reading(sheet: Sheet, image: Box, columns: tuple[float, float], y: float, name: str,
              fixed: bool) -> tuple[Box, Box]:
-    """A picture through the frozen encoder into a classifier that learns, or is `fixed` as well."""
+    """An image through the frozen encoder into a classifier that learns, or is `fixed` as well."""
     encoder = sheet.box(columns[0], y, "encoder, frozen", NOISE, 1.5, dashed=True)
     classifier = sheet.box(columns[1] + 0.15, y, name, LABELS, 1.65, dashed=fixed)
-    sheet.line([picture, encoder], NOISE)
+    sheet.line([image, encoder], NOISE)
     sheet.arrow(encoder.right, classifier.left, LABELS)
     return encoder, classifier
 
@@ -115,11 +115,11 @@ def dino() -> Figure:
     """DINO's crops, student, teacher and centering (Caron et al. 2021, figure 2)."""
     sheet = Sheet(9, 4.0, "DINO: from a part, give the answer that the teacher gives for the whole")
     high, low, columns = 2.95, 1.3, (3.85, 4.98, 6.11, 7.24)
-    picture = sheet.picture(0.55, (high + low) / 2)
-    parts = [sheet.picture(x, high, 0.4, zoom=1.7, shift=shift, turn=turn, edge=STUDENT) for x, shift, turn in
+    image = sheet.image(0.55, (high + low) / 2)
+    parts = [sheet.image(x, high, 0.4, zoom=1.7, shift=shift, turn=turn, edge=STUDENT) for x, shift, turn in
              ((1.65, (0.3, -0.35), 0), (2.13, (-0.25, 0.4), 10), (2.61, (-0.35, -0.3), -8))]
-    whole = [sheet.picture(2.05, low + 0.36, turn=10, zoom=0.9),
-             sheet.picture(2.05, low - 0.36, turn=-12, shift=(0.06, 0.04))]
+    whole = [sheet.image(2.05, low + 0.36, turn=10, zoom=0.9),
+             sheet.image(2.05, low - 0.36, turn=-12, shift=(0.06, 0.04))]
     sheet.words(2.13, high + 0.36, "parts")
     sheet.words(2.05, low - 0.8, "two whole views")
     student = [sheet.box(x, high, name, STUDENT, 0.9) for x, name in
@@ -127,11 +127,11 @@ def dino() -> Figure:
     student.append(sheet.box(columns[3], high, "softmax", STUDENT, 0.9))
     teacher = [sheet.box(x, low, name, TARGET, 0.9, dashed=True) for x, name in
                zip(columns, ("teacher\nencoder", "head", "centering", "sharp\nsoftmax"), strict=True)]
-    sheet.arrow(picture.right, parts[0].left)
+    sheet.arrow(image.right, parts[0].left)
     sheet.line([parts[-1], *student], STUDENT)
     sheet.line(teacher, TARGET)
     for view, lower in zip(whole, (0.0, 0.12), strict=True):
-        sheet.arrow(picture.right, view.left)
+        sheet.arrow(image.right, view.left)
         sheet.arrow(view.right, (teacher[0].left[0], low + 0.06 - lower), TARGET)
         sheet.arrow(view.right, (student[0].left[0], high - 0.1 - lower), STUDENT)
     for fast, slow in zip(student[:2], teacher, strict=False):
@@ -184,7 +184,7 @@ def _contents(rows: tuple[float, ...]) -> dict[str, tuple[int, float, str, str]]
             "05": (2, rows[0], "ViT from scratch:\ndoes it learn at all?", "ViT"),
             "06": (1, rows[2], "t-SNE and UMAP:\nclean and noisy", "noise-BYOL"),
             "07": (1, rows[3], "noise robustness:\nhow much survives?", "noise-BYOL"),
-            "08": (2, (rows[0] + rows[3]) / 2, "DINO on your own\npictures: outliers", "DINO"),
+            "08": (2, (rows[0] + rows[3]) / 2, "DINO on your own\nimages: outliers", "DINO"),
             "09": (2, rows[3], "label efficiency: how\nmany are enough?", "DINO"),
             "10": (1, rows[4], "results: ours and\nwhat others report", "raw pixels"),
             "11": (2, rows[4], "search: what does\nnoise-BYOL care about?", "noise-BYOL")}

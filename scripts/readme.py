@@ -55,9 +55,9 @@ def photographs() -> str:
             f"steps, ± over label draws (all: trainings; {reporting.counts(few)}):\n\n"
             f"{reporting.grid(few, 'labels_per_class', 'labels per class')}\n\n"
             f"Ours and lightly's benchmark recipe on the same core or GPU for about the same minutes (± over "
-            f"trainings; on a CPU core lightly's ResNet18 has seen too few pictures by then to be judged):\n\n"
+            f"trainings; on a CPU core lightly's ResNet18 has seen too few images by then to be judged):\n\n"
             f"{reporting.side_by_side(race)}\n\n{_trials()}"
-            f"Reported by others, with other budgets and larger pictures, so not to be compared line by line:\n\n"
+            f"Reported by others, with other budgets and larger images, so not to be compared line by line:\n\n"
             f"{reporting.literature(found[found.dataset == 'Imagenette'])}\n")
 
 
@@ -125,10 +125,10 @@ def _trials() -> str:
     if not path.exists():
         return ""
     trials = pd.read_csv(path)
-    pictures, most = f"{int(trials.steps.max()) * 64:,}", trials[trials.steps.notna()].change.value_counts().max()
+    images, most = f"{int(trials.steps.max()) * 64:,}", trials[trials.steps.notna()].change.value_counts().max()
     caution = ("one training each (the command goes on to three), so a point or two may be chance" if most == 1
                else "± over trainings")
-    return (f"Which change of the recipe buys what, in short trainings of {pictures} pictures each "
+    return (f"Which change of the recipe buys what, in short trainings of {images} images each "
             f"(`python benchmarks/imagenette.py search imagenette160`); kNN accuracy on validation in %, "
             f"{caution}:\n\n{reporting.trials(trials)}\n\n")
 
@@ -142,7 +142,7 @@ def throughput() -> str:
     few, many = scale["rows"][0], scale["rows"][-1]
     return (f"One run on {machine['cores']} CPU cores ({machine['chip']}, {machine['precision']}): "
             f"`{steps['command']}`.\n\n{reporting.speed(steps)}\n\n"
-            f"Neither speed nor memory depends on how many pictures there are: {few['images_per_second']:.0f} images/s "
+            f"Neither speed nor memory depends on how many images there are: {few['images_per_second']:.0f} images/s "
             f"and {few['memory_mib']:,.0f} MiB with {few['images']:,} in a memory-mapped block, "
             f"{many['images_per_second']:.0f} images/s and {many['memory_mib']:,.0f} MiB with {many['images']:,} "
             f"(`{scale['command']}`). "

@@ -1,4 +1,4 @@
-"""A sheet to draw diagrams on: boxes, arrows, words and small pictures, placed in inches from the lower left corner."""
+"""A sheet to draw diagrams on: boxes, arrows, words and small images, placed in inches from the lower left corner."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from matplotlib.transforms import Affine2D
 from helpers.report.plots.style import GRAY, WRONG, darker
 
 SIZE, SMALL = 10.5, 9.0  # points
-PIXELS, LEVELS = 16, 9  # of a noisy picture: its side, as that of the digits, and how many grays it has
+PIXELS, LEVELS = 16, 9  # of a noisy image: its side, as that of the digits, and how many grays it has
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Box:
 
 
 class Sheet:
-    """A white sheet of `width` x `height` inches to put boxes, arrows, words and pictures on."""
+    """A white sheet of `width` x `height` inches to put boxes, arrows, words and images on."""
 
     def __init__(self, width: float, height: float, title: str) -> None:
         self.figure = Figure(figsize=(width, height))
@@ -96,9 +96,9 @@ class Sheet:
         for shift in (-0.035, 0.035):
             self.ax.plot([x + shift - 0.04, x + shift + 0.04], [y - 0.11, y + 0.11], color=WRONG, lw=2)
 
-    def picture(self, x: float, y: float, side: float = 0.62, *, turn: float = 0.0, zoom: float = 1.0,
+    def image(self, x: float, y: float, side: float = 0.62, *, turn: float = 0.0, zoom: float = 1.0,
                 shift: tuple[float, float] = (0.0, 0.0), noise: float = 0.0, edge: str = "black") -> Box:
-        """A picture of a five, perhaps turned (degrees), enlarged, shifted (shares of the side) or noisy.
+        """An image of a five, perhaps turned (degrees), enlarged, shifted (shares of the side) or noisy.
 
         `noise` is the sigma of Gaussian noise on its pixels, in normalised units as everywhere in the suite.
         """

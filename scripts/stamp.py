@@ -26,7 +26,7 @@ from helpers.report.times import Time
 
 ADDRESS = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"
-PICTURE = re.compile(r"(!\[[^\]]*\]\()(?:[./]*|https://raw\.githubusercontent\.com/[^)\s]*/)images/([\w.-]+)"
+IMAGE = re.compile(r"(!\[[^\]]*\]\()(?:[./]*|https://raw\.githubusercontent\.com/[^)\s]*/)images/([\w.-]+)"
                      r"(?:\?[\w=]*)?\)")
 TIME = re.compile(r"^\*\*Time\*\* (?:not measured yet|about [^\n]*?\(measured;[^)\n]*\))", re.MULTILINE)
 README_BLOCK = re.compile(r"(<!-- notebooks -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
@@ -128,7 +128,7 @@ def stamp_prose(text: str, filename: str, address: str, measured: Sequence[Time]
     for cell in prose:
         if old:
             _set_source(cell, re.sub(rf"{re.escape(old[1])}(?![\w-]|\.\w)", address, "".join(cell["source"])))
-        _set_source(cell, PICTURE.sub(lambda link: f"{link[1]}{picture(link[2], address)})", "".join(cell["source"])))
+        _set_source(cell, IMAGE.sub(lambda link: f"{link[1]}{image(link[2], address)})", "".join(cell["source"])))
     return _as_json(notebook)
 
 
@@ -192,10 +192,10 @@ def badge(filename: str, address: str) -> str:
     return BADGE.format(link=link)
 
 
-def picture(filename: str, address: str) -> str:
+def image(filename: str, address: str) -> str:
     """The whole address of a file of `images/`: Colab opens a notebook without the files beside it.
 
-    GitHub serves an SVG file as a picture only if it may sanitize it, else as text
+    GitHub serves an SVG file as an image only if it may sanitize it, else as text
     (https://github.com/github/markup/issues/556).
     """
     repository = address.removeprefix("https://github.com/")

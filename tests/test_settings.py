@@ -145,7 +145,7 @@ def test_seeds_presets_and_datasets_keep_their_checkpoints_apart(tmp_path):
     assert all(folder.parent == tmp_path for folder in folders)
 
 
-def test_a_folder_of_pictures_keeps_its_checkpoints_under_its_own_name(tmp_path):
+def test_a_folder_of_images_keeps_its_checkpoints_under_its_own_name(tmp_path):
     settings = Settings.resolve(dataset=str(tmp_path / "cats"), run_dir=tmp_path / "runs", preset="quick")
     assert settings.checkpoints == tmp_path / "runs" / "cats-quick-seed0"
 

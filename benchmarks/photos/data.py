@@ -1,4 +1,4 @@
-"""The pictures, and how a result is written down."""
+"""The images, and how a result is written down."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from helpers.data.splits import Splits
 from helpers.settings import Settings
 
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "imagenette"
-SIDE, GPU_SIDE = 48, 128  # of the pictures, pixels: a CPU's miniature, and that of the public benchmarks
+SIDE, GPU_SIDE = 48, 128  # of the images, pixels: a CPU's miniature, and that of the public benchmarks
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "lightly", "scikit-learn", "numpy", "pillow")
 
 
@@ -31,7 +31,7 @@ def settings_for(folder: str, *, device: str = "cpu", size: int | None = None, *
 
     Args:
         device: "auto" takes a GPU if one is here. A CPU gets the miniature, a GPU the public benchmarks' ResNet18.
-        size: side of the pictures, pixels; None takes what suits the device.
+        size: side of the images, pixels; None takes what suits the device.
     """
     device = Settings.resolve(dataset=folder, device=device).device
     return Settings.resolve(dataset=folder, preset="quick" if device == "cpu" else "full", device=device,
@@ -39,7 +39,7 @@ def settings_for(folder: str, *, device: str = "cpu", size: int | None = None, *
 
 
 def photographs(folder: str, settings: Settings) -> Splits:
-    """The folder's pictures; its val is kept for the end, so choices are made on the part split off train."""
+    """The folder's images; its val is kept for the end, so choices are made on the part split off train."""
     splits = load(folder, image_size=settings.image_size, seed=settings.seed, data_dir=settings.data_dir)
     return dataclasses.replace(splits, val=splits.test, test=splits.val, unlabeled=splits.train.images)
 

@@ -1,7 +1,7 @@
 """Supervised from scratch, BYOL's features, BYOL fine-tuned: what is each worth with few labels?
 
-A start from ImageNet's weights is left out: Imagenette's pictures and classes are a part of ImageNet's, so those
-weights have seen this very training set, and pictures like the test set, with labels.
+A start from ImageNet's weights is left out: Imagenette's images and classes are a part of ImageNet's, so those
+weights have seen this very training set, and images like the test set, with labels.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def long(method: str) -> str:
 
 def trained(encoder: Encoder, splits: Splits, settings: Settings, count: int, steps: int,
             rates: Callable[[], tuple[float, float]]) -> Iterator[dict]:
-    """The row of training `encoder` and a head for `steps` steps on `count` labels a class (0: all)."""
+    """The row of training `encoder` and a head for `steps` steps on `count` labels per class (0: all)."""
     lr, head_lr = rates()
     scores = few_label_training(encoder, splits, settings, per_class=count, lr=lr, head_lr=head_lr, steps=steps)
     yield row("training", count or "all", scores, chosen=f"rates {lr:g}, {head_lr:g}", steps=steps)
@@ -68,9 +68,9 @@ def compare(encoder: Encoder, splits: Splits, settings: Settings, results: Path,
         rows += [values | dict(labels_per_class=str(values["labels_per_class"]), seed=settings.seed,
                                cpu_seconds=round(time.process_time() - began)) for values in new]
         for values in new:
-            print(f"{method}, {values['labels_per_class']} labels a class: {values['mean']:.1%}", flush=True)
+            print(f"{method}, {values['labels_per_class']} labels per class: {values['mean']:.1%}", flush=True)
         write_atomically(path, as_csv(rows))
-    chosen = dict(encoder=encoder.config, meta=encoder.meta, seed=settings.seed, test_pictures=len(splits.test),
+    chosen = dict(encoder=encoder.config, meta=encoder.meta, seed=settings.seed, test_images=len(splits.test),
                   per_class=len(splits.train) / len(splits.classes))
     keep(name, chosen, rows, results, settings.device,
          left_out="ImageNet-pretrained weights: Imagenette is a part of ImageNet")
@@ -86,6 +86,6 @@ def draw(table: pd.DataFrame, settings: dict[str, Any], path: Path) -> None:
            for r in rows]
     figure = sweeps.label_curve(few, settings["per_class"], "How many labels? Imagenette at "
                                f"{settings['encoder']['image_size']} pixels, encoder {settings['encoder']['name']} "
-                               f"({settings['test_pictures']:,} test pictures)")
+                               f"({settings['test_images']:,} test images)")
     with atomic_path(path) as target:
         figure.savefig(target, dpi=110)

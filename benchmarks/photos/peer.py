@@ -1,6 +1,6 @@
 """The peer: BYOL as lightly's own benchmark for Imagenette trains it.
 
-From docs/source/getting_started/benchmarks/imagenette_benchmark.py of https://github.com/lightly-ai/lightly: pictures
+From docs/source/getting_started/benchmarks/imagenette_benchmark.py of https://github.com/lightly-ai/lightly: images
 from files through PIL and lightly's BYOL transform, torchvision's ResNet18 with ImageNet's stem, heads of 4,096 and
 256, a target momentum of 0.99, SGD with rate 0.06 at batches of 256, momentum 0.9, weight decay 5e-4, a cosine, fp32.
 
@@ -38,11 +38,11 @@ RECIPE = dict(optimizer="SGD", lr=0.06, sgd_momentum=0.9, weight_decay=5e-4, hid
 
 
 class FileLoader(BatchLoader):
-    """Batches of lightly's two views, made from the files of the training pictures by a DataLoader.
+    """Batches of lightly's two views, made from the files of the training images by a DataLoader.
 
     Args:
         folder: holds train/<class>/.
-        splits: says which files are training pictures.
+        splits: says which files are training images.
         device: where the training runs; Lightning takes the views there.
     """
 

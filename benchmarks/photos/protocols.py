@@ -21,7 +21,7 @@ SCRATCH_RATES = [(2e-3, 2e-3), (5e-3, 5e-3)]  # and for random weights
 STEPS = {1: 100, 5: 200, 10: 300, 50: 600, 0: 1000}  # of a training, by labels per class (0 = all)
 SHARES = {"1 %": 200, "10 %": 600, "100 %": 1000}  # of the labels, and the steps that fine-tuning takes with them
 SIGMAS, NOISE_SEEDS = (0.0, 0.3, 0.6, 0.9, 1.2, 1.5), 3
-MIDDLE = 0.75  # the noise, normalised units, on validation pictures that chooses the probe of the sweep
+MIDDLE = 0.75  # the noise, normalised units, on validation images that chooses the probe of the sweep
 OTHER_DRAWS = 100  # added to the seed: choices are made on other draws than the ones reported
 
 
@@ -33,14 +33,14 @@ def row(protocol: str, labels: object, scores: Iterable[float], **more: object) 
 
 
 def knn(encoder: Encoder | None, splits: Splits, settings: Settings) -> Iterator[dict]:
-    """k = 20 and k = 200, all training pictures as neighbours."""
+    """k = 20 and k = 200, all training images as neighbours."""
     bank, queries = (features_of(encoder, part.images) for part in (splits.train, splits.test))
     for k in (20, 200):
         yield row(f"kNN, k = {k}", "all", [knn_accuracy(bank, splits.train.labels, queries, splits.test.labels, k)])
 
 
 def linear(encoder: Encoder | None, splits: Splits, settings: Settings) -> Iterator[dict]:
-    """Linear probes with 1, 5, 10, 50 and all labels a class, each with the strength that validation chose for it."""
+    """Linear probes with 1, 5, 10, 50 and all labels per class, each with the strength that validation chose for it."""
     bank, val, test = (features_of(encoder, part.images) for part in (splits.train, splits.val, splits.test))
 
     def scores(count: int, strength: float, part: Labeled, features: Tensor, draws: int, seed: int) -> list[float]:
@@ -63,7 +63,7 @@ def mlp(encoder: Encoder | None, splits: Splits, settings: Settings) -> Iterator
 
 def best_rates(encoder: Encoder, splits: Splits, settings: Settings,
                rates: list[tuple[float, float]]) -> tuple[float, float]:
-    """The learning rates of encoder and head that are best on validation, with ten labels a class and two draws."""
+    """The learning rates of encoder and head that are best on validation, with ten labels per class and two draws."""
     trial = settings.replace(draws=2, seed=settings.seed + OTHER_DRAWS)
     scores = {pair: statistics.fmean(few_label_training(encoder, splits, trial, per_class=10, lr=pair[0],
                                                         head_lr=pair[1], steps=STEPS[10], evaluate_on=splits.val))
@@ -83,12 +83,12 @@ def finetune(encoder: Encoder, splits: Splits, settings: Settings) -> Iterator[d
 
 
 def noise(encoder: Encoder | None, splits: Splits, settings: Settings) -> Iterator[dict]:
-    """A linear classifier on clean features under noise; its strength chosen on noisy validation pictures."""
+    """A linear classifier on clean features under noise; its strength chosen on noisy validation images."""
     reader = best_probe(encoder, splits, MIDDLE, settings.seed)
     sweep = noise_sweep({"": reader}, splits.test.images, splits.test.labels, SIGMAS, range(NOISE_SEEDS),
                         settings.device)
     for sigma, scores in zip(SIGMAS, np.array(sweep.accuracy[""]).T, strict=True):
-        yield row("linear, noisy pictures", "all", scores.tolist(), sigma=sigma)
+        yield row("linear, noisy images", "all", scores.tolist(), sigma=sigma)
 
 
 PROTOCOLS: dict[str, Callable[..., Iterator[dict]]] = dict(knn=knn, linear=linear, mlp=mlp, finetune=finetune,

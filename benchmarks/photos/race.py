@@ -11,7 +11,7 @@ import pandas as pd
 
 from benchmarks.photos.clock import OVER, unit
 from benchmarks.photos.data import as_csv
-from benchmarks.photos.runs import PEER, PICTURES, minutes_of
+from benchmarks.photos.runs import IMAGES, PEER, minutes_of
 from helpers.common.errors import UserError
 from helpers.common.files import atomic_path, write_atomically
 
@@ -49,7 +49,7 @@ def take_turns(commands: list[list[str]]) -> None:
 
 def gathered(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What the runs have left: a row for each contender, budget and seed, and one for each look at them; of those
-    budgets that two contenders had on pictures of one size on one kind of device."""
+    budgets that two contenders had on images of one size on one kind of device."""
     table, curves = [], []
     names = {kind: name for each in CONTENDERS.values() for name, kind in each.items()}
     for path in sorted(results.glob("imagenette-*.json")):
@@ -61,7 +61,7 @@ def gathered(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         who = dict(contender=names[kind], device=record["machine"].get("device", "cpu"),
                    chip=record["machine"]["chip"], pixels=settings["size"], budget=settings["minutes"],
                    seed=settings["seed"])
-        scores = {f"{r['protocol']}, {r['labels_per_class']} labels a class": r["mean"] for r in record["results"]
+        scores = {f"{r['protocol']}, {r['labels_per_class']} labels per class": r["mean"] for r in record["results"]
                   if r["protocol"].startswith("kNN")}
         cost = record["cost"]
         table.append(dict(who, minutes=minutes_of(cost), wall_minutes=cost["seconds"] / 60, epochs=cost["epochs"],
@@ -90,7 +90,7 @@ def summarise(results: Path) -> pd.DataFrame:
             lines[f"{name} (n = {of.seed.nunique()})"] = (looks.minutes, looks.knn_validation)
     figure = lines.curves(lines, unit(device), "kNN accuracy on validation (%)",
                           f"Imagenette at {pixels} pixels, side by side for {budget:g} minutes each", percent=True,
-                          note=f"n trainings, {PICTURES:,} neighbours; the first look is at random weights")
+                          note=f"n trainings, {IMAGES:,} neighbours; the first look is at random weights")
     with atomic_path(results / f"{NAME}.png") as target:
         figure.savefig(target, dpi=110)
     return table

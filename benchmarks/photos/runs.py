@@ -27,8 +27,8 @@ from helpers.training.trainer import fit
 PEER = "lightly-byol"
 METHODS = (*names.METHODS, PEER)
 LONG = 8  # minutes of training from which a curve is drawn
-LOOKS, PICTURES = 5, 1024  # at the encoder during a training, besides the first; and the neighbours of each
-TRIAL, WARM_UP = 640, 2  # pictures by which the cost of a step is measured, and steps of warming up before them
+LOOKS, IMAGES = 5, 1024  # at the encoder during a training, besides the first; and the neighbours of each
+TRIAL, WARM_UP = 640, 2  # images by which the cost of a step is measured, and steps of warming up before them
 GPU_TRIAL, GPU_WARM_UP = 16_384, 20
 OF_METHODS = ("lr", "weight_decay", "warmup", "momentum", "ramp", "temperature", "views", "crops")
 
@@ -82,8 +82,8 @@ def planned_steps(method: str, folder: str, splits: Splits, settings: Settings, 
     if minutes is None:
         return max(1, round(epochs * len(splits.unlabeled) / batch))
     device = settings.device
-    warm_up, pictures = (WARM_UP, TRIAL) if device == "cpu" else (GPU_WARM_UP, GPU_TRIAL)
-    trial = max(1, pictures // batch)
+    warm_up, images = (WARM_UP, TRIAL) if device == "cpu" else (GPU_WARM_UP, GPU_TRIAL)
+    trial = max(1, images // batch)
     module, loader, _ = parts(method, folder, splits, settings, warm_up + trial)
     times: list[float] = []
 
@@ -118,7 +118,7 @@ def train(method: str, folder: str, splits: Splits, settings: Settings, *, out: 
     steps = json.loads(plan.read_text())["steps"]
     module, loader, recipe = parts(method, folder, splits, settings, steps)
     clock = Clock(turn, settings.device)
-    monitor = TimedMonitor(splits.train, splits.val, max(1, steps // LOOKS), limit=PICTURES, clock=clock)
+    monitor = TimedMonitor(splits.train, splits.val, max(1, steps // LOOKS), limit=IMAGES, clock=clock)
     title = "" if turn else f"{method}, {settings.encoder}, seed {settings.seed}"
     history = fit(module, loader, title=title, seed=settings.seed, callbacks=[clock, monitor], folder=out,
                   resume=True, save_minutes=1.0, half=halved(method))
@@ -136,7 +136,7 @@ def minutes_of(said: dict[str, float]) -> float:
 
 
 def on_test(seeds: dict[int, dict[str, Any]]) -> str:
-    """What the records of some seeds say of test pictures, for the line below a figure."""
+    """What the records of some seeds say of test images, for the line below a figure."""
     scores = {seed: row["mean"] for seed, record in seeds.items() for row in record["results"]
               if row["protocol"] == "kNN, k = 20"}
     said = ", ".join(f"{score:.1%} (seed {seed})" for seed, score in scores.items())
@@ -158,7 +158,7 @@ def draw(results: Path) -> None:
         epochs = sum(record["cost"]["epochs"] for record in seeds.values()) / len(seeds)
         figure = lines.curves(lines, unit(first["machine"].get("device", "cpu")), "kNN accuracy on validation (%)",
                               f"{name}, {settings['encoder']}, {settings['size']} pixels, about {epochs:.0f} epochs",
-                              percent=True, note=f"{PICTURES:,} neighbours, the first look at random weights"
+                              percent=True, note=f"{IMAGES:,} neighbours, the first look at random weights"
                                                  f"{on_test(seeds)}")
         with atomic_path(results / f"{stem}.png") as target:
             figure.savefig(target, dpi=110)

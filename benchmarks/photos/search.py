@@ -28,7 +28,7 @@ PIXELS, RANDOM = UNTRAINED = "raw pixels, averaged to 16 x 16", "random encoder"
 SEEDS = (0, 1, 2)
 # The recipe that a reader of the paper would try, and what it takes to learn within minutes. Each row of the first
 # block adds a change to the row before; each of the second makes one change to the end of the first. All see as many
-# pictures.
+# images.
 PLAIN = dict(encoder="slim", width=24, lr=1e-3, momentum=0.99, batch=128, size=32, weight_decay=1e-4, scale=0.2,
              blur=0.0, colour=(0.4, 0.4, 0.2, 0.1), gray=0.2)
 STEPS_TO_IT = [("plain", {}), ("+ batches of 64, twice the steps", dict(batch=64)), ("+ rate 2e-3", dict(lr=2e-3)),
@@ -42,7 +42,7 @@ ALTERNATIVES = [("momentum from 0.8", dict(momentum=0.8)), ("rate 5e-3", dict(lr
 
 
 def features_knn(bank: torch.Tensor, queries: torch.Tensor, splits: Splits) -> float:
-    """kNN accuracy of validation features with the training pictures' as neighbours."""
+    """kNN accuracy of validation features with the training images' as neighbours."""
     return knn_accuracy(bank, splits.train.labels, queries, splits.val.labels)
 
 
@@ -53,17 +53,17 @@ def judged(encoder: Encoder, splits: Splits) -> dict[str, float]:
 
 
 def encoder_of(numbers: dict) -> Encoder:
-    """A fresh encoder for pictures of `SIDE` pixels."""
+    """A fresh encoder for images of `SIDE` pixels."""
     options = dict(width=numbers["width"]) if numbers["encoder"] == "slim" else dict(stem="imagenet")
     return build(numbers["encoder"], channels=3, image_size=SIDE, **options)
 
 
-def trial(numbers: dict, splits: Splits, pictures: int, seed: int) -> dict[str, float]:
-    """One short run that sees `pictures` pictures, and what its encoder is worth."""
+def trial(numbers: dict, splits: Splits, images: int, seed: int) -> dict[str, float]:
+    """One short run that sees `images` images, and what its encoder is worth."""
     torch.manual_seed(seed)
     view = PhotoView(size=numbers["size"], scale=(numbers["scale"], 1.0), jitter=numbers["colour"],
                      gray=numbers["gray"], blur=numbers["blur"])
-    steps = pictures // numbers["batch"]
+    steps = images // numbers["batch"]
     module = BYOL(encoder_of(numbers), (view, view), steps=steps, lr=numbers["lr"], momentum=numbers["momentum"],
                   weight_decay=numbers["weight_decay"])
     loader = BatchLoader(splits.unlabeled, None, batch_size=numbers["batch"], steps=steps, seed=seed)

@@ -21,7 +21,7 @@ MOST_NAMED = 3  # runs in a line
 
 
 def pretrain(options: argparse.Namespace) -> None:
-    """`pretrain METHOD`: train on unlabelled pictures and say where the encoder is."""
+    """`pretrain METHOD`: train on unlabelled images and say where the encoder is."""
     from helpers.models.weights.choose import ask_start
     from helpers.training import pretraining
     from helpers.training.distributed import is_first
@@ -51,7 +51,7 @@ def pretrain(options: argparse.Namespace) -> None:
 def _say_if_nothing_to_resume(method: str, splits: Splits, settings: Settings, start: str) -> None:
     """Another recipe or folder begins from zero: say so where that may not be meant, since there are other runs."""
 
-    folder = runs.folder_of(method, settings, start, runs.pictures_of(splits, settings))
+    folder = runs.folder_of(method, settings, start, runs.images_of(splits, settings))
     others = runs.other_runs(method, settings)
     if others and folder not in others:
         print(f"nothing to resume in {folder}, so it begins from zero; other runs of {splits.name}: "
@@ -100,8 +100,8 @@ def _protocol(row: dict) -> str:
 def _measured(encoder: Encoder, name: str, protocols: Iterable[str], splits: Splits, settings: Settings) -> list[dict]:
     """One row a protocol and label count."""
     if splits.channels != encoder.config["channels"]:
-        raise UserError(f"{name} takes pictures of {encoder.config['channels']} channel(s), but {splits.name} "
-                        f"has {splits.channels}: evaluate it on the kind of pictures it was trained on")
+        raise UserError(f"{name} takes images of {encoder.config['channels']} channel(s), but {splits.name} "
+                        f"has {splits.channels}: evaluate it on the kind of images it was trained on")
     encoder.eval().to(settings.device)
     return [row for protocol in protocols for row in PROTOCOLS[protocol](encoder, splits, settings)]
 

@@ -16,7 +16,7 @@ from helpers.settings import PRESETS
 
 METHODS = ("byol", "noise-byol", "dino")
 PROTOCOLS = ("knn", "linear", "mlp", "finetune")
-A_DATASET = f"{', '.join(DATASETS)}, or a folder of pictures"
+A_DATASET = f"{', '.join(DATASETS)}, or a folder of images"
 
 
 class Parser(argparse.ArgumentParser):
@@ -75,7 +75,7 @@ def _add_pretrain(command: Parser) -> None:
     command.add_argument("--epochs", type=_positive, help="default: the preset's number of steps")
     command.add_argument("--batch-size", type=_positive)
     command.add_argument("--image-size", type=_positive, metavar="PIXELS")
-    command.add_argument("--noise-sigma", metavar="SIGMA", help="noise-byol: one deviation, pictures in [-1, 1]")
+    command.add_argument("--noise-sigma", metavar="SIGMA", help="noise-byol: one deviation, images in [-1, 1]")
     command.add_argument("--noise-schedule", choices=NOISE_SCHEDULES, help="noise-byol: when the noise comes")
     command.add_argument("--seed", type=_count)
     command.add_argument("--out", metavar="FOLDER", help="default: FEWLABELS_RUN_DIR, else runs")

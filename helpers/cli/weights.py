@@ -82,7 +82,7 @@ def exported(path: Path, target: Path) -> str:
     encoder = load_encoder(path) if is_own(path) else read_weights(path, channels=3)[0]
     kinds[target.suffix](encoder, target)
     size, channels = encoder.config["image_size"], encoder.config["channels"]
-    return (f"{target}: {target.stat().st_size:,} bytes; takes pictures N x {channels} x {size} x {size} in [-1, 1], "
+    return (f"{target}: {target.stat().st_size:,} bytes; takes images N x {channels} x {size} x {size} in [-1, 1], "
             f"gives N x {encoder.num_features} features, the same as {path}")
 
 
@@ -90,7 +90,7 @@ def _foreign(path: Path) -> list[str]:
     encoder, report = read_weights(path)
     size, channels = encoder.config["image_size"], encoder.config["channels"]
     return [*str(report).splitlines(),
-            f"  for pictures of {channels} x {size} x {size}, taken as trained with {encoder.normalisation} "
+            f"  for images of {channels} x {size} x {size}, taken as trained with {encoder.normalisation} "
             "normalisation"]
 
 

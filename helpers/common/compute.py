@@ -24,7 +24,7 @@ def memory_kept(device: str) -> Iterator[None]:
     """Inside the block, a CPU's freed tensors stay with the process; at its end they go back to the system.
 
     Otherwise glibc maps each large tensor anew, and the first touch of each of its pages enters the kernel: some
-    ten thousand times in a step of ResNet18 with 64 pictures of 96 pixels, a tenth of the step's time, and
+    ten thousand times in a step of ResNet18 with 64 images of 96 pixels, a tenth of the step's time, and
     a fifth of a miniature's on digits. Nothing happens on a GPU, whose allocator keeps memory by itself, nor where
     the C library is not glibc.
     """
@@ -54,9 +54,9 @@ def _glibc() -> ctypes.CDLL | None:
 
 @contextmanager
 def threads_for(images: Tensor) -> Iterator[None]:
-    """One thread for small pictures (... x S x S) on a CPU, torch's own choice otherwise.
+    """One thread for small images (... x S x S) on a CPU, torch's own choice otherwise.
 
-    A step on 16-pixel pictures is hundreds of tiny operations. Two threads spend it waiting for each other:
+    A step on 16-pixel images is hundreds of tiny operations. Two threads spend it waiting for each other:
     15 % quicker at best, and many times slower whenever something else wants a core.
     """
     before = torch.get_num_threads()

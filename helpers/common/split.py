@@ -1,4 +1,4 @@
-"""How a person wants a folder of classes split: which classes, and how many pictures for which part."""
+"""How a person wants a folder of classes split: which classes, and how many images for which part."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from helpers.common.errors import UserError
 
-DEFAULT = "auto"  # val and test: 15 % each of the labelled pictures; train: all that is left
+DEFAULT = "auto"  # val and test: 15 % each of the labelled images; train: all that is left
 
 
 @dataclass(frozen=True)
 class Split:
     """The choices for one folder. Make it with `Split.of(...)`; `Split()` leaves everything as it is.
 
-    `train`, `val` and `test` are None (the default), a share of the labelled pictures (below 1), or a number of
-    pictures of each class (from 1 on). Pictures of the chosen classes that no part takes stay without a label, for
+    `train`, `val` and `test` are None (the default), a share of the labelled images (below 1), or a number of
+    images of each class (from 1 on). Images of the chosen classes that no part takes stay without a label, for
     pretraining. No `classes` means all of them.
     """
 
@@ -40,7 +40,7 @@ class Split:
         if total > 1 + 1e-9 or (total > 1 - 1e-9 and len(shares) < 3):
             left = [name for name in parts if name not in shares]
             raise UserError(f"{' + '.join(f'{name} {100 * value:g}%' for name, value in shares.items())} is "
-                            f"{100 * total:g}% of the pictures" + (f", which leaves none for {left[0]}" if left else "")
+                            f"{100 * total:g}% of the images" + (f", which leaves none for {left[0]}" if left else "")
                             + ": choose smaller shares")
         return cls(**parts, classes=_names(classes))
 
@@ -83,7 +83,7 @@ def share_of(name: str, value: object, default: float) -> float:
     number = _number(value)
     if 0 <= number < 1:
         return number
-    raise UserError(f"{name} is {value!r}: give auto, a share of the pictures such as 0.02 or 2%, or 0 for none")
+    raise UserError(f"{name} is {value!r}: give auto, a share of the images such as 0.02 or 2%, or 0 for none")
 
 
 def _is_default(value: object) -> bool:
@@ -105,8 +105,8 @@ def _amount(name: str, value: object) -> float | None:
     number, percent = _number(value), str(value).strip().endswith("%")
     if 0 < number < 1 or (number >= 1 and number.is_integer() and not percent):
         return number
-    raise UserError(f"{name} is {value!r}: give auto, a share of the pictures such as 0.15 or 15%, or a number of "
-                    "pictures of every class such as 20")
+    raise UserError(f"{name} is {value!r}: give auto, a share of the images such as 0.15 or 15%, or a number of "
+                    "images of every class such as 20")
 
 
 def _names(classes: str | Sequence[str]) -> tuple[str, ...]:

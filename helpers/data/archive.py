@@ -1,4 +1,4 @@
-"""A zip file of pictures as a folder: unpacked once into the cache, and never outside of it."""
+"""A zip file of images as a folder: unpacked once into the cache, and never outside of it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from helpers.common.errors import UserError
 from helpers.data.images import EXTENSIONS, UNREAD
 from helpers.data.scan import PARTS
 
-MOST_TIMES = 200  # a picture is compressed already: what unpacks to more than this many times its size is a trap
+MOST_TIMES = 200  # an image is compressed already: what unpacks to more than this many times its size is a trap
 LEAST_TRAP = 1 << 24  # bytes; smaller ones do no harm
 CHUNK = 1 << 20
 
 
 def unpacked(archive: Path, data_dir: Path) -> Path:
-    """The folder with the pictures of a zip file; a second call finds what the first one unpacked.
+    """The folder with the images of a zip file; a second call finds what the first one unpacked.
 
-    Only pictures are taken, and only under names that stay inside. If the zip holds one folder with everything in
+    Only images are taken, and only under names that stay inside. If the zip holds one folder with everything in
     it, that folder is returned.
 
     Raises:
-        UserError: it is no zip, damaged, encrypted, holds no pictures, reaches outside, or unpacks to more than the
+        UserError: it is no zip, damaged, encrypted, holds no images, reaches outside, or unpacks to more than the
             disk holds or than its own size can explain.
     """
     state = archive.stat()
@@ -50,7 +50,7 @@ def unpacked(archive: Path, data_dir: Path) -> Path:
 def _unpack(archive: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(archive) as file:
-            members = [member for member in file.infolist() if _is_picture(member)]
+            members = [member for member in file.infolist() if _is_image(member)]
             _check(archive, members, folder)
             for member in members:
                 _write(file, member, folder / _name(member))
@@ -68,7 +68,7 @@ def _name(member: zipfile.ZipInfo) -> PurePosixPath:
     return PurePosixPath(member.filename.replace("\\", "/"))  # some programs of Windows write backslashes
 
 
-def _is_picture(member: zipfile.ZipInfo) -> bool:
+def _is_image(member: zipfile.ZipInfo) -> bool:
     name = _name(member)
     hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in name.parts)
     # Those of a kind that is not read go along, for the listing to name them.
@@ -77,7 +77,7 @@ def _is_picture(member: zipfile.ZipInfo) -> bool:
 
 def _check(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
     if not members:
-        raise UserError(f"{archive}: no pictures in this zip file")
+        raise UserError(f"{archive}: no images in this zip file")
     for member in members:
         name = _name(member)
         if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
@@ -85,14 +85,14 @@ def _check(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
                             "it was made to do harm, or by a broken program; unpack nothing of it")
     total, packed = (sum(getattr(member, size) for member in members) for size in ("file_size", "compress_size"))
     if total > max(LEAST_TRAP, MOST_TIMES * packed):
-        raise UserError(f"{archive}: {packed:,} bytes that unpack to {total:,} are no pictures: unpack nothing of it")
+        raise UserError(f"{archive}: {packed:,} bytes that unpack to {total:,} are no images: unpack nothing of it")
     free = shutil.disk_usage(folder).free
     if total > free:
-        raise UserError(f"{archive}: {total / 1e9:.1f} GB of pictures, {free / 1e9:.1f} GB free: free some disk space")
+        raise UserError(f"{archive}: {total / 1e9:.1f} GB of images, {free / 1e9:.1f} GB free: free some disk space")
 
 
 def _write(file: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
-    """Unpack one picture; a header that lies about its size gets no more bytes than it announced."""
+    """Unpack one image; a header that lies about its size gets no more bytes than it announced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     left = member.file_size
     with file.open(member) as source, open(path, "wb") as target:

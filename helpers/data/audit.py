@@ -1,4 +1,4 @@
-"""What a folder of pictures holds, before anything is trained on it: counts, sizes, copies, broken files."""
+"""What a folder of images holds, before anything is trained on it: counts, sizes, copies, broken files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from helpers.data import images as pictures
-from helpers.data.scan import ORDER, Picture, scan
+from helpers.data import images as images
+from helpers.data.scan import ORDER, ImageFile, scan
 
-LOOK = 32  # side to which a picture is decoded to see whether that works, in pixels
+LOOK = 32  # side to which an image is decoded to see whether that works, in pixels
 NAMED = 3  # files that a line names
 
 
@@ -26,7 +26,7 @@ class FolderReport:
 
     Attributes:
         root: the folder.
-        counts: (part, class) to the number of picture files; the class is "" for pictures without a label.
+        counts: (part, class) to the number of image files; the class is "" for images without a label.
         sizes: (width, height) to how many.
         modes: Pillow's mode ("RGB", "L", ...) to how many.
         broken: name to the reason why it cannot be read.
@@ -55,7 +55,7 @@ class FolderReport:
 
     def __str__(self) -> str:
         shapes = sorted(self.sizes, key=lambda size: size[0] * size[1])
-        lines = [f"{self.root}: {sum(self.counts.values()):,} pictures"]
+        lines = [f"{self.root}: {sum(self.counts.values()):,} images"]
         if shapes:
             lines.append(f"sizes from {shapes[0][0]} x {shapes[0][1]} to {shapes[-1][0]} x {shapes[-1][1]} pixels, "
                          f"modes {', '.join(f'{mode} ({n:,})' for mode, n in Counter(self.modes).most_common())}")
@@ -68,7 +68,7 @@ class FolderReport:
 
 def folder_report(root: Path | str, classes: Sequence[str] = (),
                   names: Mapping[str, Sequence[str]] | None = None) -> FolderReport:
-    """Open every picture under `root` (of some `classes`, if given) once and say what is there; nothing is changed.
+    """Open every image under `root` (of some `classes`, if given) once and say what is there; nothing is changed.
 
     Args:
         names: the files of each part as they were drawn (`Splits.names`), which decide what leaks; without them it is
@@ -80,23 +80,23 @@ def folder_report(root: Path | str, classes: Sequence[str] = (),
     listing = scan(Path(root), classes=classes)
     with ThreadPoolExecutor(os.cpu_count()) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which does not matter here
-        looks = list(pool.map(_look, listing.pictures))
-    files = [picture.path.relative_to(listing.root).as_posix() for picture in listing.pictures]
+        looks = list(pool.map(_look, listing.images))
+    files = [image.path.relative_to(listing.root).as_posix() for image in listing.images]
     drawn = {name: part for part, own in (names or {}).items() for name in own}
 
-    def part(name: str, one: Picture) -> str | None:
+    def part(name: str, one: ImageFile) -> str | None:
         own = drawn.get(name) if names else one.part  # None for a broken one, which no part has
         return "train" if own in ("pretext", "unlabeled") else own
 
     same = defaultdict(list)
-    for name, picture, (digest, _, _, _) in zip(files, listing.pictures, looks, strict=True):
-        same[digest].append((name, picture))
+    for name, image, (digest, _, _, _) in zip(files, listing.images, looks, strict=True):
+        same[digest].append((name, image))
     groups = sorted((sorted(group, key=lambda pair: pair[0]) for digest, group in same.items()
                      if digest and len(group) > 1), key=lambda group: group[0][0])
     only = [tuple(name for name, _ in group) for group in groups]
     return FolderReport(
-        listing.root, dict(Counter((picture.part, listing.classes[picture.label] if picture.label >= 0 else "")
-                                   for picture in listing.pictures)),
+        listing.root, dict(Counter((image.part, listing.classes[image.label] if image.label >= 0 else "")
+                                   for image in listing.images)),
         dict(Counter(size for _, size, _, why in looks if not why)),
         dict(Counter(mode for _, _, mode, why in looks if not why)),
         {name: why for name, (_, _, _, why) in sorted(zip(files, looks, strict=True)) if why},
@@ -104,22 +104,22 @@ def folder_report(root: Path | str, classes: Sequence[str] = (),
         _differing(groups, lambda _, one: one.label if one.label >= 0 else None), tuple(listing.notes))
 
 
-def _look(picture: Picture) -> tuple[str, tuple[int, int], str, str]:
-    """The file's hash, the picture's size and mode, and "" or why it cannot be read."""
+def _look(image: ImageFile) -> tuple[str, tuple[int, int], str, str]:
+    """The file's hash, the image's size and mode, and "" or why it cannot be read."""
     try:
-        digest = hashlib.sha256(picture.path.read_bytes()).hexdigest() if picture.path.stat().st_size else ""
-        pictures.read(picture.path, LOOK)
-        with Image.open(picture.path) as image:
+        digest = hashlib.sha256(image.path.read_bytes()).hexdigest() if image.path.stat().st_size else ""
+        images.read(image.path, LOOK)
+        with Image.open(image.path) as image:
             return digest, image.size, image.mode, ""
-    except pictures.Unreadable as problem:
+    except images.Unreadable as problem:
         return digest, (0, 0), "", str(problem)
     except OSError as problem:
         return "", (0, 0), "", problem.strerror or str(problem)
 
 
-def _differing(groups: list[list[tuple[str, Picture]]],
-               what: Callable[[str, Picture], object]) -> tuple[tuple[str, ...], ...]:
-    """The groups whose pictures differ in something; those that have None of it do not count."""
+def _differing(groups: list[list[tuple[str, ImageFile]]],
+               what: Callable[[str, ImageFile], object]) -> tuple[tuple[str, ...], ...]:
+    """The groups whose images differ in something; those that have None of it do not count."""
     return tuple(tuple(name for name, _ in group) for group in groups
                  if len({what(*one) for one in group} - {None}) > 1)
 

@@ -1,4 +1,4 @@
-"""A dataset with known faults in it, to measure what finds them: foreign pictures and wrong labels."""
+"""A dataset with known faults in it, to measure what finds them: foreign images and wrong labels."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SCALE = 8  # letters and shapes are drawn so many times larger and then shrunk, 
 
 @dataclass(frozen=True, eq=False)
 class Planted:
-    """Pictures and labels with faults, and where the faults are.
+    """Images and labels with faults, and where the faults are.
 
     Attributes:
-        data: the pictures, in a random order.
+        data: the images, in a random order.
         foreign: N booleans: letters, shapes and noise that belong to no class.
-        flipped: N booleans: pictures with another class's label.
+        flipped: N booleans: images with another class's label.
         kinds: N names: "letter", "shape", "noise", or "" for the dataset's own.
-        rows: N numbers: which picture of the dataset it is, -1 for a foreign one.
+        rows: N numbers: which image of the dataset it is, -1 for a foreign one.
     """
 
     data: Labeled
@@ -47,9 +47,9 @@ def planted_share(value: object, dataset: str) -> float:
 
 
 def plant(data: Labeled, share: float = AUTO, seed: int = 0) -> Planted:
-    """Put faults into a copy of `data`: `share` of it foreign pictures, `share` of its labels flipped.
+    """Put faults into a copy of `data`: `share` of it foreign images, `share` of its labels flipped.
 
-    The foreign pictures are a third each letters, shapes and noise, with a random label, since a folder gives one to
+    The foreign images are a third each letters, shapes and noise, with a random label, since a folder gives one to
     everything. The same seed plants the same faults on every machine that has the same fonts.
     """
     random = np.random.RandomState(seed)

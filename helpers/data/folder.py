@@ -1,4 +1,4 @@
-"""Any folder of pictures as `Splits`: listed, decoded in parallel into a cache, and split."""
+"""Any folder of images as `Splits`: listed, decoded in parallel into a cache, and split."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ import torch
 from helpers.common.errors import UserError
 from helpers.common.progress import Progress
 from helpers.common.split import Split, amount_text
-from helpers.data import images as pictures
+from helpers.data import images as images
 from helpers.data.cache import BlockWriter, cached
-from helpers.data.scan import ORDER, Listing, Picture, scan
+from helpers.data.scan import ORDER, ImageFile, Listing, scan
 from helpers.data.splits import Splits, carve
 
 FORMAT = 2  # part of every key: raise it when the decoding, or what is kept with it, changes
-CHUNK = 256  # pictures in memory at a time
+CHUNK = 256  # images in memory at a time
 HELD_OUT = 0.15  # of the training images, for each of val and test that the folder lacks
 MOST_HELD_OUT = 10_000  # of them: they are moved in memory, which must not grow with the folder
-NAMED = 5  # unreadable pictures that a note names
+NAMED = 5  # unreadable images that a note names
 
 
 def load_folder(root: Path, image_size: int, seed: int, data_dir: Path, split: Split | None = None) -> Splits:
-    """The pictures under `root` as RGB; see `helpers.data.scan.scan` for the layouts.
+    """The images under `root` as RGB; see `helpers.data.scan.scan` for the layouts.
 
     A missing val/ or test/ is taken out of train, each 15 % of it (10,000 at most) and every class in proportion, or
-    as `split` says; nothing on disk is moved. A picture that cannot be read is skipped and named in the notes.
+    as `split` says; nothing on disk is moved. An image that cannot be read is skipped and named in the notes.
     """
     split = split or Split()
     try:
@@ -43,7 +43,7 @@ def load_folder(root: Path, image_size: int, seed: int, data_dir: Path, split: S
         raise UserError(f"folder {problem.filename}: not allowed to read it: "
                         "change its permissions") from problem
     for part in ("val", "test"):
-        if getattr(split, part) is not None and any(picture.part == part for picture in listing.pictures):
+        if getattr(split, part) is not None and any(image.part == part for image in listing.images):
             raise UserError(f"folder {root}: it has a {part}/ folder, which is taken as it is: leave {part} at auto, "
                             f"or name a folder without {part}/")
     return load_listing(listing, image_size, seed, data_dir, held_out=HELD_OUT, split=split)
@@ -51,7 +51,7 @@ def load_folder(root: Path, image_size: int, seed: int, data_dir: Path, split: S
 
 def load_listing(listing: Listing, image_size: int, seed: int, data_dir: Path, held_out: float,
                  split: Split | None = None) -> Splits:
-    """Decode (or find decoded) the pictures of a listing and split them; `held_out` where `split` says nothing."""
+    """Decode (or find decoded) the images of a listing and split them; `held_out` where `split` says nothing."""
     split = split or Split()
     folder = data_dir / "cache" / f"{listing.name}-{listing.key(image_size, FORMAT)}"
     images, kept = cached(folder, (3, image_size, image_size),
@@ -78,39 +78,39 @@ def load_listing(listing: Listing, image_size: int, seed: int, data_dir: Path, h
 
 
 def decode(listing: Listing, image_size: int, writer: BlockWriter) -> dict[str, Any]:
-    """Write every picture that can be read; return the labels, spans of the parts, notes and names."""
-    written: list[Picture] = []
+    """Write every image that can be read; return the labels, spans of the parts, notes and names."""
+    written: list[ImageFile] = []
     broken: dict[str, str] = {}
-    writer.expect(len(listing.pictures))
-    progress = Progress(len(listing.pictures), f"decoding {listing.name}", "pictures")
+    writer.expect(len(listing.images))
+    progress = Progress(len(listing.images), f"decoding {listing.name}", "images")
     with warnings.catch_warnings(), progress as bar:
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which we do not use
-        for chunk in decoded(listing.pictures, image_size):
-            good = [(picture, pixels) for picture, pixels in chunk if isinstance(pixels, np.ndarray)]
-            broken |= {picture.path.relative_to(listing.root).as_posix(): pixels
-                       for picture, pixels in chunk if isinstance(pixels, str)}
+        for chunk in decoded(listing.images, image_size):
+            good = [(image, pixels) for image, pixels in chunk if isinstance(pixels, np.ndarray)]
+            broken |= {image.path.relative_to(listing.root).as_posix(): pixels
+                       for image, pixels in chunk if isinstance(pixels, str)}
             if good:
                 writer.append(np.stack([pixels for _, pixels in good]))
-            written += [picture for picture, _ in good]
+            written += [image for image, _ in good]
             bar.update(len(chunk))
     notes = [broken_note(broken)] if broken else []
     for note in notes:
         print(f"{listing.name}: {note}", file=sys.stderr)
     _require_every_class(listing, written, notes)
-    return {"labels": [picture.label for picture in written], "spans": spans_of(written), "notes": notes,
-            "names": [picture.path.relative_to(listing.root).as_posix() for picture in written]}
+    return {"labels": [image.label for image in written], "spans": spans_of(written), "notes": notes,
+            "names": [image.path.relative_to(listing.root).as_posix() for image in written]}
 
 
-def decoded(found: list[Picture], image_size: int) -> Iterator[list[tuple[Picture, np.ndarray | str]]]:
-    """Chunks of pictures with their pixels (uint8, 3 x size x size), or the reason why there are none.
+def decoded(found: list[ImageFile], image_size: int) -> Iterator[list[tuple[ImageFile, np.ndarray | str]]]:
+    """Chunks of images with their pixels (uint8, 3 x size x size), or the reason why there are none.
 
     Threads are enough: Pillow lets go of Python's lock while it decodes and resizes.
     """
-    def one(picture: Picture) -> tuple[Picture, np.ndarray | str]:
+    def one(image: ImageFile) -> tuple[ImageFile, np.ndarray | str]:
         try:
-            return picture, pictures.read(picture.path, image_size)
-        except pictures.Unreadable as problem:
-            return picture, str(problem)
+            return image, images.read(image.path, image_size)
+        except images.Unreadable as problem:
+            return image, str(problem)
 
     remaining = iter(found)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -118,11 +118,11 @@ def decoded(found: list[Picture], image_size: int) -> Iterator[list[tuple[Pictur
             yield list(pool.map(one, chunk))
 
 
-def spans_of(written: list[Picture]) -> dict[str, tuple[int, int]]:
-    """First row and row after the last of every part that has pictures, in the order of storage."""
+def spans_of(written: list[ImageFile]) -> dict[str, tuple[int, int]]:
+    """First row and row after the last of every part that has images, in the order of storage."""
     spans, start = {}, 0
     for part in ORDER:
-        count = sum(picture.part == part for picture in written)
+        count = sum(image.part == part for image in written)
         if count:
             spans[part] = (start, start + count)
         start += count
@@ -130,18 +130,18 @@ def spans_of(written: list[Picture]) -> dict[str, tuple[int, int]]:
 
 
 def broken_note(broken: dict[str, str]) -> str:
-    """One line that counts the pictures that were skipped and names the first few, with the reason."""
+    """One line that counts the images that were skipped and names the first few, with the reason."""
     named = ", ".join(f"{name} ({why})" for name, why in islice(broken.items(), NAMED))
     more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
-    plural = "picture" if len(broken) == 1 else "pictures"
+    plural = "image" if len(broken) == 1 else "images"
     return f"{len(broken)} {plural} could not be read, skipped: {named}{more}"
 
 
-def _require_every_class(listing: Listing, written: list[Picture], notes: list[str]) -> None:
-    """Every folder that had pictures must have one that can be read."""
-    wanted = {(picture.part, picture.label) for picture in listing.pictures}
-    missing = sorted(wanted - {(picture.part, picture.label) for picture in written})
+def _require_every_class(listing: Listing, written: list[ImageFile], notes: list[str]) -> None:
+    """Every folder that had images must have one that can be read."""
+    wanted = {(image.part, image.label) for image in listing.images}
+    missing = sorted(wanted - {(image.part, image.label) for image in written})
     if missing:
         part, label = missing[0]
         what = f"class {listing.classes[label]} of {part}" if label >= 0 else part
-        raise UserError(f"folder {listing.root}: no picture of {what} can be read: {'; '.join(notes)}")
+        raise UserError(f"folder {listing.root}: no image of {what} can be read: {'; '.join(notes)}")

@@ -1,4 +1,4 @@
-"""One picture file of any kind to one square RGB array."""
+"""One image file of any kind to one square RGB array."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ WHITE_16_BIT = 65535
 
 
 class Unreadable(Exception):
-    """A picture that cannot be used; the message is the reason, in a few words."""
+    """An image that cannot be used; the message is the reason, in a few words."""
 
 
 def read(path: Path, size: int) -> np.ndarray:
-    """The picture as uint8, 3 x size x size: upright, RGB, shorter side scaled to `size`, centre cropped.
+    """The image as uint8, 3 x size x size: upright, RGB, shorter side scaled to `size`, centre cropped.
 
     Transparency is laid over white, 16 bit are scaled to 8 by their full range, and of an
     animation the first frame is taken.
 
     Raises:
-        Unreadable: the file is empty, damaged, too large or no picture.
+        Unreadable: the file is empty, damaged, too large or no image.
     """
     try:
         with Image.open(path) as image:
@@ -59,7 +59,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def to_8_bit(pixels: np.ndarray) -> np.ndarray:
     """Grayscale of more than 8 bits (H x W) as uint8: integers by their full range, so 65535 is white.
 
-    Floating-point pictures carry no range: the smallest of 1, 255 and 65535 that holds every
+    Floating-point images carry no range: the smallest of 1, 255 and 65535 that holds every
     pixel is taken for white.
     """
     white: float = WHITE_16_BIT
@@ -78,7 +78,7 @@ def reason(path: Path, problem: Exception) -> str:
     if path.stat().st_size == 0:
         return "the file is empty"
     if isinstance(problem, UnidentifiedImageError):
-        return "not a picture"
+        return "not an image"
     if isinstance(problem, Image.DecompressionBombError):
         return "too many pixels"
     return " ".join(str(problem).split())[:80] or type(problem).__name__

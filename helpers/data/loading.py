@@ -24,14 +24,14 @@ SMALLEST, LARGEST = 8, 1024
 
 def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int = 0,
          data_dir: str | Path = "data", split: Split | None = None) -> Splits:
-    """A dataset by name, or the pictures of a folder.
+    """A dataset by name, or the images of a folder.
 
     Args:
         name_or_folder: one of `NAMES`, or a folder of `train/<class>/` with, optionally, `val/`,
             `test/` and `pretext/` or `unlabeled/` beside it, or a folder of `<class>/`; or a zip file of one.
         image_size: height and width in pixels (8 to 1024); None for the dataset's own.
         seed: of the validation split (0 to 2**32 - 1); the test split does not depend on it.
-        data_dir: where downloads and decoded pictures are kept.
+        data_dir: where downloads and decoded images are kept.
         split: which classes, and how a folder is divided; a named dataset has a division of its own.
 
     Raises:
@@ -43,11 +43,11 @@ def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int
     if not SMALLEST <= size <= LARGEST:
         raise UserError(f"image size {size}: choose a number of pixels from {SMALLEST} to {LARGEST}")
     if name in NAMES and split != Split(classes=split.classes):
-        raise UserError(f"{name} has its own train, val and test pictures: leave these at auto, they are for folders")
+        raise UserError(f"{name} has its own train, val and test images: leave these at auto, they are for folders")
     if name == "digits":
         return _chosen(digits(size, seed), split)
     folder = Path(data_dir).expanduser()
-    with one_at_a_time(folder):  # of the processes of a cluster, all of which need the same pictures
+    with one_at_a_time(folder):  # of the processes of a cluster, all of which need the same images
         if name not in NAMES:
             root = Path(name)
             return load_folder(unpacked(root, folder) if root.is_file() else root, size, seed, folder, split)

@@ -33,7 +33,7 @@ IMAGENETTE = {160: ("160px", "imagenette2-160", "e793b78cc4c9e9a4ccc0c1155377a41
               320: ("320px", "imagenette2-320", "3df6f0d01a2c9592104656642f5e78a3"),
               9999: ("full", "imagenette2", "fe2fc210e6bb7c5664d602c3cd71e612")}
 IMAGENETTE_URL = "https://s3.amazonaws.com/fast-ai-imageclas/"
-IMAGENETTE_PICTURES = 13_394
+IMAGENETTE_IMAGES = 13_394
 Archive = tuple[str, Path, str]  # address, file, md5
 
 
@@ -159,9 +159,9 @@ def imagenette(image_size: int, seed: int, data_dir: Path) -> Splits:
     except KeyError as problem:
         raise UserError(f"imagenette: {root} has a class that is not Imagenette's, {problem}: remove {root} "
                         "to unpack it again, or load it as a folder") from problem
-    listing.pictures = [replace(p, part="test") if p.part == "val" else p for p in listing.pictures]
-    if len(listing.pictures) < IMAGENETTE_PICTURES:
-        listing.notes.append(f"{len(listing.pictures):,} of {IMAGENETTE_PICTURES:,} pictures found: "
+    listing.images = [replace(p, part="test") if p.part == "val" else p for p in listing.images]
+    if len(listing.images) < IMAGENETTE_IMAGES:
+        listing.notes.append(f"{len(listing.images):,} of {IMAGENETTE_IMAGES:,} images found: "
                              f"remove {root} to unpack it again")
     return load_listing(listing, image_size, seed, data_dir, held_out=HELD_OUT)
 

@@ -1,4 +1,4 @@
-"""Which pictures a folder holds, and which part and class each belongs to; nothing is opened here."""
+"""Which images a folder holds, and which part and class each belongs to; nothing is opened here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ORDER = ("pretext", "train", "val", "test")
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageFile:
     """A file, the part of the data it belongs to, and its label (-1 = none)."""
 
     path: Path
@@ -31,12 +31,12 @@ class Picture:
 
 @dataclass
 class Listing:
-    """What was found under `root`; `pictures` are in the order in which they are to be stored."""
+    """What was found under `root`; `images` are in the order in which they are to be stored."""
 
     name: str
     root: Path
     classes: tuple[str, ...] = ()
-    pictures: list[Picture] = field(default_factory=list)
+    images: list[ImageFile] = field(default_factory=list)
     ignored: int = 0
     unread: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -49,10 +49,10 @@ class Listing:
         return digest.hexdigest()
 
     def _fingerprints(self) -> Iterator[str]:
-        for picture in self.pictures:
-            state = picture.path.stat()
-            place = picture.path.relative_to(self.root).as_posix()
-            yield f"{place} {picture.part} {picture.label} {state.st_size} {state.st_mtime_ns}\n"
+        for image in self.images:
+            state = image.path.stat()
+            place = image.path.relative_to(self.root).as_posix()
+            yield f"{place} {image.part} {image.label} {state.st_size} {state.st_mtime_ns}\n"
 
 
 def scan(root: Path, name: str | None = None, classes: Sequence[str] = ()) -> Listing:
@@ -89,21 +89,21 @@ def scan(root: Path, name: str | None = None, classes: Sequence[str] = ()) -> Li
     if listing.unread:
         listing.notes.append(f"{_unread(listing.unread)} left out: {_cure(listing.unread)}")
     if listing.ignored:
-        listing.notes.append(f"{listing.ignored} hidden files or files that are not pictures, "
+        listing.notes.append(f"{listing.ignored} hidden files or files that are not images, "
                              "or that lie outside a class folder, were ignored")
     _shuffle(listing)
     return listing
 
 
 def _keep(listing: Listing, classes: Sequence[str]) -> None:
-    """Leave out the pictures of all other classes."""
+    """Leave out the images of all other classes."""
     nearest(classes, listing.classes, f"folder {listing.root}")
     if len(classes) < 2:
         raise UserError(f"folder {listing.root}: one class chosen ({classes[0]}), at least 2 are needed: choose more "
                         f"of {_some(listing.classes, 12)}")
     kept = tuple(name for name in listing.classes if name in classes)
     label = {listing.classes.index(name): number for number, name in enumerate(kept)} | {-1: -1}
-    listing.pictures = [replace(one, label=label[one.label]) for one in listing.pictures if one.label in label]
+    listing.images = [replace(one, label=label[one.label]) for one in listing.images if one.label in label]
     if len(kept) < len(listing.classes):
         listing.notes.append(f"{len(kept)} of {len(listing.classes)} classes were chosen: {_some(kept)}")
     listing.classes = kept
@@ -114,7 +114,7 @@ def _require_flat(root: Path, folders: dict[str, list[Path]], classes: list[Path
         raise UserError(f"folder {root}: there is a {(folders['val'] + folders['test'])[0].name}/ "
                         "but no train/: put the training images in train/<class>/")
     if not classes:
-        raise UserError(f"folder {root}: no class folders: put the pictures in train/<class>/ or <class>/")
+        raise UserError(f"folder {root}: no class folders: put the images in train/<class>/ or <class>/")
 
 
 def _add_labelled(listing: Listing, folders: dict[str, list[Path]]) -> None:
@@ -147,15 +147,15 @@ def _add_classes(listing: Listing, folder: Path, part: str, classes: list[Path])
 
 
 def _add(listing: Listing, folder: Path, part: str, label: int) -> None:
-    """Add every picture under `folder`, however deep."""
-    found = [Picture(path, part, label) for path in _files(folder, listing) if _is_picture(path)]
+    """Add every image under `folder`, however deep."""
+    found = [ImageFile(path, part, label) for path in _files(folder, listing) if _is_image(path)]
     unread = [path for path in listing.unread if path.is_relative_to(folder)]
     if not found and unread:
         raise UserError(f"folder {folder}: {_unread(unread)} and no others in it: {_cure(unread)}")
     if not found:
         kinds = ", ".join(sorted(kind[1:] for kind in EXTENSIONS))
-        raise UserError(f"folder {folder}: no pictures in it: add some ({kinds}) or remove the folder")
-    listing.pictures += found
+        raise UserError(f"folder {folder}: no images in it: add some ({kinds}) or remove the folder")
+    listing.images += found
 
 
 def _files(folder: Path, listing: Listing) -> Iterator[Path]:
@@ -171,17 +171,17 @@ def _files(folder: Path, listing: Listing) -> Iterator[Path]:
         visible = [Path(place, name) for name in sorted(files)]
         unread = [path for path in visible if not path.name.startswith(".") and path.suffix.lower() in UNREAD]
         listing.unread += unread
-        listing.ignored += sum(not _is_picture(path) for path in visible) - len(unread)
+        listing.ignored += sum(not _is_image(path) for path in visible) - len(unread)
         yield from visible
 
 
-def _is_picture(path: Path) -> bool:
+def _is_image(path: Path) -> bool:
     return not path.name.startswith(".") and path.suffix.lower() in EXTENSIONS and path.exists()
 
 
 def _unread(paths: list[Path]) -> str:
     kinds = sorted({path.suffix[1:].upper() for path in paths})
-    return f"{' and '.join(kinds)} pictures cannot be read here, {len(paths)}"
+    return f"{' and '.join(kinds)} images cannot be read here, {len(paths)}"
 
 
 def _cure(paths: list[Path]) -> str:
@@ -200,9 +200,9 @@ def _shuffle(listing: Listing) -> None:
     random = np.random.RandomState(0)
     ordered = []
     for part in ORDER:
-        members = sorted((p for p in listing.pictures if p.part == part), key=lambda p: p.path.as_posix())
+        members = sorted((p for p in listing.images if p.part == part), key=lambda p: p.path.as_posix())
         ordered += [members[i] for i in random.permutation(len(members))]
-    listing.pictures = ordered
+    listing.images = ordered
 
 
 def _some(names: Iterable[str], most: int = 5) -> str:

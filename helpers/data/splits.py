@@ -96,9 +96,9 @@ def describe(splits: Splits) -> list[dict[str, object]]:
 
 
 def require(splits: Splits, least: int) -> Splits:
-    """`splits`, or a UserError where there are fewer than `least` training pictures to learn anything from."""
+    """`splits`, or a UserError where there are fewer than `least` training images to learn anything from."""
     if len(splits.train) < least:
-        raise UserError(f"{splits.name}: {len(splits.train)} training pictures with a label are too few for this "
+        raise UserError(f"{splits.name}: {len(splits.train)} training images with a label are too few for this "
                         f"notebook, which needs {least}: add some, or split off less")
     return splits
 
@@ -187,9 +187,9 @@ def carve(name: str, images: Tensor, labels: Tensor, spans: dict[str, tuple[int,
             raise UserError(f"{name}: too few training images to take a {part} split out of them: "
                             f"give every class more images, or add a {part}/ folder")
     left = spans["train"][1] - spans["train"][0]
-    rounding = 2 * len(classes)  # val and test take whole pictures of every class
+    rounding = 2 * len(classes)  # val and test take whole images of every class
     if train is not None and train < 1 and round(train * total) > left + rounding:
-        raise UserError(f"{name}: train wants {100 * train:.3g}% of the pictures, and val and test leave "
+        raise UserError(f"{name}: train wants {100 * train:.3g}% of the images, and val and test leave "
                         f"{100 * left / total:.3g}%: choose a smaller share, or smaller ones for val and test")
     if train is not None and (train >= 1 or round(train * total) < left):
         _, spans["train"] = _take_part(name, images, labels, spans["train"], classes, "train", train, total, seed,
@@ -208,7 +208,7 @@ def _take_part(name: str, images: Tensor, labels: Tensor, span: tuple[int, int],
         sizes = torch.bincount(labels[slice(*span)], minlength=len(classes))
         worst, needed = int(sizes.argmin()), int(amount) + (part != "train")  # val and test leave one for train
         if sizes[worst] < needed:
-            raise UserError(f"{name}: {part} wants {amount:,.0f} pictures of every class, and class {classes[worst]} "
+            raise UserError(f"{name}: {part} wants {amount:,.0f} images of every class, and class {classes[worst]} "
                             f"has {int(sizes[worst])} left" + (", one of which is for train" if part != "train" else "")
                             + ": choose smaller numbers, or leave the class out")
     count = round(amount * total) if amount < 1 else int(amount)

@@ -1,4 +1,4 @@
-"""All pictures of a dataset in a row, those without a label too, each with its part and its file's name."""
+"""All images of a dataset in a row, those without a label too, each with its part and its file's name."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch import Tensor
 
 from helpers.data.splits import Splits
 
-MOST = 100_000  # pictures; comparing each with each takes hours from there on
+MOST = 100_000  # images; comparing each with each takes hours from there on
 UNLABELED = "unlabeled"
 
 
 @dataclass(frozen=True, eq=False)
 class Whole:
-    """All pictures once. `whole[rows]` copies those few, and the many stay where they are.
+    """All images once. `whole[rows]` copies those few, and the many stay where they are.
 
     Attributes:
-        blocks: uint8 n x C x H x W each, N pictures in all.
+        blocks: uint8 n x C x H x W each, N images in all.
         labels: int64 N, -1 for none.
         parts: N names: "unlabeled", "train", "val" or "test".
-        names: of the N pictures: their files, or part and number.
+        names: of the N images: their files, or part and number.
     """
 
     blocks: tuple[Tensor, ...]
@@ -36,7 +36,7 @@ class Whole:
         return len(self.labels)
 
     def __getitem__(self, rows: Any) -> Tensor:
-        """Pictures by a number or a list, array or tensor of numbers: uint8, C x H x W or n x C x H x W."""
+        """Images by a number or a list, array or tensor of numbers: uint8, C x H x W or n x C x H x W."""
         rows = np.asarray(rows)
         starts = np.cumsum([0, *map(len, self.blocks)])
         block = np.searchsorted(starts, rows, side="right") - 1
@@ -44,16 +44,16 @@ class Whole:
         return torch.stack(found) if rows.ndim else found[0]
 
     def counts(self) -> dict[str, int]:
-        """How many pictures each part has, where it has any."""
+        """How many images each part has, where it has any."""
         return {part: int((self.parts == part).sum()) for part in dict.fromkeys(self.parts.tolist())}
 
     def each(self, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """What `function` makes of the pictures (n x C x H x W to n x D), N x D."""
+        """What `function` makes of the images (n x C x H x W to n x D), N x D."""
         return torch.cat([function(block) for block in self.blocks if len(block)])
 
 
 def everything(splits: Splits, most: int = MOST) -> Whole:
-    """The pictures without a label, then train, val and test; of more than `most` the first that have no label."""
+    """The images without a label, then train, val and test; of more than `most` the first that have no label."""
     labelled = [splits.train, splits.val, splits.test]
     count = max(0, min(len(splits.unlabeled), most - len(splits.val) - len(splits.test)) - len(splits.train))
     loose = splits.unlabeled[:len(splits.unlabeled) - len(splits.train)][:count]

@@ -50,7 +50,7 @@ def class_attention(encoder: Encoder, images: Tensor, size: int | None = None, b
     Args:
         encoder: a ViT.
         images: uint8 N x C x S x S.
-        size: side to which the pictures are enlarged first, in pixels, a multiple of the patch size: a finer grid, for
+        size: side to which the images are enlarged first, in pixels, a multiple of the patch size: a finer grid, for
             which the positions are stretched. None leaves them as they are.
 
     Returns:
@@ -81,7 +81,7 @@ def attention_and_gradients(vit: ViT, head: nn.Module, images: Tensor,
         vit: gives tokens; its own head is not used.
         head: features B x W to logits.
         images: B x C x S x S, prepared as `vit` wants them.
-        classes: B, whose logit to follow; None takes each picture's largest.
+        classes: B, whose logit to follow; None takes each image's largest.
 
     Returns:
         One B x H x T x T tensor a block, twice, and the classes.
@@ -100,7 +100,7 @@ def gradient_rollout(maps: list[Tensor], gradients: list[Tensor]) -> Tensor:
     An attention weight counts as much as the logit would grow with it; weights that speak against the class
     count nothing. Heads are averaged and blocks are added up, each acting on what came before it (Chefer et
     al. 2021, arXiv:2103.15679, equations 5 and 6). Row 0 without its first entry, reshaped to G x G, is the map
-    of the picture. Unlike `attention_rollout` it differs from class to class, and its rows have no fixed sum.
+    of the image. Unlike `attention_rollout` it differs from class to class, and its rows have no fixed sum.
     """
     relevance = torch.eye(maps[0].shape[-1], device=maps[0].device, dtype=maps[0].dtype)      # T, T
     for weights, gradient in zip(maps, gradients, strict=True):
@@ -114,7 +114,7 @@ def attention_rollout(maps: list[Tensor]) -> Tensor:
 
     Heads are averaged, half of the identity stands for the residual connection, and the blocks'
     matrices are multiplied (Abnar & Zuidema, 2020, section 3). Row 0 without its first entry,
-    reshaped to G x G, is what the class token saw of the picture.
+    reshaped to G x G, is what the class token saw of the image.
     """
     identity = torch.eye(maps[0].shape[-1], device=maps[0].device, dtype=maps[0].dtype)   # T, T
     rollout = identity

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 LOWEST_SPREAD, LOWEST_RANK = 0.1, 2.0
-YOUNG = 32  # batches after which the running statistics of a normalisation stand for the pictures: 0.9^32 = 3 %
+YOUNG = 32  # batches after which the running statistics of a normalisation stand for the images: 0.9^32 = 3 %
 
 
 def spread(features: Tensor) -> float:
@@ -37,5 +37,5 @@ def young(encoder: nn.Module) -> bool:
 
 
 def collapsed(row: dict[str, float]) -> bool:
-    """Whether a row of `Monitor` says that all pictures have nearly one representation."""
+    """Whether a row of `Monitor` says that all images have nearly one representation."""
     return row["spread"] < LOWEST_SPREAD or row["rank"] < LOWEST_RANK

@@ -1,4 +1,4 @@
-"""Representations in two or three dimensions, and numbers that say how far to trust the picture."""
+"""Representations in two or three dimensions, and numbers that say how far to trust the image."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def tsne(features: Tensor, dims: int = 2, seed: int = 0, perplexity: float = 30.
 def umap(features: Tensor, dims: int = 2, seed: int = 0, neighbours: int = 15, gap: float = 0.1) -> np.ndarray:
     """UMAP (McInnes et al. 2018): N x D to N x dims. The first call compiles, which takes some seconds.
 
-    `gap` is how close points may come (UMAP's min_dist, up to 1): larger ones leave room for pictures on the map.
+    `gap` is how close points may come (UMAP's min_dist, up to 1): larger ones leave room for images on the map.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -59,13 +59,13 @@ def umap(features: Tensor, dims: int = 2, seed: int = 0, neighbours: int = 15, g
 
 
 def joint(embed: Embedding, clean: Tensor, noisy: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Embed clean and noisy features (N x D, M x D) in one picture and take them apart again."""
+    """Embed clean and noisy features (N x D, M x D) in one image and take them apart again."""
     points = embed(torch.cat([clean, noisy]))
     return points[:len(clean)], points[len(clean):]
 
 
 def trustworthiness(features: Tensor, points: np.ndarray, k: int = 10) -> float:
-    """Whether neighbours in the picture are neighbours in the features, from 0 to 1 (Venna & Kaski 2001).
+    """Whether neighbours in the image are neighbours in the features, from 0 to 1 (Venna & Kaski 2001).
 
     Args:
         features, points: N x D and N x 2.
@@ -77,7 +77,7 @@ def trustworthiness(features: Tensor, points: np.ndarray, k: int = 10) -> float:
 def knn_agreement(points: np.ndarray | Tensor, labels: Tensor, k: int = 10) -> float:
     """Share of the k nearest neighbours that have a point's own class, from 0 to 1.
 
-    Works on features (N x D) as well as on a picture's points (N x 2).
+    Works on features (N x D) as well as on an image's points (N x 2).
     """
     points, labels = np.asarray(points), labels.numpy()
     search = NearestNeighbors(n_neighbors=min(k, len(points) - 1)).fit(points)

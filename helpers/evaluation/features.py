@@ -40,7 +40,7 @@ def batched(function: Callable[[Tensor], Tensor], images: Tensor, batch_size: in
 
 
 def batch_for(images: Tensor, device: torch.device) -> int:
-    """How many pictures a forward pass should take: on a CPU so few that what is computed stays near the cores."""
+    """How many images a forward pass should take: on a CPU so few that what is computed stays near the cores."""
     return max(16, min(512, CPU_PIXELS // max(1, images.shape[2:].numel()))) if device.type == "cpu" else 512
 
 
@@ -50,7 +50,7 @@ def extract_features(encoder: nn.Module, images: Tensor, batch_size: int | None 
     Args:
         encoder: maps B x C x H x W in [-1, 1] to B x D.
         images: uint8 N x C x H x W, or float in normalised units (noisy ones).
-        batch_size: pictures in a forward pass; None takes what suits their size and the device.
+        batch_size: images in a forward pass; None takes what suits their size and the device.
 
     Returns:
         float32 N x D on the CPU.
@@ -68,13 +68,13 @@ def pixel_features(images: Tensor, most: int = 1024, side: int = 16) -> Tensor:
     """The pixels themselves as features, the baseline that costs nothing.
 
     Photographs have tens of thousands of numbers, on which a linear probe would take hours and do worse than on
-    their averages; so pictures of more than `most` numbers are averaged down to `side` x `side` pixels first.
+    their averages; so images of more than `most` numbers are averaged down to `side` x `side` pixels first.
 
     Args:
         images: uint8 N x C x H x W, or float in normalised units (noisy ones).
 
     Returns:
-        float32 N x D in normalised units, on the CPU. (Cosines between pictures mean more when mid-gray is 0.)
+        float32 N x D in normalised units, on the CPU. (Cosines between images mean more when mid-gray is 0.)
     """
     def shrink(x: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(x, side) if x[0].numel() > most else x

@@ -20,7 +20,7 @@ from helpers.models.encoder import Encoder
 from helpers.transforms.views import DRAWINGS, DigitView, PhotoView, view_for
 
 RATES = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)  # for a batch of 256; the paper's code begins with 1e-3
-CHUNK = 512  # pictures whose views are in memory at a time
+CHUNK = 512  # images whose views are in memory at a time
 EPOCHS, BATCH, MOMENTUM, START = 100, 64, 0.9, 0.01  # START: deviation of the first weights
 
 
@@ -60,7 +60,7 @@ def linear_features(encoder: Encoder, images: Tensor) -> Tensor:
 
 
 def crop_view(dataset: str, image_size: int) -> PhotoView | DigitView:
-    """What the pictures go through while the classifier trains: random crops and flips; drawings their usual view."""
+    """What the images go through while the classifier trains: random crops and flips; drawings their usual view."""
     if dataset in DRAWINGS:
         return view_for(dataset, image_size)
     return PhotoView(jitter_chance=0.0, gray=0.0, blur=0.0)
@@ -68,7 +68,7 @@ def crop_view(dataset: str, image_size: int) -> PhotoView | DigitView:
 
 def view_features(describe: Callable[[Tensor], Tensor], images: Tensor, view: Callable[[Tensor], Tensor], copies: int,
                   seed: int = 0, device: str = "cpu") -> list[Tensor]:
-    """Features of `copies` random views of every picture, which the epochs take in turn.
+    """Features of `copies` random views of every image, which the epochs take in turn.
 
     The paper's code draws new views in each of its 100 epochs; on a CPU that would cost 100 times the features.
 
@@ -90,7 +90,7 @@ def train_linear(features: Sequence[Tensor], labels: Tensor, classes: int, rate:
     """One linear classifier: SGD with momentum 0.9, no weight decay, a cosine over the epochs that ends at 0.
 
     Args:
-        features: one or more N x D tensors, views of the same pictures; epoch e reads number e modulo their count.
+        features: one or more N x D tensors, views of the same images; epoch e reads number e modulo their count.
         labels: N.
         rate: the learning rate at the start for a batch of 256; it is scaled to the batch that is taken.
     """
@@ -121,7 +121,7 @@ def choose_linear(features: Sequence[Tensor], labels: Tensor, val: Tensor, val_l
 
     Args:
         features, labels: as for `train_linear`.
-        val, val_labels: M x D features of whole validation pictures, M.
+        val, val_labels: M x D features of whole validation images, M.
     """
     mean = torch.stack([view.mean(0) for view in features]).mean(0)
     scale = torch.stack([(view - mean).square().mean() for view in features]).mean().sqrt().item() + 1e-12

@@ -1,4 +1,4 @@
-"""Pictures that look wrong: foreign ones, near-duplicates, and labels that their neighbours contradict.
+"""Images that look wrong: foreign ones, near-duplicates, and labels that their neighbours contradict.
 
 Everything is read off an encoder's features; nothing is deleted or changed. A score says where a person
 should look first, not what is true.
@@ -23,16 +23,16 @@ from torch.nn import functional as F
 from helpers.common.files import write_atomically
 from helpers.evaluation.retrieval import neighbours
 
-K = 20  # neighbours; more than a small group of foreign pictures has, so that they cannot vouch for each other
-DIRECTIONS = 48  # of the features, at most; chosen on planted pictures among digits
-DUPLICATE = 0.9999  # cosine similarity from which two pictures count as nearly the same
+K = 20  # neighbours; more than a small group of foreign images has, so that they cannot vouch for each other
+DIRECTIONS = 48  # of the features, at most; chosen on planted images among digits
+DUPLICATE = 0.9999  # cosine similarity from which two images count as nearly the same
 TREES = 100
 
 
 def whitened(features: Tensor) -> np.ndarray:
     """The features' main directions, each with variance 1: N x D to N x at most half of D.
 
-    A foreign picture differs where ordinary ones hardly vary, and there a plain distance is blind to it. The weakest
+    A foreign image differs where ordinary ones hardly vary, and there a plain distance is blind to it. The weakest
     directions, which carry nothing but noise, are left out.
     """
     unit = F.normalize(features.float(), dim=1).numpy()
@@ -41,15 +41,15 @@ def whitened(features: Tensor) -> np.ndarray:
 
 
 def outlier_scores(features: Tensor, k: int = K, seed: int = 0) -> dict[str, np.ndarray]:
-    """Three opinions on how foreign each picture is among the others, higher = more foreign.
+    """Three opinions on how foreign each image is among the others, higher = more foreign.
 
     Args:
         features: N x D, N of at least 8.
         k: neighbours, at most N - 1.
 
     Returns:
-        "k nearest": mean distance to the k nearest pictures. "isolation forest": how few random cuts set a
-        picture apart (Liu et al. 2008). "local outlier factor": how much thinner its surroundings are than its
+        "k nearest": mean distance to the k nearest images. "isolation forest": how few random cuts set a
+        image apart (Liu et al. 2008). "local outlier factor": how much thinner its surroundings are than its
         neighbours' (Breunig et al. 2000). N float64 each, all of them on `whitened` features.
     """
     points = whitened(features)
@@ -74,12 +74,12 @@ def agreement(scores: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def near_duplicates(features: Tensor, threshold: float = DUPLICATE, k: int = 5) -> list[tuple[int, int, float]]:
-    """Pairs (i, j, cosine similarity), i < j, of pictures with nearly the same features; the most alike first.
+    """Pairs (i, j, cosine similarity), i < j, of images with nearly the same features; the most alike first.
 
     Args:
         features: N x D.
         threshold: the least similarity.
-        k: at most so many near-duplicates of one picture.
+        k: at most so many near-duplicates of one image.
     """
     similarity, index = neighbours(features, features, min(k, len(features) - 1), skip_self=True)
     pairs = {(min(i, int(j)), max(i, int(j))): float(s)
@@ -89,10 +89,10 @@ def near_duplicates(features: Tensor, threshold: float = DUPLICATE, k: int = 5) 
 
 
 def label_doubt(features: Tensor, labels: Tensor, k: int = K, temperature: float = 0.07) -> tuple[Tensor, Tensor]:
-    """How strongly a picture's neighbours contradict its label.
+    """How strongly an image's neighbours contradict its label.
 
     Args:
-        features, labels: N x D, N class numbers; a picture without a label (-1) neither votes nor is doubted.
+        features, labels: N x D, N class numbers; an image without a label (-1) neither votes nor is doubted.
 
     Returns:
         doubt: 1 less the share of its neighbours' votes (weighted as in kNN, Wu et al. 2018) for its own label, N.
@@ -129,14 +129,14 @@ def found_at(score: Any, truth: Any, count: int) -> dict[str, float]:
 def write_report(path: Path | str, scores: Mapping[str, np.ndarray], labels: Tensor, classes: Sequence[str],
                  doubt: Tensor, guess: Tensor, names: Sequence[Any] | None = None,
                  pairs: Sequence[tuple[int, int, float]] = (), parts: Sequence[str] | None = None) -> Path:
-    """One CSV line a picture, the most foreign first: what a person goes through with the pictures beside.
+    """One CSV line an image, the most foreign first: what a person goes through with the images beside.
 
     Args:
         labels: N class numbers, -1 for none.
         doubt, guess: of `label_doubt`.
-        names: of the pictures, such as their paths; their numbers by default.
-        pairs: of `near_duplicates`, the most alike first; a picture's line names the one most like it.
-        parts: of the data that each picture belongs to, such as "train".
+        names: of the images, such as their paths; their numbers by default.
+        pairs: of `near_duplicates`, the most alike first; an image's line names the one most like it.
+        parts: of the data that each image belongs to, such as "train".
     """
     import pandas as pd
 
@@ -146,7 +146,7 @@ def write_report(path: Path | str, scores: Mapping[str, np.ndarray], labels: Ten
         twin.setdefault(first, second)
         twin.setdefault(second, first)
     given, said = ([classes[label] if label >= 0 else "" for label in some.tolist()] for some in (labels, guess))
-    frame = pd.DataFrame({"picture": names, **({"part": parts} if parts is not None else {}), "label": given,
+    frame = pd.DataFrame({"image": names, **({"part": parts} if parts is not None else {}), "label": given,
                           "foreign": consensus(scores), **scores, "label_doubt": doubt.numpy(), "neighbours_say": said,
                           "near_duplicate": [str(names[twin[i]]) if i in twin else "" for i in range(len(names))]})
     text = frame.sort_values("foreign", ascending=False).to_csv(index=False, float_format="%.4f", lineterminator="\n")

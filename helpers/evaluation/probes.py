@@ -39,7 +39,7 @@ class OneScale(TransformerMixin, BaseEstimator):
     """Centre the features and divide all of them by one number, their root mean square.
 
     Dividing every dimension by its own deviation would blow up the noise of weak dimensions: fatal for
-    principal components, and unsteady when ten labelled pictures are all there is.
+    principal components, and unsteady when ten labelled images are all there is.
     """
 
     def fit(self, x: np.ndarray, y: np.ndarray | None = None) -> OneScale:
@@ -89,7 +89,7 @@ def _flat(features: Tensor) -> np.ndarray:
 
 
 def label_draws(labels: Tensor, per_class: int, draws: int, seed: int = 0) -> list[Tensor]:
-    """Random choices of labelled pictures, the same number of every class.
+    """Random choices of labelled images, the same number of every class.
 
     Args:
         labels: N class numbers.
@@ -109,7 +109,7 @@ def label_draws(labels: Tensor, per_class: int, draws: int, seed: int = 0) -> li
 
 def few_label_scores(features: Tensor, labels: Tensor, test_features: Tensor, test_labels: Tensor,
                      per_class: int, draws: int, seed: int = 0, strength: float = 1.0) -> list[float]:
-    """Test accuracy, in [0, 1], of a linear probe for each of `draws` choices of labelled pictures.
+    """Test accuracy, in [0, 1], of a linear probe for each of `draws` choices of labelled images.
 
     Args:
         features, labels: N x D, N: what is drawn from, see `label_draws`.

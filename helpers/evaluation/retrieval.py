@@ -1,4 +1,4 @@
-"""Looking pictures up by their features: nearest neighbours, average precision, copies found again."""
+"""Looking images up by their features: nearest neighbours, average precision, copies found again."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from helpers.transforms.functional import blur, crop
 from helpers.transforms.views import add_noise, normalise
 
-# At a time, so that memory stays flat however many pictures there are:
+# At a time, so that memory stays flat however many images there are:
 CELLS = 1 << 22  # similarities, of some queries with the whole bank
-NUMBERS = 1 << 24  # in pictures that are changed
+NUMBERS = 1 << 24  # in images that are changed
 
 
 def neighbours(bank: Tensor, queries: Tensor, k: int, skip_self: bool = False) -> tuple[Tensor, Tensor]:
@@ -21,7 +21,7 @@ def neighbours(bank: Tensor, queries: Tensor, k: int, skip_self: bool = False) -
 
     Args:
         bank, queries: N x D, M x D.
-        skip_self: bank and queries are the same pictures, and none is its own neighbour.
+        skip_self: bank and queries are the same images, and none is its own neighbour.
 
     Returns:
         Similarities in [-1, 1] and rows of the bank, both M x k, the most alike first.
@@ -45,7 +45,7 @@ def _block(bank: Tensor) -> int:
 
 
 def mean_average_precision(bank: Tensor, bank_labels: Tensor, queries: Tensor, labels: Tensor) -> float:
-    """mAP of retrieval: each query ranks the whole bank, and pictures of its class are what it should find.
+    """mAP of retrieval: each query ranks the whole bank, and images of its class are what it should find.
 
     Queries whose class the bank does not have do not count. In [0, 1]; chance is about one over the classes.
 
@@ -66,7 +66,7 @@ def mean_average_precision(bank: Tensor, bank_labels: Tensor, queries: Tensor, l
 # --- copies: uint8 N x C x S x S to floats of the same shape in normalised units --------------------
 
 def cropped(images: Tensor, share: float = 0.7) -> Tensor:
-    """The middle of each picture, `share` of its area, enlarged to the old size."""
+    """The middle of each image, `share` of its area, enlarged to the old size."""
     x = normalise(images)
     count, _, height, width = x.shape
     h, w = (torch.full((count,), side * share ** 0.5) for side in (height, width))
@@ -74,7 +74,7 @@ def cropped(images: Tensor, share: float = 0.7) -> Tensor:
 
 
 def turned(images: Tensor, degrees: float = 12.0) -> Tensor:
-    """Each picture turned about its middle; what comes in from outside repeats the edge."""
+    """Each image turned about its middle; what comes in from outside repeats the edge."""
     x = normalise(images)
     angle = torch.tensor(degrees).deg2rad()
     turn = torch.stack([torch.stack([angle.cos(), -angle.sin(), torch.zeros(())]),
@@ -84,7 +84,7 @@ def turned(images: Tensor, degrees: float = 12.0) -> Tensor:
 
 
 def printed(images: Tensor, share: float = 0.25) -> Tensor:
-    """Each picture with a grey bar across its foot, `share` of its height."""
+    """Each image with a grey bar across its foot, `share` of its height."""
     x = normalise(images).clone()
     x[:, :, round(x.shape[2] * (1 - share)):] = 0.0
     return x
@@ -102,10 +102,10 @@ COPIES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 def copy_detection(describe: Callable[[Tensor], Tensor], images: Tensor) -> dict[str, float]:
-    """How often a changed copy's nearest picture is the original, for each of `COPIES`; fractions.
+    """How often a changed copy's nearest image is the original, for each of `COPIES`; fractions.
 
     Args:
-        describe: N x C x S x S pictures to N x D features, such as `lambda x: extract_features(encoder, x)`.
+        describe: N x C x S x S images to N x D features, such as `lambda x: extract_features(encoder, x)`.
         images: uint8 N x C x S x S; every one is searched among all of them.
     """
     bank, own = describe(images), torch.arange(len(images))

@@ -1,4 +1,4 @@
-"""Accuracy under noise and other damage, with every method shown the same pictures."""
+"""Accuracy under noise and other damage, with every method shown the same images."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ class Reader:
     """A classifier in its two halves, so that all classifiers on one encoder can share its features.
 
     Args:
-        encoder: pictures N x C x H x W in [-1, 1] to features N x D; None reads the pixels as they are.
+        encoder: images N x C x H x W in [-1, 1] to features N x D; None reads the pixels as they are.
         answer: features N x D (float32, on the CPU) to class numbers N.
     """
 
     encoder: nn.Module | None
     answer: Callable[[Tensor], Tensor]
 
-    def __call__(self, pictures: Tensor) -> Tensor:
-        """Class numbers N of pictures, float in [-1, 1] or uint8."""
-        return self.answer(features_of(self.encoder, pictures))
+    def __call__(self, images: Tensor) -> Tensor:
+        """Class numbers N of images, float in [-1, 1] or uint8."""
+        return self.answer(features_of(self.encoder, images))
 
 
-def features_of(encoder: nn.Module | None, pictures: Tensor) -> Tensor:
-    """Features N x D of pictures, in eval mode; without an encoder the pixels themselves."""
-    return pixel_features(pictures) if encoder is None else extract_features(encoder, pictures)
+def features_of(encoder: nn.Module | None, images: Tensor) -> Tensor:
+    """Features N x D of images, in eval mode; without an encoder the pixels themselves."""
+    return pixel_features(images) if encoder is None else extract_features(encoder, images)
 
 
 def classifier_reader(classifier: nn.Module) -> Reader:
@@ -63,18 +63,18 @@ def sigmas_for(dataset: str) -> list[float]:
     return fine + [1.6, 1.7, 1.8, 1.9, 2.0] if dataset == "digits" else fine
 
 
-def unit_noise(pictures: Tensor, seed: int, first: int = 0) -> Tensor:
-    """Gaussian noise of deviation 1 in the shape of `pictures` and on their device, from `seed` and `first` alone.
+def unit_noise(images: Tensor, seed: int, first: int = 0) -> Tensor:
+    """Gaussian noise of deviation 1 in the shape of `images` and on their device, from `seed` and `first` alone.
 
     Args:
-        first: the number that the first of these pictures has in its dataset.
+        first: the number that the first of these images has in its dataset.
     """
-    generator = torch.Generator(pictures.device).manual_seed(1_000_003 * seed + first)
-    return torch.randn(pictures.shape, device=pictures.device, generator=generator)
+    generator = torch.Generator(images.device).manual_seed(1_000_003 * seed + first)
+    return torch.randn(images.shape, device=images.device, generator=generator)
 
 
-def noisy_pictures(images: Tensor, sigma: float, seed: int) -> Tensor:
-    """Pictures in normalised units with noise of deviation `sigma`; another sigma makes the same noise louder.
+def noisy_images(images: Tensor, sigma: float, seed: int) -> Tensor:
+    """Images in normalised units with noise of deviation `sigma`; another sigma makes the same noise louder.
 
     Args:
         images: uint8 N x C x H x W, or float in normalised units.
@@ -91,8 +91,8 @@ def noisy_pictures(images: Tensor, sigma: float, seed: int) -> Tensor:
 class Sweep:
     """What a noise sweep measured; both map a method's name to an array, seeds x sigmas.
 
-    `accuracy` is in [0, 1]; `similarity` is the mean cosine of the features of a noisy picture and of the
-    same picture without noise, in [-1, 1].
+    `accuracy` is in [0, 1]; `similarity` is the mean cosine of the features of a noisy image and of the
+    same image without noise, in [-1, 1].
     """
 
     sigmas: list[float]
@@ -102,9 +102,9 @@ class Sweep:
 
 def noise_sweep(readers: dict[str, Reader], images: Tensor, labels: Tensor, sigmas: Sequence[float],
                 seeds: Iterable[int], device: str = "cpu") -> Sweep:
-    """Each method at each sigma, on the same noisy pictures, computing nothing twice.
+    """Each method at each sigma, on the same noisy images, computing nothing twice.
 
-    Pictures are normalised once, and the features of clean pictures are taken once; noise is drawn on the
+    Images are normalised once, and the features of clean images are taken once; noise is drawn on the
     device once per seed and scaled by every sigma; methods with the same encoder share its features.
 
     Args:
@@ -117,7 +117,7 @@ def noise_sweep(readers: dict[str, Reader], images: Tensor, labels: Tensor, sigm
     seeds, sigmas = list(seeds), list(sigmas)
     encoders = {reader.encoder for reader in readers.values()}
     right, alike = ({name: np.zeros((len(seeds), len(sigmas))) for name in readers} for _ in range(2))
-    with threads_for_probes(images), Progress(len(seeds) * len(sigmas) * len(images), "noise sweep", "pictures") as bar:
+    with threads_for_probes(images), Progress(len(seeds) * len(sigmas) * len(images), "noise sweep", "images") as bar:
         for first in range(0, len(images), BATCH):
             clean, truth = normalise(images[first:first + BATCH].to(device)), labels[first:first + BATCH]
             quiet = {encoder: features_of(encoder, clean) for encoder in encoders}
@@ -144,7 +144,7 @@ def corruption_sweep(readers: dict[str, Reader], images: Tensor, labels: Tensor,
     Args:
         readers, images, labels: as for `noise_sweep`.
         seeds: of the corruptions that draw random numbers; the others are looked at once.
-        device: where pictures are damaged; a seed gives other damage on another kind of device.
+        device: where images are damaged; a seed gives other damage on another kind of device.
 
     Returns:
         method -> corruption -> share of wrong answers at the five severities, mean over seeds.
@@ -188,12 +188,12 @@ def layer_similarity(encoder: nn.Module, clean: Tensor, noisy: Tensor,
 
     Args:
         encoder: any of the suite's encoders; its stem, blocks and output are the layers.
-        clean, noisy: the same pictures, N x C x H x W in [-1, 1].
+        clean, noisy: the same images, N x C x H x W in [-1, 1].
         token: None compares all that a layer says. For a ViT, "class" compares its class token alone and "mean"
             the mean of its patch tokens, up to and with the final norm.
 
     Returns:
-        (layer, cosine similarity of the clean and the noisy activations averaged over pictures), in order.
+        (layer, cosine similarity of the clean and the noisy activations averaged over images), in order.
 
     Raises:
         ValueError: a token is asked for and the encoder has none.
@@ -205,7 +205,7 @@ def layer_similarity(encoder: nn.Module, clean: Tensor, noisy: Tensor,
     device = next(encoder.parameters()).device
     try:
         with evaluating(encoder):
-            outputs = [encoder(pictures.to(device)) for pictures in (clean, noisy)]
+            outputs = [encoder(images.to(device)) for images in (clean, noisy)]
     finally:
         for hook in hooks:
             hook.remove()
@@ -235,13 +235,13 @@ def _layers(encoder: nn.Module, token: str | None) -> list[tuple[str, nn.Module]
 
 
 def best_probe(encoder: nn.Module | None, splits: Splits, sigma: float, seed: int) -> Reader:
-    """A linear classifier on features of *clean* training pictures (None: on pixels), with all labels.
+    """A linear classifier on features of *clean* training images (None: on pixels), with all labels.
 
-    Of several strengths of regularisation that one is taken which names most of the *validation* pictures
+    Of several strengths of regularisation that one is taken which names most of the *validation* images
     rightly when they have noise of `sigma`.
     """
     train = features_of(encoder, splits.train.images)
-    noisy = features_of(encoder, noisy_pictures(splits.val.images, sigma, 1000 + seed))
+    noisy = features_of(encoder, noisy_images(splits.val.images, sigma, 1000 + seed))
     with threads_for_probes(splits.train.images):
         probes = [linear_probe(train, splits.train.labels, strength) for strength in STRENGTHS]
     return probe_reader(encoder, max(probes, key=lambda probe: score(probe, noisy, splits.val.labels)))

@@ -1,7 +1,7 @@
 """BYOL: Bootstrap Your Own Latent (Grill et al. 2020, arXiv:2006.07733).
 
 An online network predicts what a slowly moving copy of itself, the target, says of another view of
-the same picture. There are no labels and no negative pairs. With noise in one view this becomes the
+the same image. There are no labels and no negative pairs. With noise in one view this becomes the
 noise-BYOL of the ViT-BYOL project: the representation learns to look through noise.
 """
 

@@ -27,7 +27,7 @@ def linear_head(inputs: int, classes: int) -> nn.Linear:
 
 
 class Classifier(pl.LightningModule):
-    """Cross-entropy on labelled pictures.
+    """Cross-entropy on labelled images.
 
     Args:
         encoder, head: B x C x S x S to B x D, and B x D to B x classes.

@@ -1,6 +1,6 @@
 """DINO: self-distillation with no labels (Caron et al. 2021, arXiv:2104.14294).
 
-A student that sees small parts of a picture has to give the answer that a teacher gives for the whole.
+A student that sees small parts of an image has to give the answer that a teacher gives for the whole.
 An answer is a distribution over K invented classes; the teacher is a slowly moving copy of the student.
 Centering the teacher's output keeps one class from winning everything, a low temperature keeps the answer
 from becoming uniform: each prevents the collapse that the other one invites (section 3.1, figure 7).
@@ -159,7 +159,7 @@ def collapse_signs(answers: Tensor, loss: Tensor) -> dict[str, Tensor]:
     Returns:
         entropy: mean entropy of an answer: ln K when all are uniform, one kind of collapse.
         kl: of the student from the teacher, which is the loss without that entropy; 0 in either collapse.
-        variety: entropy of the mean answer: 0 when one class gets every picture, the other kind of collapse.
+        variety: entropy of the mean answer: 0 when one class gets every image, the other kind of collapse.
         uniform: ln K, which none of them can exceed.
     """
     def entropy(p: Tensor) -> Tensor:

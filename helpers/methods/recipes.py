@@ -70,7 +70,7 @@ def two_views(method: str, settings: Settings, encoder: Encoder | None = None) -
 
 
 def learner(method: str, encoder: Encoder, settings: Settings, epoch: float) -> BYOL | DINO:
-    """The module that trains `encoder` by a method; `epoch` is how many batches hold every picture once."""
+    """The module that trains `encoder` by a method; `epoch` is how many batches hold every image once."""
     numbers = recipe(method, settings)
     numbers.pop("batch_size")
     if method == "dino":

@@ -65,7 +65,7 @@ def build(name: str, *, channels: int = 3, image_size: int = 96, normalisation: 
     Args:
         name: one of `BACKBONES`.
         channels: 1 or 3 (ImageNet's normalisation needs 3).
-        normalisation: what the weights are trained on, see `Encoder`; pictures always come in [-1, 1].
+        normalisation: what the weights are trained on, see `Encoder`; images always come in [-1, 1].
         image_size: side of the square input, in pixels; it decides the ResNet stem and ViT positions.
         options: what the backbone's own function takes (e.g. `stem` for ResNets, `patch_size` for ViTs).
 

@@ -16,7 +16,7 @@ class FewPixelsConv2d(nn.Conv2d):
 
     The sums are the same; groups and dilation are not meant to be used. A CPU's convolutions are made for large maps:
     the last stage of a ResNet18 at 96 pixels has maps of 3 x 3 with 512 channels, where a product is 3.5 times as fast
-    in bf16 and 1.6 times in fp32 (64 pictures, forward and backward, two cores with AMX).
+    in bf16 and 1.6 times in fp32 (64 images, forward and backward, two cores with AMX).
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """The CPU miniature: a ResNet of three blocks for very small images.
 
 On a two-core CPU most of a ResNet18 step on 16-pixel images is spent on its 11 million
-parameters, not on the pictures. This encoder has 173 thousand and learns digits in a minute.
+parameters, not on the images. This encoder has 173 thousand and learns digits in a minute.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Slim(nn.Module):
 
 
 def build_slim(name: str, *, image_size: int, channels: int, width: int | None = None) -> Slim:
-    """The miniature; any image size of 8 pixels or more will do. A `width` of None is 24 for gray pictures and 32 for
+    """The miniature; any image size of 8 pixels or more will do. A `width` of None is 24 for gray images and 32 for
     colour. To train on a CPU, take 8 or a multiple of it: torch's channels-last kernels have corrupted memory in the
     backward pass of narrower ones."""
     return Slim(channels, width or (24 if channels == 1 else 32))

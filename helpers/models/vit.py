@@ -1,11 +1,11 @@
 """The Vision Transformer, from scratch and on one page.
 
-Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021 (arXiv:2010.11929). A picture is cut
+Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021 (arXiv:2010.11929). An image is cut
 into square patches; every patch becomes a token, a vector of `width` numbers; a stack of
 identical blocks lets the tokens look at each other; an extra "class" token, which stands for
-no patch, collects what is needed to name the picture.
+no patch, collects what is needed to name the image.
 
-Letters in the shape comments: B pictures, G patches along a side, T = 1 + G * G tokens,
+Letters in the shape comments: B images, G patches along a side, T = 1 + G * G tokens,
 W = width, H heads, D = W / H numbers a head.
 """
 
@@ -53,7 +53,7 @@ class Attention(nn.Module):
 
 
 class StochasticDepth(nn.Module):
-    """While training, skip a branch for a random `rate` of the pictures (Huang et al., 2016)."""
+    """While training, skip a branch for a random `rate` of the images (Huang et al., 2016)."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -87,13 +87,13 @@ class Block(nn.Module):
 
 
 class ViT(nn.Module):
-    """Pictures B x C x S x S in [-1, 1] to features B x W, or to logits if `num_classes` is given.
+    """Images B x C x S x S in [-1, 1] to features B x W, or to logits if `num_classes` is given.
 
     S may be any multiple of `patch_size`: the positions are learned for `image_size` and stretched for
     others, such as DINO's small crops.
 
     Args:
-        image_size: side of the square pictures that the positions are made for, in pixels; a multiple of
+        image_size: side of the square images that the positions are made for, in pixels; a multiple of
             `patch_size`.
         patch_size: side of a patch, in pixels.
         channels: 3 for colour, 1 for grey.
@@ -150,10 +150,10 @@ class ViT(nn.Module):
             nn.init.trunc_normal_(self.head.weight, std=0.02)
 
     def embed(self, images: Tensor) -> Tensor:
-        """Pictures B x C x S x S to the tokens B x T x W that enter the first block (equation 1)."""
+        """Images B x C x S x S to the tokens B x T x W that enter the first block (equation 1)."""
         channels, height, width = images.shape[1:]
         if channels != self.channels or height != width or height % self.patch_size or not height:
-            raise ValueError(f"this ViT reads square pictures, {self.channels} x {self.image_size} x {self.image_size} "
+            raise ValueError(f"this ViT reads square images, {self.channels} x {self.image_size} x {self.image_size} "
                              f"or another multiple of {self.patch_size}, not {channels} x {height} x {width}")
         positions = interpolate_positions(self.positions, self.grid, height // self.patch_size, self.stretch)
         tokens = self.patches(images)                             # B, W, G, G
@@ -194,7 +194,7 @@ def interpolate_positions(positions: Tensor, old_grid: int, new_grid: int, stret
         positions: 1 x (1 + old_grid ** 2) x W; the class token's entry, the first, is kept as it is.
         old_grid, new_grid: patches along a side before and after.
         stretch: "corners" maps corner patches onto corner patches, as torchvision does; "dino" maps the edges of the
-            picture, with a grid that counts as a tenth of a patch longer, as the DINO repository does: weights that
+            image, with a grid that counts as a tenth of a patch longer, as the DINO repository does: weights that
             were trained so need it at other sizes.
 
     Returns:
@@ -214,7 +214,7 @@ def interpolate_positions(positions: Tensor, old_grid: int, new_grid: int, stret
 
 
 def check_sizes(image_size: int, patch_size: int, width: int, heads: int) -> None:
-    """Raise a ValueError unless patches tile the picture and heads share the width evenly."""
+    """Raise a ValueError unless patches tile the image and heads share the width evenly."""
     if patch_size < 1 or image_size < patch_size or image_size % patch_size:
         raise ValueError(f"image_size {image_size} is not a multiple of patch_size {patch_size}")
     if heads < 1 or width % heads:
@@ -237,7 +237,7 @@ def default_patch_size(image_size: int) -> int:
                if image_size % size == 0 and 2 <= image_size // size <= LARGEST_GRID]
     if not fitting:
         raise ValueError(f"no patch size cuts {image_size} px into 2 to {LARGEST_GRID} patches a side; "
-                         "resize the pictures, to 32 or 96 px for example")
+                         "resize the images, to 32 or 96 px for example")
     return min(fitting, key=lambda size: abs(size - math.sqrt(image_size)))
 
 

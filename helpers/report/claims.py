@@ -42,7 +42,7 @@ def _start(frame: pd.DataFrame) -> str:
     verdicts = [f"{count}: {100 * result.gain:+.1f} points, "
                 f"{result.choose('ahead', 'behind', 'no more than chance could make')} (p = {result.p:.2g})"
                 for count, result in found.items()]
-    return ("**Pretrained or from scratch**, fine-tuned for as many steps with the same views, by labels a class: "
+    return ("**Pretrained or from scratch**, fine-tuned for as many steps with the same views, by labels per class: "
             f"{'; '.join(verdicts)} (paired t-test, {counts(rows)}).")
 
 
@@ -62,9 +62,9 @@ def _all(few: pd.DataFrame, noise: pd.DataFrame) -> str:
 
 def _noise(heavy: pd.DataFrame) -> str:
     said = {row["method"]: f"{percent(row)} %" for _, row in heavy.iterrows()}
-    return (f"**Heavy noise**, sigma {HEAVY}: supervised {said['supervised']}, trained on noisy pictures "
-            f"{said['supervised + noise']}, noise-BYOL {said['noise-BYOL']} with a classifier that saw clean pictures "
-            f"only, raw pixels {said['raw pixels']}, BYOL without noise {said['BYOL']}. Noisy *validation* pictures "
+    return (f"**Heavy noise**, sigma {HEAVY}: supervised {said['supervised']}, trained on noisy images "
+            f"{said['supervised + noise']}, noise-BYOL {said['noise-BYOL']} with a classifier that saw clean images "
+            f"only, raw pixels {said['raw pixels']}, BYOL without noise {said['BYOL']}. Noisy *validation* images "
             "chose how strongly each probe is regularised; these deviations are over draws of the noise, those of the "
             "line below the table over trainings.")
 

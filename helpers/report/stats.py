@@ -2,8 +2,8 @@
 
 - `paired`: scores that share their draws, seeds or splits: Student's t-test on the differences (Student 1908, *The
   probable error of a mean*).
-- `same_pictures`: two classifiers, once each, on the same pictures: McNemar's exact test, which looks only at the
-  pictures that one of them names rightly and the other does not (McNemar 1947; Dietterich 1998 on why it is the test
+- `same_images`: two classifiers, once each, on the same images: McNemar's exact test, which looks only at the
+  images that one of them names rightly and the other does not (McNemar 1947; Dietterich 1998 on why it is the test
   for classifiers that are trained once).
 - `unpaired`: means and deviations are all there is: Welch's t-test (Welch 1947).
 
@@ -77,8 +77,8 @@ def gained(mean: float, std: float | None, n: int) -> Comparison:
     return Comparison(float(mean), float(error), float(p), f"paired t-test, n = {n:g}")
 
 
-def same_pictures(first: Tensor, second: Tensor, labels: Tensor) -> Comparison:
-    """Two classifiers' predictions of the same pictures: McNemar's exact test.
+def same_images(first: Tensor, second: Tensor, labels: Tensor) -> Comparison:
+    """Two classifiers' predictions of the same images: McNemar's exact test.
 
     Args:
         first, second, labels: N class numbers each.
@@ -87,12 +87,12 @@ def same_pictures(first: Tensor, second: Tensor, labels: Tensor) -> Comparison:
         ValueError: they are not of one length.
     """
     if not len(first) == len(second) == len(labels):
-        raise ValueError(f"predictions of the same pictures are wanted, not {len(first)}, {len(second)}, {len(labels)}")
+        raise ValueError(f"predictions of the same images are wanted, not {len(first)}, {len(second)}, {len(labels)}")
     right, other = (np.asarray(each) == np.asarray(labels) for each in (first, second))
     ours, theirs, count = int((right & ~other).sum()), int((other & ~right).sum()), len(right)
     p = binomtest(ours, ours + theirs).pvalue if ours + theirs else 1.0
     error = (ours + theirs - (ours - theirs) ** 2 / count) ** 0.5 / count
-    return Comparison((ours - theirs) / count, error, float(p), f"McNemar's test, {ours} against {theirs} pictures")
+    return Comparison((ours - theirs) / count, error, float(p), f"McNemar's test, {ours} against {theirs} images")
 
 
 def unpaired(mean: float, std: float | None, n: int, other_mean: float, other_std: float | None,

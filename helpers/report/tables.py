@@ -33,7 +33,7 @@ def _word(value: Any) -> str:
 
 
 # The columns of a published number: what a reader calls them, and how a value is written.
-SAID = {"method": ("method", _word), "encoder": ("encoder", _word), "pixels": ("pictures", _number(" px")),
+SAID = {"method": ("method", _word), "encoder": ("encoder", _word), "pixels": ("images", _number(" px")),
         "protocol": ("protocol", _word), "labels_per_class": ("labels per class", _word), "sigma": ("sigma", _number()),
         "epochs": ("epochs", _number()), "minutes": ("minutes", _number()), "hardware": ("on", _word),
         "metric": ("metric", _word), "value": (VALUE, lambda value: "–" if pd.isna(value) else f"{100 * value:.1f}"),
@@ -70,7 +70,7 @@ def story(frame: pd.DataFrame) -> str:
         parts += [f"Test accuracy in %, mean ± standard deviation over label draws (all: trainings; {counts(few)}):",
                   grid(few, "labels_per_class", "labels per class")]
     if len(noise):
-        parts += [f"Under Gaussian noise, all labels, {counts(noise)}; sigma in normalised units (pictures in "
+        parts += [f"Under Gaussian noise, all labels, {counts(noise)}; sigma in normalised units (images in "
                   "[-1, 1]):", grid(noise, "sigma", "sigma")]
     return "\n\n".join(parts) + "\n"
 
@@ -133,7 +133,7 @@ def encoders(frame: pd.DataFrame) -> str:
     heads = [", ".join(filter(None, (method, *_training(own)[:2],
                                      f"**{_trainings(own)} trainings**" if trained_often(own) else "")))
              for (_, method), own in columns.items()]
-    return table(["protocol", "labels a class", *heads], lines)
+    return table(["protocol", "labels per class", *heads], lines)
 
 
 def trained_often(rows: pd.DataFrame) -> bool:

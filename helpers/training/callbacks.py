@@ -23,13 +23,13 @@ from helpers.training.errors import no_number
 
 
 class AccuracyCurve(Callback):
-    """Accuracy and loss on training and validation pictures as a classifier trains, in eval mode.
+    """Accuracy and loss on training and validation images as a classifier trains, in eval mode.
 
-    `rows` holds one dict per look: step, train_accuracy, val_accuracy, val_loss. Test pictures have no
+    `rows` holds one dict per look: step, train_accuracy, val_accuracy, val_loss. Test images have no
     business here.
 
     Args:
-        train, val: labelled pictures; at most `limit` of each are used.
+        train, val: labelled images; at most `limit` of each are used.
         looks: how many times, evenly over the training.
     """
 

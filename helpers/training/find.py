@@ -15,17 +15,17 @@ from helpers.models.weights.choose import AUTO, TRAIN, Choice
 from helpers.models.weights.hub import fetch
 from helpers.settings import PRESETS, Settings
 from helpers.training.pretraining import pretrain
-from helpers.training.runs import _unfit, folder_of, pictures_of, run_mark, variant
+from helpers.training.runs import _unfit, folder_of, images_of, run_mark, variant
 
 PHOTOGRAPHS = "byol-slim-imagenette"  # released weights that know photographs
-KNOWN_SIDES = (32, 64)  # pixels, of the pictures that they are taken for: from the side of their views up
+KNOWN_SIDES = (32, 64)  # pixels, of the images that they are taken for: from the side of their views up
 
 
 def find_or_pretrain(method: str, splits: Splits, settings: Settings) -> Encoder:
     """The encoder that `method` has already made, or one made now at quick scale; it says which.
 
     Looked for are, in this order: the newest in the run folder of the settings' architecture, or of another start, that
-    has learned from these pictures and did not stop on a collapse; a released one that was made by exactly this run
+    has learned from these images and did not stop on a collapse; a released one that was made by exactly this run
     (dataset, preset, seed and recipe).
 
     Returns:
@@ -50,7 +50,7 @@ def chosen_encoder(choice: Choice, splits: Splits, settings: Settings) -> tuple[
     """The encoder that was chosen, in eval mode on the settings' device, and what plots and tables call it.
 
     "auto" is BYOL's encoder as `find_or_pretrain` has it, except for a folder of photographs that no earlier run has
-    an encoder for: there it is the released one for photographs, if these pictures are of a size that it knows.
+    an encoder for: there it is the released one for photographs, if these images are of a size that it knows.
     """
     if choice.kind == AUTO:
         choice = _usual(splits, settings)
@@ -70,7 +70,7 @@ def _usual(splits: Splits, settings: Settings) -> Choice:
         return Choice(TRAIN)
     print(f"{splits.name} is a folder of photographs and no encoder in {settings.checkpoints} has learned from it, so "
           f"the released {PHOTOGRAPHS} is taken, which has learned from photographs for longer than one would be "
-          "trained here now (notebook 02 trains one on your own pictures)")
+          "trained here now (notebook 02 trains one on your own images)")
     return Choice("listed", PHOTOGRAPHS)
 
 
@@ -79,7 +79,7 @@ def _usual(splits: Splits, settings: Settings) -> Choice:
 def _earlier(method: str, splits: Splits, settings: Settings,
              say: bool = False) -> tuple[Encoder, Path] | tuple[None, None]:
     need_drive(settings.run_dir)
-    pictures = pictures_of(splits, settings)
+    images = images_of(splits, settings)
     found = settings.checkpoints.glob(f"{variant(method, settings)}-*/encoder.safetensors")
     for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
         encoder = load_encoder(path)
@@ -88,7 +88,7 @@ def _earlier(method: str, splits: Splits, settings: Settings,
         takes = (encoder.config["channels"], encoder.config["image_size"])
         if not wanted or takes != (splits.channels, splits.image_size):
             continue
-        reason = _unfit(encoder.meta, pictures)
+        reason = _unfit(encoder.meta, images)
         if not reason:
             return encoder, path
         if say:
@@ -99,7 +99,7 @@ def _earlier(method: str, splits: Splits, settings: Settings,
 
 
 def _released(method: str, settings: Settings) -> Encoder | None:
-    if settings.dataset not in DATASETS:  # a folder of pictures may bear any name
+    if settings.dataset not in DATASETS:  # a folder of images may bear any name
         return None
     for name, entry in manifest.entries().items():
         path = manifest.kept(entry)

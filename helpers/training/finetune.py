@@ -33,7 +33,7 @@ class Trained:
     seconds: float
 
     def score(self, data: Labeled) -> float:
-        """Accuracy on labelled pictures."""
+        """Accuracy on labelled images."""
         return accuracy(predict_logits(self.classifier, data.images), data.labels)
 
 
@@ -42,15 +42,15 @@ def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Se
                      head_lr: float | None = None, seed: int | None = None, val: Labeled | None = None,
                      title: str = "", patience: int | None = None, schedule: str = "cosine",
                      eight_bit: bool = False) -> Trained:
-    """Train `encoder` and a fresh head on labelled pictures.
+    """Train `encoder` and a fresh head on labelled images.
 
     Args:
         encoder: it is trained in place.
-        data: uint8 N x C x S x S pictures with N labels from 0 to `classes` - 1.
+        data: uint8 N x C x S x S images with N labels from 0 to `classes` - 1.
         head: "linear" (starts at zero), "mlp" (512-128-classes) or a module.
         view: the augmentation of a batch, B x C x S x S; by default the dataset's own, the one that BYOL uses too.
         lr, head_lr: peak learning rates of encoder and head.
-        val: draws accuracy curves against these pictures.
+        val: draws accuracy curves against these images.
         patience: stops early, see `EarlyStop`; needs `val`.
         schedule, eight_bit: of the optimizer, see `helpers.methods.optim`.
     """

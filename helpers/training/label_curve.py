@@ -29,14 +29,14 @@ SMALL_SCRATCH = ("slim", "vit_digits")
 TRAINED = {"full": "1 2 5 10 20 50 100 all"}  # labels per class for whole networks; elsewhere:
 SMALL_TRAINED = "1 10 all"
 SCRATCH_RATES = (2e-3, 5e-4)  # peak learning rates of a network and its head from random weights
-SAMPLED = 256  # pictures of a part that tell it from another
+SAMPLED = 256  # images of a part that tell it from another
 
 
 def label_counts(text: str, per_class: float) -> list[int]:
     """Numbers of labels per class from words such as "1 10 all" (0 is all), less those that the classes do not have.
 
     Args:
-        per_class: labelled training pictures of a class, the mean over the classes.
+        per_class: labelled training images of a class, the mean over the classes.
 
     Raises:
         UserError: a word is neither a whole number above zero nor "all".
@@ -80,9 +80,9 @@ def scratch_encoders(names: Sequence[str], splits: Splits, settings: Settings) -
 
 
 def scratch_rate(encoder: Encoder, splits: Splits, settings: Settings) -> float:
-    """The learning rate of `SCRATCH_RATES` that is best for a network with random weights, on validation pictures.
+    """The learning rate of `SCRATCH_RATES` that is best for a network with random weights, on validation images.
 
-    Judged after training on one draw of ten labels a class that is not among the reported ones.
+    Judged after training on one draw of ten labels per class that is not among the reported ones.
     """
     trial = settings.replace(draws=1, seed=settings.seed + 100)
     scores = {lr: few_label_training(encoder, splits, trial, per_class=10, lr=lr, head_lr=lr, evaluate_on=splits.val)
@@ -118,13 +118,13 @@ def kept_training(name: str, encoder: Encoder, splits: Splits, settings: Setting
     """`few_label_training`, kept in a file of the run folder as soon as it is done: the same again is read back.
 
     Args:
-        name: of the network in the file's name, for people. What counts are its weights, the pictures and the numbers.
+        name: of the network in the file's name, for people. What counts are its weights, the images and the numbers.
     """
     numbers = dict(per_class=per_class, lr=lr, head_lr=head_lr, steps=settings.finetune_steps, draws=settings.draws,
                    seed=settings.seed, batch_size=settings.batch_size, encoder=encoder.config)
-    pictures = [some for images, labels in (splits.train, splits.test)
+    samples = [some for images, labels in (splits.train, splits.test)
                 for some in (images[::max(1, len(images) // SAMPLED)], labels)]
-    mark = _mark(json.dumps(numbers, sort_keys=True), [*encoder.state_dict().values(), *pictures])
+    mark = _mark(json.dumps(numbers, sort_keys=True), [*encoder.state_dict().values(), *samples])
     title = re.sub("[^a-z0-9]+", "_", name.lower())
     path = settings.checkpoints / "label_curve" / f"{title}-{per_class or 'all'}-{mark}.json"
     try:

@@ -1,6 +1,6 @@
 """Watching a training without labels: is it learning, and has it collapsed?
 
-The loss cannot tell. It falls just as well when the network gives every picture the same answer.
+The loss cannot tell. It falls just as well when the network gives every image the same answer.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from helpers.training.callbacks import History
 from helpers.training.distributed import from_first, is_first
 from helpers.training.errors import no_number
 
-ENOUGH = 32  # pictures from which a low rank says something: that of n pictures is at most n - 1
-RANKED = 1024  # pictures for rank and spread, if there are so many; more cost time and tell no more
-LIMIT = 4096  # pictures of either kind that a look takes
+ENOUGH = 32  # images from which a low rank says something: that of n images is at most n - 1
+RANKED = 1024  # images for rank and spread, if there are so many; more cost time and tell no more
+LIMIT = 4096  # images of either kind that a look takes
 LOOKING = 0.03  # the share of the work that looking may be
 MOST_LOOKING = 0.15  # and what it may be in short trainings, which are looked at a dozen times all the same
-FEWEST = 64  # pictures of either kind that a look takes even then
+FEWEST = 64  # images of either kind that a look takes even then
 CAUSES = """
 - a learning rate that is too high, or views that are too strong
 - a predictor or target that was left out, a target momentum of 1 or 0 from the start
@@ -35,15 +35,15 @@ CAUSES = """
 class Monitor(Callback):
     """kNN accuracy on validation, spread and effective rank: at the start, every `every` steps, at the end.
 
-    Spread and rank are those of the validation pictures, with training ones where these are fewer than `RANKED`.
+    Spread and rank are those of the validation images, with training ones where these are fewer than `RANKED`.
     `rows` holds one dict per look: step, knn, spread, rank, dimensions, and the `signs` of the module's last step
     where it has some (see `helpers.methods.dino`). A spread below 0.1 or a rank below
-    2 means that all pictures have (nearly) one representation: a collapse. It is reported once, and not from fewer
-    than `ENOUGH` pictures, nor while the running statistics of batch normalisation, with which the encoder is looked
+    2 means that all images have (nearly) one representation: a collapse. It is reported once, and not from fewer
+    than `ENOUGH` images, nor while the running statistics of batch normalisation, with which the encoder is looked
     at, are still young.
 
     Args:
-        train, val: labelled pictures; at most `limit` of each are used. The labels never reach the training.
+        train, val: labelled images; at most `limit` of each are used. The labels never reach the training.
         every: steps between two looks, see `looks_every`. The last one before the end is left out if it would be
             closer to it than half of that.
         stop: whether a collapse ends the training, which is ended at once when it is resumed so.
@@ -112,16 +112,16 @@ class Monitor(Callback):
 def looks_every(splits: Splits, batch_size: int, steps: int, limit: int = LIMIT) -> int:
     """Steps between two looks: an epoch, or as many as keep looking cheap, but at most a twelfth of the training.
 
-    In forward passes, a look costs one for each picture it takes, and a step on one picture about eight: two
+    In forward passes, a look costs one for each image it takes, and a step on one image about eight: two
     views, each through the online network forward and backward (three) and through the target (one).
     """
-    pictures = min(limit, len(splits.train.images)) + min(limit, len(splits.val.images))
-    cheap = pictures / (8 * batch_size * LOOKING)
+    images = min(limit, len(splits.train.images)) + min(limit, len(splits.val.images))
+    cheap = images / (8 * batch_size * LOOKING)
     return max(1, min(steps // 12, math.ceil(max(cheap, len(splits.unlabeled) / batch_size))))
 
 
-def pictures_for_looks(batch_size: int, steps: int) -> int:
-    """How many pictures of either kind a look may take so that the looks at a short training stay a small part of it.
+def images_for_looks(batch_size: int, steps: int) -> int:
+    """How many images of either kind a look may take so that the looks at a short training stay a small part of it.
 
     A training of thousands of steps gets `LIMIT`; see `looks_every` for what is counted.
     """

@@ -16,8 +16,8 @@ from helpers.settings import PRESETS, Settings
 from helpers.training.distributed import is_first, launched
 from helpers.training.loader import BatchLoader
 from helpers.training.logs import Logs
-from helpers.training.monitor import Monitor, looks_every, pictures_for_looks
-from helpers.training.runs import folder_of, fresh_encoder, pictures_of, run_mark, variant
+from helpers.training.monitor import Monitor, images_for_looks, looks_every
+from helpers.training.runs import folder_of, fresh_encoder, images_of, run_mark, variant
 from helpers.training.trainer import fit
 
 
@@ -50,7 +50,7 @@ class Pretrained:
 def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encoder | None = None,
              start: str = "scratch", resume: bool = True, stop_on_collapse: bool = False, devices: int = 1,
              nodes: int = 1, compiled: bool = False) -> Pretrained:
-    """Train `method` on the unlabelled pictures and keep the encoder.
+    """Train `method` on the unlabelled images and keep the encoder.
 
     Args:
         method: one of `METHODS`.
@@ -69,14 +69,14 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
     devices, nodes = launched(devices, nodes)
     numbers = recipe(method, settings)
     steps = numbers["steps"]
-    pictures = pictures_of(splits, settings)
-    folder = folder_of(method, settings, start, pictures)
+    images = images_of(splits, settings)
+    folder = folder_of(method, settings, start, images)
     loader = BatchLoader(splits.unlabeled, None, batch_size=numbers["batch_size"], steps=steps, seed=settings.seed,
                          device=settings.device)
     encoder = copy.deepcopy(encoder) or fresh_encoder(splits, settings)
     module = learner(method, encoder, settings, loader.steps_per_epoch)
     monitor = Monitor(splits.train, splits.val, looks_every(splits, numbers["batch_size"], steps),
-                      stop=stop_on_collapse, limit=pictures_for_looks(numbers["batch_size"], steps))
+                      stop=stop_on_collapse, limit=images_for_looks(numbers["batch_size"], steps))
     logs = Logs(folder / "logs", monitor, loader)
     history = fit(module, loader, title=f"{method} on {splits.name}", seed=settings.seed, callbacks=[monitor, logs],
                   folder=folder, resume=resume, devices=devices, nodes=nodes,
@@ -84,7 +84,7 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
     done = len(history.losses)
     momentum = [module.target_momentum(step) for step in range(1, done + 1)]
     path = folder / "encoder.safetensors"
-    special = {"pictures": pictures} if pictures else {}
+    special = {"pictures": images} if images else {}
     if done < steps:
         special["stopped_of"] = steps
     if is_first():

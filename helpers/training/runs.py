@@ -30,11 +30,11 @@ def other_runs(method: str, settings: Settings) -> list[Path]:
     return list(dict.fromkeys(path.parent for path in newest_first))
 
 
-def _unfit(meta: dict[str, Any], pictures: str) -> str:
-    """Why an encoder that says this of itself is not the one for these pictures; "" if it is."""
-    if meta.get("pictures", "") != pictures:
-        return ("it has learned from other pictures" if "pictures" in meta else
-                "it does not say from which pictures it has learned")
+def _unfit(meta: dict[str, Any], images: str) -> str:
+    """Why an encoder that says this of itself is not the one for these images; "" if it is."""
+    if meta.get("pictures", "") != images:
+        return ("it has learned from other images" if "pictures" in meta else
+                "it does not say from which images it has learned")
     if "stopped_of" in meta:
         return f"its training was stopped by a collapse at step {meta['steps']} of {meta['stopped_of']}"
     return ""
@@ -48,8 +48,8 @@ def fresh_encoder(splits: Splits, settings: Settings, like: Encoder | None = Non
     return build(settings.encoder, channels=splits.channels, image_size=splits.image_size)
 
 
-def pictures_of(splits: Splits, settings: Settings) -> str:
-    """What tells the pictures of a folder from others: number, shape, checksum of some 256; "" for a named dataset."""
+def images_of(splits: Splits, settings: Settings) -> str:
+    """What tells the images of a folder from others: number, shape, checksum of some 256; "" for a named dataset."""
     if settings.dataset in DATASETS:
         return ""
     images = splits.unlabeled
@@ -57,14 +57,14 @@ def pictures_of(splits: Splits, settings: Settings) -> str:
     return f"{'x'.join(map(str, images.shape))}-{zlib.crc32(some.numpy()):08x}"
 
 
-def folder_of(method: str, settings: Settings, start: str = "scratch", pictures: str = "") -> Path:
-    """The run folder of a method; another recipe, encoder or start has another one, and so have other pictures.
+def folder_of(method: str, settings: Settings, start: str = "scratch", images: str = "") -> Path:
+    """The run folder of a method; another recipe, encoder or start has another one, and so have other images.
 
-    `pictures` is what `pictures_of` says of them.
+    `images` is what `images_of` says of them.
     """
     numbers = {**recipe(method, settings), "encoder": settings.encoder, "size": settings.image_size, "start": start}
-    if pictures:
-        numbers["pictures"] = pictures
+    if images:
+        numbers["pictures"] = images
     mark = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:8]
     return settings.checkpoints / f"{variant(method, settings)}-{mark}"
 

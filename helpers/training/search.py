@@ -17,7 +17,7 @@ from helpers.common.progress import Progress
 from helpers.data.splits import Labeled, Splits
 from helpers.evaluation.features import extract_features
 from helpers.evaluation.probes import knn_accuracy
-from helpers.evaluation.robustness import noisy_pictures
+from helpers.evaluation.robustness import noisy_images
 from helpers.methods.byol import BYOL
 from helpers.methods.recipes import NOISE_RAMPS, recipe
 from helpers.settings import Settings
@@ -51,11 +51,11 @@ def usual(settings: Settings) -> dict[str, float]:
 
 
 def robust_knn(encoder: Any, splits: Splits, part: Labeled, sigma: float, seed: int = 0) -> float:
-    """kNN accuracy on `part`, the mean of clean and noisy pictures, with clean training pictures as the bank."""
+    """kNN accuracy on `part`, the mean of clean and noisy images, with clean training images as the bank."""
     bank = extract_features(encoder, splits.train.images)
-    queries = (part.images, noisy_pictures(part.images, sigma, seed))
-    return sum(knn_accuracy(bank, splits.train.labels, extract_features(encoder, pictures), part.labels)
-               for pictures in queries) / 2
+    queries = (part.images, noisy_images(part.images, sigma, seed))
+    return sum(knn_accuracy(bank, splits.train.labels, extract_features(encoder, images), part.labels)
+               for images in queries) / 2
 
 
 class Watch(Callback):
@@ -115,7 +115,7 @@ def run(study: optuna.Study, splits: Splits, settings: Settings, *, trials: int,
     """Go on with a study until it has `trials` finished or pruned trials.
 
     Args:
-        steps: of one training; `sigma`: of the noise on validation pictures, normalised units.
+        steps: of one training; `sigma`: of the noise on validation images, normalised units.
     """
     import optuna
 

@@ -22,7 +22,7 @@ PATIENCE = 6
 
 
 def half_of_the_classes(splits: Splits, second: bool) -> Splits:
-    """The labelled pictures of the first or the second half of the classes, numbered from 0; the same `unlabeled`."""
+    """The labelled images of the first or the second half of the classes, numbered from 0; the same `unlabeled`."""
     cut = len(splits.classes) // 2
     low, high = (cut, len(splits.classes)) if second else (0, cut)
 

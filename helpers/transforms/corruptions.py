@@ -1,8 +1,8 @@
-"""Common corruptions: what else than Gaussian noise happens to pictures, at five severities.
+"""Common corruptions: what else than Gaussian noise happens to images, at five severities.
 
 The kinds follow ImageNet-C (Hendrycks & Dietterich 2019, arXiv:1903.12261), and so do the severities of
 shot and impulse noise, contrast, brightness and JPEG. Those of blur, fog and pixelate are our own: they are
-shares of a picture's side, so that they suit 16 pixels as well as 224. A damaged picture is still a picture
+shares of an image's side, so that they suit 16 pixels as well as 224. A damaged image is still an image
 of 8 bits, so the result is rounded to them: what contrast squeezes together is lost.
 """
 
@@ -25,18 +25,18 @@ SEVERITIES: dict[str, tuple[float, ...]] = {
     "shot noise": (60, 25, 12, 5, 3),                  # photons for full brightness
     "impulse noise": (0.03, 0.06, 0.09, 0.17, 0.27),   # share of pixels that are black or white
     "blur": (0.01, 0.02, 0.03, 0.045, 0.06),           # deviation of the Gaussian, as a share of the side
-    "contrast": (0.4, 0.3, 0.2, 0.1, 0.05),            # factor on the distance to the picture's mean
+    "contrast": (0.4, 0.3, 0.2, 0.1, 0.05),            # factor on the distance to the image's mean
     "brightness": (0.1, 0.2, 0.3, 0.4, 0.5),           # added, in pixel units [0, 1]
     "fog": (0.5, 0.75, 1.0, 1.5, 2.0),                 # light of the fog, relative to full brightness
     "pixelate": (0.5, 0.4, 0.3, 0.25, 0.2),            # pixels along a side, as a share of the side
     "JPEG": (25, 18, 15, 10, 7),                       # quality
 }
-RANDOM = ("shot noise", "impulse noise", "fog")  # the others make one and the same picture every time
+RANDOM = ("shot noise", "impulse noise", "fog")  # the others make one and the same image every time
 OCTAVES = (2, 4, 8)  # waves of fog along a side
 
 
 def corrupt(images: Tensor, name: str, severity: int, seed: int = 0) -> Tensor:
-    """Pictures with one kind of damage.
+    """Images with one kind of damage.
 
     Args:
         images: uint8 or float in [-1, 1], N x C x H x W, one or three channels, on any device.
@@ -45,7 +45,7 @@ def corrupt(images: Tensor, name: str, severity: int, seed: int = 0) -> Tensor:
         seed: what is random depends on it, the name and the severity alone.
 
     Returns:
-        Pictures of the same type, shape and device.
+        Images of the same type, shape and device.
 
     Raises:
         ValueError: an unknown name or severity.
@@ -63,7 +63,7 @@ def corrupt(images: Tensor, name: str, severity: int, seed: int = 0) -> Tensor:
 # which may leave [0, 1].
 
 def shot(x: Tensor, photons: float, generator: torch.Generator) -> Tensor:
-    """A camera that counts few photons: Poisson noise, stronger where the picture is bright."""
+    """A camera that counts few photons: Poisson noise, stronger where the image is bright."""
     return torch.poisson(x * photons, generator) / photons
 
 
@@ -90,7 +90,7 @@ def brightness(x: Tensor, more: float, generator: torch.Generator) -> Tensor:
 
 
 def fog(x: Tensor, light: float, generator: torch.Generator) -> Tensor:
-    """Light clouds in front of the picture: smooth random waves, the finer the weaker, scaled to [0, 1]."""
+    """Light clouds in front of the image: smooth random waves, the finer the weaker, scaled to [0, 1]."""
     cloud = x.new_zeros(len(x), 1, *x.shape[2:])
     for waves in OCTAVES:
         coarse = torch.rand(len(x), 1, waves, waves, device=x.device, generator=generator)
@@ -107,12 +107,12 @@ def pixelate(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
 
 def jpeg(x: Tensor, quality: float, generator: torch.Generator) -> Tensor:
     """Saved as a JPEG file of a low quality and read again, on the CPU whatever the device."""
-    return torch.stack([_saved(picture, int(quality)) for picture in x.cpu()]).to(x.device) / 255
+    return torch.stack([_saved(image, int(quality)) for image in x.cpu()]).to(x.device) / 255
 
 
-def _saved(picture: Tensor, quality: int) -> Tensor:
+def _saved(image: Tensor, quality: int) -> Tensor:
     file = io.BytesIO()
-    to_pil_image((255 * picture).round().to(torch.uint8)).save(file, "JPEG", quality=quality)
+    to_pil_image((255 * image).round().to(torch.uint8)).save(file, "JPEG", quality=quality)
     return pil_to_tensor(Image.open(file))
 
 

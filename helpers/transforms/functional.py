@@ -1,4 +1,4 @@
-"""What is done to pictures, in batches on the device the batch is on: crops, blur, colours.
+"""What is done to images, in batches on the device the batch is on: crops, blur, colours.
 
 Cropping, flipping and resizing are two small matrix products per image (antialiased like PIL's bilinear
 filter), and so is the blur, which is what a GPU does best and a CPU does well.

@@ -1,4 +1,4 @@
-"""Multi-crop (Caron et al. 2020): two views of a whole picture and several of small parts of it.
+"""Multi-crop (Caron et al. 2020): two views of a whole image and several of small parts of it.
 
 The parts are seen at a lower resolution, so that six of them cost about as much as one whole view.
 """
@@ -41,7 +41,7 @@ class Part:
 
 @dataclass(frozen=True)
 class MultiCrop:
-    """Two views of the whole picture and `parts` views of a part, all made on the pictures' device."""
+    """Two views of the whole image and `parts` views of a part, all made on the images' device."""
 
     first: PhotoView | DigitView
     second: PhotoView | DigitView
@@ -55,7 +55,7 @@ class MultiCrop:
 
 
 def local_size(image_size: int, step: int = 8) -> int:
-    """Side of a part's view in pixels: about 3/7 of the whole picture's, a multiple of `step` (a ViT's patch).
+    """Side of a part's view in pixels: about 3/7 of the whole image's, a multiple of `step` (a ViT's patch).
 
     224 px with patches of 16 give 96 px, as in the paper.
     """
@@ -71,12 +71,12 @@ def crops_for(dataset: str, image_size: int, *, step: int = 8, parts: int = 6, b
     Args:
         step: the sides of views are multiples of it, in pixels; a ViT's patch size.
         parts: how many, 6 to 10 in the paper.
-        border: area between that of parts and of wholes, as a share of the picture: 0.4 for ViTs, 0.14 for ResNets.
+        border: area between that of parts and of wholes, as a share of the image: 0.4 for ViTs, 0.14 for ResNets.
     """
     view = view_for(dataset, image_size)
     if dataset in DRAWINGS:  # mirrored colours make no sense there: no solarize, parts of at least a quarter
         return MultiCrop(view, view, Part(view, local_size(image_size, step), DRAWN_PART), parts)
-    side = (view.size or image_size) // step * step  # a CPU's views are smaller than the pictures
+    side = (view.size or image_size) // step * step  # a CPU's views are smaller than the images
     whole = replace(view, size=side, scale=(border, 1.0))
     blurred = 1.0 if view.blur else 0.0
     part = replace(view, size=local_size(side, step), scale=(SMALLEST_PART, border), blur=0.5 * blurred)

@@ -112,7 +112,7 @@ class DigitView:
 
 @dataclass(frozen=True)
 class CleanView:
-    """The picture as it is, in normalised units."""
+    """The image as it is, in normalised units."""
 
     def __call__(self, images: Tensor, strength: float = 1.0) -> Tensor:
         return normalise(images)
@@ -140,7 +140,7 @@ def view_for(dataset: str, image_size: int, patch: int = 1) -> PhotoView | Digit
 
     Small drawings get `DigitView`; photographs get BYOL's view, without blur up to 64 pixels, where a blur of 2
     pixels leaves nothing to see. Photographs of 40 to 64 pixels are what a CPU trains on: their views have two
-    thirds of the side, which is twice as quick, and an encoder that sees whole pictures larger than it was trained
+    thirds of the side, which is twice as quick, and an encoder that sees whole images larger than it was trained
     on does better, not worse (Touvron et al. 2019, arXiv:1906.06423). A ViT whose `patch` (pixels) does not divide
     that side gets the whole one.
     """

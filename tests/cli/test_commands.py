@@ -175,7 +175,7 @@ def test_a_release_is_measured_and_listed(tmp_path, monkeypatch, capsys):
     settings = Settings.resolve(dataset="digits", seed=1)
     assert entry.accuracy["kNN, k = 20"] == round(commands._knn(encoder.eval(), commands._load(settings),
                                                                 settings)[0]["mean"], 4)
-    assert {"linear probe", "linear probe, 1 label a class", "linear probe, 10 labels a class"} < set(entry.accuracy)
+    assert {"linear probe", "linear probe, 1 labels per class", "linear probe, 10 labels per class"} < set(entry.accuracy)
     assert entry.what == "byol on digits, 3 epochs, by this suite" and "byol-toy" in capsys.readouterr().out
 
 
@@ -191,8 +191,8 @@ def test_a_release_in_half_precision_is_measured_as_it_is_kept(tmp_path, monkeyp
     assert all(torch.equal(value, kept[name]) for name, value in seen[0].state_dict().items())
 
 
-def test_epochs_become_steps_that_show_every_picture(pretrained):
+def test_epochs_become_steps_that_show_every_image(pretrained):
     main(["pretrain", "byol", "--dataset", "digits", "--epochs", "2", "--batch-size", "100"])
-    pictures = len(pretrained["splits"].unlabeled)
-    assert pretrained["settings"].pretrain_steps == -(-2 * pictures // 100)
+    images = len(pretrained["splits"].unlabeled)
+    assert pretrained["settings"].pretrain_steps == -(-2 * images // 100)
     assert pretrained["settings"].batch_size == 100

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from picture_folders import SIZE, colors, make_folder, one_line, paint
+from image_folders import SIZE, colors, make_folder, one_line, paint
 
 from helpers.common.errors import UserError
 from helpers.common.split import Split, amount_text, share_of
@@ -30,7 +30,7 @@ def test_amounts_are_read_as_a_person_writes_them(text, meant):
 
 @pytest.mark.parametrize("text", ["a few", 0, -3, 1.5, "150%", "100%", float("nan"), float("inf"), "yes"])
 def test_an_amount_that_is_none_is_one_line(text):
-    with pytest.raises(UserError, match="val is .*: give auto, a share of the pictures such as 0.15") as caught:
+    with pytest.raises(UserError, match="val is .*: give auto, a share of the images such as 0.15") as caught:
         Split.of(val=text)
     assert one_line(caught)
 
@@ -43,15 +43,15 @@ def test_shares_are_read_as_a_person_writes_them(text, meant):
 
 @pytest.mark.parametrize("text", [2, "2", "100%", -0.1, "much", float("nan"), float("inf")])
 def test_a_share_that_is_none_is_one_line(text):
-    with pytest.raises(UserError, match="PLANTED is .*: give auto, a share of the pictures such as 0.02") as caught:
+    with pytest.raises(UserError, match="PLANTED is .*: give auto, a share of the images such as 0.02") as caught:
         share_of("PLANTED", text, 0)
     assert one_line(caught)
 
 
 @pytest.mark.parametrize("shares,words", [
-    (dict(val=0.5, test=0.6), "val 50% + test 60% is 110% of the pictures, which leaves none for train"),
+    (dict(val=0.5, test=0.6), "val 50% + test 60% is 110% of the images, which leaves none for train"),
     (dict(val=0.5, test=0.5), "leaves none for train"),
-    (dict(train=0.8, val=0.15, test=0.15), "is 110% of the pictures: choose smaller shares")])
+    (dict(train=0.8, val=0.15, test=0.15), "is 110% of the images: choose smaller shares")])
 def test_shares_that_leave_nothing_are_one_line(shares, words):
     with pytest.raises(UserError) as caught:
         Split.of(**shares)
@@ -75,7 +75,7 @@ def test_counts_are_of_every_class_and_the_rest_is_for_pretraining(tmp_path, loa
     assert sorted((path, path.stat().st_mtime_ns) for path in root.rglob("*")) == before
 
 
-def test_shares_are_of_all_labelled_pictures(tmp_path, load):
+def test_shares_are_of_all_labelled_images(tmp_path, load):
     root = make_folder(tmp_path / "all", ("",), each=50)
     assert sizes(load(root, train="50%", val="20%", test="10%")) == [50, 20, 10, 70]
     assert sizes(load(root, train=0.7, val=0.15, test=0.15)) == [70, 15, 15, 70]
@@ -83,7 +83,7 @@ def test_shares_are_of_all_labelled_pictures(tmp_path, load):
 
 def test_a_share_for_train_that_val_and_test_do_not_leave_is_one_line(tmp_path, load):
     root = make_folder(tmp_path / "all", ("",), each=50)
-    with pytest.raises(UserError, match="all: train wants 90% of the pictures, and val and test leave 70%") as caught:
+    with pytest.raises(UserError, match="all: train wants 90% of the images, and val and test leave 70%") as caught:
         load(root, train=0.9)
     assert one_line(caught) and sizes(load(root, train=0.7)) == [70, 15, 15, 70]
 
@@ -93,7 +93,7 @@ def test_shares_are_written_as_a_person_would(share, text):
     assert amount_text(share) == text
 
 
-def test_a_split_is_reproducible_and_its_test_pictures_do_not_depend_on_the_seed(tmp_path, load):
+def test_a_split_is_reproducible_and_its_test_images_do_not_depend_on_the_seed(tmp_path, load):
     root = make_folder(tmp_path / "all", ("",), each=50)
     one, same, other = (load(root, seed, train=5, val=10, test=12) for seed in (1, 1, 2))
     assert one.names == same.names and torch.equal(one.train.images, same.train.images)
@@ -101,7 +101,7 @@ def test_a_split_is_reproducible_and_its_test_pictures_do_not_depend_on_the_seed
     assert one.names["val"] != other.names["val"] and one.names["train"] != other.names["train"]
 
 
-def test_every_picture_keeps_its_files_name_and_class(tmp_path, load):
+def test_every_image_keeps_its_files_name_and_class(tmp_path, load):
     root = make_folder(tmp_path / "all", ("",), classes=("ant", "bee", "wasp"), each=30)
     splits = load(root, train=4, val=3, test=5, classes="wasp, ant")
     assert splits.classes == ("ant", "wasp")
@@ -130,9 +130,9 @@ def test_chosen_classes_of_a_named_dataset():
     (dict(classes="bumbel, ant"), "no class 'bumbel'; did you mean 'Bumble'?"),
     (dict(classes="zzz"), "no class 'zzz'; choose among Bumble, ant, bee"),
     (dict(classes="ant"), "one class chosen (ant), at least 2 are needed"),
-    (dict(test=20), "test wants 20 pictures of every class, and class Bumble has 10 left, one of which is for train"),
-    (dict(val=5, test=5), "val wants 5 pictures of every class, and class Bumble has 5 left, one of which is"),
-    (dict(train=9, val=2), "train wants 9 pictures of every class"),
+    (dict(test=20), "test wants 20 images of every class, and class Bumble has 10 left, one of which is for train"),
+    (dict(val=5, test=5), "val wants 5 images of every class, and class Bumble has 5 left, one of which is"),
+    (dict(train=9, val=2), "train wants 9 images of every class"),
 ])
 def test_what_a_folder_cannot_give_is_one_line(tmp_path, load, choices, words):
     root = make_folder(tmp_path / "all", ("",), classes=("ant", "bee", "Bumble"))
@@ -149,7 +149,7 @@ def test_a_part_that_the_folder_has_is_not_split_again(tmp_path, load):
 
 
 def test_a_named_dataset_keeps_its_own_parts():
-    with pytest.raises(UserError, match="digits has its own train, val and test pictures") as caught:
+    with pytest.raises(UserError, match="digits has its own train, val and test images") as caught:
         data.load("digits", split=Split.of(val=3))
     assert one_line(caught)
 
@@ -163,6 +163,6 @@ def test_another_split_has_another_run_folder():
 
 
 @pytest.mark.parametrize("each", [3, 4])
-def test_three_pictures_a_class_are_enough_for_all_parts(tmp_path, load, each):
+def test_three_images_a_class_are_enough_for_all_parts(tmp_path, load, each):
     splits = load(make_folder(tmp_path / "few", ("",), each=each))
     assert all(set(getattr(splits, part).labels.tolist()) == {0, 1} for part in ("train", "val", "test"))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from picture_folders import make_folder
+from image_folders import make_folder
 from sklearn.datasets import load_digits
 
 from helpers.common import environment
@@ -209,9 +209,9 @@ def test_names_are_found_in_any_case(spelling):
 
 
 def test_a_file_in_place_of_a_folder_is_one_line(tmp_path):
-    archive = tmp_path / "pictures.tar"
+    archive = tmp_path / "images.tar"
     archive.write_bytes(b"")
-    with pytest.raises(UserError, match=r"pictures.tar: this is a file and no zip; unpack it"):
+    with pytest.raises(UserError, match=r"images.tar: this is a file and no zip; unpack it"):
         data.load(archive)
 
 
@@ -243,7 +243,7 @@ def test_a_network_that_refuses_is_no_network(monkeypatch):
     assert not environment.has_network()
 
 
-def test_only_classes_keeps_their_pictures_and_numbers_them_anew():
+def test_only_classes_keeps_their_images_and_numbers_them_anew():
     whole = data.load("digits")
     part = only_classes(whole, ["7", "2"])
     assert part.classes == ("7", "2")
@@ -263,15 +263,15 @@ def test_classes_that_cannot_be_kept_are_one_line(classes, message):
 
 def test_a_dataset_too_small_for_a_notebook_is_one_line(digits):
     assert require(digits, 1000) is digits
-    with pytest.raises(UserError, match="digits: 1097 training pictures with a label are too few") as caught:
+    with pytest.raises(UserError, match="digits: 1097 training images with a label are too few") as caught:
         require(digits, 2000)
     assert "\n" not in str(caught.value)
 
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """A repository with a folder of pictures in it, and a kernel that starts in its notebooks/."""
-    make_folder(tmp_path / "my_pictures", ("train", "val", "test"), each=4)
+    """A repository with a folder of images in it, and a kernel that starts in its notebooks/."""
+    make_folder(tmp_path / "my_images", ("train", "val", "test"), each=4)
     (tmp_path / "notebooks").mkdir()
     monkeypatch.setattr(environment, "ROOT", tmp_path)
     monkeypatch.chdir(tmp_path / "notebooks")
@@ -279,15 +279,15 @@ def repository(tmp_path, monkeypatch):
 
 
 def test_a_folder_is_found_from_the_repository_too(repository):
-    assert data.load("my_pictures", image_size=16, data_dir=repository / "data").classes == ("ant", "bee")
-    chosen = Settings.resolve(dataset="my_pictures", preset="smoke")
-    assert chosen.dataset == str(repository / "my_pictures")
-    assert chosen == Settings.resolve(dataset="../my_pictures", preset="smoke").replace(dataset=chosen.dataset)
+    assert data.load("my_images", image_size=16, data_dir=repository / "data").classes == ("ant", "bee")
+    chosen = Settings.resolve(dataset="my_images", preset="smoke")
+    assert chosen.dataset == str(repository / "my_images")
+    assert chosen == Settings.resolve(dataset="../my_images", preset="smoke").replace(dataset=chosen.dataset)
 
 
 def test_a_folder_that_is_nowhere_names_the_places(repository):
     with pytest.raises(UserError) as caught:
-        data.load("no_pictures")
-    places = [repository / "notebooks" / "no_pictures", repository / "no_pictures"]
+        data.load("no_images")
+    places = [repository / "notebooks" / "no_images", repository / "no_images"]
     assert f"nothing is at {places[0]} or {places[1]}" in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -1,9 +1,9 @@
-"""Zip files of pictures: the honest ones load, the others end in one line and leave nothing behind."""
+"""Zip files of images: the honest ones load, the others end in one line and leave nothing behind."""
 
 import zipfile
 
 import pytest
-from picture_folders import SIZE, make_folder, one_line
+from image_folders import SIZE, make_folder, one_line
 
 from helpers.common.errors import UserError
 from helpers.data import archive, images
@@ -13,10 +13,10 @@ from helpers.data import scan as listing
 
 def zipped(tmp_path, top="insects", extra=()):
     root = make_folder(tmp_path / "made" / "insects", each=10)
-    path = tmp_path / "pictures.zip"
+    path = tmp_path / "images.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
-        for picture in sorted(root.rglob("*.png")):
-            file.write(picture, f"{top}/{picture.relative_to(root)}".lstrip("/"))
+        for image in sorted(root.rglob("*.png")):
+            file.write(image, f"{top}/{image.relative_to(root)}".lstrip("/"))
         for name, content in extra:
             file.writestr(name, content)
     return path
@@ -63,7 +63,7 @@ def test_a_truncated_zip_is_one_line(tmp_path, share):
     refused(path, tmp_path, "truncated or damaged")
 
 
-def test_a_damaged_picture_in_it_is_one_line(tmp_path):
+def test_a_damaged_image_in_it_is_one_line(tmp_path):
     path = zipped(tmp_path)
     content = bytearray(path.read_bytes())
     content[60:70] = b"\xff" * 10
@@ -72,20 +72,20 @@ def test_a_damaged_picture_in_it_is_one_line(tmp_path):
 
 
 def test_a_bomb_is_refused(tmp_path):
-    refused(zipped(tmp_path, extra=[("insects/train/ant/big.png", b"\0" * (1 << 25))]), tmp_path, "are no pictures")
+    refused(zipped(tmp_path, extra=[("insects/train/ant/big.png", b"\0" * (1 << 25))]), tmp_path, "are no images")
 
 
-def test_a_zip_without_pictures_and_a_file_that_is_none(tmp_path):
+def test_a_zip_without_images_and_a_file_that_is_none(tmp_path):
     path = tmp_path / "text.zip"
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("a.txt", "a")
-    refused(path, tmp_path, "no pictures in this zip")
+    refused(path, tmp_path, "no images in this zip")
     path.write_bytes(b"hello")
     refused(path, tmp_path, "truncated or damaged")
 
 
-def test_heic_pictures_in_a_zip_are_named(tmp_path, monkeypatch):
+def test_heic_images_in_a_zip_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(listing, "EXTENSIONS", images.EXTENSIONS - {".heic"})  # as without pillow-heif
     monkeypatch.setattr(listing, "UNREAD", frozenset({".heic"}))
     splits = load(zipped(tmp_path, extra=[("insects/train/ant/IMG_1.heic", b"x")]), tmp_path)
-    assert any("HEIC pictures cannot be read here, 1 left out" in note for note in splits.notes)
+    assert any("HEIC images cannot be read here, 1 left out" in note for note in splits.notes)

@@ -1,8 +1,8 @@
-"""What a folder holds is counted, and every picture keeps its file's name through the split."""
+"""What a folder holds is counted, and every image keeps its file's name through the split."""
 
 import shutil
 
-from picture_folders import SIZE, make_folder, paint
+from image_folders import SIZE, make_folder, paint
 from PIL import Image
 
 from helpers.data import loading as data
@@ -31,7 +31,7 @@ def test_counts_sizes_modes_copies_and_broken_files(tmp_path):
     assert ("pretext/also.png", "train/ant/2.png") in report.copies and len(report.copies) == 3
     assert {"class": "ant", "pretext": 0, "train": 5, "val": 5} in report.rows()
     text = str(report)
-    assert "23 pictures" in text and "sizes from 30 x 10 to 50 x 40" in text and "broken: 2: " in text
+    assert "23 images" in text and "sizes from 30 x 10 to 50 x 40" in text and "broken: 2: " in text
 
 
 def test_nothing_on_disk_is_changed(tmp_path):
@@ -41,7 +41,7 @@ def test_nothing_on_disk_is_changed(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
 
-def test_every_picture_keeps_the_name_of_its_file(tmp_path):
+def test_every_image_keeps_the_name_of_its_file(tmp_path):
     root = make_folder(tmp_path / "insects", ("train",), each=20)
     for seed in (0, 1, 0):  # the second time from the cache
         splits = data.load(root, image_size=SIZE, seed=seed, data_dir=tmp_path / "data")
@@ -66,7 +66,7 @@ def test_leaks_follow_the_split_that_was_drawn(tmp_path):
         tuple(sorted(pair)) for pair in zip(test[:3], train, strict=False)))
 
 
-def test_a_copy_of_a_test_picture_without_a_label_leaks_too(tmp_path):
+def test_a_copy_of_a_test_image_without_a_label_leaks_too(tmp_path):
     root = make_folder(tmp_path / "insects", ("train", "val", "test"), each=4)
     (root / "pretext").mkdir()
     for part in ("test", "train"):
@@ -79,6 +79,6 @@ def test_a_copy_of_a_test_picture_without_a_label_leaks_too(tmp_path):
 def test_broken_copies_belong_to_no_part(tmp_path):
     root = make_folder(tmp_path / "insects", ("train", "test"), each=4)
     for part in ("train", "test"):
-        (root / part / "ant" / "text.png").write_text("no picture")
+        (root / part / "ant" / "text.png").write_text("no image")
     splits = data.load(root, image_size=SIZE, data_dir=tmp_path / "data")
     assert folder_report(root, names=splits.names).leaks == ()

@@ -1,4 +1,4 @@
-"""The cache of decoded pictures: reused, verified, rebuilt, and never half there."""
+"""The cache of decoded images: reused, verified, rebuilt, and never half there."""
 
 import errno
 import json
@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from picture_folders import SIZE, colors, make_folder, one_line, paint
+from image_folders import SIZE, colors, make_folder, one_line, paint
 
 from helpers.common.errors import UserError
 from helpers.data import cache, folder
-from helpers.data import images as pictures
+from helpers.data import images as images
 from helpers.data import loading as data
 from helpers.data import scan as listing
 
@@ -43,7 +43,7 @@ def no_decoding(*_):
 
 def test_a_second_load_decodes_nothing(root, load, monkeypatch):
     first = load(root)
-    monkeypatch.setattr(pictures, "read", no_decoding)
+    monkeypatch.setattr(images, "read", no_decoding)
     second = load(root)
     assert torch.equal(first.train.images, second.train.images)
     assert torch.equal(first.train.labels, second.train.labels)
@@ -54,13 +54,13 @@ def test_a_cache_left_from_another_size_is_not_used(root, load):
     assert load(root, image_size=24).image_size == 24
 
 
-def test_a_changed_picture_is_decoded_again(root, load):
+def test_a_changed_image_is_decoded_again(root, load):
     load(root)
     paint(root / "train" / "ant" / "0.png", (250, 251, 252))
     assert (250, 251, 252) in colors(load(root).train.images)
 
 
-def test_a_touched_picture_is_decoded_again(root):
+def test_a_touched_image_is_decoded_again(root):
     before = listing.scan(root).key(SIZE, 1)
     os.utime(root / "train" / "ant" / "0.png", (1, 1))
     assert listing.scan(root).key(SIZE, 1) != before
@@ -105,7 +105,7 @@ def test_an_interrupted_decode_leaves_nothing(tmp_path, root, load, monkeypatch,
     def interrupted(*_):
         raise interruption
 
-    monkeypatch.setattr(pictures, "read", interrupted)
+    monkeypatch.setattr(images, "read", interrupted)
     with pytest.raises(interruption):
         load(root)
     assert list((tmp_path / "data" / "cache").iterdir()) == []
@@ -124,7 +124,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, root, load, monkey
 
 def test_a_disk_that_is_too_small_is_said_before_decoding(root, load, monkeypatch):
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
-    monkeypatch.setattr(pictures, "read", no_decoding)
+    monkeypatch.setattr(images, "read", no_decoding)
     with pytest.raises(UserError, match="the disk is full"):
         load(root)
 

@@ -1,15 +1,16 @@
-"""Folders of pictures: layouts, labels, broken files."""
+"""Folders of images: layouts, labels, broken files."""
 
 import os
 
 import numpy as np
 import pytest
 import torch
-from picture_folders import SIZE, colors, make_folder, one_line, paint
+from image_folders import SIZE, colors, make_folder, one_line, paint
 from PIL import Image
 
 from helpers.common.errors import UserError
-from helpers.data import folder, images
+from helpers.data import folder
+from helpers.data import images as image_files
 from helpers.data import loading as data
 from helpers.data import scan as listing
 
@@ -43,7 +44,7 @@ def test_labels_follow_the_class_folders(tmp_path, load):
         assert [splits.classes[label] for label in labels] == ["red" if red else "blue" for red in is_red]
 
 
-def test_splits_of_a_folder_share_no_picture(tmp_path, load):
+def test_splits_of_a_folder_share_no_image(tmp_path, load):
     splits = load(make_folder(tmp_path / "insects", each=40))
     parts = [colors(part.images) for part in (splits.train, splits.val, splits.test)]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 80
@@ -81,7 +82,7 @@ def test_a_large_folder_gives_no_more_than_a_fixed_number(tmp_path, load, monkey
     assert "no val/ folder: 10% of the training images are kept apart for it" in splits.notes
 
 
-def test_the_seed_moves_validation_but_not_test_pictures_of_a_folder(tmp_path, load):
+def test_the_seed_moves_validation_but_not_test_images_of_a_folder(tmp_path, load):
     root = make_folder(tmp_path / "insects", each=40)
     one, other = load(root, seed=1), load(root, seed=2)
     assert torch.equal(one.test.images, other.test.images)
@@ -95,7 +96,7 @@ def test_the_first_images_of_a_folder_are_not_all_of_one_class(tmp_path, load):
 
 
 @pytest.mark.parametrize("name", ["pretext", "unlabeled", "Unlabelled"])
-def test_pictures_without_labels_are_found_however_deep(tmp_path, load, name):
+def test_images_without_labels_are_found_however_deep(tmp_path, load, name):
     root = make_folder(tmp_path / "insects", ("train", "val", "test"))
     paint(root / name / "2021" / "may" / "a.jpg", (0, 250, 0))
     paint(root / name / "b.jpg", (0, 250, 0))
@@ -112,7 +113,7 @@ def test_classes_are_sorted_by_name(tmp_path, load):
     assert load(root).classes == ("Bee", "ant", "wasp")
 
 
-def test_pictures_in_subfolders_belong_to_the_class(tmp_path, load):
+def test_images_in_subfolders_belong_to_the_class(tmp_path, load):
     root = make_folder(tmp_path / "insects", ("train", "val", "test"))
     paint(root / "train" / "ant" / "more" / "a.jpg")
     assert torch.bincount(load(root).train.labels).tolist() == [11, 10]
@@ -133,7 +134,7 @@ def test_hidden_files_and_other_files_are_ignored_and_counted(tmp_path, load):
     (root / "train" / "ant" / "notes.txt").write_text("an ant")
     (root / "README.md").write_text("insects")
     splits = load(root)
-    assert splits.notes == ("4 hidden files or files that are not pictures, or that lie outside a class "
+    assert splits.notes == ("4 hidden files or files that are not images, or that lie outside a class "
                             "folder, were ignored",)
     assert (len(splits.train), splits.classes) == (20, ("ant", "bee"))
 
@@ -141,15 +142,15 @@ def test_hidden_files_and_other_files_are_ignored_and_counted(tmp_path, load):
 @pytest.fixture
 def no_heic(monkeypatch):
     """As where pillow-heif is not installed."""
-    monkeypatch.setattr(listing, "EXTENSIONS", images.EXTENSIONS - {".heic", ".heif"})
+    monkeypatch.setattr(listing, "EXTENSIONS", image_files.EXTENSIONS - {".heic", ".heif"})
     monkeypatch.setattr(listing, "UNREAD", frozenset({".heic", ".heif"}))
 
 
-def test_pictures_of_a_kind_that_is_not_read_are_named(tmp_path, load, no_heic):
+def test_images_of_a_kind_that_is_not_read_are_named(tmp_path, load, no_heic):
     root = make_folder(tmp_path / "insects", ("train", "val", "test"))
     for name in ("IMG_1.HEIC", "IMG_2.heic", ".IMG_3.heic"):
         (root / "train" / "ant" / name).write_bytes(b"photograph")
-    assert load(root).notes[0] == ("HEIC pictures cannot be read here, 2 left out: install pillow-heif and start "
+    assert load(root).notes[0] == ("HEIC images cannot be read here, 2 left out: install pillow-heif and start "
                                    "again, or convert them to JPEG")
 
 
@@ -161,15 +162,15 @@ def test_a_photograph_from_an_iphone_is_read_like_any_other(tmp_path, load):
     (root / "train" / "ant" / "AAB.heic").write_bytes((root / "train" / "ant" / "AAA.HEIC").read_bytes()[:200])
     splits = load(root)
     assert len(splits.train) == 21 and any("AAB.heic" in note for note in splits.notes)
-    picture = splits.train.images[splits.names["train"].index("train/ant/AAA.HEIC")].numpy()
-    assert abs(picture[:, 2, SIZE // 2] - np.array([200.0, 30, 20])).max() < 12 and picture[:, -3].max() < 12
+    image = splits.train.images[splits.names["train"].index("train/ant/AAA.HEIC")].numpy()
+    assert abs(image[:, 2, SIZE // 2] - np.array([200.0, 30, 20])).max() < 12 and image[:, -3].max() < 12
 
 
 def test_a_class_of_nothing_but_heic_says_what_to_do(tmp_path, load, no_heic):
     root = make_folder(tmp_path / "insects")
     (root / "train" / "fly").mkdir()
     (root / "train" / "fly" / "IMG_1.HEIC").write_bytes(b"photograph")
-    with pytest.raises(UserError, match="fly: HEIC pictures cannot be read here, 1 and no others in it") as caught:
+    with pytest.raises(UserError, match="fly: HEIC images cannot be read here, 1 and no others in it") as caught:
         load(root)
     assert one_line(caught)
 
@@ -208,8 +209,8 @@ def two_vals(root):
 
 
 @pytest.mark.parametrize(("spoil", "message"), [
-    (empty_class, "train/fly: no pictures in it: add some"),
-    (empty_pretext, "pretext: no pictures in it"),
+    (empty_class, "train/fly: no images in it: add some"),
+    (empty_pretext, "pretext: no images in it"),
     (unknown_class, "val: train has no class moth: add it to train or remove it here"),
     (two_vals, "val, valid mean the same: keep one"),
 ])
@@ -223,7 +224,7 @@ def test_a_folder_that_cannot_be_used_is_one_line(tmp_path, load, spoil, message
 
 def test_an_empty_folder_is_one_line(tmp_path, load):
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(UserError, match=r"nothing: no class folders: put the pictures in train/<class>/"):
+    with pytest.raises(UserError, match=r"nothing: no class folders: put the images in train/<class>/"):
         load(tmp_path / "nothing")
 
 
@@ -250,19 +251,19 @@ def broken_files(place):
     return ["cut.jpg", "cut.png", "empty.jpg", "noise.webp", "text.jpg"]
 
 
-def test_broken_pictures_are_named_skipped_and_counted(tmp_path, load, capsys):
+def test_broken_images_are_named_skipped_and_counted(tmp_path, load, capsys):
     root = make_folder(tmp_path / "insects")
     names = broken_files(root / "train" / "ant")
     splits = load(root)
     note = next(note for note in splits.notes if "could not be read" in note)
-    assert note.startswith("5 pictures could not be read, skipped: ")
+    assert note.startswith("5 images could not be read, skipped: ")
     assert all(f"train/ant/{name}" in note for name in names)
-    assert "empty.jpg (the file is empty)" in note and "text.jpg (not a picture)" in note
+    assert "empty.jpg (the file is empty)" in note and "text.jpg (not an image)" in note
     assert len(splits.train) + len(splits.val) + len(splits.test) == 20
     assert capsys.readouterr().err.count(note) == 1
 
 
-def test_the_note_of_broken_pictures_survives_in_the_cache(tmp_path, load, capsys):
+def test_the_note_of_broken_images_survives_in_the_cache(tmp_path, load, capsys):
     root = make_folder(tmp_path / "insects")
     broken_files(root / "train" / "ant")
     first = load(root)
@@ -271,16 +272,16 @@ def test_the_note_of_broken_pictures_survives_in_the_cache(tmp_path, load, capsy
     assert "could not be read" not in capsys.readouterr().err
 
 
-def test_many_broken_pictures_are_counted_but_only_some_are_named():
-    note = folder.broken_note({f"{n}.jpg": "not a picture" for n in range(9)})
-    assert note.startswith("9 pictures") and note.endswith("and 4 more") and note.count("jpg") == 5
+def test_many_broken_images_are_counted_but_only_some_are_named():
+    note = folder.broken_note({f"{n}.jpg": "not an image" for n in range(9)})
+    assert note.startswith("9 images") and note.endswith("and 4 more") and note.count("jpg") == 5
 
 
-def test_a_class_whose_pictures_are_all_broken_is_one_line(tmp_path, load):
+def test_a_class_whose_images_are_all_broken_is_one_line(tmp_path, load):
     root = make_folder(tmp_path / "insects")
     (root / "train" / "fly").mkdir()
     broken_files(root / "train" / "fly")
-    with pytest.raises(UserError, match="no picture of class fly of train can be read: 5 pictures") as caught:
+    with pytest.raises(UserError, match="no image of class fly of train can be read: 5 images") as caught:
         load(root)
     assert one_line(caught)
     assert list((tmp_path / "data" / "cache").iterdir()) == []

@@ -1,16 +1,16 @@
-"""One picture of every kind, and those that cannot be used."""
+"""One image of every kind, and those that cannot be used."""
 
 import numpy as np
 import pytest
-from picture_folders import SIZE, paint
+from image_folders import SIZE, paint
 from PIL import Image
 
-from helpers.data import images as pictures
+from helpers.data import images as images
 
 
 def pixel(path, x=0.5, y=0.5):
     """The color at a place given as a share of width and height."""
-    pixels = pictures.read(path, SIZE)
+    pixels = images.read(path, SIZE)
     assert pixels.shape == (3, SIZE, SIZE) and pixels.dtype == np.uint8
     return tuple(pixels[:, int(y * SIZE), int(x * SIZE)].tolist())
 
@@ -34,7 +34,7 @@ def pixel(path, x=0.5, y=0.5):
     ("a.tif", "F", 0.2, (51, 51, 51)),
     ("a.tif", "F", 51.0, (51, 51, 51)),
 ])
-def test_a_picture_of_any_mode_becomes_rgb(tmp_path, name, mode, color, expected):
+def test_a_image_of_any_mode_becomes_rgb(tmp_path, name, mode, color, expected):
     assert pixel(paint(tmp_path / name, color, mode=mode)) == expected
 
 
@@ -47,20 +47,20 @@ def test_a_cmyk_jpeg_keeps_its_color(tmp_path):
     assert red[0] > 240 and max(red[1:]) < 15
 
 
-def palette_picture(path, **options):
+def palette_image(path, **options):
     image = Image.new("P", (20, 20), 1)
     image.putpalette([0, 0, 0, 10, 200, 30])
     image.save(path, **options)
     return path
 
 
-def test_a_palette_picture_shows_the_colors_of_its_palette(tmp_path):
-    assert pixel(palette_picture(tmp_path / "a.gif")) == (10, 200, 30)
+def test_a_palette_image_shows_the_colors_of_its_palette(tmp_path):
+    assert pixel(palette_image(tmp_path / "a.gif")) == (10, 200, 30)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.gif"])
 def test_a_transparent_palette_color_becomes_white(tmp_path, name):
-    assert pixel(palette_picture(tmp_path / name, transparency=1)) == (255, 255, 255)
+    assert pixel(palette_image(tmp_path / name, transparency=1)) == (255, 255, 255)
 
 
 def test_a_transparent_gray_level_becomes_white(tmp_path):
@@ -87,36 +87,36 @@ def test_exif_rotation_puts_the_marked_corner_in_its_place(tmp_path, kind, orien
     assert bright == {corner}
 
 
-def test_a_wide_picture_is_cropped_at_its_centre(tmp_path):
+def test_a_wide_image_is_cropped_at_its_centre(tmp_path):
     image = Image.new("RGB", (90, 30), (255, 0, 0))
     image.paste((0, 255, 0), (30, 0, 60, 30))
     image.save(tmp_path / "a.png")
-    pixels = pictures.read(tmp_path / "a.png", 30)
+    pixels = images.read(tmp_path / "a.png", 30)
     assert (pixels[1] == 255).all() and (pixels[[0, 2]] == 0).all()
 
 
 def test_shrinking_is_antialiased(tmp_path):
     checks = np.indices((128, 128)).sum(0) % 2 * 255
     Image.fromarray(checks.astype(np.uint8)).save(tmp_path / "a.png")
-    inner = pictures.read(tmp_path / "a.png", 16)[:, 1:-1, 1:-1].astype(int)
+    inner = images.read(tmp_path / "a.png", 16)[:, 1:-1, 1:-1].astype(int)
     assert abs(inner - 127.5).max() < 3
 
 
-def test_a_large_jpeg_is_read_like_a_png_of_the_same_picture(tmp_path):
+def test_a_large_jpeg_is_read_like_a_png_of_the_same_image(tmp_path):
     ramp = np.linspace(0, 255, 600).astype(np.uint8)[None].repeat(600, 0)
     for name in ("a.jpg", "a.png"):
         Image.fromarray(ramp).save(tmp_path / name)
-    ours, exact = (pictures.read(tmp_path / name, SIZE).astype(int) for name in ("a.jpg", "a.png"))
+    ours, exact = (images.read(tmp_path / name, SIZE).astype(int) for name in ("a.jpg", "a.png"))
     assert abs(ours - exact).max() <= 3
 
 
 def test_a_decompression_bomb_is_skipped_with_its_size(tmp_path, monkeypatch):
-    monkeypatch.setattr(pictures, "MOST_PIXELS", 399)
-    with pytest.raises(pictures.Unreadable, match="20 x 20 pixels are too many"):
-        pictures.read(paint(tmp_path / "a.png"), SIZE)
+    monkeypatch.setattr(images, "MOST_PIXELS", 399)
+    with pytest.raises(images.Unreadable, match="20 x 20 pixels are too many"):
+        images.read(paint(tmp_path / "a.png"), SIZE)
 
 
 def test_a_bomb_that_pillow_refuses_is_skipped_too(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    with pytest.raises(pictures.Unreadable, match="too many pixels"):
-        pictures.read(paint(tmp_path / "a.png"), SIZE)
+    with pytest.raises(images.Unreadable, match="too many pixels"):
+        images.read(paint(tmp_path / "a.png"), SIZE)

@@ -10,7 +10,7 @@ import tarfile
 import numpy as np
 import pytest
 import torch
-from picture_folders import paint
+from image_folders import paint
 from torchvision import datasets
 
 from helpers.common.errors import UserError
@@ -162,7 +162,7 @@ def test_imagenettes_published_validation_images_are_the_test(tmp_path):
 def test_an_incomplete_imagenette_says_so(tmp_path):
     write_imagenette(tmp_path / "imagenette2-160")
     notes = data.load("imagenette", image_size=32, data_dir=tmp_path).notes
-    assert any(note.startswith("33 of 13,394 pictures found: remove ") for note in notes)
+    assert any(note.startswith("33 of 13,394 images found: remove ") for note in notes)
 
 
 @pytest.mark.parametrize(("size", "folder"), [(128, "imagenette2-160"), (161, "imagenette2-320"),

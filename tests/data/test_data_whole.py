@@ -1,8 +1,8 @@
-"""All pictures of a dataset in a row: each of them once, with its label, part and file."""
+"""All images of a dataset in a row: each of them once, with its label, part and file."""
 
 import numpy as np
 import torch
-from picture_folders import SIZE, make_folder, paint
+from image_folders import SIZE, make_folder, paint
 from PIL import Image
 
 from helpers.common.split import Split
@@ -10,7 +10,7 @@ from helpers.data import loading as data
 from helpers.data.whole import everything
 
 
-def test_a_named_dataset_counts_its_training_pictures_once():
+def test_a_named_dataset_counts_its_training_images_once():
     splits = data.load("digits")
     whole = everything(splits)
     assert len(whole) == 1797 and whole.counts() == {"train": 1097, "val": 200, "test": 500}
@@ -26,7 +26,7 @@ def folder(tmp_path, **choices):
     return root, data.load(root, image_size=SIZE, data_dir=tmp_path / "data", split=Split.of(**choices))
 
 
-def test_every_picture_of_a_folder_is_there_under_its_files_name(tmp_path):
+def test_every_image_of_a_folder_is_there_under_its_files_name(tmp_path):
     root, splits = folder(tmp_path, train=3)
     whole = everything(splits)
     assert whole.counts() == {"unlabeled": 5 + 28 - 6, "train": 6, "val": 6, "test": 6}
@@ -45,7 +45,7 @@ def test_rows_are_a_number_a_list_an_array_or_a_tensor(tmp_path):
     assert torch.equal(whole[rows], together.flip(0)) and torch.equal(whole[torch.tensor([7])], together[[7]])
 
 
-def test_of_too_many_pictures_only_unlabelled_ones_are_left_out(tmp_path):
+def test_of_too_many_images_only_unlabelled_ones_are_left_out(tmp_path):
     splits = folder(tmp_path)[1]
     assert everything(splits, most=42).counts() == {"unlabeled": 2, "train": 28, "val": 6, "test": 6}
     assert everything(splits, most=1).counts() == {"train": 28, "val": 6, "test": 6}

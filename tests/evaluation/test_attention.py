@@ -44,6 +44,6 @@ def test_attention_is_a_map_a_head_that_sums_to_less_than_one(encoder, images, s
     assert maps.sum((2, 3)).max() < 1
 
 
-def test_attention_at_the_pictures_own_size_is_the_vits_own(encoder, images):
+def test_attention_at_the_images_own_size_is_the_vits_own(encoder, images):
     whole = encoder.backbone.eval().attention_maps(normalise(images))[-1].detach()
     torch.testing.assert_close(tokens.class_attention(encoder, images).flatten(2), whole[:, :, 0, 1:])

@@ -30,10 +30,10 @@ CATCHES = {
     "norm over tokens": "norm per token",
     "no position embedding": "order of patches",
     "frozen block": "gradient everywhere",
-    "attention over the batch": "pictures apart",
+    "attention over the batch": "images apart",
     "softmax before the loss": "overfits a batch",
     "head starts too large": "loss at start",
-    "shuffled labels": "held-out pictures",
+    "shuffled labels": "held-out images",
 }
 
 
@@ -212,7 +212,7 @@ def test_each_fault_is_caught_by_its_check(fault, check, digits):
     else:
         trial = Trial(lambda: FAULTS[fault](digits_vit()), images, labels)
     names = ("loss at start", "gradient everywhere", "order of patches", "norm per token",
-             "input passes through", "pictures apart", "overfits a batch", "held-out pictures")
+             "input passes through", "images apart", "overfits a batch", "held-out images")
     finding = dict(zip(names, CHECKS, strict=True))[check](trial)
     assert finding.check == check and not finding.passed
 

@@ -70,7 +70,7 @@ def test_features_do_not_depend_on_the_batch_size():
     torch.testing.assert_close(one, many)
 
 
-def test_bytes_and_normalised_pictures_have_the_same_features():
+def test_bytes_and_normalised_images_have_the_same_features():
     encoder = build("slim", channels=1, image_size=16)
     images = torch.randint(0, 256, (5, 1, 16, 16), dtype=torch.uint8)
     torch.testing.assert_close(evaluation.extract_features(encoder, images),
@@ -179,7 +179,7 @@ def test_zero_labels_per_class_takes_everything_once():
     assert draws[0].tolist() == list(range(len(LABELS)))
 
 
-def test_a_class_with_too_few_pictures_gives_all_of_them():
+def test_a_class_with_too_few_images_gives_all_of_them():
     (index,) = probes.label_draws(LABELS, per_class=15, draws=1)
     assert torch.bincount(LABELS[index]).tolist() == [15, 12, 15]
 
@@ -234,12 +234,12 @@ def test_effective_rank_of_constant_features_is_one():
     assert collapse.effective_rank(torch.ones(20, 8)) == pytest.approx(1, abs=1e-4)
 
 
-def test_pixels_of_small_pictures_are_the_features_themselves():
+def test_pixels_of_small_images_are_the_features_themselves():
     images = torch.randint(0, 256, (5, 1, 16, 16), dtype=torch.uint8)
     assert torch.allclose(evaluation.pixel_features(images), images.flatten(1).float() / 127.5 - 1)
 
 
-def test_large_pictures_are_averaged_before_their_pixels_are_features():
+def test_large_images_are_averaged_before_their_pixels_are_features():
     images = torch.zeros(2, 3, 96, 96, dtype=torch.uint8)
     images[1, 0, :6, :6] = 255  # the first of 16 x 16 cells, in red
     features = evaluation.pixel_features(images)
@@ -247,7 +247,7 @@ def test_large_pictures_are_averaged_before_their_pixels_are_features():
 
 
 @pytest.mark.parametrize("side,cpu", [(16, 256), (48, 28), (224, 16)])
-def test_a_forward_pass_takes_fewer_large_pictures_on_a_cpu_and_many_on_a_gpu(side, cpu):
+def test_a_forward_pass_takes_fewer_large_images_on_a_cpu_and_many_on_a_gpu(side, cpu):
     images = torch.zeros(2, 3, side, side)
     assert evaluation.batch_for(images, torch.device("cpu")) == cpu
     assert evaluation.batch_for(images, torch.device("cuda")) == 512

@@ -71,7 +71,7 @@ def test_neither_the_size_nor_the_place_of_features_matters():
     assert one.score(val, val_labels) == other.score(val / 1024 + 0.5, val_labels)
 
 
-def test_the_choice_is_made_on_validation_and_not_on_training_pictures():
+def test_the_choice_is_made_on_validation_and_not_on_training_images():
     features, labels = clusters(count=60, gap=4)
     wrong = (labels + 1) % 3  # validation in which the classes have changed places: the less it learned, the better
     found = choose_linear([features], labels, features, wrong, 3, rates=(1e-6, 0.3), epochs=5)

@@ -1,4 +1,4 @@
-"""Foreign pictures, look-alikes and wrong labels: planted ones are found, and scores keep their definitions."""
+"""Foreign images, look-alikes and wrong labels: planted ones are found, and scores keep their definitions."""
 
 import csv
 
@@ -68,7 +68,7 @@ def test_a_flipped_label_is_doubted_and_the_neighbours_know_better():
     assert doubt[30] > 0.9 and doubt.min() >= 0
 
 
-def test_pictures_without_a_label_neither_vote_nor_are_doubted():
+def test_images_without_a_label_neither_vote_nor_are_doubted():
     features, labels = cloud()
     labels = labels.clone()
     labels[::5] = -1
@@ -84,7 +84,7 @@ def test_found_at_counts_what_was_looked_at():
     assert found == {"precision": 0.5, "recall": 0.5, "average_precision": pytest.approx((1 + 2 / 3) / 2)}
 
 
-def test_planting_keeps_the_pictures_and_marks_every_fault(splits):
+def test_planting_keeps_the_images_and_marks_every_fault(splits):
     planted = plant(splits.train, 0.02, seed=1)
     own = torch.from_numpy(~planted.foreign)
     count = round(0.02 * len(splits.train))
@@ -107,8 +107,8 @@ def test_a_share_of_nothing_plants_nothing(splits):
 
 
 def test_nothing_is_planted_in_a_persons_folder_unless_asked():
-    assert (planted_share("auto", "digits"), planted_share("auto", "my_pictures")) == (0.02, 0)
-    assert planted_share("5%", "my_pictures") == 0.05 and planted_share(0, "digits") == 0
+    assert (planted_share("auto", "digits"), planted_share("auto", "my_images")) == (0.02, 0)
+    assert planted_share("5%", "my_images") == 0.05 and planted_share(0, "digits") == 0
 
 
 @pytest.mark.parametrize("kind", DRAW)
@@ -137,7 +137,7 @@ def test_strangers_among_digits_are_found_by_dinos_features(splits, tmp_path):
         assert outliers.found_at(doubt[torch.from_numpy(own)], planted.flipped[own], count)["recall"] >= 0.7
 
 
-def test_the_report_lists_every_picture_the_most_foreign_first(tmp_path):
+def test_the_report_lists_every_image_the_most_foreign_first(tmp_path):
     features, labels = cloud(40)
     scores = outliers.outlier_scores(features)
     doubt, guess = outliers.label_doubt(features, labels)
@@ -147,12 +147,12 @@ def test_the_report_lists_every_picture_the_most_foreign_first(tmp_path):
     foreign = [float(row["foreign"]) for row in rows]
     assert len(rows) == 40 and foreign == sorted(foreign, reverse=True)
     first = rows[0]
-    number = int(first["picture"])
+    number = int(first["image"])
     assert first["label"] == ("ant", "bee")[labels[number]]
     assert float(first["label_doubt"]) == pytest.approx(doubt[number].item(), abs=1e-4)
 
 
-def test_the_report_names_each_pictures_nearest_twin(tmp_path):
+def test_the_report_names_each_images_nearest_twin(tmp_path):
     scores = {"k nearest": np.array([0.4, 0.3, 0.2, 0.1])}
     pairs = [(0, 2, 0.99999), (0, 1, 0.9999)]
     labels = torch.zeros(4, dtype=torch.long)
@@ -160,12 +160,12 @@ def test_the_report_names_each_pictures_nearest_twin(tmp_path):
     assert [line["near_duplicate"] for line in csv.DictReader(path.open())] == ["y", "w", "w", ""]
 
 
-def test_the_report_leaves_open_what_a_picture_without_a_label_cannot_tell(tmp_path):
+def test_the_report_leaves_open_what_a_image_without_a_label_cannot_tell(tmp_path):
     labels, scores = torch.tensor([0, -1]), {"k nearest": np.array([0.1, 0.2])}
     doubt, guess = torch.tensor([0.5, torch.nan]), torch.tensor([1, -1])
     path = outliers.write_report(tmp_path / "r.csv", scores, labels, ("a", "b"), doubt, guess, ["x", "y"],
                                  parts=["train", "unlabeled"])
     first, second = csv.DictReader(path.open())
-    assert [first[name] for name in ("picture", "part", "label", "label_doubt", "neighbours_say")] == [
+    assert [first[name] for name in ("image", "part", "label", "label_doubt", "neighbours_say")] == [
         "y", "unlabeled", "", "", ""]
     assert (second["part"], second["label"], second["neighbours_say"]) == ("train", "a", "b")

@@ -1,4 +1,4 @@
-"""Looking pictures up: against scikit-learn, hand counts, and copies whose originals are known."""
+"""Looking images up: against scikit-learn, hand counts, and copies whose originals are known."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def test_neighbours_are_scikit_learns_by_cosine(monkeypatch):
     assert torch.equal(index, expected.topk(3).indices)
 
 
-def test_no_picture_is_its_own_neighbour(monkeypatch):
+def test_no_image_is_its_own_neighbour(monkeypatch):
     monkeypatch.setattr(retrieval, "CELLS", 4 * 10)
     bank = features(10)
     _, index = retrieval.neighbours(bank, bank, 9, skip_self=True)
@@ -71,7 +71,7 @@ def test_queries_of_a_class_the_bank_lacks_do_not_count():
 
 
 @pytest.mark.parametrize("name", retrieval.COPIES)
-def test_copies_keep_shape_and_units_and_change_the_picture(name):
+def test_copies_keep_shape_and_units_and_change_the_image(name):
     images = load("digits").val.images[:4].repeat(1, 3, 1, 1)
     copy = retrieval.COPIES[name](images)
     assert copy.shape == images.shape and copy.dtype == torch.float32

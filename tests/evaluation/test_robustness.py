@@ -19,7 +19,7 @@ LAYERS = {
 }
 
 
-def pictures(count: int = 8) -> torch.Tensor:
+def some_images(count: int = 8) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (count, 1, 16, 16), dtype=torch.uint8, generator=generator)
 
@@ -29,7 +29,7 @@ def hooks(model: torch.nn.Module) -> int:
 
 
 def constant(answer):
-    """A method that says the same of every picture."""
+    """A method that says the same of every image."""
     return Reader(None, lambda features: torch.full((len(features),), answer))
 
 
@@ -42,33 +42,33 @@ def test_digits_are_swept_on_to_2_and_all_to_1_5_in_steps_of_0_05():
 
 @pytest.mark.parametrize("sigma", [0.5, 1.5])
 def test_sigma_is_in_normalised_units(sigma):
-    images = pictures(64)
-    noise = robustness.noisy_pictures(images, sigma, seed=0) - normalise(images)
+    images = some_images(64)
+    noise = robustness.noisy_images(images, sigma, seed=0) - normalise(images)
     assert noise.std().item() == pytest.approx(sigma, rel=0.02)
     assert noise.mean().item() == pytest.approx(0, abs=0.05)
 
 
 def test_noise_is_not_clipped():
-    assert robustness.noisy_pictures(pictures(), 1.0, seed=0).abs().max() > 2
+    assert robustness.noisy_images(some_images(), 1.0, seed=0).abs().max() > 2
 
 
-def test_no_noise_gives_the_clean_pictures():
-    torch.testing.assert_close(robustness.noisy_pictures(pictures(), 0.0, seed=5), normalise(pictures()))
+def test_no_noise_gives_the_clean_images():
+    torch.testing.assert_close(robustness.noisy_images(some_images(), 0.0, seed=5), normalise(some_images()))
 
 
 def test_noise_depends_on_the_seed_alone_and_sigma_makes_it_louder():
-    first = robustness.noisy_pictures(pictures(), 0.5, seed=1)
+    first = robustness.noisy_images(some_images(), 0.5, seed=1)
     torch.rand(100)
-    assert torch.equal(robustness.noisy_pictures(pictures(), 0.5, seed=1), first)
-    assert not torch.equal(robustness.noisy_pictures(pictures(), 0.5, seed=2), first)
-    clean = normalise(pictures())
-    torch.testing.assert_close(robustness.noisy_pictures(pictures(), 1.0, seed=1) - clean, 2 * (first - clean))
+    assert torch.equal(robustness.noisy_images(some_images(), 0.5, seed=1), first)
+    assert not torch.equal(robustness.noisy_images(some_images(), 0.5, seed=2), first)
+    clean = normalise(some_images())
+    torch.testing.assert_close(robustness.noisy_images(some_images(), 1.0, seed=1) - clean, 2 * (first - clean))
 
 
 def test_every_batch_of_a_dataset_has_noise_of_its_own(monkeypatch):
     monkeypatch.setattr(robustness, "BATCH", 4)
     images = torch.zeros(8, 1, 16, 16, dtype=torch.uint8)
-    noisy = robustness.noisy_pictures(images, 1.0, seed=0)
+    noisy = robustness.noisy_images(images, 1.0, seed=0)
     assert not torch.allclose(noisy[:4], noisy[4:])
 
 
@@ -78,7 +78,7 @@ def sweep_by_hand(readers, images, labels, sigmas, seeds):
     for name, reader in readers.items():
         for row, seed in enumerate(seeds):
             for column, sigma in enumerate(sigmas):
-                noisy = robustness.noisy_pictures(images, sigma, seed)
+                noisy = robustness.noisy_images(images, sigma, seed)
                 accuracy[name][row, column] = (reader(noisy) == labels).float().mean().item()
                 cosine = torch.nn.functional.cosine_similarity(robustness.features_of(reader.encoder, noisy),
                                                                robustness.features_of(reader.encoder, images))
@@ -87,8 +87,8 @@ def sweep_by_hand(readers, images, labels, sigmas, seeds):
 
 
 def test_sharing_changes_no_number_of_a_sweep(monkeypatch):
-    monkeypatch.setattr(robustness, "BATCH", 16)  # 40 pictures: two whole batches and a smaller one
-    images, labels = pictures(40), torch.arange(40) % 4
+    monkeypatch.setattr(robustness, "BATCH", 16)  # 40 images: two whole batches and a smaller one
+    images, labels = some_images(40), torch.arange(40) % 4
     encoder = build("slim", channels=1, image_size=16, width=8)
     probes = [linear_probe(robustness.features_of(encoder, images), labels, strength) for strength in (0.1, 10)]
     head = torch.nn.Linear(encoder.num_features, 4).requires_grad_(False)
@@ -112,11 +112,11 @@ def test_an_encoder_reads_each_noisy_batch_once_however_many_methods_use_it():
     encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 8))
     encoder.register_forward_hook(lambda *_: calls.append(1))
     readers = {str(number): Reader(encoder, lambda features: features.argmax(1)) for number in range(4)}
-    robustness.noise_sweep(readers, pictures(), torch.zeros(8), [0.0, 0.5, 1.0], range(3))
-    assert len(calls) == 1 + 3 * 2  # the clean pictures once, and each louder noise once a seed
+    robustness.noise_sweep(readers, some_images(), torch.zeros(8), [0.0, 0.5, 1.0], range(3))
+    assert len(calls) == 1 + 3 * 2  # the clean images once, and each louder noise once a seed
 
 
-def test_every_method_is_shown_the_same_pictures():
+def test_every_method_is_shown_the_same_images():
     seen = {"a": [], "b": []}
 
     def watcher(name):
@@ -126,14 +126,14 @@ def test_every_method_is_shown_the_same_pictures():
             return torch.zeros(len(features))
         return Reader(None, answer)
 
-    robustness.noise_sweep({name: watcher(name) for name in seen}, pictures(), torch.zeros(8), [0.0, 1.0], range(2))
+    robustness.noise_sweep({name: watcher(name) for name in seen}, some_images(), torch.zeros(8), [0.0, 1.0], range(2))
     assert len(seen["a"]) == 4
     assert all(torch.equal(a, b) for a, b in zip(seen["a"], seen["b"], strict=True))
 
 
 def test_a_noise_sweep_gives_accuracies_seeds_by_sigmas():
     labels = torch.tensor([0, 0, 0, 1, 1, 1, 1, 1])
-    scores = robustness.noise_sweep({"zeros": constant(0), "ones": constant(1)}, pictures(), labels, [0.0, 0.5, 1.0],
+    scores = robustness.noise_sweep({"zeros": constant(0), "ones": constant(1)}, some_images(), labels, [0.0, 0.5, 1.0],
                                     iter([0, 1])).accuracy
     np.testing.assert_allclose(scores["zeros"], np.full((2, 3), 3 / 8))
     np.testing.assert_allclose(scores["ones"], np.full((2, 3), 5 / 8))
@@ -150,7 +150,7 @@ def test_a_noise_sweep_is_reproducible_and_its_seeds_differ():
 
 
 def test_a_probe_on_pixels_and_one_on_features_answer_like_the_probe():
-    images, labels = pictures(), torch.arange(8) % 2
+    images, labels = some_images(), torch.arange(8) % 2
     pixels = normalise(images).flatten(1)
     probe = linear_probe(pixels, labels)
     expected = torch.from_numpy(probe.predict(pixels.numpy()))
@@ -164,14 +164,14 @@ def test_a_classifier_is_read_in_eval_mode_and_its_largest_logit_counts():
     encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.99), torch.nn.Linear(256, 8))
     head = torch.nn.Sequential(torch.nn.Dropout(0.9), torch.nn.Linear(8, 3))
     model = Classifier(encoder, head, None, steps=1).train()
-    x = normalise(pictures())
+    x = normalise(some_images())
     answers = robustness.classifier_reader(model)(x)
     assert model.training
     assert torch.equal(answers, model.eval()(x).argmax(1))
 
 
 def test_corruption_errors_are_means_over_seeds_of_the_share_of_wrong_answers():
-    images, labels = pictures(12), torch.arange(12) % 2
+    images, labels = some_images(12), torch.arange(12) % 2
     readers = {"bright": Reader(None, lambda pixels: (pixels.mean(1) > 0).long()), "zeros": constant(0)}
     errors = robustness.corruption_sweep(readers, images, labels, range(2))
     assert set(errors["zeros"]) == set(SEVERITIES)
@@ -184,7 +184,7 @@ def test_corruption_errors_are_means_over_seeds_of_the_share_of_wrong_answers():
 
 
 def test_corruption_errors_of_a_large_test_set_are_taken_in_blocks(monkeypatch):
-    images, labels = pictures(12), torch.arange(12) % 2
+    images, labels = some_images(12), torch.arange(12) % 2
     readers = {"bright": Reader(None, lambda pixels: (pixels.mean(1) > 0).long())}
     whole = robustness.corruption_sweep(readers, images, labels, range(1))["bright"]
     monkeypatch.setattr(robustness, "BATCH", 5)
@@ -213,7 +213,7 @@ def test_a_corruption_that_never_fools_the_baseline_is_left_out_of_the_mean():
 @pytest.mark.parametrize("name", LAYERS)
 def test_without_noise_every_layer_is_similar_to_itself_and_layers_come_in_order(name):
     encoder = build(name, channels=1, image_size=16)
-    x = normalise(pictures(3))
+    x = normalise(some_images(3))
     rows = robustness.layer_similarity(encoder, x, x)
     assert [layer for layer, _ in rows] == LAYERS[name]
     assert [value for _, value in rows] == pytest.approx([1.0] * len(rows), abs=1e-5)
@@ -222,7 +222,7 @@ def test_without_noise_every_layer_is_similar_to_itself_and_layers_come_in_order
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer_similarity_leaves_no_hooks_and_the_mode_as_it_was(name):
     encoder = build(name, channels=1, image_size=16).train()
-    robustness.layer_similarity(encoder, normalise(pictures(2)), normalise(pictures(2)))
+    robustness.layer_similarity(encoder, normalise(some_images(2)), normalise(some_images(2)))
     assert hooks(encoder) == 0
     assert all(module.training for module in encoder.modules())
 
@@ -235,7 +235,7 @@ def test_layer_similarity_leaves_no_hooks_after_an_error():
 
 
 def test_the_first_row_of_layer_similarity_is_the_cosine_of_the_pixels():
-    clean, noisy = normalise(pictures(4)), robustness.noisy_pictures(pictures(4), 1.0, seed=0)
+    clean, noisy = normalise(some_images(4)), robustness.noisy_images(some_images(4), 1.0, seed=0)
     rows = robustness.layer_similarity(build("slim", channels=1, image_size=16), clean, noisy)
     a, b = clean.flatten(1), noisy.flatten(1)
     expected = ((a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))).mean().item()
@@ -247,14 +247,14 @@ def test_the_embedding_of_a_vit_is_compared_with_its_positions_in_it():
     encoder = build("vit_digits", channels=1, image_size=16).eval()
     with torch.no_grad():  # positions so large that no noise can be seen beside them
         encoder.backbone.positions.fill_(1e3)
-    clean, noisy = normalise(pictures(4)), robustness.noisy_pictures(pictures(4), 1.0, seed=0)
+    clean, noisy = normalise(some_images(4)), robustness.noisy_images(some_images(4), 1.0, seed=0)
     assert dict(robustness.layer_similarity(encoder, clean, noisy))["embedding"] > 0.9999
 
 
 @pytest.mark.parametrize("token", ["class", "mean"])
 def test_the_tokens_of_a_vit_are_compared_at_every_layer_up_to_the_final_norm(token):
     encoder = build("vit_digits", channels=1, image_size=16).eval()
-    clean, noisy = normalise(pictures(4)), robustness.noisy_pictures(pictures(4), 1.0, seed=0)
+    clean, noisy = normalise(some_images(4)), robustness.noisy_images(some_images(4), 1.0, seed=0)
     rows = robustness.layer_similarity(encoder, clean, noisy, token)
     assert [name for name, _ in rows] == ["pixels", "embedding", "block 1", "block 2", "block 3", "block 4",
                                           "final norm"]
@@ -265,13 +265,13 @@ def test_the_tokens_of_a_vit_are_compared_at_every_layer_up_to_the_final_norm(to
     assert [value for _, value in rows[1:]] == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_embedded_class_token_knows_nothing_of_the_picture_yet():
+def test_the_embedded_class_token_knows_nothing_of_the_image_yet():
     encoder = build("vit_digits", channels=1, image_size=16)
-    rows = dict(robustness.layer_similarity(encoder, normalise(pictures(3)), torch.randn(3, 1, 16, 16), "class"))
+    rows = dict(robustness.layer_similarity(encoder, normalise(some_images(3)), torch.randn(3, 1, 16, 16), "class"))
     assert rows["embedding"] == pytest.approx(1) and rows["block 1"] < 0.99999
 
 
 def test_an_encoder_without_tokens_says_so():
     with pytest.raises(ValueError, match="only a ViT"):
-        robustness.layer_similarity(build("slim", channels=1, image_size=16), normalise(pictures(2)),
-                                    normalise(pictures(2)), "class")
+        robustness.layer_similarity(build("slim", channels=1, image_size=16), normalise(some_images(2)),
+                                    normalise(some_images(2)), "class")

@@ -143,8 +143,8 @@ def test_a_large_teacher_sees_wholes_and_its_student_the_parts_too(stepped):
     assert side < 32 and seen == {"teacher": [(6, 3, 32, 32)], "student": [(6, 3, 32, 32), (6, 3, side, side)]}
 
 
-def test_student_views_are_compared_with_the_other_views_of_the_same_picture():
-    """With views that change nothing, all views of a picture agree: the loss is that of one pair."""
+def test_student_views_are_compared_with_the_other_views_of_the_same_image():
+    """With views that change nothing, all views of an image agree: the loss is that of one pair."""
     crops = MultiCrop(CleanView(), CleanView(), CleanView(), parts=3)
     module = at_step(make(encoder="vit_digits", crops=crops).eval(), 0)
     images = torch.randint(0, 256, (4, 1, 16, 16), dtype=torch.uint8)

@@ -63,7 +63,7 @@ def moved(module):
         t.ndim, torch.contiguous_format)))
 
 
-def pictures(size):
+def images(size):
     return torch.empty(8, 3, size, size, dtype=torch.uint8, device=GPU)
 
 
@@ -95,7 +95,7 @@ def test_a_step_of_pretraining_never_waits_for_the_host(method, encoder, gpu, mo
     module = moved(LEARNERS[method, encoder])
     monkeypatch.setattr(type(module), "global_step", 10)
     with Transfers() as seen:
-        loss = module.training_step((pictures(ENCODERS[encoder]), None), 0)
+        loss = module.training_step((images(ENCODERS[encoder]), None), 0)
     assert loss.device == GPU and seen.waits == []
     for parameter in module.parameters():  # there is no backward pass over fake tensors without a real GPU
         parameter.grad = torch.empty_like(parameter) if parameter.requires_grad else None
@@ -114,7 +114,7 @@ CLASSIFIER = Classifier(build("resnet18", channels=3, image_size=96), linear_hea
 
 def test_a_step_with_labels_never_waits_for_the_host(gpu):
     with Transfers() as seen:
-        loss = moved(CLASSIFIER).training_step((pictures(96), torch.zeros(8, dtype=torch.long, device=GPU)), 0)
+        loss = moved(CLASSIFIER).training_step((images(96), torch.zeros(8, dtype=torch.long, device=GPU)), 0)
     assert loss.device == GPU and seen.waits == []
 
 
@@ -123,7 +123,7 @@ def test_batches_are_picked_on_the_gpu_without_waiting(gpu, monkeypatch):
     loader = BatchLoader(torch.empty(40, 3, 16, 16, dtype=torch.uint8), None, batch_size=8, steps=3, device="cuda",
                          on_host=False)
     batches = iter(loader)
-    assert all(part.device == GPU for part in next(batches))  # the first one moves all pictures
+    assert all(part.device == GPU for part in next(batches))  # the first one moves all images
     with Transfers() as seen:
         assert all(part.device == GPU for batch in batches for part in batch)
     assert seen.waits == []

@@ -116,7 +116,7 @@ def test_the_loss_of_the_first_step_is_that_of_guessing_evenly():
     assert loss.item() == pytest.approx(math.log(3), rel=1e-5)
 
 
-def test_the_loss_is_cross_entropy_of_the_viewed_pictures():
+def test_the_loss_is_cross_entropy_of_the_viewed_images():
     module = classifier().eval()
     nn.init.normal_(module.head.weight)
     images, labels = torch.randint(0, 256, (4, 1, 8, 8), dtype=torch.uint8), torch.tensor([0, 1, 2, 0])

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import torch
-from foreign_weights import as_vit, pictures, randomised, small_vit
+from foreign_weights import as_vit, randomised, small_vit, some_images
 from kernels import real_kernel, run_in
 
 from helpers.common.errors import UserError
@@ -202,7 +202,7 @@ def test_listed_weights_are_fetched_and_read(monkeypatch, tmp_path):
     torch.save(as_vit("timm", peer) | {"head.weight": torch.ones(1)}, tmp_path / "vit.pth")
     monkeypatch.setattr(choosing.fetching, "fetch", lambda name: {"pytorch-byol-40": tmp_path / "vit.pth"}[name])
     encoder = ask_encoder("pytorch-byol-40").choice().encoder("resnet18", 16, 3)
-    torch.testing.assert_close(encoder.eval()(pictures(peer)), peer(pictures(peer)))
+    torch.testing.assert_close(encoder.eval()(some_images(peer)), peer(some_images(peer)))
 
 
 @pytest.mark.parametrize(("wished", "given"), [("resnet50", "resnet50"), ("vit_base", "vit_base"),

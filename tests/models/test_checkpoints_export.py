@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from foreign_weights import as_sequential, as_vit, pictures, randomised, self_learner, small_vit
+from foreign_weights import as_sequential, as_vit, randomised, self_learner, small_vit, some_images
 
 from helpers.cli.weights import weights
 from helpers.common.errors import UserError
@@ -139,4 +139,4 @@ def test_fetch_prints_the_path_and_the_hash(capsys, tmp_path, monkeypatch):
 def test_a_colour_encoder_is_exported_at_its_own_size(tmp_path):
     encoder = randomised(small_vit())
     module = torch.export.load(export_program(encoder, tmp_path / "e.pt2")).module()
-    torch.testing.assert_close(module(pictures(encoder)), encoder(pictures(encoder)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(module(some_images(encoder)), encoder(some_images(encoder)), rtol=1e-4, atol=1e-5)

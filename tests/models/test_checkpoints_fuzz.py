@@ -158,7 +158,7 @@ MISLABELLED = {
     "text": b"Not found",
     "JSON": b'{"a": 1}',
     "gzip": gzip.compress(b"weights"),
-    "a picture": b"\x89PNG\r\n\x1a\n" + bytes(100),
+    "an image": b"\x89PNG\r\n\x1a\n" + bytes(100),
     "a tar": tarred(b"x" * 100),
     "numpy": numpy_file(),
     "a zip of text": zipped("readme.txt", "hello"),

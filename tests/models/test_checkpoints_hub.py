@@ -9,7 +9,7 @@ import pytest
 import requests
 import torch
 from drive_server import serve
-from foreign_weights import as_sequential, as_vit, pictures, randomised, self_learner, small_vit
+from foreign_weights import as_sequential, as_vit, randomised, self_learner, small_vit, some_images
 
 from helpers.common import environment as colab
 from helpers.common.errors import UserError
@@ -294,7 +294,7 @@ def test_imagenet_weights_come_from_torchvisions_address(world, folder, monkeypa
     world.files["download.pytorch.org/models/resnet18-f37072fd.pth"] = file.getvalue()
     listed({"torchvision": "ResNet18_Weights.IMAGENET1K_V1"}, name="imagenet-resnet18")
     read = pretrained("resnet18", 32, folder=folder)
-    torch.testing.assert_close(read.eval()(pictures(peer)), peer(pictures(peer)))
+    torch.testing.assert_close(read.eval()(some_images(peer)), peer(some_images(peer)))
 
 
 def test_without_network_imagenet_weights_say_how_to_go_on(world, folder):
@@ -389,11 +389,11 @@ def test_a_resnet_is_released_in_half_precision_and_not_in_full(world, tmp_path)
     assert sorted(p.name for p in manifest.MANIFEST.parent.iterdir()) == ["e.safetensors", "manifest.json"]
     entry = manifest.release(path, "byol-resnet", half=True)
     kept = load_encoder(manifest.MANIFEST.parent / entry.file).eval()
-    pictures = torch.rand(2, 3, 96, 96) * 2 - 1
+    images = torch.rand(2, 3, 96, 96) * 2 - 1
     assert 0.45 < entry.bytes / path.stat().st_size < 0.55
     assert (kept.meta["method"], kept.meta["torch"]) == ("byol", "2.6")
     assert next(kept.parameters()).dtype == torch.float32
-    torch.testing.assert_close(kept(pictures), encoder(pictures), rtol=0.01, atol=0.01)
+    torch.testing.assert_close(kept(images), encoder(images), rtol=0.01, atol=0.01)
 
 
 @pytest.mark.parametrize(("name", "source"), [("Two Words", {}), ("../byol", {}), ("", {}),
@@ -430,5 +430,5 @@ def test_a_self_learner_checkpoint_goes_from_drive_to_features_by_its_name(world
     world.files[DRIVE_ID] = file.getvalue()
     listed(DRIVE)
     read, report = hub.load("vit", 32, folder=folder)
-    torch.testing.assert_close(read.eval()(pictures(peer)), peer(pictures(peer)))
+    torch.testing.assert_close(read.eval()(some_images(peer)), peer(some_images(peer)))
     assert report.place == "net/backbone."

@@ -8,11 +8,11 @@ from foreign_weights import (
     dino,
     lightning,
     other,
-    pictures,
     pytorch_byol,
     randomised,
     self_learner,
     small_vit,
+    some_images,
     under,
 )
 from hypothesis import HealthCheck, given, settings
@@ -64,7 +64,7 @@ def written(path, content, safetensors=False):
 
 
 def same_features(encoder, expected):
-    x = pictures(expected)
+    x = some_images(expected)
     with torch.no_grad():
         torch.testing.assert_close(encoder.eval()(x), expected.eval()(x), rtol=1e-4, atol=1e-5)
 
@@ -132,7 +132,7 @@ def test_our_own_checkpoint_is_read_with_what_was_said_about_it(tmp_path):
     assert read.meta["method"] == "byol" and not report.left_out
 
 
-def test_torchvisions_own_resnet_gives_its_features_on_imagenet_pictures(tmp_path):
+def test_torchvisions_own_resnet_gives_its_features_on_imagenet_images(tmp_path):
     peer = randomised(resnet18())
     read, report = read_weights(written(tmp_path / "r.pth", peer.state_dict()))
     peer.fc = nn.Identity()
@@ -174,16 +174,16 @@ def test_pixels_from_0_to_1_stay_exact_between_grey_and_colour_at_the_border_too
 
 
 @pytest.mark.parametrize("trained_on", ["imagenet", "symmetric", "unit"])
-def test_colour_weights_give_for_grey_pictures_what_they_gave_for_the_same_grey_in_colour(trained_on, tmp_path):
+def test_colour_weights_give_for_grey_images_what_they_gave_for_the_same_grey_in_colour(trained_on, tmp_path):
     path = written(tmp_path / "v.pth", as_vit("timm", randomised(small_vit())))
     colour, _ = read_weights(path, normalisation=trained_on)
     grey, _ = read_weights(path, channels=1, normalisation=trained_on)
-    x = pictures(grey)
+    x = some_images(grey)
     torch.testing.assert_close(grey.eval()(x), colour.eval()(x.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("layout,stretch", [("torchvision", "corners"), ("timm", "dino")])
-def test_positions_are_interpolated_when_the_pictures_have_another_size(layout, stretch, tmp_path):
+def test_positions_are_interpolated_when_the_images_have_another_size(layout, stretch, tmp_path):
     encoder = randomised(small_vit())
     read, report = read_weights(written(tmp_path / "v.pth", as_vit(layout, encoder)), image_size=32)
     torch.testing.assert_close(read.backbone.positions.data,
@@ -224,7 +224,7 @@ def test_weights_that_do_not_fit_are_refused_by_the_name_of_a_tensor(tmp_path, c
     refused(words, written(tmp_path / "v.pth", weights))
 
 
-def test_a_picture_size_that_no_patch_divides_is_refused(tmp_path):
+def test_a_image_size_that_no_patch_divides_is_refused(tmp_path):
     path = written(tmp_path / "v.pth", as_vit("timm", randomised(small_vit())))
     refused("multiple of it, not 20 px", path, image_size=20)
 

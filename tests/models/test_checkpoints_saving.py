@@ -20,7 +20,7 @@ def tiny(**options):
     return encoder
 
 
-def pictures(channels=1, size=16):
+def images(channels=1, size=16):
     return torch.rand(4, channels, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
@@ -41,7 +41,7 @@ def test_an_encoder_read_back_gives_the_same_features(tmp_path, name, options):
     encoder = build(name, **options)
     path = save_encoder(encoder, tmp_path / "encoder.safetensors")
     again = load_encoder(path)
-    x = pictures(options["channels"], options["image_size"])
+    x = images(options["channels"], options["image_size"])
     assert again.config == encoder.config and again.normalisation == encoder.normalisation
     torch.testing.assert_close(again.eval()(x), encoder.eval()(x), rtol=0, atol=0)
 

@@ -1,4 +1,4 @@
-"""Weights in the layout of DINO's repository give what its architecture is defined to give, at any picture size.
+"""Weights in the layout of DINO's repository give what its architecture is defined to give, at any image size.
 
 The reference below is written from the definition (Caron et al. 2021; Dosovitskiy et al. 2021), with plain tensor
 algebra on the file's own names; it shares nothing with the suite's ViT, not even torch's interpolation.
@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from foreign_weights import as_vit, dino, pictures, randomised, small_vit
+from foreign_weights import as_vit, dino, randomised, small_vit, some_images
 
 from helpers.evaluation.attention import class_attention, last_blocks
 from helpers.models.encoder import IMAGENET_MEAN, IMAGENET_STD, build
@@ -128,7 +128,7 @@ def test_the_cubic_kernel_is_torchs():
 @pytest.mark.parametrize("encoder", WAYS, indirect=True)
 @pytest.mark.parametrize("size", SIZES)
 def test_features_are_those_of_the_definition(encoder, weights, size):
-    images = pictures(encoder, size=size)
+    images = some_images(encoder, size=size)
     states, _ = reference(weights, images, HEADS)
     with torch.no_grad():
         close(encoder(images), states[-1][:, 0])
@@ -136,7 +136,7 @@ def test_features_are_those_of_the_definition(encoder, weights, size):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_last_blocks_and_pooled_patches_are_those_of_the_definition(encoder, weights, size):
-    images = pictures(encoder, size=size)
+    images = some_images(encoder, size=size)
     states, _ = reference(weights, images, HEADS)
     close(last_blocks(encoder, images, 4), torch.cat([state[:, 0] for state in states[-4:]], 1))
     close(last_blocks(encoder, images, 1, pooled=True), torch.cat([states[-1][:, 0], states[-1][:, 1:].mean(1)], 1))
@@ -144,7 +144,7 @@ def test_last_blocks_and_pooled_patches_are_those_of_the_definition(encoder, wei
 
 @pytest.mark.parametrize("size", SIZES)
 def test_attention_maps_are_those_of_the_definition(encoder, weights, size):
-    images = pictures(encoder, size=size)
+    images = some_images(encoder, size=size)
     _, maps = reference(weights, images, HEADS)
     close(class_attention(encoder, images).flatten(2), maps[-1][:, :, 0, 1:])
 
@@ -154,7 +154,7 @@ def test_an_encoder_made_for_another_size_has_the_definitions_positions(weights,
     torch.save(weights, tmp_path / "weights.pth")
     encoder, report = read_weights(tmp_path / "weights.pth", image_size=size)
     assert "position embeddings interpolated from 4 x 4" in " ".join(report.notes)
-    images = pictures(encoder, size=size)
+    images = some_images(encoder, size=size)
     with torch.no_grad():
         close(encoder.eval()(images), reference(weights, images, HEADS)[0][-1][:, 0])
 
@@ -165,7 +165,7 @@ def test_a_vit_small_of_the_papers_size_agrees_too(tmp_path):
     torch.save(weights, tmp_path / "weights.pth")
     read, report = read_weights(tmp_path / "weights.pth")
     assert report.encoder == "vit_small" and read.normalisation == "imagenet"
-    images = pictures(read, size=96)[:1]
+    images = some_images(read, size=96)[:1]
     states, maps = reference(weights, images, 6)
     with torch.no_grad():
         close(read.eval()(images), states[-1][:, 0])
@@ -174,7 +174,7 @@ def test_a_vit_small_of_the_papers_size_agrees_too(tmp_path):
 
 def test_the_other_way_to_stretch_would_be_noticed(weights):
     torchvisions = vit(normalisation="imagenet")
-    images = pictures(torchvisions, size=48)
+    images = some_images(torchvisions, size=48)
     with torch.no_grad():
         far = (torchvisions(images).double() - reference(weights, images, HEADS)[0][-1][:, 0]).abs().max()
     assert far > 1e-3

@@ -17,7 +17,7 @@ def weights(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def pictures(channels: int = 3, size: int = 32) -> torch.Tensor:
+def images(channels: int = 3, size: int = 32) -> torch.Tensor:
     return torch.rand(2, channels, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
 
 
@@ -27,10 +27,10 @@ def test_the_settings_name_every_encoder():
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", ["slim", "resnet18", "vit_tiny", "vit_digits"])
-def test_an_encoder_turns_pictures_into_num_features_numbers(name, channels):
+def test_an_encoder_turns_images_into_num_features_numbers(name, channels):
     encoder = build(name, channels=channels, image_size=16).eval()
     with torch.inference_mode():
-        assert encoder(pictures(channels, 16)).shape == (2, encoder.num_features)
+        assert encoder(images(channels, 16)).shape == (2, encoder.num_features)
     assert encoder.name == name
 
 
@@ -41,7 +41,7 @@ def test_an_encoder_is_rebuilt_from_its_config(name, options):
     again = build(**first.config).eval()
     again.load_state_dict(first.state_dict())
     with torch.inference_mode():
-        assert torch.equal(first(pictures(1, 16)), again(pictures(1, 16)))
+        assert torch.equal(first(images(1, 16)), again(images(1, 16)))
     assert again.config == first.config
 
 
@@ -59,7 +59,7 @@ def test_resnet_features_with_the_imagenet_stem_are_torchvisions(name, count):
     encoder.backbone.load_state_dict({k: v for k, v in peer.state_dict().items() if not k.startswith("fc.")})
     peer.fc = nn.Identity()
     with torch.inference_mode():
-        torch.testing.assert_close(encoder(pictures()), peer(pictures()))
+        torch.testing.assert_close(encoder(images()), peer(images()))
     assert encoder.num_features == count
 
 
@@ -98,12 +98,12 @@ def test_a_training_resnet_is_torchvisions(name):
     peer, encoder = getattr(models, name)(weights=None).double(), build(name, image_size=96).double()
     encoder.backbone.load_state_dict({k: v for k, v in peer.state_dict().items() if not k.startswith("fc.")})
     peer.fc = nn.Identity()
-    x = pictures(size=96).double()
+    x = images(size=96).double()
     torch.testing.assert_close(encoder(x), peer(x))
 
 
 @pytest.mark.parametrize("size,kernel,stride", [(16, 3, 1), (32, 3, 1), (64, 3, 1), (65, 7, 2), (96, 7, 2)])
-def test_pictures_up_to_64_pixels_get_the_small_stem(size, kernel, stride):
+def test_images_up_to_64_pixels_get_the_small_stem(size, kernel, stride):
     backbone = build("resnet18", image_size=size).backbone
     assert (backbone.conv1.kernel_size[0], backbone.conv1.stride[0]) == (kernel, stride)
     assert isinstance(backbone.maxpool, nn.Identity) == (kernel == 3)
@@ -118,7 +118,7 @@ def test_a_stem_that_is_asked_for_wins_over_the_image_size():
 def test_the_small_stem_keeps_the_resolution_that_the_imagenet_stem_quarters(size, scale):
     backbone = build("resnet18", image_size=size).backbone.eval()
     with torch.inference_mode():
-        x = backbone.maxpool(backbone.relu(backbone.bn1(backbone.conv1(pictures(3, size)))))
+        x = backbone.maxpool(backbone.relu(backbone.bn1(backbone.conv1(images(3, size)))))
     assert x.shape == (2, 64, size // scale, size // scale)
 
 
@@ -139,33 +139,33 @@ def test_slims_weights_are_those_of_its_layers_added_by_hand():
         9 * 3 * 8 + 2 * 8 + block(8, 8) + block(8, 16) + block(16, 32)
 
 
-def test_a_residual_block_halves_the_picture_and_adds_its_shortcut():
+def test_a_residual_block_halves_the_image_and_adds_its_shortcut():
     block = ResidualBlock(3, 5).eval()
     with torch.inference_mode():
-        assert block(pictures()).shape == (2, 5, 16, 16)
+        assert block(images()).shape == (2, 5, 16, 16)
         nn.init.zeros_(block.residual[4].weight)  # the residual branch says nothing now
-        torch.testing.assert_close(block(pictures()), block.shortcut(pictures()).relu())
+        torch.testing.assert_close(block(images()), block.shortcut(images()).relu())
 
 
 @pytest.mark.parametrize("size", [8, 16, 31])
-def test_slim_takes_pictures_of_any_size_from_8_pixels(size):
+def test_slim_takes_images_of_any_size_from_8_pixels(size):
     with torch.inference_mode():
-        assert build("slim", image_size=size)(pictures(3, size)).shape == (2, 128)
-        assert build("slim", channels=1, image_size=size)(pictures(1, size)).shape == (2, 96)
+        assert build("slim", image_size=size)(images(3, size)).shape == (2, 128)
+        assert build("slim", channels=1, image_size=size)(images(1, size)).shape == (2, 96)
 
 
-def test_imagenets_normalisation_is_torchvisions_of_the_same_picture():
-    x = pictures()
+def test_imagenets_normalisation_is_torchvisions_of_the_same_image():
+    x = images()
     expected = Normalize(IMAGENET_MEAN, IMAGENET_STD)((x + 1) / 2)
     torch.testing.assert_close(build("slim", normalisation="imagenet").prepare(x), expected)
 
 
-def test_symmetric_normalisation_leaves_pictures_alone():
-    assert torch.equal(build("slim").prepare(pictures()), pictures())
+def test_symmetric_normalisation_leaves_images_alone():
+    assert torch.equal(build("slim").prepare(images()), images())
 
 
 def test_unit_normalisation_gives_pixels_from_0_to_1():
-    x = pictures()
+    x = images()
     torch.testing.assert_close(build("slim", normalisation="unit").prepare(x), (x + 1) / 2)
 
 

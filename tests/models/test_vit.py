@@ -20,7 +20,7 @@ def small(**options) -> ViT:
     return ViT(**SIZES | options).eval()
 
 
-def pictures(count: int = 3, channels: int = 3, size: int = 32) -> torch.Tensor:
+def some_images(count: int = 3, channels: int = 3, size: int = 32) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.rand(count, channels, size, size, generator=generator) * 2 - 1
 
@@ -47,8 +47,8 @@ def test_another_image_size_is_read_with_stretched_positions(size):
     built = small(image_size=size)
     state = model.state_dict() | {"positions": interpolate_positions(model.positions.detach(), 4, size // 8)}
     built.load_state_dict(state)
-    torch.testing.assert_close(model(pictures(size=size)), built(pictures(size=size)))
-    model(pictures(size=size)).sum().backward()
+    torch.testing.assert_close(model(some_images(size=size)), built(some_images(size=size)))
+    model(some_images(size=size)).sum().backward()
     assert model.positions.grad.abs().min() > 0 or size < 32
 
 
@@ -62,7 +62,7 @@ def test_outputs_equal_torchvisions_with_the_same_weights():
     peer = torchvision_peer()
     ours = load_torchvision(small(num_classes=7), peer.state_dict())
     with torch.no_grad():
-        torch.testing.assert_close(ours(pictures()), peer(pictures()), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(ours(some_images()), peer(some_images()), atol=1e-5, rtol=1e-5)
 
 
 def test_gradients_equal_torchvisions_with_the_same_weights():
@@ -70,7 +70,7 @@ def test_gradients_equal_torchvisions_with_the_same_weights():
     ours = load_torchvision(small(num_classes=7), peer.state_dict())
     labels = torch.tensor([0, 3, 6])
     for model in (peer, ours):
-        nn.functional.cross_entropy(model(pictures()), labels).backward()
+        nn.functional.cross_entropy(model(some_images()), labels).backward()
     torch.testing.assert_close(ours.patches.weight.grad, peer.conv_proj.weight.grad, atol=1e-5, rtol=1e-4)
 
 
@@ -87,7 +87,7 @@ def test_loading_into_a_vit_without_head_gives_the_features_before_torchvisions_
     ours = load_torchvision(small(), peer.state_dict())
     head = peer.heads.head
     with torch.no_grad():
-        torch.testing.assert_close(head(ours(pictures())), peer(pictures()), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(head(ours(some_images())), peer(some_images()), atol=1e-5, rtol=1e-5)
 
 
 def test_loading_weights_of_another_width_is_one_line_that_names_a_tensor():
@@ -104,7 +104,7 @@ def test_loading_weights_of_more_blocks_fails_and_leaves_the_model_as_it_was():
     assert torch.equal(model.class_token, before)
 
 
-def test_loading_at_another_picture_size_interpolates_the_positions():
+def test_loading_at_another_image_size_interpolates_the_positions():
     peer = torchvision_peer()
     ours = load_torchvision(small(image_size=48, num_classes=7), peer.state_dict())
     larger = interpolate_embeddings(image_size=48, patch_size=8, model_state=peer.state_dict())
@@ -115,8 +115,8 @@ def test_attention_maps_equal_a_softmax_computed_by_hand():
     model = small(depth=1)
     attention = model.blocks[0].attention
     nn.init.normal_(attention.qkv.weight, std=0.2)
-    (maps,) = model.attention_maps(pictures(1))
-    tokens = model.blocks[0].norm1(model.embed(pictures(1)))[0]              # T, W
+    (maps,) = model.attention_maps(some_images(1))
+    tokens = model.blocks[0].norm1(model.embed(some_images(1)))[0]              # T, W
     size = 48 // 4
     for head in range(4):
         rows = slice(head * size, (head + 1) * size)
@@ -131,14 +131,14 @@ def test_attention_maps_equal_those_of_torch_multihead_attention():
     attention = model.blocks[0].attention
     peer = nn.MultiheadAttention(48, 4, batch_first=True)
     peer.in_proj_weight.data, peer.in_proj_bias.data = attention.qkv.weight.data, attention.qkv.bias.data
-    tokens = model.blocks[0].norm1(model.embed(pictures()))
+    tokens = model.blocks[0].norm1(model.embed(some_images()))
     _, weights = peer(tokens, tokens, tokens, average_attn_weights=False)
-    torch.testing.assert_close(model.attention_maps(pictures())[0], weights)
+    torch.testing.assert_close(model.attention_maps(some_images())[0], weights)
 
 
 def test_the_fused_kernel_and_the_explicit_softmax_give_the_same_tokens():
     model = small()
-    fused, explicit = model.tokens(pictures()), model.tokens(pictures(), maps=[])
+    fused, explicit = model.tokens(some_images()), model.tokens(some_images(), maps=[])
     torch.testing.assert_close(fused, explicit, atol=1e-5, rtol=1e-5)
 
 
@@ -147,37 +147,37 @@ def test_the_fused_kernel_is_used_only_when_no_maps_are_asked_for(monkeypatch):
     calls = []
     monkeypatch.setattr(nn.functional, "scaled_dot_product_attention",
                         lambda *args, **options: calls.append(1) or fused(*args, **options))
-    small()(pictures())
-    small().attention_maps(pictures())
+    small()(some_images())
+    small().attention_maps(some_images())
     assert len(calls) == SIZES["depth"]
 
 
 def test_layers_are_the_embedding_each_block_and_the_final_norm():
     model = small()
-    states = model.layers(pictures())
+    states = model.layers(some_images())
     assert len(states) == SIZES["depth"] + 2
-    torch.testing.assert_close(states[0], model.embed(pictures()))
+    torch.testing.assert_close(states[0], model.embed(some_images()))
     torch.testing.assert_close(states[2], model.blocks[1](states[1]))
-    torch.testing.assert_close(states[-1], model.tokens(pictures()))
+    torch.testing.assert_close(states[-1], model.tokens(some_images()))
 
 
 def test_features_are_the_class_token_and_logits_its_linear_map():
     model = small(num_classes=5)
-    first = model.tokens(pictures())[:, 0]
-    torch.testing.assert_close(model(pictures()), model.head(first))
-    torch.testing.assert_close(small()(pictures()), small().tokens(pictures())[:, 0])
+    first = model.tokens(some_images())[:, 0]
+    torch.testing.assert_close(model(some_images()), model.head(first))
+    torch.testing.assert_close(small()(some_images()), small().tokens(some_images())[:, 0])
 
 
 def test_a_token_is_the_linear_map_of_its_own_patch():
     model = small()
-    images = pictures(1)
+    images = some_images(1)
     patch = images[0, :, 8:16, 24:32]                                        # row 1, column 3
     expected = model.patches.weight.flatten(1) @ patch.flatten() + model.patches.bias + model.positions[0, 8]
     torch.testing.assert_close(model.embed(images)[0, 8], expected, atol=1e-5, rtol=1e-4)
 
 
 def test_every_token_is_normalised_over_its_features():
-    final = small().tokens(pictures())
+    final = small().tokens(some_images())
     torch.testing.assert_close(final.mean(-1), torch.zeros(3, 17), atol=1e-5, rtol=0)
     torch.testing.assert_close(final.std(-1, unbiased=False), torch.ones(3, 17), atol=1e-3, rtol=0)
 
@@ -185,10 +185,10 @@ def test_every_token_is_normalised_over_its_features():
 def test_the_mlp_ends_without_an_activation():
     model = small()
     nn.init.constant_(model.blocks[0].mlp[3].bias, -5.0)
-    assert model.blocks[0].mlp(model.embed(pictures())).min() < -4  # a GELU never goes below -0.17
+    assert model.blocks[0].mlp(model.embed(some_images())).min() < -4  # a GELU never goes below -0.17
 
 
-def test_stochastic_depth_keeps_the_expected_value_and_drops_whole_pictures():
+def test_stochastic_depth_keeps_the_expected_value_and_drops_whole_images():
     torch.manual_seed(0)
     branch = StochasticDepth(0.25).train()(torch.ones(20_000, 2, 3))
     assert branch.mean().item() == pytest.approx(1.0, abs=0.02)
@@ -203,21 +203,21 @@ def test_stochastic_depth_grows_from_zero_to_its_rate():
 
 def test_dropout_and_stochastic_depth_do_nothing_in_eval_mode_and_something_in_training():
     model = small(dropout=0.3, drop_path=0.3)
-    torch.testing.assert_close(model(pictures()), small()(pictures()))
+    torch.testing.assert_close(model(some_images()), small()(some_images()))
     model.train()
-    assert not torch.allclose(model(pictures()), model(pictures()))
+    assert not torch.allclose(model(some_images()), model(some_images()))
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_gives_features_of_its_width(name):
     model = build_vit(name, 32, channels=1, depth=1)
-    features = model(pictures(2, channels=1))
+    features = model(some_images(2, channels=1))
     assert features.shape == (2, PRESETS[name]["width"]) == (2, model.num_features)
 
 
 @pytest.mark.parametrize(("size", "patch"),
                          [(16, 4), (28, 4), (32, 4), (64, 8), (96, 8), (128, 16), (224, 16)])
-def test_the_default_patch_is_near_the_root_of_the_picture(size, patch):
+def test_the_default_patch_is_near_the_root_of_the_image(size, patch):
     assert default_patch_size(size) == patch
 
 
@@ -227,9 +227,9 @@ def test_the_default_patch_is_near_the_root_of_the_picture(size, patch):
     (lambda: small(dropout=1.0), "dropout is 1.0"),
     (lambda: build_vit("vit_huge", 32), "no ViT is called 'vit_huge'; choose one of vit_tiny"),
     (lambda: build_vit("vit_tiny", 17), "no patch size cuts 17 px"),
-    (lambda: small()(pictures(size=36)), "3 x 32 x 32 or another multiple of 8, not 3 x 36 x 36"),
-    (lambda: small()(pictures()[..., :24]), "not 3 x 32 x 24"),
-    (lambda: small()(pictures(channels=1)), "3 x 32 x 32 or another multiple of 8, not 1 x 32 x 32"),
+    (lambda: small()(some_images(size=36)), "3 x 32 x 32 or another multiple of 8, not 3 x 36 x 36"),
+    (lambda: small()(some_images()[..., :24]), "not 3 x 32 x 24"),
+    (lambda: small()(some_images(channels=1)), "3 x 32 x 32 or another multiple of 8, not 1 x 32 x 32"),
 ])
 def test_sizes_that_do_not_fit_are_named(build, message):
     with pytest.raises(ValueError, match=message):
@@ -266,5 +266,5 @@ def test_rollout_multiplies_the_later_block_from_the_left():
 
 
 def test_rollout_rows_of_a_real_model_sum_to_one():
-    rollout = attention_rollout(small().attention_maps(pictures()))
+    rollout = attention_rollout(small().attention_maps(some_images()))
     torch.testing.assert_close(rollout.sum(-1), torch.ones(3, 17))

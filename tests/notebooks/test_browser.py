@@ -9,7 +9,7 @@ import re
 import pytest
 from lab import CHROMIUM, PATIENCE, ROOT, Lab, browser, jupyter_lab
 
-PICTURES = ROOT / "results" / "browser"
+IMAGES = ROOT / "results" / "browser"
 MISSING = [what for what, there in (("Chromium (Debian: apt-get install chromium)", CHROMIUM),
                                     ("the package playwright", importlib.util.find_spec("playwright"))) if not there]
 pytestmark = [pytest.mark.slow,
@@ -30,8 +30,8 @@ def chromium():
 
 @pytest.fixture
 def opened(request, server, chromium):
-    """The notebook that `opened_notebook` marks, run from the menu; the last look at it is kept as a picture."""
-    lab = Lab(chromium, *server, request.param, PICTURES)
+    """The notebook that `opened_notebook` marks, run from the menu; the last look at it is kept as an image."""
+    lab = Lab(chromium, *server, request.param, IMAGES)
     try:
         lab.restart_and_run_all()
         state = lab.state()
@@ -85,33 +85,33 @@ def test_the_question_of_notebook_02_is_answered_in_the_page(opened):
 
 
 @notebook("07_noise_robustness.ipynb")
-def test_the_sigma_slider_of_notebook_07_changes_the_picture_and_what_is_said_of_it(opened):
+def test_the_sigma_slider_of_notebook_07_changes_the_image_and_what_is_said_of_it(opened):
     from playwright.sync_api import expect
 
     shown = opened.output("explorer(look")
-    picture, slider = shown.locator("img"), shown.locator(".widget-slider", has_text="sigma")
-    is_readable(opened, "07_slider", picture)
-    source, title, *verdicts = [picture.get_attribute("src"), *picture.get_attribute("alt").splitlines()]
+    image, slider = shown.locator("img"), shown.locator(".widget-slider", has_text="sigma")
+    is_readable(opened, "07_slider", image)
+    source, title, *verdicts = [image.get_attribute("src"), *image.get_attribute("alt").splitlines()]
     assert title.endswith("at sigma 0")
 
     opened.drag(slider, 0.9)
     sigma = slider.locator(".widget-readout").text_content()
     assert float(sigma) > 1.5
-    expect(picture).to_have_attribute("alt", re.compile(f"at sigma {float(sigma):g}$", re.M), timeout=PATIENCE)
+    expect(image).to_have_attribute("alt", re.compile(f"at sigma {float(sigma):g}$", re.M), timeout=PATIENCE)
     opened.screenshot("07_moved")
-    assert picture.get_attribute("src") != source
-    assert picture.get_attribute("alt").splitlines()[1:] != verdicts
+    assert image.get_attribute("src") != source
+    assert image.get_attribute("alt").splitlines()[1:] != verdicts
 
 
 @notebook("08_dino_your_images.ipynb")
-def test_a_point_of_the_map_of_notebook_08_shows_its_picture(opened):
+def test_a_point_of_the_map_of_notebook_08_shows_its_image(opened):
     from playwright.sync_api import expect
 
     drawn = opened.output("explorer(points").locator("svg.few-map")
     is_readable(opened, "08_map", drawn)
-    point, pictures = drawn.locator(".p").last, drawn.locator("image:visible")
-    expect(pictures).to_have_count(0)
+    point, images = drawn.locator(".p").last, drawn.locator("image:visible")
+    expect(images).to_have_count(0)
     point.locator("circle").hover()
-    expect(pictures).to_have_count(1, timeout=PATIENCE)
-    assert point.locator("image").is_visible() and point.locator("text").text_content().startswith("picture ")
+    expect(images).to_have_count(1, timeout=PATIENCE)
+    assert point.locator("image").is_visible() and point.locator("text").text_content().startswith("image ")
     opened.screenshot("08_pointed")

@@ -20,7 +20,7 @@ from scripts import executed as copies
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
-# The fewest pictures each notebook has to draw.
+# The fewest images each notebook has to draw.
 FIGURES = {"01": 7, "02": 4, "03": 2, "04": 2, "05": 12, "06": 5, "07": 9, "08": 10, "09": 3, "10": 4, "11": 4}
 GATHERS = "10"  # it measures nothing
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from image_folders import make_folder
 from matplotlib.figure import Figure
-from picture_folders import make_folder
 from torch.nn import functional as F
 
 from helpers.common.errors import UserError
@@ -29,8 +29,8 @@ from benchmarks.photos import clock, data, labels, peer, protocols, race, runs, 
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """A folder of small pictures with settings and splits for it."""
+def images(tmp_path_factory):
+    """A folder of small images with settings and splits for it."""
     root = tmp_path_factory.mktemp("photos")
     folder = make_folder(root / "photos", parts=("train", "val"), each=20)
     settings = data.settings_for(str(folder), data_dir=root / "data", batch_size=8, draws=2)
@@ -93,9 +93,9 @@ def test_a_contender_that_fails_is_one_line():
 
 
 @pytest.mark.parametrize("method", ["byol", "noise-byol", "dino", runs.PEER])
-def test_every_method_trains_for_its_epochs_and_is_read_back_when_it_has_ended(method, pictures, tmp_path, monkeypatch):
+def test_every_method_trains_for_its_epochs_and_is_read_back_when_it_has_ended(method, images, tmp_path, monkeypatch):
     monkeypatch.setattr(peer, "BATCH", 8)
-    folder, splits, settings = pictures
+    folder, splits, settings = images
     run = runs.train(method, folder, splits, settings, out=tmp_path, epochs=1.0)
     assert run.steps == len(run.losses) == round(len(splits.unlabeled) / 8) and run.path.exists()
     assert [run.curve[0]["step"], run.curve[-1]["step"]] == [0, run.steps]
@@ -104,14 +104,14 @@ def test_every_method_trains_for_its_epochs_and_is_read_back_when_it_has_ended(m
     assert (again.steps, again.losses, again.clock.cpu) == (run.steps, run.losses, run.clock.cpu)
 
 
-def test_minutes_buy_steps_by_what_a_step_costs(pictures):
-    folder, splits, settings = pictures
+def test_minutes_buy_steps_by_what_a_step_costs(images):
+    folder, splits, settings = images
     few, many = (runs.planned_steps("byol", folder, splits, settings, None, minutes) for minutes in (0.05, 1.0))
     assert 1 <= few < many
 
 
-def test_the_peer_trains_on_the_training_pictures_alone(pictures, monkeypatch):
-    folder, splits, _ = pictures
+def test_the_peer_trains_on_the_training_images_alone(images, monkeypatch):
+    folder, splits, _ = images
     loader = peer.FileLoader(folder, splits, steps=3, seed=0)
     names = {Path(name).relative_to("train").as_posix() for name in splits.names["train"]}
     assert set(loader.files.get_filenames()) == names and len(names) == len(splits.unlabeled) < 40
@@ -121,8 +121,8 @@ def test_the_peer_trains_on_the_training_pictures_alone(pictures, monkeypatch):
     assert [view.shape for views in loader for view in views] == [(8, 3, 48, 48)] * 6
 
 
-def test_the_peers_loss_is_byols_and_its_target_gets_no_gradient(pictures):
-    _, splits, settings = pictures
+def test_the_peers_loss_is_byols_and_its_target_gets_no_gradient(images):
+    _, splits, settings = images
     torch.manual_seed(0)
     module = peer.LightlyBYOL(peer.encoder_for(settings), steps=4)
     views = [torch.randn(8, 3, 48, 48) for _ in range(2)]
@@ -135,8 +135,8 @@ def test_the_peers_loss_is_byols_and_its_target_gets_no_gradient(pictures):
     assert all(p.grad is None for part in (module.target_encoder, module.target_projector) for p in part.parameters())
 
 
-def test_the_peer_has_torchvisions_resnet_with_imagenets_stem_and_its_input(pictures):
-    encoder = peer.encoder_for(pictures[2].replace(encoder="resnet18"))
+def test_the_peer_has_torchvisions_resnet_with_imagenets_stem_and_its_input(images):
+    encoder = peer.encoder_for(images[2].replace(encoder="resnet18"))
     assert encoder.backbone.conv1.kernel_size == (7, 7) and encoder.normalisation == "imagenet"
 
 
@@ -152,35 +152,35 @@ def test_a_run_is_kept_with_what_made_it_and_without_this_machines_folders(tmp_p
     assert pd.read_csv(tmp_path / "run.csv").to_dict("records") == [dict(protocol="kNN", mean=0.5)]
 
 
-def test_every_protocol_gives_rows_of_a_file_that_was_named(pictures, tmp_path, monkeypatch):
+def test_every_protocol_gives_rows_of_a_file_that_was_named(images, tmp_path, monkeypatch):
     monkeypatch.setattr(protocols, "STEPS", {1: 2, 10: 2, 0: 2})
     monkeypatch.setattr(protocols, "SHARES", {"10 %": 2, "100 %": 2})
     monkeypatch.setenv("FEWLABELS_DATA_DIR", str(tmp_path / "data"))
     path = save_encoder(build("slim", channels=3, image_size=48), tmp_path / "own.safetensors", method="byol")
-    options = argparse.Namespace(folder=pictures[0], weights=str(path), seed=0, draws=2, device="cpu", results=tmp_path,
+    options = argparse.Namespace(folder=images[0], weights=str(path), seed=0, draws=2, device="cpu", results=tmp_path,
                                  protocols=list(protocols.PROTOCOLS))
     imagenette.evaluate(options)
     table = pd.read_csv(tmp_path / "imagenette-own.csv")
     assert {"kNN, k = 20", "kNN, k = 200", "linear probe", "MLP 512-128", "fine-tuned, 10 % of the labels",
-            "fine-tuned, 100 % of the labels", "linear, noisy pictures"} == set(table.protocol)
+            "fine-tuned, 100 % of the labels", "linear, noisy images"} == set(table.protocol)
     assert set(table.method) == {"BYOL"} and table["mean"].between(0, 1).all()
     assert table.sigma.dropna().tolist() == list(protocols.SIGMAS)
 
 
-def test_the_search_changes_one_thing_at_a_time_and_goes_on_where_it_stopped(pictures, tmp_path, monkeypatch):
+def test_the_search_changes_one_thing_at_a_time_and_goes_on_where_it_stopped(images, tmp_path, monkeypatch):
     changed = [sum(a[key] != b[key] for key in a) for (_, a), (_, b) in itertools.pairwise(search.candidates())]
     assert changed[:len(search.STEPS_TO_IT) - 1] == [1] * (len(search.STEPS_TO_IT) - 1)
     monkeypatch.setattr(search, "ALTERNATIVES", [])
     monkeypatch.setattr(search, "STEPS_TO_IT", search.STEPS_TO_IT[:1])
-    search.search(pictures[1], tmp_path, steps=2)
+    search.search(images[1], tmp_path, steps=2)
     monkeypatch.setattr(search, "trial", lambda *_: pytest.fail("run again"))
-    search.search(pictures[1], tmp_path, steps=2)
+    search.search(images[1], tmp_path, steps=2)
     table = pd.read_csv(tmp_path / "imagenette-search.csv")
     assert table.change.tolist() == [table.change[0], *["random encoder"] * 3, *["plain"] * 3]
     assert table.knn.between(0, 1).all() and table.seed.tolist()[1:] == [0, 1, 2] * 2
     assert (tmp_path / "imagenette-search.png").exists()
     with pytest.raises(UserError, match="another length.*--results"):
-        search.search(pictures[1], tmp_path, steps=4)
+        search.search(images[1], tmp_path, steps=4)
 
 
 def test_the_side_by_side_table_holds_every_run_with_a_budget(tmp_path):
@@ -244,15 +244,15 @@ def test_a_clock_of_a_gpu_counts_seconds_by_the_wall_and_waits_for_its_work_wher
     assert clock.spent("cpu", 1.0, 2.0) == 1.0 and clock.unit("cpu") != clock.unit("cuda")
 
 
-def test_a_device_has_its_own_settings_and_its_runs_their_own_names(pictures, monkeypatch):
+def test_a_device_has_its_own_settings_and_its_runs_their_own_names(images, monkeypatch):
     monkeypatch.setattr("helpers.common.machine.has_cuda", lambda: True)
-    on = {device: data.settings_for(pictures[0], device=device) for device in ("auto", "cpu")}
+    on = {device: data.settings_for(images[0], device=device) for device in ("auto", "cpu")}
     assert [(s.device, s.encoder, s.image_size, s.preset) for s in on.values()] == [
         ("cuda", "resnet18", 128, "full"), ("cpu", "slim", 48, "quick")]
     names = [imagenette.run_name("byol", settings, 10.0) for settings in on.values()]
     assert names == ["imagenette-byol-resnet18-128px-10min-cuda-seed0", "imagenette-byol-slim-48px-10min-seed0"]
     monkeypatch.setattr("helpers.common.machine.has_cuda", lambda: False)
-    assert data.settings_for(pictures[0], device="auto").device == "cpu"
+    assert data.settings_for(images[0], device="auto").device == "cpu"
 
 
 def test_all_seeds_of_a_long_training_are_in_one_figure(tmp_path, monkeypatch):
@@ -274,15 +274,15 @@ def test_all_seeds_of_a_long_training_are_in_one_figure(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("contenders", [["BYOL"], ["BYOL", "BYOL, ResNet18"]])
-def test_a_race_names_who_may_run(pictures, contenders, tmp_path):
-    options = argparse.Namespace(folder=pictures[0], device="cpu", contenders=contenders, seeds=[0], results=tmp_path)
+def test_a_race_names_who_may_run(images, contenders, tmp_path):
+    options = argparse.Namespace(folder=images[0], device="cpu", contenders=contenders, seeds=[0], results=tmp_path)
     with pytest.raises(UserError, match="'BYOL', 'DINO'.*`train`"):
         imagenette.race_all(options)
 
 
 @pytest.mark.slow
-def test_the_comparison_goes_on_where_it_stopped(pictures, tmp_path, monkeypatch):
-    folder, splits, settings = pictures
+def test_the_comparison_goes_on_where_it_stopped(images, tmp_path, monkeypatch):
+    folder, splits, settings = images
     for module in (protocols, labels):
         monkeypatch.setattr(module, "STEPS", {1: 2, 10: 2, 0: 2})
     encoder = runs.train("byol", folder, splits, settings, out=tmp_path / "run", epochs=1.0).encoder

@@ -36,7 +36,7 @@ def test_each_example_has_fewer_than_40_lines():
     assert lines("evaluate") < 40
 
 
-def test_the_dataset_is_split_and_its_pictures_without_labels_stay_apart(executed):
+def test_the_dataset_is_split_and_its_images_without_labels_stay_apart(executed):
     splits = executed[0]["splits"]
     assert (len(splits.train), len(splits.val), len(splits.test)) == (777, 120, 300)
     assert len(splits.unlabeled) == 600 + 777
@@ -56,9 +56,9 @@ def test_the_method_learns_and_is_watched(executed):
 def test_its_encoder_is_evaluated_and_kept(executed):
     names, folder = executed
     assert names["everything"] > 0.8 and len(names["few"]) == 3
-    kept, pictures = load_encoder(folder / "runs" / "simsiam.safetensors"), names["splits"].test.images
+    kept, images = load_encoder(folder / "runs" / "simsiam.safetensors"), names["splits"].test.images
     assert kept.meta["method"] == "simsiam"
-    torch.testing.assert_close(extract_features(kept, pictures), extract_features(names["encoder"], pictures))
+    torch.testing.assert_close(extract_features(kept, images), extract_features(names["encoder"], images))
 
 
 def test_the_places_that_the_page_names_exist():

@@ -100,7 +100,7 @@ def test_without_any_results_a_person_is_told_what_to_do(tmp_path):
 
 def test_files_that_hold_no_results_are_passed_over(tmp_path):
     (tmp_path / "empty.csv").write_text("")
-    (tmp_path / "pictures.csv").write_text("picture,score\na,1\n")
+    (tmp_path / "images.csv").write_text("image,score\na,1\n")
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "list.json").write_text("[1]")
     assert gathering.measured(tmp_path).empty and not gathering.speeds(tmp_path)

@@ -29,7 +29,7 @@ from helpers.report.plots import (
     style,
     sweeps,
 )
-from helpers.report.plots.images import picture
+from helpers.report.plots.images import image
 from helpers.report.plots.lines import running_mean
 from helpers.report.plots.lookup import explorer
 from helpers.report.plots.style import CLASS_COLORS, RIGHT, WRONG, class_colors, line_styles, spread_out
@@ -82,7 +82,7 @@ FIGURES = {
     "neighbours_grid": lambda: lookup.neighbours_grid(some_images(2), [0, 1], some_images(6).view(2, 3, 1, 8, 8),
                                                      [[0, 1, 0], [1, 1, 0]], DIGITS, title="T"),
     "attention_grid": lambda: attention.attention_grid(some_images(3), {"4 x 4": torch.rand(3, 4, 4)}, title="T"),
-    "picture_map": lambda: lookup.picture_map(points(), some_images(40), np.arange(40) < 3, title="T", note="red: three"),
+    "image_map": lambda: lookup.image_map(points(), some_images(40), np.arange(40) < 3, title="T", note="red: three"),
     "teacher_watch": lambda: lines.teacher_watch(ANSWERS),
     "pretraining_watch": lambda: lines.pretraining_watch([1.0] * 80, [0.99] * 80, MONITOR),
     "bars": lambda: plots.bars([dict(method="BYOL", mean=0.826, std=0.039, n=5)], "T", chance=0.1),
@@ -123,7 +123,7 @@ def test_a_figure_is_returned_titled_and_closed(name):
 
 @pytest.mark.parametrize("name", sorted(set(FIGURES) - {"image_grid", "views_grid", "predictions", "embedding_3d",
                                                         "embeddings", "neighbours_grid", "attention_grid",
-                                                        "attention_heads", "attention_close_up", "picture_map"}))
+                                                        "attention_heads", "attention_close_up", "image_map"}))
 def test_both_axes_of_a_chart_are_named(name):
     unnamed_y = {"bars", "grouped_bars", "ways", "corruption_table", "importances"}  # their y axis lists the methods
     for ax in drawn(name).axes if name != "check_table" else ():  # whose columns are the checks
@@ -187,21 +187,21 @@ def test_two_labels_at_one_height_move_apart_evenly():
     assert spread_out([0.5, 0.5], 0.1) == pytest.approx([0.45, 0.55])
 
 
-def test_uint8_and_normalised_pictures_look_the_same():
+def test_uint8_and_normalised_images_look_the_same():
     image = some_images(1, 3)[0]
-    np.testing.assert_allclose(picture(image), picture(image.float() / 127.5 - 1), atol=1e-6)
+    np.testing.assert_allclose(as_array(image), as_array(image.float() / 127.5 - 1), atol=1e-6)
 
 
-def test_a_noisy_picture_is_clipped_to_what_a_screen_can_show():
-    assert picture(torch.tensor([[[-3.0, 3.0]]])).tolist() == [[0.0, 1.0]]
+def test_a_noisy_image_is_clipped_to_what_a_screen_can_show():
+    assert as_array(torch.tensor([[[-3.0, 3.0]]])).tolist() == [[0.0, 1.0]]
 
 
-def test_a_grid_draws_every_picture_once():
+def test_a_grid_draws_every_image_once():
     figure = images.image_grid(some_images(11), columns=4)
     assert sum(len(ax.images) for ax in figure.axes) == 11
 
 
-def test_a_colour_picture_keeps_its_three_channels():
+def test_a_colour_image_keeps_its_three_channels():
     assert images.image_grid(some_images(1, 3)).axes[0].images[0].get_array().shape == (8, 8, 3)
 
 
@@ -216,8 +216,8 @@ def test_percent_curves_are_in_percent():
 
 
 def test_a_curve_says_what_n_is_and_over_how_many_points_it_is_smoothed():
-    figure = lines.curves({"a": [1.0, 2.0]}, "step", "loss", "T", smooth=5, note="n = 7 pictures")
-    assert "n = 7 pictures · bold: mean of 5 points" in words(figure)
+    figure = lines.curves({"a": [1.0, 2.0]}, "step", "loss", "T", smooth=5, note="n = 7 images")
+    assert "n = 7 images · bold: mean of 5 points" in words(figure)
 
 
 def test_a_curve_that_ends_in_nan_is_named_at_its_last_number():
@@ -251,7 +251,7 @@ def test_a_confusion_matrix_of_an_absent_class_is_drawn():
     assert ax.images[0].get_array()[1].tolist() == [0.0, 0.0]
 
 
-def test_a_class_without_pictures_has_no_mark():
+def test_a_class_without_images_has_no_mark():
     ax = classes.per_class({"BYOL": [0.5, np.nan]}, ("a", "b"), "T").axes[0]
     assert np.ma.count(ax.collections[1].get_offsets()[:, 1]) == 1
 
@@ -363,7 +363,7 @@ def test_points_and_their_noisy_twins_have_the_same_colours():
     assert tuple(clean.get_facecolor()[3, :3]) == pytest.approx(to_rgb(CLASS_COLORS[3]))
 
 
-def test_pictures_without_a_label_are_named_so():
+def test_images_without_a_label_are_named_so():
     text = words(scatter.embeddings({"PCA": points()}, torch.full((40,), -1), DIGITS, None, "T"))
     assert "no label" in text
 
@@ -395,14 +395,14 @@ def test_neighbours_are_framed_by_whether_they_have_the_querys_class():
     assert frames == [right, wrong, right, right, right, wrong]
 
 
-def test_a_picture_map_shows_marked_pictures_even_where_it_leaves_others_out(monkeypatch):
+def test_a_image_map_shows_marked_images_even_where_it_leaves_others_out(monkeypatch):
     monkeypatch.setattr("helpers.report.plots.lookup.SHOWN", 5)
-    figure = lookup.picture_map(points(), some_images(40), np.arange(40) >= 38, title="T")
+    figure = lookup.image_map(points(), some_images(40), np.arange(40) >= 38, title="T")
     assert len(figure.axes[0].images) == 7 and len(figure.axes[0].lines) == 2
-    assert "7 of n = 40 pictures" in figure.get_supxlabel()
+    assert "7 of n = 40 images" in figure.get_supxlabel()
 
 
-def test_the_explorer_is_one_svg_with_a_picture_and_an_escaped_caption_a_point():
+def test_the_explorer_is_one_svg_with_a_image_and_an_escaped_caption_a_point():
     svg = explorer(points(), some_images(40), LABELS, DIGITS, captions=["<b>"] * 40)
     root = ElementTree.fromstring(svg)
     assert len(root.findall("./circle")) == len(root.findall("./g/circle")) == len(root.findall("./g/g/image")) == 40
@@ -410,7 +410,7 @@ def test_the_explorer_is_one_svg_with_a_picture_and_an_escaped_caption_a_point()
     assert "script" not in svg
 
 
-def test_pictures_of_the_explorer_lie_above_all_dots_and_inside_the_map():
+def test_images_of_the_explorer_lie_above_all_dots_and_inside_the_map():
     root = ElementTree.fromstring(explorer(points(), some_images(40), LABELS, DIGITS))
     kinds = [element.tag for element in root if element.tag in ("circle", "g")]
     assert kinds == ["circle"] * 40 + ["g"] * 40

@@ -10,7 +10,7 @@ from helpers.report.plots import attention, bars, checks, lines
 from helpers.report.plots.checks import short
 
 matplotlib.use("agg")
-PICTURE = torch.zeros(1, 8, 8, dtype=torch.uint8)
+IMAGE = torch.zeros(1, 8, 8, dtype=torch.uint8)
 
 
 def test_loss_curves_draw_the_losses_and_name_their_marks():
@@ -49,8 +49,8 @@ def test_the_check_table_colours_exactly_what_was_caught():
 
 def test_a_patch_of_attention_lies_where_the_patch_is():
     weights = torch.tensor([[[0.0, 1.0], [0.0, 0.0]]])
-    figure = attention.attention_grid(PICTURE[None], {"rollout": weights, "head 1": 2 * weights}, "T", ["zero"])
-    assert [ax.get_ylabel() for ax in figure.axes] == ["picture", "rollout", "head 1"]
+    figure = attention.attention_grid(IMAGE[None], {"rollout": weights, "head 1": 2 * weights}, "T", ["zero"])
+    assert [ax.get_ylabel() for ax in figure.axes] == ["image", "rollout", "head 1"]
     assert figure.axes[0].get_title() == "zero"
     assert [ax.images[1].get_array().tolist() for ax in figure.axes[1:]] == [[[0, 1], [0, 0]], [[0, 2], [0, 0]]]
     assert figure.axes[1].images[0].get_extent() == figure.axes[1].images[1].get_extent()
@@ -59,7 +59,7 @@ def test_a_patch_of_attention_lies_where_the_patch_is():
 def test_every_head_of_every_block_has_its_place():
     maps = [torch.zeros(3, 2, 2) for _ in range(2)]
     maps[1][2, 1, 1] = 1                                       # block 2, head 3, last patch
-    figure = attention.attention_heads(PICTURE, maps, "T")
+    figure = attention.attention_heads(IMAGE, maps, "T")
     assert len(figure.axes) == 6
     assert [ax.get_title() for ax in figure.axes[:3]] == ["head 1", "head 2", "head 3"]
     assert [figure.axes[place].get_ylabel() for place in (0, 3)] == ["block 1", "block 2"]
@@ -68,15 +68,15 @@ def test_every_head_of_every_block_has_its_place():
 
 
 def test_a_large_network_shows_evenly_spaced_blocks_and_heads():
-    figure = attention.attention_heads(PICTURE, [torch.zeros(5, 2, 2)] * 9, "T", most=3)
+    figure = attention.attention_heads(IMAGE, [torch.zeros(5, 2, 2)] * 9, "T", most=3)
     assert len(figure.axes) == 9
     assert [ax.get_title() for ax in figure.axes[:3]] == ["head 1", "head 3", "head 5"]
 
 
 def test_a_close_up_writes_the_share_of_each_patch_unless_there_are_too_many():
-    figure = attention.attention_close_up(PICTURE, torch.tensor([[0.1, 0.2], [0.3, 0.4]]), "T")
+    figure = attention.attention_close_up(IMAGE, torch.tensor([[0.1, 0.2], [0.3, 0.4]]), "T")
     assert [text.get_text() for text in figure.axes[1].texts] == ["10", "20", "30", "40"]
-    figure = attention.attention_close_up(PICTURE, torch.full((14, 14), 1 / 196), "T")
+    figure = attention.attention_close_up(IMAGE, torch.full((14, 14), 1 / 196), "T")
     assert not figure.axes[1].texts
 
 

@@ -1,4 +1,4 @@
-"""Maps of pictures: shown to a mouse and to a finger, and drawn from pictures that are fetched one by one."""
+"""Maps of images: shown to a mouse and to a finger, and drawn from images that are fetched one by one."""
 
 import numpy as np
 import torch
@@ -7,22 +7,22 @@ from helpers.report.plots import lookup
 from helpers.report.plots.lookup import explorer
 
 
-def test_a_picture_appears_for_a_pointing_mouse_and_for_a_tap():
+def test_a_image_appears_for_a_pointing_mouse_and_for_a_tap():
     svg = explorer(torch.eye(2), torch.zeros(2, 1, 8, 8), torch.tensor([0, -1]), ["a"])
     assert svg.count('class="p" tabindex="-1"') == 2  # a tap gives it the focus; the tab key does not walk through it
     assert ".p:is(:hover,:focus) .v{display:block" in svg
-    assert "picture 1, no label" in svg
+    assert "image 1, no label" in svg
 
 
-def test_a_map_fetches_only_the_pictures_it_draws(monkeypatch):
+def test_a_map_fetches_only_the_images_it_draws(monkeypatch):
     fetched = []
 
-    class Pictures:
+    class Images:
         def __getitem__(self, row):
             fetched.append(int(row))
             return torch.zeros(3, 8, 8, dtype=torch.uint8)
 
     monkeypatch.setattr("helpers.report.plots.lookup.SHOWN", 5)
     points = np.random.RandomState(0).rand(40, 2)
-    lookup.picture_map(points, Pictures(), np.arange(40) >= 38)
+    lookup.image_map(points, Images(), np.arange(40) >= 38)
     assert len(fetched) == 7 and fetched[-2:] == [38, 39]

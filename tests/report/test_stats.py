@@ -31,29 +31,29 @@ def test_without_a_spread_nothing_is_more_than_chance(first, second):
 def test_scores_that_do_not_pair_are_refused():
     with pytest.raises(ValueError, match="pairs"):
         comparison.paired(FIRST, SECOND[:3])
-    with pytest.raises(ValueError, match="same pictures"):
-        comparison.same_pictures(torch.zeros(3), torch.zeros(3), torch.zeros(4))
+    with pytest.raises(ValueError, match="same images"):
+        comparison.same_images(torch.zeros(3), torch.zeros(3), torch.zeros(4))
 
 
-def test_pictures_that_both_name_alike_do_not_count():
+def test_images_that_both_name_alike_do_not_count():
     labels = torch.zeros(100, dtype=torch.long)
     first, second = labels.clone(), labels.clone()
     second[:6] = 1   # six that only the first names rightly
     first[6:7] = 1   # one that only the second does
     first[7:30] = second[7:30] = 2  # both wrong
-    found = comparison.same_pictures(first, second, labels)
+    found = comparison.same_images(first, second, labels)
     assert found.gain == pytest.approx(0.05) and "6 against 1" in found.test
     assert found.p == pytest.approx(2 * (1 + 7) / 2 ** 7)  # two tails of seven fair coins
     assert not found.clear
-    assert comparison.same_pictures(first, first, labels).p == 1
+    assert comparison.same_images(first, first, labels).p == 1
 
 
-def test_mcnemar_agrees_with_its_approximation_where_many_pictures_differ():
+def test_mcnemar_agrees_with_its_approximation_where_many_images_differ():
     labels = torch.zeros(2000, dtype=torch.long)
     first, second = labels.clone(), labels.clone()
     second[:240], first[240:440] = 1, 1
     rough = chi2.sf((abs(240 - 200) - 1) ** 2 / 440, 1)
-    found = comparison.same_pictures(first, second, labels)
+    found = comparison.same_images(first, second, labels)
     assert found.p == pytest.approx(rough, rel=0.05)
     assert found.error == pytest.approx(np.std(np.repeat([1, -1, 0], [240, 200, 1560])) / 2000 ** 0.5)
 

@@ -71,12 +71,12 @@ def test_published_tables_name_source_dataset_protocol_and_n_and_hold_every_numb
 
 
 def test_speed_says_how_many_times_as_fast_ours_is():
-    content = dict(rows=[dict(contender="kornia", pictures_per_second=145.1, ours_is=2.17),
-                         dict(contender="ours", pictures_per_second=324.3, ours_is=1.0),
-                         dict(contender="compute limit", pictures_per_second=350.0, ours_is=0.93)])
+    content = dict(rows=[dict(contender="kornia", images_per_second=145.1, ours_is=2.17),
+                         dict(contender="ours", images_per_second=324.3, ours_is=1.0),
+                         dict(contender="compute limit", images_per_second=350.0, ours_is=0.93)])
     lines = reporting.speed(content).splitlines()
     assert lines[2] == "| kornia | 145 | 2.2 times as fast |"
-    assert lines[0].startswith("|  | pictures/s |") and lines[4].endswith("| 350 | 0.93 of this limit |")
+    assert lines[0].startswith("|  | images/s |") and lines[4].endswith("| 350 | 0.93 of this limit |")
 
 
 def test_the_listing_has_a_line_for_every_number_and_percent_for_accuracies_only():
@@ -111,5 +111,5 @@ def test_encoders_stand_in_columns_and_protocols_in_lines():
 
 def test_side_by_side_is_a_line_for_each_budget_machine_and_contender():
     frame = pd.DataFrame([dict(contender="BYOL", budget=3.0, chip="A", pixels=48, seed=seed, epochs=9.0,
-                               **{"kNN, k = 20, all labels a class": value}) for seed, value in enumerate((0.4, 0.44))])
+                               **{"kNN, k = 20, all labels per class": value}) for seed, value in enumerate((0.4, 0.44))])
     assert reporting.side_by_side(frame).splitlines()[-1] == "| 3 min, A, 48 px | BYOL | 9.0 | 42.0 ± 2.8 | 2 |"

@@ -52,7 +52,7 @@ def test_nothing_sticks_out_of_a_sheet():
 
 def test_noise_is_gray_and_gaussian_not_salt_and_pepper():
     sheet = Sheet(2, 2, "")
-    sheet.picture(1, 1, noise=0.6)
+    sheet.image(1, 1, noise=0.6)
     cells = [(float(patch.get_facecolor()[0]), len(patch.get_path().vertices) // 5)
              for patch in sheet.ax.patches if isinstance(patch, PathPatch)]
     shades, counts = zip(*sorted(cells), strict=True)

@@ -22,7 +22,7 @@ from scripts import readme
 # What closing paragraphs say that is not recorded, by words of the sentence; every other percentage is in the files.
 NOT_RECORDED = {
     "01": ("Its worst class is",),
-    "06": ("ten nearest neighbours", "agreement among noisy pictures"),
+    "06": ("ten nearest neighbours", "agreement among noisy images"),
     "07": ("supervised classifier is down to", "mean accuracies over all damage"),  # sigma is none of the recorded
     "11": ("on validation",),
 }
@@ -283,7 +283,7 @@ def place(tmp_path, source, monkeypatch):
     monkeypatch.setattr(tool, "ELSEWHERE", tmp_path / "build" / "times")
     monkeypatch.setattr(tool.os, "environ", dict(tool.os.environ, FEWLABELS_WEIGHTS="mine", FEWLABELS_PRESET="smoke"))
     monkeypatch.setattr(settings.Settings, "resolve", lambda: tool.argparse.Namespace(
-        dataset="my pictures" if tool.os.environ["FEWLABELS_PRESET"] == "smoke" else "digits", device="cpu",
+        dataset="my images" if tool.os.environ["FEWLABELS_PRESET"] == "smoke" else "digits", device="cpu",
         preset=tool.os.environ["FEWLABELS_PRESET"]))
     return tmp_path, runs
 
@@ -328,10 +328,10 @@ def test_another_machine_adds_its_times_and_nothing_else(place):
     before = copy.read_text(encoding="utf-8")
     tool.os.environ.update(FEWLABELS_PRESET="smoke", FEWLABELS_WEIGHTS="mine")
     assert tool.main(["--keep-times"]) == 0
-    assert [row[1:4] for row in times.read()[2:]] == [(47.0, "smoke", "my_pictures"), (48.0, "smoke", "my_pictures")]
+    assert [row[1:4] for row in times.read()[2:]] == [(47.0, "smoke", "my_images"), (48.0, "smoke", "my_images")]
     assert "FEWLABELS_WEIGHTS" not in runs[-1][1]
     assert copy.read_text(encoding="utf-8") == before and tool.main(["--check"]) == 0
-    assert "my_pictures, smoke |" in (root / "README.md").read_text(encoding="utf-8")
+    assert "my_images, smoke |" in (root / "README.md").read_text(encoding="utf-8")
     assert tool.main(["--keep-times", "--only", "1"]) == 2
 
 

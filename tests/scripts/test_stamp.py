@@ -21,11 +21,11 @@ def root(tmp_path):
     project = f'[project]\nname = "x"\n\n[project.urls]\nRepository = "{OLD}"\n'
     (tmp_path / "pyproject.toml").write_text(project)
     cell = nbformat.v4.new_code_cell
-    picture = nbformat.v4.new_output("display_data", {"text/plain": "ünïcode"})
+    image = nbformat.v4.new_output("display_data", {"text/plain": "ünïcode"})
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_markdown_cell("# 1. A first look\n\nProse.", id="01-000"),
                cell("anything", id="01-001", metadata={"tags": ["setup"]}),
-               cell("print('ü')", id="01-002", outputs=[picture], execution_count=7)],
+               cell("print('ü')", id="01-002", outputs=[image], execution_count=7)],
         metadata={"custom": {"kept": [1, 2]}})
     path = tmp_path / "notebooks" / "01_first_look.ipynb"
     path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -82,7 +82,7 @@ def test_check_names_what_differs_and_writes_nothing(root):
     assert tool.stamp(root, check=True) == []
 
 
-def test_a_picture_gets_the_address_it_has_for_those_who_opened_the_notebook_alone(root):
+def test_a_image_gets_the_address_it_has_for_those_who_opened_the_notebook_alone(root):
     path = root / "notebooks" / "01_first_look.ipynb"
     path.write_text(path.read_text(encoding="utf-8").replace("Prose.", "![A (b)](images/a.svg) ![c](../images/c.png) "
                                                           "![d](https://example.org/images/d.png)"),
@@ -271,7 +271,7 @@ def test_every_first_cell_says_how_long_it_takes_in_words_that_are_measured(path
     assert tool.TIME.match(time_line(path))
 
 
-def test_pictures_of_the_notebooks_exist_and_the_citation_is_whole():
+def test_images_of_the_notebooks_exist_and_the_citation_is_whole():
     text = "".join(path.read_text(encoding="utf-8") for path in (tool.ROOT / "notebooks").glob("*.ipynb"))
     names = re.findall(r"raw\.githubusercontent\.com/[\w./-]+/images/([\w.-]+)", text)
     assert names and all((tool.ROOT / "images" / name).exists() for name in names)

@@ -41,7 +41,7 @@ def randomised(encoder, seed=0):
     return encoder.eval()
 
 
-def pictures(encoder, channels=None, size=None):
+def some_images(encoder, channels=None, size=None):
     config = encoder.config
     shape = (2, channels or config["channels"], *[size or config["image_size"]] * 2)
     return torch.rand(shape, generator=torch.Generator().manual_seed(7)) * 2 - 1

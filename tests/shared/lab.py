@@ -145,11 +145,11 @@ class Lab:
         chromium: from `browser()`.
         address, token: from `jupyter_lab()`.
         name: the notebook's file name.
-        pictures: the folder of the screenshots.
+        images: the folder of the screenshots.
     """
 
-    def __init__(self, chromium, address, token, name, pictures):
-        self.name, self.pictures, self.complaints = name, Path(pictures), []
+    def __init__(self, chromium, address, token, name, images):
+        self.name, self.images, self.complaints = name, Path(images), []
         self.context = chromium.new_context(viewport={"width": 1400, "height": 1000})
         self.context.set_default_timeout(PATIENCE)
         self.page = self.context.new_page()
@@ -231,5 +231,5 @@ class Lab:
 
     def screenshot(self, name, part=None):
         """The window, or a part of the page, as a PNG."""
-        self.pictures.mkdir(parents=True, exist_ok=True)
-        (part or self.page).screenshot(path=self.pictures / f"{name}.png")
+        self.images.mkdir(parents=True, exist_ok=True)
+        (part or self.page).screenshot(path=self.images / f"{name}.png")

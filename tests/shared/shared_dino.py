@@ -1,6 +1,6 @@
 """DINO trained by one process or by two together; test_distributed starts it as `shared_dino.py FOLDER`.
 
-As in `shared_training`, the views depend on the picture alone. The loss is in single precision.
+As in `shared_training`, the views depend on the image alone. The loss is in single precision.
 """
 
 import sys
@@ -21,7 +21,7 @@ STEPS = 6
 
 
 class Crops:
-    """Whole pictures, plain and mirrored, and two quarters of each."""
+    """Whole images, plain and mirrored, and two quarters of each."""
 
     parts = 2
 

@@ -4,7 +4,7 @@
 notebook. In the end each writes FOLDER/RANK.pt, and the one that was started first FOLDER/main.pt as well. With
 DIES_AT the last process kills itself after that step. Run again, it goes on from the last checkpoint.
 
-The views depend on the picture alone, so that it does not matter which process makes them, and all is in
+The views depend on the image alone, so that it does not matter which process makes them, and all is in
 double precision, so that sums taken in another order differ by next to nothing.
 """
 

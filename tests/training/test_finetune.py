@@ -1,4 +1,4 @@
-"""Training with labels, in a handful of steps on pictures that are easy to tell apart."""
+"""Training with labels, in a handful of steps on images that are easy to tell apart."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from helpers.training import finetune as supervised
 from helpers.transforms.views import CleanView
 
 
-def pictures(count: int = 24, seed: int = 0) -> Labeled:
+def images(count: int = 24, seed: int = 0) -> Labeled:
     """Class 0 is dark, class 1 is bright."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % 2
@@ -23,8 +23,8 @@ def pictures(count: int = 24, seed: int = 0) -> Labeled:
 
 @pytest.fixture
 def splits() -> Splits:
-    train = pictures()
-    return Splits("digits", train.images, train, pictures(seed=1), pictures(seed=2), ("dark", "bright"))
+    train = images()
+    return Splits("digits", train.images, train, images(seed=1), images(seed=2), ("dark", "bright"))
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def same(model: nn.Module, before: dict) -> bool:
 
 
 def train(settings, data=None, steps=20, **options):
-    return supervised.train_classifier(encoder(), data or pictures(), 2, settings, steps=steps,
+    return supervised.train_classifier(encoder(), data or images(), 2, settings, steps=steps,
                                        **{"view": CleanView(), "lr": 1e-2, **options})
 
 
@@ -54,7 +54,7 @@ def test_a_classifier_learns_dark_from_bright(settings):
     trained = train(settings, steps=30)
     assert trained.losses[0] == pytest.approx(0.6931, abs=1e-3)
     assert trained.losses[-1] < 0.2
-    assert trained.score(pictures(seed=1)) == 1.0
+    assert trained.score(images(seed=1)) == 1.0
 
 
 def test_a_trained_classifier_is_in_eval_mode_with_a_loss_per_step_and_its_seconds(settings):
@@ -74,14 +74,14 @@ def test_the_seed_of_the_settings_is_used_unless_another_is_given(settings):
     assert train(settings.replace(seed=4), steps=3).losses == train(settings, steps=3, seed=4).losses
 
 
-def test_a_curve_is_drawn_only_with_validation_pictures(settings):
+def test_a_curve_is_drawn_only_with_validation_images(settings):
     assert train(settings, steps=2).curve == []
-    curve = train(settings, steps=2, val=pictures(seed=1)).curve
+    curve = train(settings, steps=2, val=images(seed=1)).curve
     assert [row["step"] for row in curve] == [1, 2]
 
 
 def test_early_stopping_ends_a_training_that_no_longer_gets_better_and_gives_the_best_weights_back(settings):
-    val = pictures(seed=1)
+    val = images(seed=1)
     wrong = Labeled(val.images, 1 - val.labels)  # the better it learns, the worse it does on these
     run = train(settings, steps=60, val=wrong, patience=3)
     losses = [row["val_loss"] for row in run.curve]
@@ -91,7 +91,7 @@ def test_early_stopping_ends_a_training_that_no_longer_gets_better_and_gives_the
 
 
 def test_early_stopping_leaves_a_training_alone_that_goes_on_getting_better(settings):
-    run = train(settings, steps=20, val=pictures(seed=1), patience=20)
+    run = train(settings, steps=20, val=images(seed=1), patience=20)
     assert len(run.losses) == 20
 
 
@@ -103,7 +103,7 @@ def test_a_head_is_named_or_given(settings, head, kind):
 
 
 def test_score_is_the_share_of_right_answers(settings):
-    data = pictures()
+    data = images()
     trained = train(settings, steps=30)
     assert trained.score(Labeled(data.images, 1 - data.labels)) == pytest.approx(1 - trained.score(data))
 

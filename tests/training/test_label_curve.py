@@ -107,7 +107,7 @@ def test_a_training_that_was_done_is_read_back(digits, settings, tmp_path, train
     assert len(trained) == 2
 
 
-def test_another_number_network_or_picture_is_trained_anew(digits, settings, tmp_path, trained):
+def test_another_number_network_or_image_is_trained_anew(digits, settings, tmp_path, trained):
     settings = settings.replace(run_dir=tmp_path)
     encoder, other = (scratch_encoders(["slim"], digits, settings.replace(seed=seed))["slim"] for seed in (0, 1))
     numbers = dict(per_class=1, lr=1e-3, head_lr=1e-3)

@@ -49,7 +49,7 @@ def test_two_processes_share_a_batch_without_overlap(monkeypatch):
 
 
 def block(folder, megabytes):
-    """A file of that many MB of black pictures, memory-mapped as in the cache; sparse, without room on the disk."""
+    """A file of that many MB of black images, memory-mapped as in the cache; sparse, without room on the disk."""
     shape = (megabytes * 2**20 // (3 * 64 * 64), 3, 64, 64)
     with open(folder / "images.npy", "wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
@@ -106,7 +106,7 @@ def test_too_large_a_block_stays_on_the_host(monkeypatch):
     assert moved == [0, 1]
 
 
-def test_a_loader_keeps_no_pictures_on_the_device_once_its_batches_have_ended():
+def test_a_loader_keeps_no_images_on_the_device_once_its_batches_have_ended():
     loader = BatchLoader(IMAGES, None, batch_size=8, steps=2, device="meta")
     assert [images.device.type for images, _ in loader] == ["meta", "meta"]
     assert loader.images is IMAGES and loader.labels.device.type == "cpu"

@@ -20,14 +20,14 @@ from helpers.training.loader import BatchLoader
 from helpers.training.trainer import fit
 
 
-def pictures(count: int = 40, seed: int = 0) -> Labeled:
+def images(count: int = 40, seed: int = 0) -> Labeled:
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (count, 1, 4, 4), dtype=torch.uint8, generator=generator)
     return Labeled(images, torch.arange(count) % 2)
 
 
 class Module(pl.LightningModule):
-    """An encoder that ignores (`constant`) or keeps its picture, and a loss that changes nothing."""
+    """An encoder that ignores (`constant`) or keeps its image, and a loss that changes nothing."""
 
     def __init__(self, constant: bool) -> None:
         super().__init__()
@@ -44,9 +44,9 @@ class Module(pl.LightningModule):
 
 def watch(constant: bool, steps: int = 6, every: int = 2, count: int = 40, folder=None, **options):
     torch.manual_seed(0)
-    monitor = monitors.Monitor(pictures(count), pictures(count, seed=1), every, **options)
+    monitor = monitors.Monitor(images(count), images(count, seed=1), every, **options)
     module = Module(constant)
-    history = fit(module, BatchLoader(*pictures(), batch_size=8, steps=steps), callbacks=[monitor], folder=folder,
+    history = fit(module, BatchLoader(*images(), batch_size=8, steps=steps), callbacks=[monitor], folder=folder,
                   resume=folder is not None)
     return monitor, module, history
 
@@ -89,26 +89,26 @@ def test_a_training_that_a_collapse_has_ended_stays_ended_until_it_may_go_on(tmp
 
 
 @pytest.mark.parametrize("count,said", [(monitors.ENOUGH // 2 - 1, False), (monitors.ENOUGH // 2, True)])
-def test_few_pictures_are_not_called_a_collapse(count, said, capsys):
+def test_few_images_are_not_called_a_collapse(count, said, capsys):
     watch(constant=True, count=count)
     assert bool(capsys.readouterr().out) is said
 
 
-def test_training_pictures_count_where_those_of_validation_are_few():
-    """The rank of n pictures is at most n - 1: with 4 of validation alone a good encoder would look collapsed."""
+def test_training_images_count_where_those_of_validation_are_few():
+    """The rank of n images is at most n - 1: with 4 of validation alone a good encoder would look collapsed."""
     torch.manual_seed(0)
-    monitor, encoder = monitors.Monitor(pictures(60), pictures(4, seed=1), 1), Module(constant=False)
-    row, few = monitor.measure(5, encoder), extract_features(encoder.encoder, pictures(4, seed=1).images)
+    monitor, encoder = monitors.Monitor(images(60), images(4, seed=1), 1), Module(constant=False)
+    row, few = monitor.measure(5, encoder), extract_features(encoder.encoder, images(4, seed=1).images)
     assert effective_rank(few) < 3 < 5 < row["rank"]
 
 
 def test_a_loss_that_is_no_number_is_said_before_the_look(capsys):
     module = Module(constant=False)
     nn.init.constant_(module.encoder[1].weight, float("nan"))
-    monitor = monitors.Monitor(pictures(), pictures(seed=1), every=2)
+    monitor = monitors.Monitor(images(), images(seed=1), every=2)
     monitor.rows.append({"step": 0})  # as if the weights were spoiled after the look at the start
     with pytest.raises(UserError, match="the loss became nan at step 1: try a smaller learning rate"):
-        fit(module, BatchLoader(*pictures(), batch_size=8, steps=6), callbacks=[monitor])
+        fit(module, BatchLoader(*images(), batch_size=8, steps=6), callbacks=[monitor])
     assert capsys.readouterr().out == ""
 
 
@@ -116,26 +116,26 @@ def test_features_that_are_no_numbers_end_the_training_in_one_line():
     module = Module(constant=False)
     nn.init.constant_(module.encoder[1].weight, float("nan"))
     with pytest.raises(UserError, match="the features are no numbers any more at step 3: try a smaller") as caught:
-        monitors.Monitor(pictures(), pictures(), 1).look(trainer_at(3), module)
+        monitors.Monitor(images(), images(), 1).look(trainer_at(3), module)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("stop", [True, False])
 def test_a_collapse_sets_should_stop_only_when_asked(stop):
     trainer = trainer_at(3)
-    monitors.Monitor(pictures(), pictures(), 1, stop=stop).look(trainer, Module(constant=True))
+    monitors.Monitor(images(), images(), 1, stop=stop).look(trainer, Module(constant=True))
     assert trainer.should_stop is stop
 
 
 def test_a_collapse_does_not_take_back_somebody_elses_stop():
     trainer = trainer_at(3, should_stop=True)
-    monitors.Monitor(pictures(), pictures(), 1).look(trainer, Module(constant=True))
+    monitors.Monitor(images(), images(), 1).look(trainer, Module(constant=True))
     assert trainer.should_stop
 
 
 def test_an_untrained_encoder_is_not_called_collapsed(capsys):
     trainer = trainer_at(0)
-    monitor = monitors.Monitor(pictures(), pictures(), 1, stop=True)
+    monitor = monitors.Monitor(images(), images(), 1, stop=True)
     monitor.look(trainer, Module(constant=True))
     assert (capsys.readouterr().out, trainer.should_stop, monitor.collapsed_at) == ("", False, None)
 
@@ -146,18 +146,18 @@ def test_young_running_statistics_are_not_called_a_collapse(batches, reported, c
     module.encoder.append(nn.BatchNorm1d(8))
     module.encoder[2].num_batches_tracked += batches
     trainer = trainer_at(batches)
-    monitor = monitors.Monitor(pictures(), pictures(), 1, stop=True)
+    monitor = monitors.Monitor(images(), images(), 1, stop=True)
     monitor.look(trainer, module)
     assert (bool(capsys.readouterr().out), trainer.should_stop) == (reported, reported)
     assert monitor.collapsed_at == (batches if reported else None)
 
 
 def test_looks_stay_a_small_part_of_a_short_training_and_see_enough_in_a_long_one():
-    short, long = (monitors.pictures_for_looks(64, steps) for steps in (24, 1100))
-    work = 8 * 64 * 24  # forward passes, of which a look takes one for each picture of either kind
+    short, long = (monitors.images_for_looks(64, steps) for steps in (24, 1100))
+    work = 8 * 64 * 24  # forward passes, of which a look takes one for each image of either kind
     assert short >= monitors.FEWEST and 13 * 2 * short < 0.2 * work
-    assert 3000 < long <= monitors.LIMIT == monitors.pictures_for_looks(64, 40_000)
-    assert monitors.pictures_for_looks(64, 1) == monitors.FEWEST
+    assert 3000 < long <= monitors.LIMIT == monitors.images_for_looks(64, 40_000)
+    assert monitors.images_for_looks(64, 1) == monitors.FEWEST
 
 
 def test_a_healthy_encoder_is_not_reported(capsys):
@@ -180,25 +180,25 @@ def test_the_last_look_is_not_preceded_by_another_one_just_before():
     (2000, 640, 40_000, 150),       # an epoch of 10 steps: a look each would cost more than the training
     (200, 640, 5, 1)])
 def test_looks_come_each_epoch_unless_that_is_too_seldom_or_too_dear(train, unlabelled, steps, expected):
-    splits = SimpleNamespace(train=pictures(train), val=pictures(304 if train == 2000 else 104),
+    splits = SimpleNamespace(train=images(train), val=images(304 if train == 2000 else 104),
                              unlabeled=torch.zeros(unlabelled, 1))
     assert monitors.looks_every(splits, 64, steps) == expected
 
 
 def test_a_row_holds_the_numbers_of_the_evaluation():
     monitor, module, _ = watch(constant=False)
-    bank, queries = (extract_features(module.encoder, part.images) for part in (pictures(), pictures(seed=1)))
+    bank, queries = (extract_features(module.encoder, part.images) for part in (images(), images(seed=1)))
     row, both = monitor.rows[-1], torch.cat([queries, bank])
     assert row["dimensions"] == 8
     assert row["spread"] == pytest.approx(spread(both), rel=1e-4)
     assert row["rank"] == pytest.approx(effective_rank(both), rel=1e-4)
-    assert row["knn"] == knn_accuracy(bank, pictures().labels, queries, pictures(seed=1).labels)
+    assert row["knn"] == knn_accuracy(bank, images().labels, queries, images(seed=1).labels)
 
 
-def test_at_most_limit_pictures_are_used():
+def test_at_most_limit_images_are_used():
     monitor, module, _ = watch(constant=False, limit=10)
     assert monitor.rows[-1]["spread"] == pytest.approx(
-        spread(extract_features(module.encoder, pictures(seed=1).images[:10])), rel=1e-4)
+        spread(extract_features(module.encoder, images(seed=1).images[:10])), rel=1e-4)
 
 
 def test_the_monitor_leaves_training_mode_on():
@@ -208,20 +208,20 @@ def test_the_monitor_leaves_training_mode_on():
 
 def test_the_state_of_a_monitor_goes_round():
     monitor, _, _ = watch(constant=True)
-    again = monitors.Monitor(pictures(), pictures(), 2)
+    again = monitors.Monitor(images(), images(), 2)
     again.load_state_dict(monitor.state_dict())
     assert (again.rows, again.collapsed_at) == (monitor.rows, 2)
 
 
 def test_a_resumed_monitor_does_not_look_at_the_start_again():
-    monitor = monitors.Monitor(pictures(), pictures(), 2)
+    monitor = monitors.Monitor(images(), images(), 2)
     monitor.load_state_dict({"rows": [{"step": 4}], "collapsed_at": None})
     monitor.on_train_start(SimpleNamespace(global_step=4), Module(constant=False))
     assert monitor.rows == [{"step": 4}]
 
 
 def looks(steps: int, count: int) -> list[int]:
-    curve = callbacks.AccuracyCurve(pictures(), pictures(seed=1), looks=count)
+    curve = callbacks.AccuracyCurve(images(), images(seed=1), looks=count)
     for step in range(1, steps + 1):
         curve.on_train_batch_end(SimpleNamespace(global_step=step, max_steps=steps), Module(constant=False).encoder)
     return [row["step"] for row in curve.rows]
@@ -235,7 +235,7 @@ def test_an_accuracy_curve_looks_evenly_and_at_the_end():
 
 def test_an_accuracy_curve_holds_accuracies_and_the_loss_on_validation():
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(16, 2)).train()
-    train, val = pictures(), pictures(seed=1)
+    train, val = images(), images(seed=1)
     curve = callbacks.AccuracyCurve(train, val, limit=30)
     curve.on_train_batch_end(SimpleNamespace(global_step=5, max_steps=5), model)
     (row,) = curve.rows

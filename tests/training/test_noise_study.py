@@ -10,7 +10,7 @@ import torch
 from helpers.data.loading import load
 from helpers.evaluation import robustness
 from helpers.evaluation.probes import linear_probe, score
-from helpers.evaluation.robustness import Sweep, features_of, noise_sweep, noisy_pictures, sigmas_for
+from helpers.evaluation.robustness import Sweep, features_of, noise_sweep, noisy_images, sigmas_for
 from helpers.models.weights.choose import TRAIN, Choice
 from helpers.settings import Settings
 from helpers.training import noise as noise_study
@@ -57,9 +57,9 @@ def test_the_supervised_ones_differ_in_noise_alone(splits, settings, monkeypatch
         assert torch.equal(a, b)
 
 
-def test_the_probe_that_names_most_noisy_validation_pictures_is_taken(splits):
+def test_the_probe_that_names_most_noisy_validation_images_is_taken(splits):
     chosen = robustness.best_probe(None, splits, 1.0, seed=3)
-    noisy = noisy_pictures(splits.val.images, 1.0, 1003)
+    noisy = noisy_images(splits.val.images, 1.0, 1003)
     reached = (chosen(noisy) == splits.val.labels).float().mean().item()
     train = features_of(None, splits.train.images)
     assert reached == pytest.approx(max(score(linear_probe(train, splits.train.labels, strength),

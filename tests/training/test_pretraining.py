@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 import torch
-from picture_folders import make_folder, paint
+from image_folders import make_folder, paint
 
 from helpers.common.errors import UserError
 from helpers.data.loading import load
@@ -63,7 +63,7 @@ def test_a_start_is_left_as_it_was(splits, settings):
     assert all(torch.equal(value, before[name]) for name, value in start.state_dict().items())
 
 
-def test_an_encoder_for_other_pictures_or_of_another_kind_is_not_taken(splits, settings, capsys):
+def test_an_encoder_for_other_images_or_of_another_kind_is_not_taken(splits, settings, capsys):
     made = pretrain("byol", splits, settings).path
     for config in (dict(name="slim", channels=1, image_size=32), dict(name="vit_digits", channels=1, image_size=16)):
         save_encoder(build(**config), settings.checkpoints / "byol-other" / "encoder.safetensors", start="scratch")
@@ -92,7 +92,7 @@ def test_the_repository_has_what_notebook_02_would_train_with_the_digits(splits,
     assert "the released encoder byol-slim-digits" in capsys.readouterr().out
     train, val = (extract_features(encoder, part.images) for part in (splits.train, splits.val))
     assert knn_accuracy(train, splits.train.labels, val, splits.val.labels) == pytest.approx(
-        encoder.meta["knn_validation"], abs=0.011)  # two of 200 pictures, on another chip
+        encoder.meta["knn_validation"], abs=0.011)  # two of 200 images, on another chip
 
 
 def test_an_encoder_says_with_which_command_it_was_made(splits, settings):
@@ -115,7 +115,7 @@ def test_a_chosen_file_flows_through_with_its_name_and_a_random_twin(splits, set
 
 @pytest.fixture
 def photographs(tmp_path):
-    """Settings and splits of a folder of coloured pictures of a size that the released encoder knows."""
+    """Settings and splits of a folder of coloured images of a size that the released encoder knows."""
     folder = make_folder(tmp_path / "birds", classes=("ant", "bee"), each=12)
     chosen = Settings.resolve(preset="smoke", dataset=str(folder), run_dir=tmp_path / "runs", pretrain_steps=4)
     return load(folder, image_size=chosen.image_size, data_dir=tmp_path / "data"), chosen
@@ -143,7 +143,7 @@ def test_the_released_one_is_not_taken_for_named_datasets_or_another_architectur
 
 
 @pytest.mark.parametrize("shape", [(1, 48, 48), (3, 24, 24), (3, 96, 96)])
-def test_the_released_one_is_not_taken_for_gray_pictures_or_sizes_it_does_not_know(shape, photographs):
+def test_the_released_one_is_not_taken_for_gray_images_or_sizes_it_does_not_know(shape, photographs):
     splits, chosen = photographs
     other = dataclasses.replace(splits, unlabeled=torch.zeros(4, *shape, dtype=torch.uint8))
     assert finding._usual(other, chosen) == Choice("train")
@@ -155,7 +155,7 @@ def test_who_asks_for_training_gets_training_on_photographs_too(photographs, cap
 
 
 def dyed(folder, name, blue):
-    """Splits of a folder with this name, whose pictures have a color of their own, of a size that trains quickly."""
+    """Splits of a folder with this name, whose images have a color of their own, of a size that trains quickly."""
     for kind in ("ant", "bee"):
         for n in range(12):
             paint(folder / name / "train" / kind / f"{n}.png", (20 * n, len(kind), blue))
@@ -175,19 +175,19 @@ def test_folders_of_one_name_do_not_share_a_run(tmp_path, capsys):
     assert f"an earlier run, {ours.path}" in capsys.readouterr().out
 
 
-def test_a_folder_whose_pictures_changed_does_not_get_its_earlier_encoder(tmp_path, capsys):
+def test_a_folder_whose_images_changed_does_not_get_its_earlier_encoder(tmp_path, capsys):
     made = pretrain("byol", *dyed(tmp_path / "a", "pics", blue=10)).path
-    for picture in (tmp_path / "a" / "pics").rglob("*1.png"):
-        paint(picture, (1, 2, 3))
+    for image in (tmp_path / "a" / "pics").rglob("*1.png"):
+        paint(image, (1, 2, 3))
     changed, chosen = dyed(tmp_path / "b", "pics", blue=10)
     changed = dataclasses.replace(changed, unlabeled=changed.unlabeled[:-1])
     find_or_pretrain("byol", changed, chosen)
-    assert f"byol: {made} is not taken, for it has learned from other pictures" in capsys.readouterr().out
+    assert f"byol: {made} is not taken, for it has learned from other images" in capsys.readouterr().out
 
 
-def test_a_named_dataset_needs_no_look_at_its_pictures(splits, settings):
-    assert runs.pictures_of(splits, settings) == ""
-    assert "pictures" not in load_encoder(pretrain("byol", splits, settings).path).meta
+def test_a_named_dataset_needs_no_look_at_its_images(splits, settings):
+    assert runs.images_of(splits, settings) == ""
+    assert "images" not in load_encoder(pretrain("byol", splits, settings).path).meta
     usual = Settings.resolve(preset="quick", dataset="digits", device="cpu")
     assert folder_of("byol", usual).name == "byol-7e72411d"  # what the released weights were made by
 
@@ -250,7 +250,7 @@ def test_pretraining_is_watched_and_keeps_its_curves(splits, settings):
     assert again.losses == run.losses and again.monitor == run.monitor
 
 
-def test_validation_and_test_pictures_are_not_trained_on(splits):
+def test_validation_and_test_images_are_not_trained_on(splits):
     unlabelled = {image.numpy().tobytes() for image in splits.unlabeled}
     held_out = [image for part in (splits.val, splits.test) for image in part.images]
     assert sum(image.numpy().tobytes() in unlabelled for image in held_out) == 0
@@ -308,9 +308,9 @@ def test_noise_byol_trains_a_vit_that_is_found_again_whole(splits, settings):
     moved = [not torch.equal(a, b) for a, b in zip(fresh.parameters(), run.encoder.parameters(), strict=True)]
     assert all(moved)  # the class token, the positions and every block take part
     found = find_or_pretrain("noise-byol", splits, settings)
-    pictures = normalise(splits.test.images[:4])
+    images = normalise(splits.test.images[:4])
     with torch.no_grad():
-        torch.testing.assert_close(found(pictures), run.encoder(pictures))
+        torch.testing.assert_close(found(images), run.encoder(images))
 
 
 def test_dino_is_watched_for_both_collapses_and_found_again(splits, settings):

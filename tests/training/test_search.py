@@ -102,7 +102,7 @@ def test_a_watch_ends_the_training_when_it_is_told_to(splits, settings):
     assert len(watch.scores) == 2
 
 
-def test_the_score_is_the_mean_of_clean_and_noisy_pictures(splits):
+def test_the_score_is_the_mean_of_clean_and_noisy_images(splits):
     encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 16))
     quiet = search.robust_knn(encoder, splits, splits.val, 0.0)
     loud = search.robust_knn(encoder, splits, splits.val, 50.0)

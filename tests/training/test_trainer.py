@@ -248,7 +248,7 @@ def test_a_folder_that_is_lost_on_the_way_is_one_line_and_other_files_are_not_me
     with pytest.raises(UserError, match="cannot write in"), one_line_errors(tmp_path):
         raise OSError(5, "Input/output error", str(tmp_path / "last.ckpt"))
     with pytest.raises(FileNotFoundError), one_line_errors(tmp_path / "byol"):
-        raise FileNotFoundError(2, "No such file", str(tmp_path / "pictures.bin"))
+        raise FileNotFoundError(2, "No such file", str(tmp_path / "images.bin"))
 
 
 def test_nothing_in_a_checkpoint_is_executed(tmp_path):

@@ -8,8 +8,8 @@ from helpers.transforms.corruptions import RANDOM, SEVERITIES, corrupt
 from helpers.transforms.views import normalise
 
 
-def pictures(count=4, channels=1, side=16):
-    """Smooth pictures: random ones of 4 x 4 pixels, enlarged."""
+def some_images(count=4, channels=1, side=16):
+    """Smooth images: random ones of 4 x 4 pixels, enlarged."""
     coarse = torch.rand(count, channels, 4, 4, generator=torch.Generator().manual_seed(0))
     return (255 * torch.nn.functional.interpolate(coarse, (side, side), mode="bilinear")).to(torch.uint8)
 
@@ -21,7 +21,7 @@ def flat(level, side=64, count=1):
 @pytest.mark.parametrize("name", SEVERITIES)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_corruption_keeps_type_and_shape_and_the_input_as_it_was(name, channels):
-    images = pictures(channels=channels)
+    images = some_images(channels=channels)
     before = images.clone()
     damaged = corrupt(images, name, 3)
     assert damaged.dtype == torch.uint8 and damaged.shape == images.shape
@@ -29,8 +29,8 @@ def test_a_corruption_keeps_type_and_shape_and_the_input_as_it_was(name, channel
 
 
 @pytest.mark.parametrize("name", SEVERITIES)
-def test_normalised_pictures_come_back_as_the_uint8_ones_do(name):
-    images = pictures()
+def test_normalised_images_come_back_as_the_uint8_ones_do(name):
+    images = some_images()
     damaged = corrupt(normalise(images), name, 2)
     torch.testing.assert_close(damaged, normalise(corrupt(images, name, 2)), atol=0.02, rtol=0)
     assert damaged.min() >= -1 and damaged.max() <= 1
@@ -38,14 +38,14 @@ def test_normalised_pictures_come_back_as_the_uint8_ones_do(name):
 
 @pytest.mark.parametrize("name", SEVERITIES)
 def test_each_severity_does_more_harm_than_the_one_before(name):
-    images = pictures(32, 3, 48)
+    images = some_images(32, 3, 48)
     harm = [(corrupt(images, name, severity).float() - images).square().mean().item() for severity in range(1, 6)]
     assert len(SEVERITIES[name]) == 5 and harm == sorted(harm)
 
 
 @pytest.mark.parametrize("name", SEVERITIES)
 def test_a_corruption_depends_on_its_seed_and_not_on_the_global_generator(name):
-    images = pictures()
+    images = some_images()
     first = corrupt(images, name, 4, seed=1)
     torch.rand(10)
     assert torch.equal(corrupt(images, name, 4, seed=1), first)
@@ -67,7 +67,7 @@ def test_impulse_noise_turns_the_given_share_black_or_white_in_equal_parts():
 
 
 def test_contrast_squeezes_towards_the_mean_and_rounds_to_8_bits():
-    images = pictures(2)
+    images = some_images(2)
     damaged = corrupt(images, "contrast", 5).float()
     mean = images.float().mean((2, 3), keepdim=True)
     torch.testing.assert_close(damaged, (mean + 0.05 * (images - mean)).round(), atol=1.0, rtol=0)
@@ -86,7 +86,7 @@ def test_pixelate_makes_squares_of_their_mean():
     torch.testing.assert_close(blocks, expected)
 
 
-def test_blur_keeps_a_flat_picture_and_its_width_grows_with_the_side():
+def test_blur_keeps_a_flat_image_and_its_width_grows_with_the_side():
     assert (corrupt(flat(77), "blur", 5) == 77).all()
     for side in (32, 64):
         point = torch.zeros(1, 1, side + 1, side + 1)
@@ -104,7 +104,7 @@ def test_jpeg_loses_fine_detail_and_keeps_flat_colours():
     assert corrupt(fine, "JPEG", 5).float().std() < 0.5 * fine.float().std()
 
 
-def test_fog_brightens_dark_pictures_unevenly_and_smoothly():
+def test_fog_brightens_dark_images_unevenly_and_smoothly():
     damaged = corrupt(flat(0, 64, 8), "fog", 3).float() / 255
     light = SEVERITIES["fog"][2]
     assert damaged.max().item() == pytest.approx(light / (1 + light), abs=0.01)
@@ -115,4 +115,4 @@ def test_fog_brightens_dark_pictures_unevenly_and_smoothly():
 @pytest.mark.parametrize(("name", "severity"), [("snow on screen", 1), ("fog", 0), ("fog", 6)])
 def test_what_does_not_exist_is_one_line_with_the_choices(name, severity):
     with pytest.raises(ValueError, match="choose shot noise"):
-        corrupt(pictures(), name, severity)
+        corrupt(some_images(), name, severity)

@@ -25,12 +25,12 @@ def seed():
     np.random.seed(0)  # lightly draws blur and solarize with numpy
 
 
-def pictures(count=5, size=32, channels=3):
+def some_images(count=5, size=32, channels=3):
     return torch.randint(0, 256, (count, channels, size, size), dtype=torch.uint8)
 
 
 def slopes(count=64, size=64):
-    """Pictures whose red is the column and whose green is the row, so that a pixel tells where it is from."""
+    """Images whose red is the column and whose green is the row, so that a pixel tells where it is from."""
     line = torch.linspace(0, 255, size)
     return torch.stack([line.expand(size, size), line[:, None].expand(size, size), torch.zeros(size, size)]).to(
         torch.uint8).expand(count, 3, size, size)
@@ -45,7 +45,7 @@ def test_parts_are_three_sevenths_of_the_side_in_whole_patches(image_size, step,
 @pytest.mark.parametrize("dataset,size,channels", [("digits", 16, 1), ("fashion-mnist", 28, 1), ("stl10", 96, 3),
                                                    ("my/folder", 32, 3)])
 def test_views_have_two_sizes_and_normalised_units(dataset, size, channels):
-    whole, parts = crops_for(dataset, size, parts=6)(pictures(5, size, channels))
+    whole, parts = crops_for(dataset, size, parts=6)(some_images(5, size, channels))
     small = local_size(size)
     assert whole.shape == (10, channels, size, size) and parts.shape == (30, channels, small, small)
     assert whole.dtype == parts.dtype == torch.float32
@@ -57,12 +57,12 @@ def test_views_have_two_sizes_and_normalised_units(dataset, size, channels):
 @pytest.mark.parametrize("image_size,step,whole,part", [(48, 6, 30, 12), (48, 8, 32, 16), (96, 8, 96, 40),
                                                          (224, 16, 224, 96)])
 def test_sides_of_photographs_are_whole_patches(image_size, step, whole, part):
-    views = crops_for("my/folder", image_size, step=step, parts=1)(pictures(2, image_size))
+    views = crops_for("my/folder", image_size, step=step, parts=1)(some_images(2, image_size))
     assert [view.shape[-1] for view in views] == [whole, part]
 
 
 def test_views_follow_one_another_so_that_chunks_are_views():
-    images = pictures(4)
+    images = some_images(4)
     crops = MultiCrop(CleanView(), lambda x: -normalise(x), CleanView(), parts=3)
     whole, parts = crops(images)
     first, second = whole.chunk(2)
@@ -70,8 +70,8 @@ def test_views_follow_one_another_so_that_chunks_are_views():
     assert all(torch.equal(view, first) for view in parts.chunk(3))
 
 
-def test_each_part_of_a_picture_is_another_one():
-    parts = crops_for("stl10", 64, parts=4)(pictures(3, 64))[1].chunk(4)
+def test_each_part_of_a_image_is_another_one():
+    parts = crops_for("stl10", 64, parts=4)(some_images(3, 64))[1].chunk(4)
     assert not torch.allclose(parts[0], parts[1])
 
 
@@ -114,7 +114,7 @@ def test_digits_keep_their_gentle_view():
 
 
 def test_the_same_seed_makes_the_same_views():
-    crops, images = crops_for("stl10", 32), pictures()
+    crops, images = crops_for("stl10", 32), some_images()
     torch.manual_seed(3)
     first = crops(images)
     torch.manual_seed(3)
@@ -145,15 +145,15 @@ def of_lightly(images, parts=2, **options):
 
 @pytest.mark.parametrize("image_size,step", [(224, 16), (96, 8)])
 def test_lightlys_transform_makes_as_many_views_of_the_same_shapes(image_size, step):
-    whole, parts = crops_for("my/folder", image_size, step=step)(pictures(1, image_size))
+    whole, parts = crops_for("my/folder", image_size, step=step)(some_images(1, image_size))
     sides = {} if image_size == 224 else {"global_crop_size": 96, "local_crop_size": 40}
-    theirs = DINOTransform(**sides)(Image.fromarray(pictures(1, image_size)[0].permute(1, 2, 0).numpy()))
+    theirs = DINOTransform(**sides)(Image.fromarray(some_images(1, image_size)[0].permute(1, 2, 0).numpy()))
     assert [view.shape for view in (*whole, *parts)] == [view.shape for view in theirs]
 
 
 @pytest.fixture(scope="module")
 def pairs():
-    """{kind: (ours, lightly's)}: views of the same 60 pictures, bright coloured clouds with fine detail."""
+    """{kind: (ours, lightly's)}: views of the same 60 images, bright coloured clouds with fine detail."""
     seed()
     coarse = torch.rand(60, 3, 24, 24).sqrt()
     images = (torch.nn.functional.interpolate(coarse, 72, mode="bilinear") * 255).to(torch.uint8)
@@ -175,7 +175,7 @@ def test_gradients_are_as_strong_as_lightlys(pairs, kind):
 
 
 def share(views):
-    """Area that each crop of `slopes` shows, as a share of the picture: from the middle half of the view."""
+    """Area that each crop of `slopes` shows, as a share of the image: from the middle half of the view."""
     size = views.shape[-1]
     low, high = size // 4, size // 4 + size // 2
     return 4 * (views[:, 0, :, high] - views[:, 0, :, low]).abs().mean(1) * (

@@ -1,4 +1,4 @@
-"""Views: what a batch of random pictures may and may not do, against PIL, torchvision, lightly and closed forms."""
+"""Views: what a batch of random images may and may not do, against PIL, torchvision, lightly and closed forms."""
 
 import math
 import sys
@@ -37,7 +37,7 @@ def seed():
 
 
 def photos(count=16, size=32, colours=4):
-    """Smooth colourful pictures: random colours on a grid of side `colours`, enlarged."""
+    """Smooth colourful images: random colours on a grid of side `colours`, enlarged."""
     coarse = torch.rand(count, 3, colours, colours)
     return (torch.nn.functional.interpolate(coarse, size, mode="bilinear") * 255).to(torch.uint8)
 
@@ -52,7 +52,7 @@ def test_sigma_is_in_normalised_units():
     assert views.add_noise(x, 0.5).std().item() == pytest.approx(0.5, rel=0.02)
 
 
-def test_each_picture_has_its_own_noise_strength():
+def test_each_image_has_its_own_noise_strength():
     noisy = views.Noisy(views.CleanView(), (0.0, 2.0))(torch.full((64, 1, 32, 32), 128, dtype=torch.uint8))
     deviations = noisy.flatten(1).std(1)
     assert deviations.min() < 0.3 and deviations.max() > 1.7
@@ -83,13 +83,13 @@ def test_views_of_the_same_seed_are_equal_and_of_another_differ():
     assert not torch.equal(first, view(images))
 
 
-def test_pictures_of_a_batch_get_different_parameters():
+def test_images_of_a_batch_get_different_parameters():
     one = photos(1).expand(8, -1, -1, -1)
     out = views.PhotoView()(one)
     assert len({round(x.mean().item(), 5) for x in out}) == 8
 
 
-def test_cropping_the_whole_picture_changes_nothing():
+def test_cropping_the_whole_image_changes_nothing():
     x = photos().float() / 255
     zero, side = torch.zeros(16), torch.full((16,), 32.0)
     same = pixels.crop(x, (zero, zero, side, side), 32, torch.zeros(16, dtype=torch.bool))
@@ -128,17 +128,17 @@ def test_crop_boxes_are_distributed_as_torchvisions():
     assert np.abs(histogram - expected).max() < 4 * np.sqrt(2 * expected.max())
 
 
-def test_boxes_stay_inside_the_picture():
+def test_boxes_stay_inside_the_image():
     top, left, height, width = pixels.crop_boxes(2000, 40, 64, (0.08, 1.0), (3 / 4, 4 / 3), torch.device("cpu"))
     assert (top >= 0).all() and (left >= 0).all()
     assert (top + height <= 40).all() and (left + width <= 64).all()
 
 
-def test_blur_equals_pils_gaussian_inside_the_picture():
-    picture = np.zeros((33, 33), dtype=np.uint8)
-    picture[16, 16] = 255
-    expected = np.asarray(Image.fromarray(picture).filter(ImageFilter.GaussianBlur(2.0)), dtype=float) / 255
-    ours = pixels.blur(torch.from_numpy(picture).float()[None, None] / 255, torch.full((1, 1, 1, 1), 2.0))[0, 0]
+def test_blur_equals_pils_gaussian_inside_the_image():
+    image = np.zeros((33, 33), dtype=np.uint8)
+    image[16, 16] = 255
+    expected = np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(2.0)), dtype=float) / 255
+    ours = pixels.blur(torch.from_numpy(image).float()[None, None] / 255, torch.full((1, 1, 1, 1), 2.0))[0, 0]
     assert np.abs(ours.numpy() - expected).max() < 6e-3  # PIL approximates by box blurs and 8 bits
     assert ours.sum().item() == pytest.approx(1.0, abs=1e-3)
 
@@ -190,29 +190,29 @@ def changes(x):
 
 
 @pytest.fixture(scope="module", params=[0, 1], ids=["first", "second"])
-def pictured(request):
-    """1200 views of ours and 600 of lightly's of the same pictures."""
+def imaged(request):
+    """1200 views of ours and 600 of lightly's of the same images."""
     seed()
     images = photos(100, 48, colours=16)
     peer = PEERS[request.param](input_size=48)
     return made(lightly_views(48)[request.param], images.repeat(12, 1, 1, 1)), made(peer, images.repeat(6, 1, 1, 1))
 
 
-def test_every_channel_has_lightlys_mean_and_deviation(pictured):
-    (mean, std), (peers_mean, peers_std) = ((x.mean((0, 2, 3)).tolist(), x.std((0, 2, 3)).tolist()) for x in pictured)
+def test_every_channel_has_lightlys_mean_and_deviation(imaged):
+    (mean, std), (peers_mean, peers_std) = ((x.mean((0, 2, 3)).tolist(), x.std((0, 2, 3)).tolist()) for x in imaged)
     assert mean == pytest.approx(peers_mean, abs=0.015) and std == pytest.approx(peers_std, abs=0.01)
 
 
-def test_the_gradient_of_every_channel_has_lightlys_mean_and_deviation(pictured):
-    ours, theirs = (changes(x).transpose(0, 1).flatten(1) for x in pictured)
+def test_the_gradient_of_every_channel_has_lightlys_mean_and_deviation(imaged):
+    ours, theirs = (changes(x).transpose(0, 1).flatten(1) for x in imaged)
     assert ours.mean(1).tolist() == pytest.approx(theirs.mean(1).tolist(), rel=0.06)
     assert ours.std(1).tolist() == pytest.approx(theirs.std(1).tolist(), rel=0.06)
 
 
 @pytest.mark.parametrize("measure", [lambda x: x.mean((1, 2, 3)), lambda x: x.flatten(1).std(1),
                                      lambda x: changes(x).mean((1, 2))], ids=["brightness", "contrast", "sharpness"])
-def test_single_views_vary_as_lightlys(pictured, measure):
-    assert distance(measure, *pictured) < 0.08
+def test_single_views_vary_as_lightlys(imaged, measure):
+    assert distance(measure, *imaged) < 0.08
 
 
 def plain(*colour, size=32):
@@ -224,7 +224,7 @@ def ramp(low, high, size=32):
     return torch.linspace(low, high, size).to(torch.uint8).expand(1, 3, size, size)
 
 
-EVENTS = {  # a picture, and how a view of it shows that it happened
+EVENTS = {  # an image, and how a view of it shows that it happened
     "flip": (ramp(20, 70), lambda x: x[..., :8].mean((1, 2, 3)) > x[..., 8:].mean((1, 2, 3))),
     "colours": (plain(80, 80, 80), lambda x: (x.mean((1, 2, 3)) * 255 - 80).abs() > 2),
     "gray": (plain(180, 90, 60), lambda x: x.amax(1).sub(x.amin(1)).amax((1, 2)) < 0.01),
@@ -235,8 +235,8 @@ EVENTS = {  # a picture, and how a view of it shows that it happened
 @BOTH
 @pytest.mark.parametrize("event", EVENTS)
 def test_things_happen_as_often_as_in_lightlys_views(which, event):
-    picture, happened = EVENTS[event]
-    ours, theirs = (made(view, picture.expand(count, -1, -1, -1))
+    image, happened = EVENTS[event]
+    ours, theirs = (made(view, image.expand(count, -1, -1, -1))
                     for view, count in ((lightly_views(16)[which], 4000), (PEERS[which](input_size=16), 800)))
     assert happened(ours).float().mean().item() == pytest.approx(happened(theirs).float().mean().item(), abs=0.05)
 
@@ -255,16 +255,16 @@ def hue(x):
 
 
 @BOTH
-@pytest.mark.parametrize("place,picture,measure", [
+@pytest.mark.parametrize("place,image,measure", [
     (0, plain(120, 120, 120), lambda x: x.mean((1, 2, 3))), (1, ramp(60, 180), lambda x: x.flatten(1).std(1)),
     (2, plain(200, 80, 80), saturation), (3, plain(200, 80, 80), hue)], ids=COLOURS)
-def test_colour_factors_are_distributed_as_torchvisions(which, place, picture, measure):
+def test_colour_factors_are_distributed_as_torchvisions(which, place, image, measure):
     ours = lightly_views(16)[which]
     jitter = tuple(strength if i == place else 0.0 for i, strength in enumerate(ours.jitter))
     ours = replace(ours, scale=(1.0, 1.0), jitter=jitter, jitter_chance=1.0, gray=0.0, blur=0.0, solarize=0.0)
     theirs = PEERS[which](16, cj_prob=1.0, min_scale=1.0, random_gray_scale=0.0, gaussian_blur=0.0,
                           solarization_prob=0.0, **{name: 0.0 for i, name in enumerate(COLOURS) if i != place})
-    assert distance(measure, *(made(view, picture.expand(count, -1, -1, -1))
+    assert distance(measure, *(made(view, image.expand(count, -1, -1, -1))
                                for view, count in ((ours, 4000), (theirs, 800)))) < 0.07
 
 
@@ -289,14 +289,14 @@ def test_blur_is_as_strong_and_as_frequent_as_lightlys(which):
 
 
 def slopes(count, size=96):
-    """Pictures whose red is the column and whose green is the row, so that a pixel tells where it is from."""
+    """Images whose red is the column and whose green is the row, so that a pixel tells where it is from."""
     line = torch.linspace(0, 255, size)
     return torch.stack([line.expand(size, size), line[:, None].expand(size, size), torch.zeros(size, size)]).to(
         torch.uint8).expand(count, 3, size, size)
 
 
 def sides(x):
-    """Width and height of a crop of `slopes`, as shares of the picture's: from the middle half of its view."""
+    """Width and height of a crop of `slopes`, as shares of the image's: from the middle half of its view."""
     size = x.shape[-1]
     low, high = size // 4, size // 4 + size // 2
     return 2 * (x[:, 0, :, high] - x[:, 0, :, low]).abs().mean(1), 2 * (x[:, 1, high] - x[:, 1, low]).mean(1)
@@ -318,7 +318,7 @@ def test_crops_are_distributed_as_lightlys(cropped, measure):
     assert distance(measure, *cropped) < 0.07
 
 
-def test_a_digit_view_without_strength_is_the_picture():
+def test_a_digit_view_without_strength_is_the_image():
     still = views.DigitView(angle=0, zoom=0, stretch=0, shear=0, shift=0, warp=0, ink=0, noise=0)
     digits = photos()[:, :1]
     assert torch.allclose(still(digits), views.normalise(digits), atol=1e-5)
@@ -333,10 +333,10 @@ def test_a_digit_view_turns_by_at_most_its_angle():
 
 @pytest.mark.parametrize("image_size,side", [(32, 32), (48, 32), (64, 40), (96, 96)])
 def test_views_of_photographs_are_smaller_where_a_cpu_trains(image_size, side):
-    view = views.view_for("my_pictures", image_size)
+    view = views.view_for("my_images", image_size)
     assert view(torch.zeros(2, 3, image_size, image_size, dtype=torch.uint8)).shape == (2, 3, side, side)
 
 
 def test_a_vit_gets_views_of_whole_patches():
-    assert views.view_for("my_pictures", 48, patch=8).size == 32
-    assert views.view_for("my_pictures", 48, patch=6).size is None
+    assert views.view_for("my_images", 48, patch=8).size == 32
+    assert views.view_for("my_images", 48, patch=6).size is None

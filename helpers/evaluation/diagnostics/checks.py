@@ -21,7 +21,7 @@ from helpers.evaluation.features import eval_mode
 class Trial:
     """What the checks work with; every model that they make starts from the same seed.
 
-    The first `batch_size` pictures are the batch to overfit; the last quarter is held out from the
+    The first `batch_size` images are the batch to overfit; the last quarter is held out from the
     short training that the last check does. Images are float N x C x S x S in [-1, 1], labels int64 N.
     """
 
@@ -43,7 +43,7 @@ class Trial:
 
     @property
     def batch(self) -> tuple[Tensor, Tensor]:
-        """The pictures and labels to overfit."""
+        """The images and labels to overfit."""
         return self.images[:self.batch_size], self.labels[:self.batch_size]
 
 
@@ -72,7 +72,7 @@ def all_layers_learn(trial: Trial) -> Finding:
 
 
 def sees_order(trial: Trial) -> Finding:
-    """Shuffled patches make another picture. Measured: change of the output, over its spread."""
+    """Shuffled patches make another image. Measured: change of the output, over its spread."""
     model, (images, _) = trial.model(), trial.batch
     with eval_mode(model), torch.no_grad():
         logits, shuffled = model(images), model(shuffle_patches(images, model.patch_size, trial.seed))
@@ -81,7 +81,7 @@ def sees_order(trial: Trial) -> Finding:
 
 
 def shuffle_patches(images: Tensor, patch_size: int, seed: int = 0) -> Tensor:
-    """The patches of each picture in another order, the same for all: B x C x S x S to B x C x S x S."""
+    """The patches of each image in another order, the same for all: B x C x S x S to B x C x S x S."""
     side = images.shape[-1]
     columns = F.unfold(images, patch_size, stride=patch_size)                      # B, C * P * P, G * G
     order = torch.randperm(columns.shape[2], generator=torch.Generator().manual_seed(seed))
@@ -132,10 +132,10 @@ def blocks_add(trial: Trial) -> Finding:
     return Finding("input passes through", missing < 0.1, missing, "< 0.1")
 
 
-def pictures_stay_apart(trial: Trial) -> Finding:
-    """The tokens of a picture depend on that picture alone.
+def images_stay_apart(trial: Trial) -> Finding:
+    """The tokens of an image depend on that image alone.
 
-    Measured: gradient of a random mixture of the first picture's final tokens by the other pictures,
+    Measured: gradient of a random mixture of the first image's final tokens by the other images,
     over the gradient by all of them.
     """
     model, (images, _) = trial.model(), trial.batch
@@ -145,7 +145,7 @@ def pictures_stay_apart(trial: Trial) -> Finding:
         mixture = torch.randn(tokens.shape, generator=torch.Generator().manual_seed(trial.seed))
         (gradient,) = torch.autograd.grad((tokens * mixture.to(tokens.device)).sum(), images)
     leak = (gradient[1:].norm() / gradient.norm()).item()
-    return Finding("pictures apart", leak < 1e-6, leak, "0")
+    return Finding("images apart", leak < 1e-6, leak, "0")
 
 
 def memorises(trial: Trial) -> Finding:
@@ -156,7 +156,7 @@ def memorises(trial: Trial) -> Finding:
 
 
 def carries_over(trial: Trial) -> Finding:
-    """After a short training, held-out pictures are named better than by chance.
+    """After a short training, held-out images are named better than by chance.
 
     Measured: accuracy on the held-out quarter; the limit is the most frequent class's share plus
     three standard errors.
@@ -169,7 +169,7 @@ def carries_over(trial: Trial) -> Finding:
     chance = trial.labels[cut:].bincount().max().item() / len(correct)
     limit = chance + 3 * math.sqrt(chance * (1 - chance) / len(correct))
     accuracy = correct.mean().item()
-    return Finding("held-out pictures", accuracy > limit, accuracy, f"> {limit:.2f}", losses)
+    return Finding("held-out images", accuracy > limit, accuracy, f"> {limit:.2f}", losses)
 
 
 def train_briefly(model: nn.Module, images: Tensor, labels: Tensor, trial: Trial) -> list[float]:
@@ -188,7 +188,7 @@ def train_briefly(model: nn.Module, images: Tensor, labels: Tensor, trial: Trial
 
 
 CHECKS = (starts_undecided, all_layers_learn, sees_order, norms_mind_one_token, blocks_add,
-          pictures_stay_apart, memorises, carries_over)  # those that train come last
+          images_stay_apart, memorises, carries_over)  # those that train come last
 
 
 def check_up(make_model: Callable[[], nn.Module], images: Tensor, labels: Tensor,

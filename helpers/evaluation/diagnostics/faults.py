@@ -23,7 +23,7 @@ class BlockWithoutResidual(Block):
 
 
 class NormOverTokens(nn.LayerNorm):
-    """Normalises each feature over the tokens of a picture, where it should normalise each token."""
+    """Normalises each feature over the tokens of an image, where it should normalise each token."""
 
     def forward(self, tokens: Tensor) -> Tensor:
         spread, mean = torch.var_mean(tokens, dim=1, keepdim=True, correction=0)   # B, 1, W
@@ -70,7 +70,7 @@ def freeze_block(model: ViT) -> ViT:
 
 
 def mix_batch(model: ViT) -> ViT:
-    """Attention looks at the other pictures of the batch in place of the other patches."""
+    """Attention looks at the other images of the batch in place of the other patches."""
     return become(model, Attention, AttentionOverBatch)
 
 
@@ -87,7 +87,7 @@ def start_loud(model: ViT) -> ViT:
 
 
 def shuffle_labels(labels: Tensor, seed: int = 0) -> Tensor:
-    """The N labels in an order that has nothing to do with the pictures."""
+    """The N labels in an order that has nothing to do with the images."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     return labels[order.to(labels.device)]
 

@@ -51,7 +51,7 @@ def overfit_one_batch(model: nn.Module, images: Tensor, labels: Tensor, *, lr: f
                       max_steps: int = 200, tolerance: float = 1e-3, seed: int = 0) -> Overfit:
     """Train `model` in place on the same batch, until its cross-entropy is below `tolerance`.
 
-    A network that cannot learn a few dozen pictures by heart will not learn from thousands, and this
+    A network that cannot learn a few dozen images by heart will not learn from thousands, and this
     takes seconds. It is in training mode, and `seed` fixes what its dropout draws. A loss that is not
     a number ends the attempt.
     """

@@ -60,7 +60,7 @@ class Choice:
         Args:
             name: the architecture wished for. Only ImageNet's weights ask for it (resnet18 stands in where there
                 are none for it); the other weights bring their own.
-            image_size, channels: of the pictures.
+            image_size, channels: of the images.
 
         Raises:
             UserError: the weights cannot be had or read.

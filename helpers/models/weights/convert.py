@@ -65,8 +65,8 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
     Args:
         path: safetensors, or a file of torch.save (.pth, .pt, .ckpt); nothing in it is executed.
         encoder: the encoder you expect; "auto" takes what the file holds.
-        image_size: side of your pictures, in pixels; None keeps the file's. Positions are interpolated.
-        channels: of your pictures, 1 or 3; colour weights are folded to grey ones, and grey to colour.
+        image_size: side of your images, in pixels; None keeps the file's. Positions are interpolated.
+        channels: of your images, 1 or 3; colour weights are folded to grey ones, and grey to colour.
         normalisation: what the weights were trained on: "imagenet", "symmetric" ([-1, 1]), "unit" ([0, 1]),
             or "auto" for what the layout's makers use.
 
@@ -167,5 +167,5 @@ def _remarks(found: Found, own: Encoder | None, trained_on: str) -> list[str]:
     if found.layout.title == "vit-pytorch ViT":
         remarks.append("the suite applies the final LayerNorm; ViT-BYOL's own code leaves it out")
     if found.layout.title == "timm or DINO ViT" and own is None:
-        remarks.append(f"taken as trained on {trained_on} pictures; say normalisation=... if it was not so")
+        remarks.append(f"taken as trained on {trained_on} images; say normalisation=... if it was not so")
     return remarks

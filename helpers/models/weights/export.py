@@ -22,8 +22,8 @@ ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 def export_program(encoder: Encoder, path: str | Path) -> Path:
     """Write an encoder as a `torch.export` program (.pt2): no Python of this suite is needed to run it.
 
-    It takes pictures B x C x S x S in [-1, 1], B being free, and gives B x D features:
-    `torch.export.load(path).module()(pictures)`.
+    It takes images B x C x S x S in [-1, 1], B being free, and gives B x D features:
+    `torch.export.load(path).module()(images)`.
 
     Raises:
         UserError: the written program does not give the encoder's features.
@@ -48,8 +48,8 @@ def _export(encoder: Encoder, path: Path, write: Any, run: Any) -> Path:
     encoder = copy.deepcopy(encoder).cpu().eval()  # a GPU's name would be written into the program
     size, channels = encoder.config["image_size"], encoder.config["channels"]
     generator = torch.Generator().manual_seed(0)
-    pictures = torch.rand(5, channels, size, size, generator=generator) * 2 - 1
-    example, other = pictures[:2], pictures[2:]  # of two batch sizes: the written one must take any
+    images = torch.rand(5, channels, size, size, generator=generator) * 2 - 1
+    example, other = images[:2], images[2:]  # of two batch sizes: the written one must take any
     with torch.no_grad(), warnings.catch_warnings(), atomic_path(path) as temporary:
         warnings.simplefilter("ignore")
         write(encoder, example, temporary)

@@ -94,7 +94,7 @@ def check_expected(path: Path, expected: str, config: dict[str, Any], weights: W
 
 def fit(path: Path, config: dict[str, Any], weights: Weights, image_size: int | None, channels: int,
         trained_on: str) -> Fit:
-    """An encoder for pictures of `channels` x `image_size` x `image_size` with `weights` in it.
+    """An encoder for images of `channels` x `image_size` x `image_size` with `weights` in it.
 
     Raises:
         UserError: a tensor is missing or of another shape, or holds numbers that are none.
@@ -102,7 +102,7 @@ def fit(path: Path, config: dict[str, Any], weights: Weights, image_size: int | 
     kind = family(config["name"])
     weights, trained_on, notes = _fit_input(weights, kind, channels, trained_on)
     config = {**config, "channels": channels, "normalisation": trained_on}
-    if kind == "resnet" and config.get("stem", "auto") == "auto":  # the weights decide, not the picture
+    if kind == "resnet" and config.get("stem", "auto") == "auto":  # the weights decide, not the image
         config["stem"] = "imagenet" if weights["conv1.weight"].shape[-1] == 7 else "small"
     if image_size is not None and image_size != config["image_size"]:
         notes += _fit_positions(path, weights, config, image_size) if kind == "vit" else []
@@ -140,17 +140,17 @@ def _fit_input(weights: Weights, kind: str, channels: int, trained_on: str) -> t
     if have == channels and (trained_on != "imagenet" or channels == 3):
         return dict(weights), trained_on, []
     if {have, channels} - {1, 3}:
-        raise UserError(f"{name} takes {have} channels and the pictures have {channels}: only 1 and 3 can be "
+        raise UserError(f"{name} takes {have} channels and the images have {channels}: only 1 and 3 can be "
                         "turned into each other")
     weights, note, after = dict(weights), f"its {have}-channel, {trained_on} input is folded into {name}", trained_on
-    if trained_on == "imagenet":  # its channels differ, so grey pictures cannot be prepared for all at once
+    if trained_on == "imagenet":  # its channels differ, so grey images cannot be prepared for all at once
         scale, shift = _imagenet_affine(have)
         tensor, sign = SHIFTED[kind]
         moved = (first * shift).sum((1, 2, 3))
         # A shift of every pixel is a shift of what the first layer puts out; padding alone makes a difference.
         first, weights[tensor], after = first * scale, weights[tensor] + sign * moved, "symmetric"
         if kind != "vit" and moved.any():
-            note += ", exact except where the picture's border is padded"
+            note += ", exact except where the image's border is padded"
     if have != channels:
         first = first.sum(1, keepdim=True) if channels == 1 else first.expand(-1, 3, -1, -1) / 3
     weights[name] = first.contiguous()
@@ -169,7 +169,7 @@ def _fit_positions(path: Path, weights: Weights, config: dict[str, Any], image_s
     patch, count = weights["patches.weight"].shape[-1], weights["positions"].shape[1]
     old, new = math.isqrt(count - 1), image_size // patch
     if image_size % patch or new < 1 or count != 1 + old**2:
-        raise UserError(f"{path} cuts pictures into patches of {patch} px: take an image size that is a "
+        raise UserError(f"{path} cuts images into patches of {patch} px: take an image size that is a "
                         f"multiple of it, not {image_size} px")
     config["patch_size"] = patch
     if old == new:

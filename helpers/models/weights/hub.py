@@ -63,8 +63,8 @@ def pretrained(name: str, image_size: int, channels: int = 3, folder: str | Path
 
     Args:
         name: one of `IMAGENET`.
-        image_size: side of your pictures, in pixels.
-        channels: of your pictures, 1 or 3.
+        image_size: side of your images, in pixels.
+        channels: of your images, 1 or 3.
         folder: as for `fetch`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Figures of attention: where the class token of a ViT looks, as light on the picture."""
+"""Figures of attention: where the class token of a ViT looks, as light on the image."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from helpers.report.plots.images import picture, show
+from helpers.report.plots.images import as_array, show
 from helpers.report.plots.style import WIDTH, array, canvas, headline, styled
 
 SCALE = "each map from its least attention (dark) to its most (bright)"
-OPACITY = 0.7  # of a map over its picture
+OPACITY = 0.7  # of a map over its image
 NUMBERED = 8  # patches a side, up to which a number fits into each
 
 
 @styled
 def attention_grid(images: Any, maps: Mapping[str, Any], title: str, titles: Sequence[str] = ()) -> Figure:
-    """A column a picture, a row a map of it, each map from its own least to its own most.
+    """A column an image, a row a map of it, each map from its own least to its own most.
 
     Args:
         images: N x C x H x W, uint8 or float in [-1, 1].
         maps: row label to N x G x G weights.
-        titles: a line above each picture.
+        titles: a line above each image.
     """
     images = array(images)
     side = min(1.15, WIDTH / (len(images) + 1.6))
@@ -37,15 +37,15 @@ def attention_grid(images: Any, maps: Mapping[str, Any], title: str, titles: Seq
     for line, values in zip(axes[1:], maps.values(), strict=True):
         for ax, image, weights in zip(line, images, array(values), strict=True):
             shade(ax, image, weights)
-    for line, name in zip(axes, ["picture", *maps], strict=True):
+    for line, name in zip(axes, ["image", *maps], strict=True):
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=8)
-    headline(figure, title, f"n = {len(images)} pictures · {SCALE}")
+    headline(figure, title, f"n = {len(images)} images · {SCALE}")
     return figure
 
 
 @styled
 def attention_heads(image: Any, maps: Sequence[Any], title: str, most: int = 12) -> Figure:
-    """Where the class token looks in one picture: a row a block, a column a head.
+    """Where the class token looks in one image: a row a block, a column a head.
 
     Args:
         image: C x H x W, uint8 or float in [-1, 1].
@@ -68,7 +68,7 @@ def attention_heads(image: Any, maps: Sequence[Any], title: str, most: int = 12)
 
 @styled
 def attention_close_up(image: Any, weights: Any, title: str) -> Figure:
-    """One picture and one map over it, large; patches are numbered by their share of the attention in percent.
+    """One image and one map over it, large; patches are numbered by their share of the attention in percent.
 
     Args:
         image: C x H x W, uint8 or float in [-1, 1].
@@ -82,13 +82,13 @@ def attention_close_up(image: Any, weights: Any, title: str) -> Figure:
     for (row, column), weight in np.ndenumerate(weights) if len(weights) <= NUMBERED else ():
         right.text((column + 0.5) * patch, (row + 0.5) * patch, f"{100 * weight:.0f}", color="white", ha="center",
                    va="center", fontsize=9.5, path_effects=[withStroke(linewidth=2, foreground="black")])
-    headline(figure, title, "n = 1 picture" + (" · numbers: % of the attention" if len(weights) <= NUMBERED else ""))
+    headline(figure, title, "n = 1 image" + (" · numbers: % of the attention" if len(weights) <= NUMBERED else ""))
     return figure
 
 
 def shade(ax: Axes, image: Any, weights: np.ndarray) -> None:
-    """A picture C x H x W in grey under G x G weights in colour, without ticks or frame."""
-    pixels = picture(image)
+    """An image C x H x W in grey under G x G weights in colour, without ticks or frame."""
+    pixels = as_array(image)
     box = (0, pixels.shape[1], pixels.shape[0], 0)
     ax.imshow(pixels if pixels.ndim == 2 else pixels.mean(2), cmap="gray", vmin=0, vmax=1, extent=box)
     ax.imshow(weights, cmap="inferno", alpha=OPACITY, extent=box, interpolation="nearest")

@@ -37,7 +37,7 @@ def confusion(matrix: Any, classes: Sequence[str], title: str) -> Figure:
     ax.grid(False)
     ax.spines[:].set_visible(True)
     figure.colorbar(image, ax=ax, label="share of the true class (%)", shrink=0.8)
-    headline(figure, title, f"numbers: pictures, none where empty, n = {matrix.sum():,.0f}")
+    headline(figure, title, f"numbers: images, none where empty, n = {matrix.sum():,.0f}")
     return figure
 
 
@@ -46,7 +46,7 @@ def per_class(series: Mapping[str, Any], classes: Sequence[str], title: str) -> 
     """Accuracy of each class, a mark for each method.
 
     Args:
-        series: for each method, one accuracy in [0, 1] a class; NaN for a class without pictures.
+        series: for each method, one accuracy in [0, 1] a class; NaN for a class without images.
     """
     figure, axes = canvas()
     ax, places = axes[0, 0], np.arange(len(classes))

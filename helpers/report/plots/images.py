@@ -1,4 +1,4 @@
-"""Figures made of pictures: samples, views, predictions."""
+"""Figures made of images: samples, views, predictions."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 
 from helpers.report.plots.style import GRAY, RIGHT, WIDTH, WRONG, array, canvas, headline, styled
 
-SHORT, LONGEST = 3, 13  # letters of a class name: up to 3, ten pictures fit in a row; after 13 it is cut
+SHORT, LONGEST = 3, 13  # letters of a class name: up to 3, ten images fit in a row; after 13 it is cut
 
 
-def picture(image: Any) -> np.ndarray:
+def as_array(image: Any) -> np.ndarray:
     """C x H x W, uint8 or float in [-1, 1], as matplotlib wants it: in [0, 1], channels last.
 
     Values outside [-1, 1], as noise makes them, are clipped: a screen cannot show them.
@@ -25,8 +25,8 @@ def picture(image: Any) -> np.ndarray:
 
 
 def show(ax: Axes, image: Any) -> None:
-    """One picture without ticks, grid or frame."""
-    ax.imshow(picture(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    """One image without ticks, grid or frame."""
+    ax.imshow(as_array(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
     ax.spines[:].set_visible(False)
@@ -34,12 +34,12 @@ def show(ax: Axes, image: Any) -> None:
 
 @styled
 def image_grid(images: Any, titles: Sequence[str] | None = None, columns: int = 8, title: str = "") -> Figure:
-    """Pictures in rows.
+    """Images in rows.
 
     Args:
         images: N x C x H x W, uint8 or float in [-1, 1], one or three channels.
-        titles: a line above each picture.
-        columns: pictures a row.
+        titles: a line above each image.
+        columns: images a row.
     """
     images = array(images)
     columns = max(1, min(columns, len(images)))
@@ -60,8 +60,8 @@ def image_grid(images: Any, titles: Sequence[str] | None = None, columns: int = 
 
 @styled
 def views_grid(originals: Any, firsts: Any, seconds: Any, title: str = "",
-               labels: Sequence[str] = ("picture", "view 1", "view 2")) -> Figure:
-    """Three rows, a column a picture: the pictures and two companions of each, every one N x C x H x W."""
+               labels: Sequence[str] = ("image", "view 1", "view 2")) -> Figure:
+    """Three rows, a column an image: the images and two companions of each, every one N x C x H x W."""
     rows = [array(images) for images in (originals, firsts, seconds)]
     columns = len(rows[0])
     side = min(1.2, WIDTH / (columns + 1))
@@ -77,7 +77,7 @@ def views_grid(originals: Any, firsts: Any, seconds: Any, title: str = "",
 @styled
 def predictions(images: Any, labels: Any, predicted: Mapping[str, Any], classes: Sequence[str],
                 title: str = "") -> Figure:
-    """Pictures with what each method takes them for: green and ✓ when right, red and ✗ when wrong.
+    """Images with what each method takes them for: green and ✓ when right, red and ✗ when wrong.
 
     Args:
         images: N x C x H x W, uint8 or float in [-1, 1].
@@ -112,7 +112,7 @@ def _verdict(ax: Axes, line: int, name: str, right: bool) -> None:
 
 
 def cut(name: str) -> str:
-    """A class name that fits above a small picture."""
+    """A class name that fits above a small image."""
     return name if len(name) <= LONGEST else f"{name[:LONGEST - 1]}…"
 
 

@@ -1,4 +1,4 @@
-"""Figures that show pictures by their features: neighbours, and a map made of the pictures themselves."""
+"""Figures that show images by their features: neighbours, and a map made of the images themselves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from helpers.report.plots.images import cut, picture, show
+from helpers.report.plots.images import as_array, cut, show
 from helpers.report.plots.style import FAINT, RIGHT, WIDTH, WRONG, array, canvas, class_colors, headline, styled
 
 SHOWN = 300  # thumbnails in a map; more would lie on top of each other
@@ -25,7 +25,7 @@ SIDE = 640  # side of the map to point at, in CSS pixels
 @styled
 def neighbours_grid(queries: Any, labels: Any, found: Any, found_labels: Any, classes: Sequence[str],
                     title: str) -> Figure:
-    """A row a query: the picture, then its nearest ones, each under its class, framed green if that is the query's.
+    """A row a query: the image, then its nearest ones, each under its class, framed green if that is the query's.
 
     Long names are cut, so that neighbours do not write over each other.
 
@@ -52,12 +52,12 @@ def neighbours_grid(queries: Any, labels: Any, found: Any, found_labels: Any, cl
 
 
 @styled
-def picture_map(points: Any, images: Any, marked: Any = None, title: str = "", note: str = "") -> Figure:
-    """A map whose points are the pictures themselves.
+def image_map(points: Any, images: Any, marked: Any = None, title: str = "", note: str = "") -> Figure:
+    """A map whose points are the images themselves.
 
     Args:
-        points, images: N x 2 and N x C x H x W (or what gives a picture for its number); an even choice of `SHOWN`
-            pictures is drawn, marked ones on top.
+        points, images: N x 2 and N x C x H x W (or what gives an image for its number); an even choice of `SHOWN`
+            images is drawn, marked ones on top.
         marked: N booleans; these get a red frame and lie on top.
         note: what the frame means.
     """
@@ -76,36 +76,36 @@ def picture_map(points: Any, images: Any, marked: Any = None, title: str = "", n
            ylim=(low[1] - 3 * half[1], high[1] + 3 * half[1]), aspect="auto")
     ax.grid(False)
     ax.spines[:].set(visible=True, color=FAINT)
-    headline(figure, title, f"{len(others) + marked.sum():,} of n = {len(points):,} pictures"
+    headline(figure, title, f"{len(others) + marked.sum():,} of n = {len(points):,} images"
              + (f" · {note}" if note else "") + " · the axes have no unit")
     return figure
 
 
 def _thumbnail(ax: Axes, image: np.ndarray, place: np.ndarray, half: np.ndarray, framed: bool) -> None:
     (left, bottom), (right, top) = place - half, place + half
-    ax.imshow(picture(image), cmap="gray", vmin=0, vmax=1, extent=(left, right, bottom, top), zorder=2 + framed)
+    ax.imshow(as_array(image), cmap="gray", vmin=0, vmax=1, extent=(left, right, bottom, top), zorder=2 + framed)
     if framed:
         ax.plot([left, right, right, left, left], [bottom, bottom, top, top, bottom], color=WRONG, lw=1.3, zorder=4)
 
 
 def explorer(points: Any, images: Any, labels: Any, classes: Sequence[str],
              captions: Sequence[str] | None = None) -> str:
-    """A map as HTML in which a picture appears where the mouse rests on a point, or a finger taps one.
+    """A map as HTML in which an image appears where the mouse rests on a point, or a finger taps one.
 
     It needs no script, so it works in every notebook, in Colab and on a saved page.
 
     Args:
         points, images, labels: N x 2, N x C x H x W and N class numbers (-1 for none).
-        captions: a line for each picture; its number and class by default.
+        captions: a line for each image; its number and class by default.
     """
     points, labels = array(points).astype(float), array(labels)
     low, span = points.min(0), np.ptp(points, axis=0) + 1e-9
     places = 20 + (SIDE - 40) * (points - low) / span
     colors = [*class_colors(len(classes)), FAINT]
-    dots, looks = [], []  # every picture lies above every dot
+    dots, looks = [], []  # every image lies above every dot
     for number, ((x, y), image, label) in enumerate(zip(places, array(images), labels, strict=True)):
         name = classes[label] if label >= 0 else "no label"
-        caption = captions[number] if captions is not None else f"picture {number}, {name}"
+        caption = captions[number] if captions is not None else f"image {number}, {name}"
         place = f'cx="{x:.0f}" cy="{y:.0f}"'
         dots.append(f'<circle {place} r="4.5" fill="{to_hex(colors[label])}"/>')
         looks.append(f'<g class="p" tabindex="-1"><circle {place} r="5"/>{_look(x, y, image, caption)}</g>')
@@ -115,11 +115,11 @@ def explorer(points: Any, images: Any, labels: Any, classes: Sequence[str],
              ".few-map image{image-rendering:pixelated;outline:1px solid #595959} "
              ".few-map text{font:12px sans-serif;paint-order:stroke;stroke:#fff;stroke-width:3px}")
     return (f'<svg class="few-map" viewBox="0 0 {SIDE} {SIDE}" style="max-width:{SIDE}px;background:#fff" role="img" '
-            f'aria-label="map of {len(points)} pictures"><style>{style}</style>{"".join(dots + looks)}</svg>')
+            f'aria-label="map of {len(points)} images"><style>{style}</style>{"".join(dots + looks)}</svg>')
 
 
 def _look(x: float, y: float, image: np.ndarray, caption: str) -> str:
-    """A picture under its caption beside a point, on the side where there is more room."""
+    """An image under its caption beside a point, on the side where there is more room."""
     right, top = x < SIDE / 2, min(max(y - 60, 14), SIDE - 100)
     left, edge, anchor = (x + 8, x + 8, "start") if right else (x - 104, x - 8, "end")
     return (f'<g class="v"><image x="{left:.0f}" y="{top:.0f}" width="96" height="96" href="{_data(image)}"/>'
@@ -127,7 +127,7 @@ def _look(x: float, y: float, image: np.ndarray, caption: str) -> str:
 
 
 def _data(image: np.ndarray) -> str:
-    """A picture as a PNG inside an address."""
+    """An image as a PNG inside an address."""
     file = io.BytesIO()
-    plt.imsave(file, picture(image), cmap="gray", vmin=0, vmax=1, format="png")
+    plt.imsave(file, as_array(image), cmap="gray", vmin=0, vmax=1, format="png")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,4 +1,4 @@
-"""Figures of embeddings: pictures as points in two or three dimensions, coloured by class."""
+"""Figures of embeddings: images as points in two or three dimensions, coloured by class."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def embeddings(panels: Mapping[str, Any], labels: Any, classes: Sequence[str],
     Args:
         panels: panel title to N x 2 points.
         labels: N class numbers; -1 is drawn grey.
-        noisy: panel title to N x 2 points of the same pictures with noise, drawn as crosses.
+        noisy: panel title to N x 2 points of the same images with noise, drawn as crosses.
     """
     labels, noisy = array(labels), noisy or {}
     columns = min(3, len(panels))
@@ -40,7 +40,7 @@ def embeddings(panels: Mapping[str, Any], labels: Any, classes: Sequence[str],
     figure.legend(handles=_handles(classes, labels, bool(noisy)), loc="outside right upper", fontsize=9,
                   handletextpad=0.2)
     also = ", each once clean and once noisy" if noisy else ""
-    headline(figure, title, f"n = {len(labels):,} pictures{also} · the axes have no unit")
+    headline(figure, title, f"n = {len(labels):,} images{also} · the axes have no unit")
     return figure
 
 
@@ -93,5 +93,5 @@ def embedding_3d(points: Any, labels: Any, classes: Sequence[str], title: str) -
             axis.set_label_text(f"dimension {name}", fontsize=9)
             axis.labelpad = -10
     figure.legend(handles=_handles(classes, labels, False), loc="outside right upper", fontsize=9, handletextpad=0.2)
-    headline(figure, title, f"n = {len(labels):,} pictures · the axes have no unit")
+    headline(figure, title, f"n = {len(labels):,} images · the axes have no unit")
     return figure

@@ -24,7 +24,7 @@ def label_curve(rows: Sequence[Mapping[str, Any]], total_per_class: float, title
     Args:
         rows: dicts with method, labels_per_class (0 or "all" for all), mean and std (fractions) and n, the
             number of label draws.
-        total_per_class: how many labels a class has in all, where "all" lies on the axis.
+        total_per_class: how many labels per class has in all, where "all" lies on the axis.
         over: what was repeated, for the note below.
     """
     figure, axes = canvas(height=4.4)
@@ -112,7 +112,7 @@ def _bands(ax: Axes, series: Mapping[str, tuple[Any, Any]], factor: float = 1) -
 
 @styled
 def layer_curve(layers: Mapping[str, Sequence[tuple[str, float]]], title: str) -> Figure:
-    """How alike clean and noisy pictures are to each layer.
+    """How alike clean and noisy images are to each layer.
 
     Args:
         layers: method to (layer, mean cosine similarity) pairs in order; all methods have the same layers.
@@ -126,7 +126,7 @@ def layer_curve(layers: Mapping[str, Sequence[tuple[str, float]]], title: str) -
         ends.append((len(values) - 1, values[-1], method, styles[method]["color"]))
     names = [name for name, _ in next(iter(layers.values()))]
     ax.set_xticks(range(len(names)), names, rotation=25 if len(names) > 8 else 0)
-    ax.set(xlabel="layer, from the picture to the features", ylabel="mean cosine similarity, clean to noisy")
+    ax.set(xlabel="layer, from the image to the features", ylabel="mean cosine similarity, clean to noisy")
     ax.set_ylim(min(0, ax.get_ylim()[0]), 1.02)
     label_ends(ax, ends)
     headline(figure, title)
@@ -135,7 +135,7 @@ def layer_curve(layers: Mapping[str, Sequence[tuple[str, float]]], title: str) -
 
 @styled
 def similarity_curve(series: Mapping[str, tuple[Any, Any]], title: str, over: str = "draws of the noise") -> Figure:
-    """How far the features of noisy pictures turn away from those of the clean ones.
+    """How far the features of noisy images turn away from those of the clean ones.
 
     Args:
         series: method to (sigmas, values): S numbers in normalised units, repetitions x S mean cosines in [-1, 1].

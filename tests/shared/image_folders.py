@@ -1,4 +1,4 @@
-"""Small pictures and folders of pictures, made for the tests of `helpers.data.loading`."""
+"""Small images and folders of images, made for the tests of `helpers.data.loading`."""
 
 from PIL import Image
 
@@ -6,14 +6,14 @@ SIZE = 16
 
 
 def paint(path, color=(200, 30, 90), size=(20, 20), mode="RGB", **options):
-    """Write one plain picture and return its path."""
+    """Write one plain image and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, color).save(path, **options)
     return path
 
 
 def make_folder(root, parts=("train",), classes=("ant", "bee"), each=10):
-    """`root/<part>/<class>/<n>.png`, every picture with its own color."""
+    """`root/<part>/<class>/<n>.png`, every image with its own color."""
     shade = 0
     for part in parts:
         for name in classes:
