@@ -1,18 +1,22 @@
-"""Learning without labels from real photographs: our recipes, a peer's, and what the encoders are worth.
+"""Learning without labels from real photographs: our recipes, a peer's, and what the encoders are
+worth.
 
-    python benchmarks/imagenette.py train FOLDER --method byol --epochs 60     or --minutes 12: of one core
-    python benchmarks/imagenette.py race FOLDER --minutes 12 --seeds 0 1 2     ours and lightly's benchmark in turns
-    python benchmarks/imagenette.py evaluate FOLDER --weights NAME_OR_FILE     every protocol on an encoder
-    python benchmarks/imagenette.py labels FOLDER --weights NAME_OR_FILE       from scratch, features, fine-tuned
-    python benchmarks/imagenette.py baselines FOLDER                           raw pixels and random weights
-    python benchmarks/imagenette.py search FOLDER                              one change of the recipe at a time
-    python benchmarks/imagenette.py draw                                       the figures anew from what is kept
+    python benchmarks/imagenette.py train FOLDER --method byol --epochs 60     or --minutes 12: of
+    one core python benchmarks/imagenette.py race FOLDER --minutes 12 --seeds 0 1 2     ours and
+    lightly's benchmark in turns python benchmarks/imagenette.py evaluate FOLDER --weights
+    NAME_OR_FILE     every protocol on an encoder python benchmarks/imagenette.py labels FOLDER
+    --weights NAME_OR_FILE       from scratch, features, fine-tuned python benchmarks/imagenette.py
+    baselines FOLDER                           raw pixels and random weights python
+    benchmarks/imagenette.py search FOLDER                              one change of the recipe at
+    a time python benchmarks/imagenette.py draw                                       the figures
+    anew from what is kept
 
-FOLDER has train/<class>/ and val/<class>/, as Imagenette (https://github.com/fastai/imagenette) unpacks. Choices are
-made on 15 % of train that no training sees; the folder's val is read at the end. Killed? Start the same line again.
-A CPU trains the miniature at 48 pixels, and minutes are CPU minutes; a GPU (`--device cuda`) trains ResNet18 at 128
-pixels, and minutes are those by the wall. Encoders and checkpoints lie in runs/, from where a training goes on. Every
-run leaves a CSV and a JSON (settings, versions, machine, cost, curve) in results/imagenette/; what was kept lies in
+FOLDER has train/<class>/ and val/<class>/, as Imagenette (https://github.com/fastai/imagenette)
+unpacks. Choices are made on 15 % of train that no training sees; the folder's val is read at the
+end. Killed? Start the same line again. A CPU trains the miniature at 48 pixels, and minutes are CPU
+minutes; a GPU (`--device cuda`) trains ResNet18 at 128 pixels, and minutes are those by the wall.
+Encoders and checkpoints lie in runs/, from where a training goes on. Every run leaves a CSV and a
+JSON (settings, versions, machine, cost, curve) in results/imagenette/; what was kept lies in
 benchmarks/results/.
 """
 
@@ -47,15 +51,21 @@ UNTRAINED = ("knn", "linear", "mlp", "noise")  # protocols that take an encoder 
 
 def settings_of(options: argparse.Namespace, **choices: object) -> Settings:
     """The suite's settings with what was asked for on the command line."""
-    given = {key: value for key, value in vars(options).items() if key in ("device", "size", "seed")}
+    given = {
+        key: value
+        for key, value in vars(options).items()
+        if key in ("device", "size", "seed")
+    }
     return data.settings_for(options.folder, **given | choices)
 
 
-def run_name(method: str, settings: Settings, minutes: float | None, epochs: float | None = None) -> str:
+def run_name(method: str, settings: Settings, minutes: float | None,
+             epochs: float | None = None) -> str:
     """What the files of a run are called."""
     budget = f"{epochs:g}epochs" if minutes is None else f"{minutes:g}min"
-    return (f"imagenette-{method}-{settings.encoder}-{settings.image_size}px-{budget}{device_suffix(settings)}"
-            f"-seed{settings.seed}")
+    return (
+        f"imagenette-{method}-{settings.encoder}-{settings.image_size}px-{budget}{device_suffix(settings)}"
+        f"-seed{settings.seed}")
 
 
 def device_suffix(settings: Settings) -> str:
@@ -73,16 +83,19 @@ def train(options: argparse.Namespace) -> None:
     run = runs.train(options.method, options.folder, splits, settings, out=Path(options.out) / name,
                      epochs=options.epochs, minutes=options.minutes, turn=options.turn)
     rows = list(evaluated(run.encoder, splits, settings, options.protocols))
-    chosen = dict(method=options.method, encoder=settings.encoder, size=settings.image_size, minutes=options.minutes,
-                  seed=settings.seed, epochs=options.epochs if options.minutes is None else None,
+    chosen = dict(method=options.method, encoder=settings.encoder, size=settings.image_size,
+                  minutes=options.minutes, seed=settings.seed,
+                  epochs=options.epochs if options.minutes is None else None,
                   test_images=len(splits.test))
-    cost = dict(cpu_seconds=run.clock.cpu, seconds=run.clock.wall, minutes=run.clock.spent / 60, steps=run.steps,
-                epochs=run.epochs)
-    data.keep(name, chosen | dict(recipe=run.recipe), rows, options.results, settings.device, curve=run.curve,
-              losses=run.losses[::50], cost=cost)
+    cost = dict(cpu_seconds=run.clock.cpu, seconds=run.clock.wall, minutes=run.clock.spent / 60,
+                steps=run.steps, epochs=run.epochs)
+    data.keep(name, chosen | dict(recipe=run.recipe), rows, options.results, settings.device,
+              curve=run.curve, losses=run.losses[::50], cost=cost)
     for row in rows:
-        print(f"{name}: {row['protocol']}, {row['labels_per_class']} labels per class: {row['mean']:.1%} of "
-              f"{len(splits.test):,} test images", file=sys.stderr)
+        print(
+            f"{name}: {row['protocol']}, {row['labels_per_class']} labels per class: "
+            f"{row['mean']:.1%} of "
+            f"{len(splits.test):,} test images", file=sys.stderr)
 
 
 def race_all(options: argparse.Namespace) -> None:
@@ -91,18 +104,26 @@ def race_all(options: argparse.Namespace) -> None:
     contenders = race.CONTENDERS["cpu" if device == "cpu" else "gpu"]
     names = list(dict.fromkeys(options.contenders or contenders))
     if len(names) < 2 or not contenders.keys() >= set(names):
-        raise UserError(f"a race on this device needs two contenders or more of: {', '.join(map(repr, contenders))}; "
-                        "for one training there is `train`")
+        raise UserError(
+            "a race on this device needs two contenders or more of: "
+            f"{', '.join(map(repr, contenders))}; "
+            "for one training there is `train`")
     for seed in options.seeds:
         commands = []
         for method, encoder in map(contenders.get, names):
-            settings = data.settings_for(options.folder, device=device, size=options.size, seed=seed, encoder=encoder)
-            if not (options.results / f"{run_name(method, settings, options.minutes)}.json").exists():
-                words = dict(method=method, encoder=encoder, seed=seed, minutes=options.minutes, device=device,
-                             size=settings.image_size, turn=60 * options.turn_minutes, out=options.out,
+            settings = data.settings_for(options.folder, device=device, size=options.size,
+                                         seed=seed, encoder=encoder)
+            if not (options.results
+                    / f"{run_name(method, settings, options.minutes)}.json").exists():
+                words = dict(method=method, encoder=encoder, seed=seed, minutes=options.minutes,
+                             device=device, size=settings.image_size,
+                             turn=60 * options.turn_minutes, out=options.out,
                              results=options.results)
-                commands.append([sys.executable, __file__, "train", options.folder, "--protocols", *options.protocols,
-                                 *(word for key, value in words.items() for word in (f"--{key}", str(value)))])
+                commands.append([
+                    sys.executable, __file__, "train", options.folder, "--protocols",
+                    *options.protocols,
+                    *(word for key, value in words.items() for word in (f"--{key}", str(value)))
+                ])
         race.take_turns(commands)
         print(race.summarise(options.results).to_string(index=False), flush=True)
 
@@ -111,7 +132,8 @@ def loaded(options: argparse.Namespace) -> tuple[Encoder, Splits, Settings]:
     """The encoder that was named, in eval mode, with images of its size and settings for them."""
     path = Path(options.weights)
     encoder = load_encoder(path if path.is_file() else fetch(options.weights)).eval()
-    settings = settings_of(options, size=encoder.config["image_size"], encoder=encoder.name, draws=options.draws)
+    settings = settings_of(options, size=encoder.config["image_size"], encoder=encoder.name,
+                           draws=options.draws)
     return encoder.to(settings.device), data.photographs(options.folder, settings), settings
 
 
@@ -121,15 +143,18 @@ def evaluate(options: argparse.Namespace) -> None:
     title, rows = titled(encoder), []
     for row in evaluated(encoder, splits, settings, options.protocols):
         rows.append(dict(method=title, **row))
-        print(f"{row['protocol']}, {row['labels_per_class']} labels per class: {row['mean']:.1%}", flush=True)
-    chosen = dict(encoder=encoder.name, size=splits.image_size, weights=data.shown([options.weights])[0],
-                  meta=encoder.meta, seed=settings.seed, test_images=len(splits.test))
-    data.keep(f"imagenette-{named(options.weights)}{device_suffix(settings)}", chosen, rows, options.results,
-              settings.device)
+        print(f"{row['protocol']}, {row['labels_per_class']} labels per class: {row['mean']:.1%}",
+              flush=True)
+    chosen = dict(encoder=encoder.name, size=splits.image_size,
+                  weights=data.shown([options.weights])[0], meta=encoder.meta, seed=settings.seed,
+                  test_images=len(splits.test))
+    data.keep(f"imagenette-{named(options.weights)}{device_suffix(settings)}", chosen, rows,
+              options.results, settings.device)
 
 
 def named(weights: str) -> str:
-    """What results on weights are called: what `train` wrote by its folder, since all such files have one name."""
+    """What results on weights are called: what `train` wrote by its folder, since all such files
+    have one name."""
     path = Path(weights)
     return path.parent.name if path.stem == "encoder" else path.stem
 
@@ -140,17 +165,21 @@ def baselines(options: argparse.Namespace) -> None:
     splits, rows = data.photographs(options.folder, settings), []
     random = fresh_encoder(splits, settings).eval().to(settings.device)
     for title, encoder in {"random encoder": random, "raw pixels": None}.items():
-        rows += [dict(method=title, **row) for row in evaluated(encoder, splits, settings, UNTRAINED)]
+        rows += [
+            dict(method=title, **row) for row in evaluated(encoder, splits, settings, UNTRAINED)
+        ]
         print(f"{title}: {rows[-1]['mean']:.1%} at the strongest noise", flush=True)
     chosen = dict(encoder=settings.encoder, size=settings.image_size, seed=settings.seed,
                   test_images=len(splits.test))
-    data.keep(f"imagenette-baselines{device_suffix(settings)}", chosen, rows, options.results, settings.device)
+    data.keep(f"imagenette-baselines{device_suffix(settings)}", chosen, rows, options.results,
+              settings.device)
 
 
 def draw(options: argparse.Namespace) -> None:
     """The figures of all that is kept in a folder of results."""
     if not any(options.results.glob("imagenette-*.json")):
-        raise UserError(f"no results in {options.results}: train first, or name their folder with --results")
+        raise UserError(
+            f"no results in {options.results}: train first, or name their folder with --results")
     race.summarise(options.results)
     trials = options.results / f"{search_of.NAME}.csv"
     if trials.exists():
@@ -192,34 +221,43 @@ def above_zero(text: str) -> float:
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     verbs = parser.add_subparsers(dest="what", required=True)
-    common, seeded, placed, sized, training = (argparse.ArgumentParser(add_help=False) for _ in range(5))
+    common, seeded, placed, sized, training = (argparse.ArgumentParser(add_help=False)
+                                               for _ in range(5))
     common.add_argument("folder", help="train/<class>/ and val/<class>/")
     common.add_argument("--results", type=Path, default=data.RESULTS)
     seeded.add_argument("--seed", type=int, default=0)
-    placed.add_argument("--device", default="cpu", help="cpu, cuda, mps or auto (a GPU if one is here)")
-    sized.add_argument("--size", type=int, help="side of the images, pixels (default: 128 on a GPU, else 48)")
+    placed.add_argument("--device", default="cpu",
+                        help="cpu, cuda, mps or auto (a GPU if one is here)")
+    sized.add_argument("--size", type=int,
+                       help="side of the images, pixels (default: 128 on a GPU, else 48)")
     training.add_argument("--out", default="runs", help="where encoders and checkpoints go")
     one = verbs.add_parser("train", parents=[common, seeded, placed, sized, training])
     one.add_argument("--method", choices=runs.METHODS, default="byol")
     one.add_argument("--encoder", help="default: resnet18 on a GPU, else slim")
     budget = one.add_mutually_exclusive_group()
     budget.add_argument("--epochs", type=above_zero, default=60)
-    budget.add_argument("--minutes", type=above_zero, help="of the training: CPU minutes, or a GPU's by the wall")
+    budget.add_argument("--minutes", type=above_zero,
+                        help="of the training: CPU minutes, or a GPU's by the wall")
     one.add_argument("--protocols", nargs="*", choices=PROTOCOLS, default=list(PROTOCOLS))
-    one.add_argument("--turn", type=float, help="seconds after which to wait for a line on standard input")
+    one.add_argument("--turn", type=float,
+                     help="seconds after which to wait for a line on standard input")
     together = verbs.add_parser("race", parents=[common, placed, sized, training])
-    together.add_argument("--minutes", type=above_zero, default=12.0, help="for each, counted as for train")
+    together.add_argument("--minutes", type=above_zero, default=12.0,
+                          help="for each, counted as for train")
     together.add_argument("--turn-minutes", type=float, default=3.0)
     together.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    together.add_argument("--contenders", nargs="+", metavar="NAME", help="default: all; " + "; ".join(
-        f"on a {kind.upper()}: {', '.join(map(repr, names))}" for kind, names in race.CONTENDERS.items()))
+    together.add_argument(
+        "--contenders", nargs="+", metavar="NAME",
+        help="default: all; " + "; ".join(f"on a {kind.upper()}: {', '.join(map(repr, names))}"
+                                          for kind, names in race.CONTENDERS.items()))
     together.add_argument("--protocols", nargs="*", choices=PROTOCOLS, default=["knn", "linear"])
     made = argparse.ArgumentParser(add_help=False, parents=[common, seeded, placed])
     made.add_argument("--weights", default=PHOTOGRAPHS, help="a name of the list or a file")
     made.add_argument("--draws", type=int, default=5, help="of the labelled images")
     verbs.add_parser("labels", parents=[made])
-    verbs.add_parser("evaluate", parents=[made]).add_argument("--protocols", nargs="*", choices=PROTOCOLS,
-                                                              default=list(PROTOCOLS))
+    verbs.add_parser("evaluate",
+                     parents=[made]).add_argument("--protocols", nargs="*", choices=PROTOCOLS,
+                                                  default=list(PROTOCOLS))
     verbs.add_parser("baselines", parents=[common, seeded, placed, sized])
     verbs.add_parser("draw").add_argument("--results", type=Path, default=KEPT)
     verbs.add_parser("search", parents=[common]).add_argument("--steps", type=int, default=1000)

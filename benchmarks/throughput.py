@@ -1,19 +1,21 @@
 """How fast is BYOL's step? Ours beside three others, from one run on this machine.
 
     python benchmarks/throughput.py                 a table, and JSON under benchmarks/results/
-    python benchmarks/throughput.py --scale         images per second and memory from 1,000 to 100,000 images
+    python benchmarks/throughput.py --scale         images per second and memory from 1,000 to
+    100,000 images
 
 All train the same network (torchvision's ResNet18, heads of 1,024 and 256) on the same images:
 
-- textbook: a DataLoader without workers, lightly's BYOL transform (PIL), four forward passes, fp32: the loop of
-  most notebooks, the Self-Learner project's among them;
-- lightly + Lightning: the same as a LightningModule with a Trainer and as many workers as there are cores
-  (https://docs.lightly.ai/self-supervised-learning/examples/byol.html);
-- ours: `helpers.methods.byol.BYOL` with views made on the device, as `helpers.training.trainer.fit` runs it;
+- textbook: a DataLoader without workers, lightly's BYOL transform (PIL), four forward passes, fp32:
+  the loop of most notebooks, the Self-Learner project's among them;
+- lightly + Lightning: the same as a LightningModule with a Trainer and as many workers as there are
+  cores (https://docs.lightly.ai/self-supervised-learning/examples/byol.html);
+- ours: `helpers.methods.byol.BYOL` with views made on the device, as `helpers.training.trainer.fit`
+runs it;
 - compute limit: ours on views that lie ready, which no data path can beat.
 
-The contenders take turns, round after round, so that whatever else the machine does hits all of them; the ratio of
-each round is kept and the median reported.
+The contenders take turns, round after round, so that whatever else the machine does hits all of
+them; the ratio of each round is kept and the median reported.
 """
 
 from __future__ import annotations
@@ -60,8 +62,8 @@ WARM_UP = 4  # steps that are not counted: kernels are chosen, workers fill thei
 
 
 class Clock(Callback):
-    """When each step ended; a GPU is waited for at the first and the last step that count, since doing so at every
-    step would slow it down."""
+    """When each step ended; a GPU is waited for at the first and the last step that count, since
+    doing so at every step would slow it down."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.times: list[float] = []
@@ -83,7 +85,8 @@ class Clock(Callback):
 
 
 class Memory(Callback):
-    """The most bytes that this process had of its own after a step; pages of a file in the system's cache are not."""
+    """The most bytes that this process had of its own after a step; pages of a file in the
+    system's cache are not."""
 
     most = 0
 
@@ -97,11 +100,13 @@ class Memory(Callback):
 # --- the peers ----------------------------------------------------------------------------------
 
 class Images(Dataset):
-    """PIL images and lightly's two views of them, as a torchvision dataset with a transform gives them."""
+    """PIL images and lightly's two views of them, as a torchvision dataset with a transform gives
+    them."""
 
     def __init__(self, images: np.ndarray, size: int) -> None:
         self.images = images
-        self.transform = BYOLTransform(BYOLView1Transform(input_size=size), BYOLView2Transform(input_size=size))
+        self.transform = BYOLTransform(BYOLView1Transform(input_size=size),
+                                       BYOLView2Transform(input_size=size))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -111,7 +116,8 @@ class Images(Dataset):
 
 
 class PeerBYOL(pl.LightningModule):
-    """BYOL in fp32 from lightly's parts: every view through the online and the target network by itself."""
+    """BYOL in fp32 from lightly's parts: every view through the online and the target network by
+    itself."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,7 +125,8 @@ class PeerBYOL(pl.LightningModule):
             return nn.Sequential(*list(resnet18().children())[:-1], nn.Flatten())
 
         self.online, self.target = encoder(), encoder()
-        self.project, self.project_target = (BYOLProjectionHead(512, HIDDEN, PROJECTION) for _ in range(2))
+        self.project, self.project_target = (BYOLProjectionHead(512, HIDDEN, PROJECTION)
+                                             for _ in range(2))
         self.predict = BYOLPredictionHead(PROJECTION, HIDDEN, PROJECTION)
         for slow, fast in ((self.target, self.online), (self.project_target, self.project)):
             slow.load_state_dict(fast.state_dict())
@@ -140,7 +147,8 @@ class PeerBYOL(pl.LightningModule):
 
 def textbook(images: Tensor, options: argparse.Namespace) -> float:
     """Seconds a step: the plain loop, no workers."""
-    loader = DataLoader(Images(images.numpy(), options.size), options.batch, shuffle=True, drop_last=True)
+    loader = DataLoader(Images(images.numpy(), options.size), options.batch, shuffle=True,
+                        drop_last=True)
     module = PeerBYOL().to(options.device).train()
     optimizer, clock = module.configure_optimizers(), Clock(options)
     while len(clock.times) < WARM_UP + options.steps:
@@ -157,13 +165,14 @@ def textbook(images: Tensor, options: argparse.Namespace) -> float:
 
 def lightning(images: Tensor, options: argparse.Namespace) -> float:
     """Seconds a step: lightly's parts, Lightning's Trainer, workers for all cores."""
-    loader = DataLoader(Images(images.numpy(), options.size), options.batch, shuffle=True, drop_last=True,
-                        num_workers=os.cpu_count() or 1, persistent_workers=True,
+    loader = DataLoader(Images(images.numpy(), options.size), options.batch, shuffle=True,
+                        drop_last=True, num_workers=os.cpu_count() or 1, persistent_workers=True,
                         pin_memory=options.device == "cuda")
     clock = Clock(options)
     trainer = pl.Trainer(accelerator={"cuda": "gpu"}.get(options.device, options.device), devices=1,
                          max_steps=WARM_UP + options.steps, callbacks=[clock], logger=False,
-                         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
+                         enable_checkpointing=False, enable_progress_bar=False,
+                         enable_model_summary=False)
     trainer.fit(PeerBYOL(), loader)
     return clock.seconds
 
@@ -181,11 +190,14 @@ class Ready:
 
 
 def lightly_views(size: int) -> tuple[views.PhotoView, views.PhotoView]:
-    """The two views of lightly's BYOL transform, made in batches: the same strengths and chances."""
-    return (views.PhotoView(size=size, blur=1.0, solarize=0.0), views.PhotoView(size=size, blur=0.1, solarize=0.2))
+    """The two views of lightly's BYOL transform, made in batches: the same strengths and
+    chances."""
+    return (views.PhotoView(size=size, blur=1.0,
+                            solarize=0.0), views.PhotoView(size=size, blur=0.1, solarize=0.2))
 
 
-def ours(images: Tensor, options: argparse.Namespace, pair: tuple | None = None, *watchers: Callback) -> float:
+def ours(images: Tensor, options: argparse.Namespace, pair: tuple | None = None, *watchers:
+         Callback) -> float:
     """Seconds a step of our BYOL through `helpers.training.trainer.fit`."""
     module = BYOL(build("resnet18", image_size=options.size), pair or lightly_views(options.size),
                   steps=WARM_UP + options.steps, hidden=HIDDEN, projection=PROJECTION)
@@ -199,30 +211,39 @@ def ours(images: Tensor, options: argparse.Namespace, pair: tuple | None = None,
 def limit(images: Tensor, options: argparse.Namespace) -> float:
     """Seconds a step of ours when the views cost nothing."""
     batch = images[:options.batch].to(options.device)
-    ready = [view(batch).contiguous(memory_format=torch.channels_last) for view in lightly_views(options.size)]
+    ready = [
+        view(batch).contiguous(memory_format=torch.channels_last)
+        for view in lightly_views(options.size)
+    ]
     return ours(images, options, (Ready(ready[0]), Ready(ready[1])))
 
 
-CONTENDERS = {"textbook": textbook, "lightly + Lightning": lightning, "ours": ours, "compute limit": limit}
+CONTENDERS = {
+    "textbook": textbook, "lightly + Lightning": lightning, "ours": ours, "compute limit": limit
+}
 
 
 # --- the two measurements -----------------------------------------------------------------------
 
 def race(options: argparse.Namespace) -> list[dict]:
-    """Every contender in every round; a row each with images/s and ours' ratio to it, medians over the rounds."""
+    """Every contender in every round; a row each with images/s and ours' ratio to it, medians over
+    the rounds."""
     images = photographs(1024, options.size)
     seconds: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     for turn in range(options.rounds):
         for name, contender in CONTENDERS.items():
             torch.manual_seed(turn)
             seconds[name].append(contender(images, options))
-            print(f"round {turn + 1} of {options.rounds}: {name:<20} {options.batch / seconds[name][-1]:7.1f} images/s",
-                  file=sys.stderr, flush=True)
+            print(
+                f"round {turn + 1} of {options.rounds}: {name:<20} "
+                f"{options.batch / seconds[name][-1]:7.1f} images/s",
+                file=sys.stderr, flush=True)
     rows = []
     for name, times in seconds.items():
         ratios = [theirs / own for theirs, own in zip(times, seconds["ours"], strict=True)]
-        rows.append(dict(contender=name, images_per_second=options.batch / statistics.median(times),
-                         ours_is=statistics.median(ratios), lowest=min(ratios), highest=max(ratios)))
+        rows.append(
+            dict(contender=name, images_per_second=options.batch / statistics.median(times),
+                 ours_is=statistics.median(ratios), lowest=min(ratios), highest=max(ratios)))
     return rows
 
 
@@ -235,13 +256,15 @@ def scale(options: argparse.Namespace) -> list[dict]:
     for count in (1_000, 10_000, 100_000):
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             rows.append(pool.submit(of_size, count, options).result())
-        print("{images:>9,} images: {images_per_second:7.1f} images/s, {memory_mib:,.0f} MiB".format(**rows[-1]),
-              file=sys.stderr, flush=True)
+        print(
+            "{images:>9,} images: {images_per_second:7.1f} images/s, {memory_mib:,.0f} MiB".format(
+                **rows[-1]), file=sys.stderr, flush=True)
     return rows
 
 
 def of_size(count: int, options: argparse.Namespace) -> dict:
-    """One row of `scale`: `count` images on disk, and the most memory that this process had of its own."""
+    """One row of `scale`: `count` images on disk, and the most memory that this process had of its
+    own."""
     watcher = Memory()
     few = photographs(1000, options.size).numpy()
     with tempfile.TemporaryDirectory() as folder:
@@ -251,30 +274,37 @@ def of_size(count: int, options: argparse.Namespace) -> dict:
             block[start:start + 1000] = few
         block.flush()
         del block, few
-        speed = options.batch / ours(torch.from_numpy(np.load(path, mmap_mode="c")), options, None, watcher)
+        speed = options.batch / ours(torch.from_numpy(np.load(path, mmap_mode="c")), options, None,
+                                     watcher)
     return dict(images=count, images_per_second=speed, memory_mib=watcher.most / 2**20)
 
 
 def photographs(count: int, size: int) -> Tensor:
-    """uint8 count x 3 x size x size of coloured clouds: smooth like photographs, made here, the same every time."""
+    """uint8 count x 3 x size x size of coloured clouds: smooth like photographs, made here, the
+    same every time."""
     generator = torch.Generator().manual_seed(0)
     coarse = torch.rand(count, 3, 8, 8, generator=generator)
-    smooth = nn.functional.interpolate(coarse, size=(size, size), mode="bicubic", align_corners=False)
+    smooth = nn.functional.interpolate(coarse, size=(size, size), mode="bicubic",
+                                       align_corners=False)
     return (255 * smooth.clamp(0, 1)).to(torch.uint8)
 
 
 def machine(options: argparse.Namespace) -> dict:
     """What the numbers were measured on."""
-    return dict(device=options.device, chip=chip(options.device), cores=os.cpu_count(), threads=torch.get_num_threads(),
-                precision=compute.precision(options.device), torch=torch.__version__, lightning=pl.__version__,
-                python=platform.python_version())
+    return dict(device=options.device, chip=chip(options.device), cores=os.cpu_count(),
+                threads=torch.get_num_threads(), precision=compute.precision(options.device),
+                torch=torch.__version__, lightning=pl.__version__, python=platform.python_version())
 
 
 def show(rows: list[dict]) -> None:
     """Print rows as a table."""
     names = list(rows[0])
-    cells = [[f"{v:,.2f}" if isinstance(v, float) and v < 20 else f"{v:,.0f}" if isinstance(v, int | float) else v
-              for v in row.values()] for row in rows]
+    cells = [[
+        f"{v:,.2f}"
+        if isinstance(v, float) and v < 20 else f"{v:,.0f}" if isinstance(v, int | float) else v
+        for v in row.values()
+    ]
+             for row in rows]
     widths = [max(len(row[i]) for row in [names, *cells]) for i in range(len(names))]
     for row in [names, *cells]:
         print("  ".join(text.rjust(width) if i else text.ljust(width)
@@ -285,7 +315,9 @@ def keep(name: str, options: argparse.Namespace, rows: list[dict]) -> None:
     """Write rows, the command and the machine to benchmarks/results/NAME.json."""
     command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
     path = RESULTS / f"{name}.json"
-    write_atomically(path, json.dumps(dict(command=command, machine=machine(options), rows=rows), indent=1) + "\n")
+    write_atomically(
+        path,
+        json.dumps(dict(command=command, machine=machine(options), rows=rows), indent=1) + "\n")
     print(f"kept in benchmarks/results/{path.name}")
 
 
@@ -293,10 +325,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=96, help="side of images and views, pixels")
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--steps", type=int, help="timed steps a contender and round (default: 50 on a GPU, else 8)")
+    parser.add_argument("--steps", type=int,
+                        help="timed steps a contender and round (default: 50 on a GPU, else 8)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--scale", action="store_true", help="1,000 to 100,000 images in place of the race")
+    parser.add_argument("--scale", action="store_true",
+                        help="1,000 to 100,000 images in place of the race")
     options = parser.parse_args()
     options.steps = options.steps or (50 if options.device == "cuda" else 8)
     rows = scale(options) if options.scale else race(options)

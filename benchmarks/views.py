@@ -1,10 +1,12 @@
-"""What two random views of a batch cost: ours, kornia's and lightly's, the same BYOL augmentation for each.
+"""What two random views of a batch cost: ours, kornia's and lightly's, the same BYOL augmentation
+for each.
 
     python -m pip install kornia
     python benchmarks/views.py                      a table, and JSON under benchmarks/results/
 
-Ours and kornia's work on batches on the device; lightly's on one PIL image after the other in one process, as a
-DataLoader's worker does it. They take turns, and the median of the rounds is reported.
+Ours and kornia's work on batches on the device; lightly's on one PIL image after the other in one
+process, as a DataLoader's worker does it. They take turns, and the median of the rounds is
+reported.
 """
 
 from __future__ import annotations
@@ -31,9 +33,10 @@ def kornia_views(size: int) -> list[Callable[[Tensor], Tensor]]:
 
     def view(blur: float, solarize: float) -> Callable[[Tensor], Tensor]:
         return torch.nn.Sequential(
-            K.RandomResizedCrop((size, size), scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3)), K.RandomHorizontalFlip(p=0.5),
-            K.ColorJitter(0.4, 0.4, 0.2, 0.1, p=0.8), K.RandomGrayscale(p=0.2),
-            K.RandomGaussianBlur((9, 9), (0.1, 2.0), p=blur), K.RandomSolarize(0.0, 0.0, p=solarize))
+            K.RandomResizedCrop((size, size), scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3)),
+            K.RandomHorizontalFlip(p=0.5), K.ColorJitter(0.4, 0.4, 0.2, 0.1, p=0.8),
+            K.RandomGrayscale(p=0.2), K.RandomGaussianBlur((9, 9), (0.1, 2.0), p=blur),
+            K.RandomSolarize(0.0, 0.0, p=solarize))
     return [view(1.0, 0.0), view(0.1, 0.2)]
 
 
@@ -59,8 +62,11 @@ def race(options: argparse.Namespace) -> list[dict]:
                 torch.cuda.synchronize()
             if turn:  # the first is the warm-up
                 seconds[name].append(time.perf_counter() - began)
-    return [dict(contender=name, images_per_second=options.batch / statistics.median(times),
-                 ours_is=statistics.median(np.divide(times, seconds["ours"]))) for name, times in seconds.items()]
+    return [
+        dict(contender=name, images_per_second=options.batch / statistics.median(times),
+             ours_is=statistics.median(np.divide(times, seconds["ours"])))
+        for name, times in seconds.items()
+    ]
 
 
 def main() -> None:

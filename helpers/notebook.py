@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 
 # The colours travel inside the HTML, on a light ground of their own, so that the code looks the
 # same in Jupyter, in Colab, in a dark theme and on a web page made from the notebook.
-BOX = ("background:#f6f8fa; color:#24292f; padding:0.6em 0.9em; border-radius:6px; overflow-x:auto; "
-       "line-height:1.35;")
+BOX = (
+    "background:#f6f8fa; color:#24292f; padding:0.6em 0.9em; border-radius:6px; overflow-x:auto; "
+    "line-height:1.35;")
 SHARP = 2  # pixels of a figure for each of the page: sharp on fine screens, too
-TEXT = "background:transparent; color:inherit; white-space:pre; margin:0"  # the page's own style would win otherwise
+# the page's own style would win otherwise
+TEXT = "background:transparent; color:inherit; white-space:pre; margin:0"
 
 
 def show_source(*objects: Any) -> None:
@@ -49,7 +51,8 @@ def show_source(*objects: Any) -> None:
 
 
 def source_of(thing: Any) -> str:
-    """The object's source without its outer indentation, under a comment that says where it lives."""
+    """The object's source without its outer indentation, under a comment that says where it
+    lives."""
     lines, first = inspect.getsourcelines(thing)
     module = inspect.getmodule(thing)
     where = f"# {module.__name__}, line {max(first, 1)}\n" if module else ""
@@ -70,12 +73,13 @@ def _highlight(text: str) -> str | None:
 def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
     """Sliders and lists above a figure, which is drawn again whenever one of them changes.
 
-    A page without a running kernel shows none of it, so draw the figure once without widgets as well.
+    A page without a running kernel shows none of it, so draw the figure once without widgets as
+    well.
 
     Args:
         draw: takes the chosen values by name and returns a figure.
-        choices: for each name the values to choose from: numbers become a slider, anything else a list. The
-            first one is chosen at the start.
+        choices: for each name the values to choose from: numbers become a slider, anything else a
+            list. The first one is chosen at the start.
     """
     from ipywidgets import HTML, Dropdown, HBox, SelectionSlider, VBox
 
@@ -83,7 +87,8 @@ def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
     controls = {}
     for name, values in choices.items():
         values = list(values)
-        kind = SelectionSlider if all(isinstance(value, int | float) for value in values) else Dropdown
+        kind = SelectionSlider if all(isinstance(value, int | float)
+                                      for value in values) else Dropdown
         controls[name] = kind(options=values, value=values[0], description=name.replace("_", " "))
 
     def redraw(*_: Any) -> None:
@@ -96,11 +101,14 @@ def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
 
 
 def image(figure: Figure) -> str:
-    """A figure as an HTML image that shrinks with the window; its alternative text is what is written in the figure."""
+    """A figure as an HTML image that shrinks with the window; its alternative text is what is
+    written in the figure."""
     data = png(figure)
     width = int.from_bytes(data[16:20], "big") // SHARP  # of a PNG these bytes are the width
-    return (f'<img src="data:image/png;base64,{base64.b64encode(data).decode()}" alt="{html.escape(writing(figure))}" '
-            f'style="width:{width}px; max-width:100%; height:auto">')
+    return (
+        f'<img src="data:image/png;base64,{base64.b64encode(data).decode()}" '
+        f'alt="{html.escape(writing(figure))}" '
+        f'style="width:{width}px; max-width:100%; height:auto">')
 
 
 def png(figure: Figure) -> bytes:
@@ -111,8 +119,13 @@ def png(figure: Figure) -> bytes:
 
 
 def writing(figure: Figure) -> str:
-    """What a figure says in words: its title, then the title and the texts of each of its parts, line by line."""
-    parts = [", ".join(filter(None, [ax.get_title(), *(text.get_text() for text in ax.texts)])) for ax in figure.axes]
+    """What a figure says in words: its title, then the title and the texts of each of its parts,
+    line by line."""
+    parts = [
+        ", ".join(filter(None, [ax.get_title(), *(text.get_text()
+                                                  for text in ax.texts)]))
+        for ax in figure.axes
+    ]
     return "\n".join(filter(None, [figure.get_suptitle(), *parts]))
 
 
@@ -127,7 +140,8 @@ def skip_the_rest(reason: str) -> None:
 
 
 def prepare(root: Path = ROOT) -> None:
-    """Make this kernel ready (packages, folders, figures, errors of one line) and say what the machine allows.
+    """Make this kernel ready (packages, folders, figures, errors of one line) and say what the
+    machine allows.
 
     Raises:
         UserError: a package is missing and pip could not install it.
@@ -146,9 +160,10 @@ def prepare(root: Path = ROOT) -> None:
 def show_errors_plainly(shell: Any) -> None:
     """Show a `UserError` in a cell as its one line; the cell still counts as failed."""
 
-    def one_line(shell: Any, kind: type, error: Exception, trace: Any, tb_offset: int | None = None) -> None:
-        # The private method is what IPython 7 to 9 use to print a traceback in a terminal and to send
-        # a kernel's error message, which is how a headless run learns that the cell failed.
+    def one_line(shell: Any, kind: type, error: Exception, trace: Any,
+                 tb_offset: int | None = None) -> None:
+        # The private method is what IPython 7 to 9 use to print a traceback in a terminal and to
+        # send a kernel's error message, which is how a headless run learns that the cell failed.
         shell._showtraceback(kind, error, [f"\x1b[31merror:\x1b[0m {error}"])
 
     shell.set_custom_exc((UserError,), one_line)

@@ -21,18 +21,19 @@ from helpers.common.split import Split
 
 ALL_LABELS = 0  # in `label_counts`: every label there is
 PREFIX = "FEWLABELS_"
-OTHER_VARIABLES = ("OFFLINE", "PRETRAINED", "WEIGHTS", "WEIGHTS_DIR", "FUZZ")  # read elsewhere, the last by the tests
+# read elsewhere, the last by the tests
+OTHER_VARIABLES = ("OFFLINE", "PRETRAINED", "WEIGHTS", "WEIGHTS_DIR", "FUZZ")
 
 # What a preset costs and how well it can do. Steps are batches; noise is in normalised units.
 PRESETS: dict[str, dict[str, Any]] = {
     # Only shows that everything runs; its numbers mean nothing.
-    "smoke": dict(encoder="slim", batch_size=64, pretrain_steps=24, dino_steps=12, supervised_steps=16,
-                  resnet_steps=4, finetune_steps=6, draws=2, label_counts=(1, 5, ALL_LABELS), noise_seeds=2,
-                  step_factor=0.03),
+    "smoke": dict(encoder="slim", batch_size=64, pretrain_steps=24, dino_steps=12,
+                  supervised_steps=16, resnet_steps=4, finetune_steps=6, draws=2,
+                  label_counts=(1, 5, ALL_LABELS), noise_seeds=2, step_factor=0.03),
     # Two CPU cores and the embedded digits: all notebooks in minutes.
-    "quick": dict(encoder="slim", batch_size=64, pretrain_steps=1100, dino_steps=600, supervised_steps=500,
-                  resnet_steps=48, finetune_steps=100, draws=3, label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=3,
-                  step_factor=1.0),
+    "quick": dict(encoder="slim", batch_size=64, pretrain_steps=1100, dino_steps=600,
+                  supervised_steps=500, resnet_steps=48, finetune_steps=100, draws=3,
+                  label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=3, step_factor=1.0),
     # A GPU and photographs: about 100 epochs of STL-10's 105,000 unlabelled images.
     "full": dict(encoder="resnet18", batch_size=256, pretrain_steps=40_000, dino_steps=40_000,
                  supervised_steps=4_000, resnet_steps=4_000, finetune_steps=1_500, draws=5,
@@ -50,9 +51,9 @@ class Settings:
     """The resolved choices of one run. Make it with `Settings.resolve(...)`.
 
     `label_counts` are labels per class (0 = all labels); `draws` is how many random choices of
-    the labelled images each few-label number is averaged over. `noise_sigma` is the one deviation that
-    noise-BYOL trains with (0: the dataset's own range), `noise_schedule` when it comes. `split` says how a folder of
-    classes is divided, and comes as an argument only.
+    the labelled images each few-label number is averaged over. `noise_sigma` is the one deviation
+    that noise-BYOL trains with (0: the dataset's own range), `noise_schedule` when it comes.
+    `split` says how a folder of classes is divided, and comes as an argument only.
     """
 
     preset: str
@@ -84,27 +85,36 @@ class Settings:
         """Settings from `choices` (field=value); "auto", None and missing ones are worked out.
 
         Raises:
-            UserError: for an unknown preset, device, encoder or variable, or a number that is not one.
+            UserError: for an unknown preset, device, encoder or variable, or a number that is not
+                one.
         """
         _check_environment(_names(cls))
         split = choices.pop("split", Split())
         given = {name: _given(name, choices.pop(name, None)) for name in _names(cls)}
         if choices:
-            raise UserError(f"unknown setting {', '.join(choices)}: choose among {', '.join(_names(cls))}")
+            raise UserError(
+                f"unknown setting {', '.join(choices)}: choose among {', '.join(_names(cls))}")
         device = _device(given["device"])
         dataset, why = _dataset(given["dataset"], device)
-        preset = given["preset"] or ("full" if device == "cuda" and dataset != "digits" else "quick")
+        preset = given["preset"] or ("full"
+                                     if device == "cuda" and dataset != "digits" else "quick")
         if preset not in PRESETS:
             raise UserError(f"unknown preset {preset!r}: choose auto, {', '.join(PRESETS)}")
-        values = {**PRESETS[preset], "image_size": DEFAULT_IMAGE_SIZE.get(dataset, 96 if preset == "full" else 48),
-                  "seed": 0, "noise_sigma": 0.0, "noise_schedule": "ramp", "run_dir": "runs",
-                  "results_dir": "results", "data_dir": "data"}
+        values = {
+            **PRESETS[preset], "image_size": DEFAULT_IMAGE_SIZE.get(dataset,
+                                                                    96 if preset == "full" else 48),
+            "seed": 0, "noise_sigma": 0.0, "noise_schedule": "ramp", "run_dir": "runs",
+            "results_dir": "results", "data_dir": "data"
+        }
         values |= {name: value for name, value in given.items() if value is not None}
         values |= dict(preset=preset, dataset=dataset, device=device, why=why, split=split)
         if values["encoder"] not in ENCODERS:
             raise UserError(f"unknown encoder {values['encoder']!r}: choose {', '.join(ENCODERS)}")
         if values["noise_schedule"] not in NOISE_SCHEDULES:
-            raise UserError(f"unknown noise schedule {values['noise_schedule']!r}: choose {', '.join(NOISE_SCHEDULES)}")
+            raise UserError(
+                f"unknown noise schedule {values['noise_schedule']!r}: choose "
+                f"{', '.join(NOISE_SCHEDULES)}"
+            )
         return cls(**{name: _typed(name, value) for name, value in values.items()})
 
     @property
@@ -124,7 +134,10 @@ class Settings:
 
     def rows(self) -> list[tuple[str, str]]:
         """Name and value of every setting, as text."""
-        shown = {"preset": f"{self.preset} ({WHAT[self.preset]})", "dataset": f"{self.dataset} ({self.why})"}
+        shown = {
+            "preset": f"{self.preset} ({WHAT[self.preset]})",
+            "dataset": f"{self.dataset} ({self.why})"
+        }
         if not self.noise_sigma:
             shown["noise_sigma"] = "the dataset's own range"
         counts = ", ".join(str(count or "all") for count in self.label_counts)
@@ -138,12 +151,17 @@ class Settings:
 
     def _repr_html_(self) -> str:
         cells = "".join(f"<tr><td style='text-align:left'><code>{name}</code></td>"
-                        f"<td style='text-align:left'>{html.escape(value)}</td></tr>" for name, value in self.rows())
+                        f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+                        for name, value in self.rows())
         return f"<table>{cells}</table>"
 
 
 def _names(cls: type) -> list[str]:
-    return [field.name for field in dataclasses.fields(cls) if field.name not in ("split", "why", "step_factor")]
+    return [
+        field.name
+        for field in dataclasses.fields(cls)
+        if field.name not in ("split", "why", "step_factor")
+    ]
 
 
 def _given(name: str, value: Any) -> Any:
@@ -190,14 +208,15 @@ def _typed(name: str, value: Any) -> Any:
 
 
 def _label_counts(value: Any) -> tuple[int, ...]:
-    words = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    words = value.split(",") if isinstance(
+        value, str) else value if isinstance(value, list | tuple) else [value]
     texts = ["all" if word == ALL_LABELS else str(word).strip() for word in words]
-    if not texts or not all(text == "all" or (text.isdecimal() and int(text) > 0) for text in texts):
-        raise UserError("label_counts must be whole numbers above zero and the word all, such as 1,5,all, "
-                        f"not {value!r}")
+    if not texts or not all(text == "all" or (text.isdecimal() and int(text) > 0)
+                            for text in texts):
+        raise UserError(
+            "label_counts must be whole numbers above zero and the word all, such as 1,5,all, "
+            f"not {value!r}")
     return tuple(ALL_LABELS if text == "all" else int(text) for text in texts)
-
-
 
 
 def _device(wanted: str | None) -> str:
@@ -207,7 +226,10 @@ def _device(wanted: str | None) -> str:
     if wanted is None:
         return "cuda" if available["cuda"] else "cpu"
     if not available.get(wanted, False):
-        raise UserError(f"device {wanted!r} is not here: choose {', '.join(d for d, ok in available.items() if ok)}")
+        raise UserError(
+            f"device {wanted!r} is not here: choose "
+            f"{', '.join(d for d, ok in available.items() if ok)}"
+        )
     return wanted
 
 

@@ -23,7 +23,8 @@ from helpers.report.plots.style import GRAY, STYLE, WRONG, darker, method_color
 from scripts.sheet import SIZE, SMALL, Box, Sheet
 
 FOLDER = ROOT / "images"
-ONLINE, TARGET = method_color("BYOL"), GRAY  # what learns has its method's colour, what follows slowly is gray
+# what learns has its method's colour, what follows slowly is gray
+ONLINE, TARGET = method_color("BYOL"), GRAY
 NOISE, STUDENT = method_color("noise-BYOL"), method_color("DINO")
 LABELS = method_color("supervised")  # where labels come in
 LOSS = "#333333"
@@ -35,7 +36,10 @@ def byol() -> Figure:
     sheet = Sheet(9, 3.65, "BYOL: predict what a slow copy of yourself says of another view")
     high, low, columns = 2.5, 1.1, (3.1, 4.65, 6.2)
     image = sheet.image(0.6, (high + low) / 2)
-    views = [sheet.image(1.75, high, turn=14, zoom=0.9), sheet.image(1.75, low, turn=-12, shift=(0.1, 0.05))]
+    views = [
+        sheet.image(1.75, high, turn=14, zoom=0.9),
+        sheet.image(1.75, low, turn=-12, shift=(0.1, 0.05))
+    ]
     for view, name in zip(views, ("view $v$", "view $v'$"), strict=True):
         sheet.arrow(image.right, view.left)
         sheet.words(view.x, view.y - 0.45, name)
@@ -56,8 +60,10 @@ def byol() -> Figure:
     sheet.words(7.45, low - 0.17, "answer", darker(TARGET))
     sheet.stop(6.2, low)
     sheet.words(6.2, low + 0.26, "no gradient", WRONG)
-    sheet.words(columns[0] - 0.52, high + 0.43, "online network: learns", darker(ONLINE), ha="left", weight="bold")
-    sheet.words(columns[0] - 0.52, low - 0.43, "target network: follows", darker(TARGET), ha="left", weight="bold")
+    sheet.words(columns[0] - 0.52, high + 0.43, "online network: learns", darker(ONLINE), ha="left",
+                weight="bold")
+    sheet.words(columns[0] - 0.52, low - 0.43, "target network: follows", darker(TARGET), ha="left",
+                weight="bold")
     sheet.note("Then the views change places. Kept in the end: the online encoder.")
     return sheet.figure
 
@@ -66,13 +72,19 @@ def noise_byol() -> Figure:
     """Noise-BYOL, the linear classifier on clean features, and how it is read under noise."""
     sheet = Sheet(9, 5.2, "Noise-BYOL: a classifier trained on clean images only, read under noise")
     rows, columns = (4.15, 3.2, 1.9, 0.8), (4.1, 5.85)
-    for y, number, text in ((3.68, "1", "pretrain,\nno labels"), (1.9, "2", "train the classifier\nwith labels"),
+    for y, number, text in ((3.68, "1", "pretrain,\nno labels"),
+                            (1.9, "2", "train the classifier\nwith labels"),
                             (0.8, "3", "read it\nunder noise")):
         sheet.words(0.25, y, number, size=18, weight="bold", ha="left")
         sheet.words(0.58, y, text, size=SIZE, ha="left", linespacing=1.3)
-    images = [sheet.image(2.65, rows[0], turn=-12, noise=0.6), sheet.image(2.65, rows[1], turn=14, zoom=0.9),
-                sheet.image(2.65, rows[2]), sheet.image(2.65, rows[3], noise=0.6)]
-    for image, name in zip(images, ("noisy view", "view", "clean image", "noisy image"), strict=True):
+    images = [
+        sheet.image(2.65, rows[0], turn=-12, noise=0.6),
+        sheet.image(2.65, rows[1], turn=14, zoom=0.9),
+        sheet.image(2.65, rows[2]),
+        sheet.image(2.65, rows[3], noise=0.6)
+    ]
+    for image, name in zip(images, ("noisy view", "view", "clean image", "noisy image"),
+                           strict=True):
         sheet.words(image.x, image.y - 0.43, name)
     target = [sheet.box(columns[0], rows[0], "target encoder", TARGET, 1.5, dashed=True),
               sheet.box(columns[1], rows[0], "projector", TARGET, 1.3, dashed=True)]
@@ -90,7 +102,8 @@ def noise_byol() -> Figure:
     trained = _reading(sheet, images[2], columns, rows[2], "linear classifier", False)
     read = _reading(sheet, images[3], columns, rows[3], "the same classifier", True)
     sheet.arrow(online[0].bottom, trained[0].top, NOISE, dashed=True)
-    sheet.words(columns[0] + 0.12, 2.55, "kept; its heads are thrown away", darker(NOISE), ha="left")
+    sheet.words(columns[0] + 0.12, 2.55, "kept; its heads are thrown away", darker(NOISE),
+                ha="left")
     for before, after, color in zip(trained, read, (NOISE, LABELS), strict=True):
         sheet.arrow(before.bottom, after.top, color, dashed=True)
     sheet.words(8.05, rows[2], "label: \"five\"", darker(LABELS), SIZE)
@@ -116,8 +129,11 @@ def dino() -> Figure:
     sheet = Sheet(9, 4.0, "DINO: from a part, give the answer that the teacher gives for the whole")
     high, low, columns = 2.95, 1.3, (3.85, 4.98, 6.11, 7.24)
     image = sheet.image(0.55, (high + low) / 2)
-    parts = [sheet.image(x, high, 0.4, zoom=1.7, shift=shift, turn=turn, edge=STUDENT) for x, shift, turn in
-             ((1.65, (0.3, -0.35), 0), (2.13, (-0.25, 0.4), 10), (2.61, (-0.35, -0.3), -8))]
+    parts = [
+        sheet.image(x, high, 0.4, zoom=1.7, shift=shift, turn=turn, edge=STUDENT)
+        for x, shift, turn in ((1.65, (0.3, -0.35), 0), (2.13, (-0.25, 0.4), 10),
+                               (2.61, (-0.35, -0.3), -8))
+    ]
     whole = [sheet.image(2.05, low + 0.36, turn=10, zoom=0.9),
              sheet.image(2.05, low - 0.36, turn=-12, shift=(0.06, 0.04))]
     sheet.words(2.13, high + 0.36, "parts")
@@ -125,8 +141,11 @@ def dino() -> Figure:
     student = [sheet.box(x, high, name, STUDENT, 0.9) for x, name in
                zip(columns, ("student\nencoder", "head"), strict=False)]
     student.append(sheet.box(columns[3], high, "softmax", STUDENT, 0.9))
-    teacher = [sheet.box(x, low, name, TARGET, 0.9, dashed=True) for x, name in
-               zip(columns, ("teacher\nencoder", "head", "centering", "sharp\nsoftmax"), strict=True)]
+    teacher = [
+        sheet.box(x, low, name, TARGET, 0.9, dashed=True)
+        for x, name in zip(columns, ("teacher\nencoder", "head", "centering",
+                                     "sharp\nsoftmax"), strict=True)
+    ]
     sheet.arrow(image.right, parts[0].left)
     sheet.line([parts[-1], *student], STUDENT)
     sheet.line(teacher, TARGET)
@@ -144,7 +163,10 @@ def dino() -> Figure:
     sheet.arrow(teacher[-1].right, loss.bottom, TARGET, corner=True)
     sheet.stop(8.0, low)
     sheet.words(8.05, low - 0.27, "no gradient", WRONG, ha="left")
-    sheet.note("The student sees all views, the teacher whole ones only. Kept in the end: the teacher's encoder.")
+    sheet.note(
+        "The student sees all views, the teacher whole ones only. Kept in the end: the teacher's "
+        "encoder."
+    )
     return sheet.figure
 
 
@@ -152,7 +174,8 @@ def notebooks() -> Figure:
     """The way through the notebooks, and what each gives to the next."""
     sheet = Sheet(9, 5.0, "The notebooks, and what one gives to the next")
     columns, rows = (1.45, 4.5, 7.55), (3.8, 3.05, 2.3, 1.38)
-    for x, text in zip(columns, ("with labels, and without", "what is the encoder worth?", "other ways"),
+    for x, text in zip(columns,
+                       ("with labels, and without", "what is the encoder worth?", "other ways"),
                        strict=True):
         sheet.words(x, 4.32, text, GRAY, SIZE)
     boxes = {number: _notebook(sheet, columns[column], y, number, *rest)
@@ -162,21 +185,24 @@ def notebooks() -> Figure:
     for number in ("03", "04", "06", "07"):
         sheet.arrow(boxes["02"].right, boxes[number].left, ONLINE)
     bottom, corners = 0.9, (columns[0], columns[2])
-    sheet.ax.plot([corners[0], *corners], [boxes["02"].bottom[1], bottom, bottom], color=ONLINE, lw=1.5)
+    sheet.ax.plot([corners[0], *corners], [boxes["02"].bottom[1], bottom, bottom], color=ONLINE,
+                  lw=1.5)
     sheet.arrow((columns[2], bottom), boxes["09"].bottom, ONLINE)
     sheet.words(columns[0] + 0.1, 1.83, "BYOL's encoder", ha="left")
     sheet.arrow(boxes["06"].bottom, boxes["07"].top, NOISE)
     sheet.words(columns[1] + 0.1, 1.83, "noise-BYOL's encoder", ha="left")
     sheet.arrow(boxes["08"].bottom, boxes["09"].top, STUDENT)
     sheet.words(columns[2] + 0.1, 1.98, "DINO's encoder", ha="left")
-    numbers = sheet.box(columns[0], boxes["10"].y, "results/summary.csv:\nall others add their numbers", GRAY, 2.3, 0.6,
+    numbers = sheet.box(columns[0], boxes["10"].y,
+                        "results/summary.csv:\nall others add their numbers", GRAY, 2.3, 0.6,
                         size=SMALL)
     sheet.arrow(numbers.right, boxes["10"].left)
     return sheet.figure
 
 
 def _contents(rows: tuple[float, ...]) -> dict[str, tuple[int, float, str, str]]:
-    """Of each notebook: its column, its height on the sheet, what it is about, the method whose colour it has."""
+    """Of each notebook: its column, its height on the sheet, what it is about, the method whose
+    colour it has."""
     return {"01": (0, rows[0], "ResNet18 baseline:\nlabels alone", "supervised"),
             "02": (0, rows[2], "BYOL:\nno labels at all", "BYOL"),
             "03": (1, rows[0], "feature extraction:\nfrozen, few labels", "BYOL"),
@@ -212,7 +238,8 @@ def svg(draw: Callable[[], Figure]) -> str:
 
 
 def compact(text: str) -> str:
-    """The same drawing in fewer letters: a tenth of a point is enough, and a glyph's place is said shortly."""
+    """The same drawing in fewer letters: a tenth of a point is enough, and a glyph's place is said
+    shortly."""
     text = re.sub(r'transform="translate\(([\d.]+) 0\)"/>', r'x="\1"/>', text)
     text = re.sub(r"\n +", "\n", text.replace("DejaVuSans-", ""))
     text = re.sub(r' (d|x)="[^"]+"', lambda place: re.sub(r"(\.\d)\d+", r"\1", place[0]), text)
@@ -220,7 +247,8 @@ def compact(text: str) -> str:
 
 
 def same(kept: str, drawn: str) -> bool:
-    """Whether a kept file is what is drawn now: to the letter, or word by word where another matplotlib drew it."""
+    """Whether a kept file is what is drawn now: to the letter, or word by word where another
+    matplotlib drew it."""
     if _made_by(kept) == _made_by(drawn):
         return kept == drawn
     return re.findall("<!-- (.*?) -->", kept) == re.findall("<!-- (.*?) -->", drawn)
@@ -232,8 +260,10 @@ def _made_by(text: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.diagrams", description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="change nothing, name what differs, exit with 1")
+    parser = argparse.ArgumentParser(prog="python -m scripts.diagrams",
+                                     description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true",
+                        help="change nothing, name what differs, exit with 1")
     check = parser.parse_args(arguments).check
     different = []
     for name, draw in DIAGRAMS.items():

@@ -1,4 +1,5 @@
-"""A sheet to draw diagrams on: boxes, arrows, words and small images, placed in inches from the lower left corner."""
+"""A sheet to draw diagrams on: boxes, arrows, words and small images, placed in inches from the
+lower left corner."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from matplotlib.transforms import Affine2D
 from helpers.report.plots.style import GRAY, WRONG, darker
 
 SIZE, SMALL = 10.5, 9.0  # points
-PIXELS, LEVELS = 16, 9  # of a noisy image: its side, as that of the digits, and how many grays it has
+# of a noisy image: its side, as that of the digits, and how many grays it has
+PIXELS, LEVELS = 16, 9
 
 
 @dataclass(frozen=True)
@@ -59,31 +61,37 @@ class Sheet:
         self.ax.axis("off")
         self.words(0.2, height - 0.28, title, ha="left", size=12.5, weight="bold")
 
-    def words(self, x: float, y: float, text: str, color: Any = "black", size: float = SMALL, **options: Any) -> None:
+    def words(self, x: float, y: float, text: str, color: Any = "black", size: float = SMALL,
+              **options: Any) -> None:
         """Text, centred on the point unless `options` say otherwise."""
-        self.ax.text(x, y, text, color=color, size=size, **{"ha": "center", "va": "center", **options})
+        self.ax.text(x, y, text, color=color, size=size,
+                     **{"ha": "center", "va": "center", **options})
 
     def note(self, text: str) -> None:
         """A sentence in the lower right corner."""
         self.words(self.figure.get_figwidth() - 0.2, 0.2, text, GRAY, ha="right")
 
-    def box(self, x: float, y: float, text: str, color: str, width: float = 1.05, height: float = 0.5,
-            dashed: bool = False, size: float = SIZE) -> Box:
+    def box(self, x: float, y: float, text: str, color: str, width: float = 1.05,
+            height: float = 0.5, dashed: bool = False, size: float = SIZE) -> Box:
         """A rounded box with text; dashed where nothing is trained."""
         corner = (x - width / 2, y - height / 2)
-        self.ax.add_patch(FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=0.07", lw=1.6,
-                                         facecolor=_pale(color), edgecolor=color, linestyle="--" if dashed else "-"))
+        self.ax.add_patch(
+            FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=0.07", lw=1.6,
+                           facecolor=_pale(color), edgecolor=color,
+                           linestyle="--" if dashed else "-"))
         self.words(x, y, text, darker(color), size, linespacing=1.25)
         return Box(x, y, width, height)
 
-    def arrow(self, start: tuple[float, float], end: tuple[float, float], color: str = GRAY, dashed: bool = False,
-              corner: bool = False) -> None:
-        """An arrow whose tip touches `end`; with a `corner` it leaves sideways and arrives upright."""
+    def arrow(self, start: tuple[float, float], end: tuple[float, float], color: str = GRAY,
+              dashed: bool = False, corner: bool = False) -> None:
+        """An arrow whose tip touches `end`; with a `corner` it leaves sideways and arrives
+        upright."""
         if dashed:  # the line is, the tip is not
             self.ax.plot(*zip(start, end, strict=True), color=color, lw=1.5, linestyle=(0, (4, 2)))
             start = (end[0], end[1] + (0.1 if start[1] > end[1] else -0.1))
-        look = dict(arrowstyle="-|>,head_width=0.22,head_length=0.45", color=color, lw=1.5, shrinkA=0, shrinkB=1,
-                    mutation_scale=16, connectionstyle="angle,angleA=0,angleB=90,rad=8" if corner else "arc3")
+        look = dict(arrowstyle="-|>,head_width=0.22,head_length=0.45", color=color, lw=1.5,
+                    shrinkA=0, shrinkB=1, mutation_scale=16,
+                    connectionstyle="angle,angleA=0,angleB=90,rad=8" if corner else "arc3")
         self.ax.annotate("", end, start, arrowprops=look)
 
     def line(self, boxes: list[Box], color: str) -> None:
@@ -94,15 +102,20 @@ class Sheet:
     def stop(self, x: float, y: float) -> None:
         """The sign that no gradient flows back here: two strokes across an arrow."""
         for shift in (-0.035, 0.035):
-            self.ax.plot([x + shift - 0.04, x + shift + 0.04], [y - 0.11, y + 0.11], color=WRONG, lw=2)
+            self.ax.plot([x + shift - 0.04, x + shift + 0.04], [y - 0.11, y + 0.11], color=WRONG,
+                         lw=2)
 
     def image(self, x: float, y: float, side: float = 0.62, *, turn: float = 0.0, zoom: float = 1.0,
-                shift: tuple[float, float] = (0.0, 0.0), noise: float = 0.0, edge: str = "black") -> Box:
-        """An image of a five, perhaps turned (degrees), enlarged, shifted (shares of the side) or noisy.
+              shift: tuple[float,
+                           float] = (0.0, 0.0), noise: float = 0.0, edge: str = "black") -> Box:
+        """An image of a five, perhaps turned (degrees), enlarged, shifted (shares of the side) or
+        noisy.
 
-        `noise` is the sigma of Gaussian noise on its pixels, in normalised units as everywhere in the suite.
+        `noise` is the sigma of Gaussian noise on its pixels, in normalised units as everywhere in
+        the suite.
         """
-        frame = Rectangle((x - side / 2, y - side / 2), side, side, facecolor="black", edgecolor=edge, lw=1.6)
+        frame = Rectangle((x - side / 2, y - side / 2), side, side, facecolor="black",
+                          edgecolor=edge, lw=1.6)
         self.ax.add_patch(frame)
         digit = TextPath((0, 0), "5", size=1.0)
         middle = digit.get_extents().get_points().mean(0)
@@ -117,18 +130,25 @@ class Sheet:
         return Box(x, y, side, side)
 
     def _pixels(self, shape: Outline, frame: Rectangle, sigma: float) -> None:
-        """White `shape` on black as pixels with noise, clipped to [-1, 1]; a path for each of `LEVELS` grays."""
+        """White `shape` on black as pixels with noise, clipped to [-1, 1]; a path for each of
+        `LEVELS` grays."""
         (left, low), side = frame.get_xy(), frame.get_width() / PIXELS
         centres = (np.arange(PIXELS) + 0.5) * side
         spots = np.stack(np.meshgrid(left + centres, low + centres), axis=-1).reshape(-1, 2)
         clean = np.where(shape.contains_points(spots), 1.0, -1.0)
-        noise = np.random.RandomState(0).standard_normal(len(spots))  # its stream is frozen: the same on every machine
+        # its stream is frozen: the same on every machine
+        noise = np.random.RandomState(0).standard_normal(len(spots))
         level = np.clip(np.round((clean + sigma * noise + 1) / 2 * (LEVELS - 1)), 0, LEVELS - 1)
         for shade in np.unique(level[level > 0]):  # the frame is black already
-            corners = [Outline.unit_rectangle().transformed(Affine2D().scale(side).translate(*(spot - side / 2)))
-                       for spot in spots[level == shade]]
+            corners = [
+                Outline.unit_rectangle().transformed(
+                    Affine2D().scale(side).translate(*(spot - side / 2)))
+                for spot in spots[level == shade]
+            ]
             gray = str(shade / (LEVELS - 1))
-            self.ax.add_patch(PathPatch(Outline.make_compound_path(*corners), facecolor=gray, edgecolor=gray, lw=0.2))
+            self.ax.add_patch(
+                PathPatch(Outline.make_compound_path(*corners), facecolor=gray, edgecolor=gray,
+                          lw=0.2))
 
 
 def _pale(color: str) -> tuple[float, ...]:

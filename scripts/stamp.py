@@ -1,4 +1,5 @@
-"""Write the repository's address into every notebook, the README and CITATION.cff, and the measured times with it.
+"""Write the repository's address into every notebook, the README and CITATION.cff, and the measured
+times with it.
 
     python -m scripts.stamp                  the address in pyproject.toml, everywhere
     python -m scripts.stamp ADDRESS          a new address: first into pyproject.toml
@@ -26,9 +27,11 @@ from helpers.report.times import Time
 
 ADDRESS = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"
-IMAGE = re.compile(r"(!\[[^\]]*\]\()(?:[./]*|https://raw\.githubusercontent\.com/[^)\s]*/)images/([\w.-]+)"
-                     r"(?:\?[\w=]*)?\)")
-TIME = re.compile(r"^\*\*Time\*\* (?:not measured yet|about [^\n]*?\(measured;[^)\n]*\))", re.MULTILINE)
+IMAGE = re.compile(
+    r"(!\[[^\]]*\]\()(?:[./]*|https://raw\.githubusercontent\.com/[^)\s]*/)images/([\w.-]+)"
+    r"(?:\?[\w=]*)?\)")
+TIME = re.compile(r"^\*\*Time\*\* (?:not measured yet|about [^\n]*?\(measured;[^)\n]*\))",
+                  re.MULTILINE)
 README_BLOCK = re.compile(r"(<!-- notebooks -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
 SETUP = '''\
 # Setup: finds the repository (fetches it where it is not, as on Colab) and adds missing packages.
@@ -67,17 +70,21 @@ def write_address(address: str, root: Path = ROOT) -> None:
     """
     match = ADDRESS.fullmatch(address.strip())
     if not match:
-        raise UserError(f"{address!r} is no repository address: write https://github.com/OWNER/NAME")
+        raise UserError(
+            f"{address!r} is no repository address: write https://github.com/OWNER/NAME")
     path = root / "pyproject.toml"
     line = f'Repository = "https://github.com/{match[1]}/{match[2]}"'
-    text = re.sub(r'^Repository = ".*"$', line, path.read_text(encoding="utf-8"), count=1, flags=re.MULTILINE)
+    text = re.sub(r'^Repository = ".*"$', line, path.read_text(encoding="utf-8"), count=1,
+                  flags=re.MULTILINE)
     write_atomically(path, text)
 
 
 def stamp(root: Path = ROOT, check: bool = False) -> list[str]:
-    """Bring notebooks, their executed copies, README and citation in line with the address and the measured times.
+    """Bring notebooks, their executed copies, README and citation in line with the address and the
+    measured times.
 
-    Of a copy only the prose is written: its code stays what ran. Returns the names of those that differed.
+    Of a copy only the prose is written: its code stays what ran. Returns the names of those that
+        differed.
 
     Args:
         root: folder with `pyproject.toml`, `notebooks/` and perhaps `README.md` and `CITATION.cff`.
@@ -88,7 +95,10 @@ def stamp(root: Path = ROOT, check: bool = False) -> list[str]:
               for path in sorted((root / "notebooks").glob("*.ipynb"))}
     titles = {path.name: _title(text) for path, text in wanted.items()}
     copies = sorted((root / "docs" / "executed").glob("*.ipynb"))
-    wanted |= {path: stamp_prose(path.read_text(encoding="utf-8"), path.name, address, measured) for path in copies}
+    wanted |= {
+        path: stamp_prose(path.read_text(encoding="utf-8"), path.name, address, measured)
+        for path in copies
+    }
     readme = root / "README.md"
     if readme.exists():
         wanted[readme] = stamp_readme(readme.read_text(encoding="utf-8"), titles, address,
@@ -104,7 +114,8 @@ def stamp(root: Path = ROOT, check: bool = False) -> list[str]:
 
 
 def stamp_notebook(text: str, filename: str, address: str, measured: Sequence[Time] = ()) -> str:
-    """The notebook's JSON with its prose and its setup cell in line with the address and the measured times.
+    """The notebook's JSON with its prose and its setup cell in line with the address and the
+    measured times.
 
     Raises:
         UserError: the notebook does not begin with prose, or has no cell tagged "setup".
@@ -112,28 +123,37 @@ def stamp_notebook(text: str, filename: str, address: str, measured: Sequence[Ti
     notebook = json.loads(stamp_prose(text, filename, address, measured))
     setup = _setup_cell(notebook)
     if setup is None or notebook["cells"][0]["cell_type"] != "markdown":
-        raise UserError(f"{filename}: begin it with a markdown cell, then a code cell tagged \"setup\"")
+        raise UserError(
+            f"{filename}: begin it with a markdown cell, then a code cell tagged \"setup\"")
     _set_source(setup, setup_source(address))
     return _as_json(notebook)
 
 
 def stamp_prose(text: str, filename: str, address: str, measured: Sequence[Time] = ()) -> str:
-    """The notebook's JSON with badge and time in its first cell, and links into the repository, written anew."""
+    """The notebook's JSON with badge and time in its first cell, and links into the repository,
+    written anew."""
     notebook = json.loads(text)
-    old = re.search(r'^address = "(.+)"$', "".join((_setup_cell(notebook) or {}).get("source", "")), re.MULTILINE)
+    old = re.search(r'^address = "(.+)"$', "".join((_setup_cell(notebook) or {}).get("source", "")),
+                    re.MULTILINE)
     prose = [cell for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
     for cell in prose[:1]:
         source = _with_badge("".join(cell["source"]), badge(filename, address))
-        _set_source(cell, TIME.sub(times.sentence(measured, filename.removesuffix(".ipynb")), source))
+        _set_source(cell, TIME.sub(times.sentence(measured, filename.removesuffix(".ipynb")),
+                                   source))
     for cell in prose:
         if old:
-            _set_source(cell, re.sub(rf"{re.escape(old[1])}(?![\w-]|\.\w)", address, "".join(cell["source"])))
-        _set_source(cell, IMAGE.sub(lambda link: f"{link[1]}{image(link[2], address)})", "".join(cell["source"])))
+            _set_source(
+                cell, re.sub(rf"{re.escape(old[1])}(?![\w-]|\.\w)", address,
+                             "".join(cell["source"])))
+        _set_source(
+            cell,
+            IMAGE.sub(lambda link: f"{link[1]}{image(link[2], address)})", "".join(cell["source"])))
     return _as_json(notebook)
 
 
 def _setup_cell(notebook: dict) -> dict | None:
-    return next((cell for cell in notebook["cells"] if "setup" in cell["metadata"].get("tags", [])), None)
+    return next((cell for cell in notebook["cells"] if "setup" in cell["metadata"].get("tags", [])),
+                None)
 
 
 def _as_json(notebook: dict) -> str:
@@ -142,7 +162,8 @@ def _as_json(notebook: dict) -> str:
 
 def stamp_readme(text: str, titles: dict[str, str], address: str, copies: Sequence[str] = (),
                  measured: Sequence[Time] = ()) -> str:
-    """The README with the table between its `<!-- notebooks -->` marks and its clone line written anew.
+    """The README with the table between its `<!-- notebooks -->` marks and its clone line written
+    anew.
 
     Args:
         titles: what the table says of each notebook, by file name.
@@ -159,23 +180,29 @@ def stamp_readme(text: str, titles: dict[str, str], address: str, copies: Sequen
     if machines:
         rows.append(["all (`make run`)", "", "", *[""] * bool(copies),
                      *(_time_of(own, list(titles)) for own in machines.values())])
-    table = "".join(f"| {' | '.join(cells)} |\n" for cells in rows) + f"\n{_about_times(measured)}\n"
+    table = "".join(f"| {' | '.join(cells)} |\n"
+                    for cells in rows) + f"\n{_about_times(measured)}\n"
     text = README_BLOCK.sub(lambda match: match[1] + table + match[2], text)
     folder = address.rsplit("/", 1)[1]
     return re.sub(r"git clone https://github\.com/[\w./-]+(?:(\s+(?:&& )?cd )[\w.-]+)?",
-                  lambda match: f"git clone {address}" + (match[1] + folder if match[1] else ""), text)
+                  lambda match: f"git clone {address}" + (match[1] + folder
+                                                          if match[1] else ""), text)
 
 
 def _time_of(rows: Sequence[Time], names: Sequence[str]) -> str:
     """The time of notebooks one after the other; nothing if one of them was not measured."""
     seconds = {f"{row.notebook}.ipynb": row.seconds for row in rows}
-    return times.in_short(sum(seconds[name] for name in names)) if names and seconds.keys() >= set(names) else ""
+    return times.in_short(sum(seconds[name]
+                              for name in names)) if names and seconds.keys() >= set(names) else ""
 
 
 def _about_times(measured: Sequence[Time]) -> str:
     """What has to be known of the times in the table, and how to add to them."""
-    said = (f"Times are measured (`{times.PLACE.as_posix()}`), with the digits at quick scale where the column says "
-            "nothing else, and after the notebooks that come before." if measured else "No time was measured yet.")
+    said = (
+        f"Times are measured (`{times.PLACE.as_posix()}`), with the digits at quick scale where "
+        "the column says "
+        "nothing else, and after the notebooks that come before."
+        if measured else "No time was measured yet.")
     gpu = "" if any(row.device == "cuda" for row in measured) else " Nothing was measured on a GPU."
     return f"{said}{gpu} `make executed ARGS=--keep-times` adds the machine that it runs on."
 
@@ -228,7 +255,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.stamp",
                                      description=__doc__.splitlines()[0])
     parser.add_argument("address", nargs="?", help="the new address, https://github.com/OWNER/NAME")
-    parser.add_argument("--check", action="store_true", help="change nothing, name what differs, exit with 1")
+    parser.add_argument("--check", action="store_true",
+                        help="change nothing, name what differs, exit with 1")
     options = parser.parse_args(arguments)
     try:
         if options.address and not options.check:

@@ -1,4 +1,5 @@
-"""Small helps for cells: source that is shown, figures that answer to widgets, cells that are skipped."""
+"""Small helps for cells: source that is shown, figures that answer to widgets, cells that are
+skipped."""
 
 import base64
 import io
@@ -90,7 +91,9 @@ def test_skipped_cells_do_nothing_and_say_why_once(monkeypatch, capsys):
     manager = TransformerManager()
     shell = SimpleNamespace(input_transformers_cleanup=manager.cleanup_transforms)
     monkeypatch.setattr(notebook, "in_notebook", lambda: True)
-    monkeypatch.setattr("sys.modules", {**notebook.sys.modules, "IPython": SimpleNamespace(get_ipython=lambda: shell)})
+    monkeypatch.setattr(
+        "sys.modules",
+        {**notebook.sys.modules, "IPython": SimpleNamespace(get_ipython=lambda: shell)})
     assert manager.transform_cell("x = 1\n") == "x = 1\n"
     skip_the_rest("no such package")
     assert capsys.readouterr().out == "The rest of this notebook is skipped: no such package.\n"

@@ -68,7 +68,8 @@ def test_noise_is_a_deviation_and_a_schedule(monkeypatch):
     for wrong in ("-1", "much", "inf", "nan"):
         with pytest.raises(UserError, match="noise_sigma must be a number from zero on"):
             Settings.resolve(noise_sigma=wrong)
-    with pytest.raises(UserError, match="unknown noise schedule 'sudden': choose ramp, constant, linear"):
+    with pytest.raises(UserError,
+                       match="unknown noise schedule 'sudden': choose ramp, constant, linear"):
         Settings.resolve(noise_schedule="sudden")
 
 
@@ -101,11 +102,13 @@ def test_numbers_and_folders_of_the_environment_get_their_types(monkeypatch):
     assert settings.label_counts == (1, 5, ALL_LABELS)
 
 
-@pytest.mark.parametrize("choices", [
-    {"preset": "huge"}, {"device": "tpu"}, {"device": "cuda"}, {"encoder": "vgg"}, {"batch_size": "many"},
-    {"batch_size": 0}, {"image_size": -3}, {"seed": -1}, {"label_counts": "1,two"}, {"epochs": 3},
-    {"label_counts": "1,-5,all"}, {"label_counts": "0"}, {"label_counts": [1, 2.5]}, {"pretrain_steps": 1.7},
-    {"draws": True}, {"batch_size": float("inf")}])
+@pytest.mark.parametrize(
+    "choices",
+    [{"preset": "huge"}, {"device": "tpu"}, {"device": "cuda"}, {"encoder": "vgg"}, {
+        "batch_size": "many"
+    }, {"batch_size": 0}, {"image_size": -3}, {"seed": -1}, {"label_counts": "1,two"},
+     {"epochs": 3}, {"label_counts": "1,-5,all"}, {"label_counts": "0"}, {"label_counts": [1, 2.5]},
+     {"pretrain_steps": 1.7}, {"draws": True}, {"batch_size": float("inf")}])
 def test_a_bad_choice_is_one_line_that_names_it(choices):
     with pytest.raises(UserError) as error:
         Settings.resolve(**choices)
@@ -139,14 +142,19 @@ def test_settings_cannot_be_changed_but_copied_with_changes():
 
 
 def test_seeds_presets_and_datasets_keep_their_checkpoints_apart(tmp_path):
-    folders = {Settings.resolve(preset=preset, seed=seed, dataset=dataset, run_dir=tmp_path).checkpoints
-               for preset in ("smoke", "quick") for seed in (0, 1) for dataset in ("digits", "cifar10")}
+    folders = {
+        Settings.resolve(preset=preset, seed=seed, dataset=dataset, run_dir=tmp_path).checkpoints
+        for preset in ("smoke", "quick")
+        for seed in (0, 1)
+        for dataset in ("digits", "cifar10")
+    }
     assert len(folders) == 8
     assert all(folder.parent == tmp_path for folder in folders)
 
 
 def test_a_folder_of_images_keeps_its_checkpoints_under_its_own_name(tmp_path):
-    settings = Settings.resolve(dataset=str(tmp_path / "cats"), run_dir=tmp_path / "runs", preset="quick")
+    settings = Settings.resolve(dataset=str(tmp_path / "cats"), run_dir=tmp_path / "runs",
+                                preset="quick")
     assert settings.checkpoints == tmp_path / "runs" / "cats-quick-seed0"
 
 
@@ -172,18 +180,22 @@ def test_numbers_of_labels_are_words_numbers_or_a_list():
     for given in ("1,5,all", [1, 5, ALL_LABELS], (1, 5, "all")):
         assert Settings.resolve(label_counts=given).label_counts == (1, 5, ALL_LABELS)
     assert Settings.resolve(label_counts=5).label_counts == (5,)
-    with pytest.raises(UserError, match="label_counts must be whole numbers above zero and the word all"):
+    with pytest.raises(UserError,
+                       match="label_counts must be whole numbers above zero and the word all"):
         Settings.resolve(label_counts="1,x")
 
 
 def test_a_misspelt_variable_is_one_line_with_the_nearest_one(monkeypatch):
     monkeypatch.setenv("FEWLABELS_BATCHSIZE", "7")
-    with pytest.raises(UserError, match="FEWLABELS_BATCHSIZE means nothing: did you mean FEWLABELS_BATCH_SIZE"):
+    with pytest.raises(
+            UserError,
+            match="FEWLABELS_BATCHSIZE means nothing: did you mean FEWLABELS_BATCH_SIZE"):
         Settings.resolve()
 
 
 def test_every_variable_that_the_package_reads_is_known(monkeypatch):
-    text = "".join(path.read_text(encoding="utf-8") for path in Path(helpers.__file__).parent.rglob("*.py"))
+    text = "".join(
+        path.read_text(encoding="utf-8") for path in Path(helpers.__file__).parent.rglob("*.py"))
     for name in set(re.findall(r"FEWLABELS_[A-Z_]*[A-Z]", text)):
         monkeypatch.setenv(name, "")
     Settings.resolve()

@@ -1,1 +1,2 @@
-"""What `benchmarks/imagenette.py` runs: trainings under a clock, the peer, the protocols, the search."""
+"""What `benchmarks/imagenette.py` runs: trainings under a clock, the peer, the protocols, the
+search."""

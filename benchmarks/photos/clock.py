@@ -23,26 +23,28 @@ def unit(device: str) -> str:
 
 
 def now(device: str) -> tuple[float, float]:
-    """CPU seconds of this process and seconds by the wall, when the device has done all that it was given."""
+    """CPU seconds of this process and seconds by the wall, when the device has done all that it
+    was given."""
     if device != "cpu":
         getattr(torch, device).synchronize()
     return time.process_time(), time.perf_counter()
 
 
 def spent(device: str, cpu: float, wall: float) -> float:
-    """The seconds that count: a CPU's seconds of work, which other processes do not change; a GPU's by the wall."""
+    """The seconds that count: a CPU's seconds of work, which other processes do not change; a
+    GPU's by the wall."""
     return cpu if device == "cpu" else wall
 
 
 class Clock(Callback):
     """Counts while the training trains; the counts survive an interruption.
 
-    CPU seconds are those of this process and all its threads, which tell what was computed even where other processes
-    want the same cores.
+    CPU seconds are those of this process and all its threads, which tell what was computed even
+    where other processes want the same cores.
 
     Args:
-        turn: after so many seconds (see `spent`) the training says `OVER` and waits for a line on standard input, while
-            others have their turns. None never waits.
+        turn: after so many seconds (see `spent`) the training says `OVER` and waits for a line on
+            standard input, while others have their turns. None never waits.
         device: where the training runs.
     """
 
@@ -57,11 +59,13 @@ class Clock(Callback):
         return spent(self.device, self.cpu, self.wall)
 
     def lap(self, wait: bool = True) -> None:
-        """Add what has passed since the last lap; without `wait`, a GPU may still be busy with some of it."""
+        """Add what has passed since the last lap; without `wait`, a GPU may still be busy with
+        some of it."""
         if self._since is None:
             return
         time_now = now(self.device if wait else "cpu")
-        self.cpu, self.wall = self.cpu + time_now[0] - self._since[0], self.wall + time_now[1] - self._since[1]
+        self.cpu, self.wall = self.cpu + time_now[0] - self._since[0], self.wall + time_now[
+            1] - self._since[1]
         self._since = time_now
 
     @contextmanager
@@ -100,13 +104,15 @@ class Clock(Callback):
 
 
 def wait_for_turn() -> None:
-    """Wait for a line on standard input; where whoever gives the turns is gone, the process ends."""
+    """Wait for a line on standard input; where whoever gives the turns is gone, the process
+    ends."""
     if not sys.stdin.readline():
         raise SystemExit("nobody gives turns any more: start the same line again to go on")
 
 
 class TimedMonitor(Monitor):
-    """A `Monitor` whose looks are not counted as training, and whose rows hold both times (seconds)."""
+    """A `Monitor` whose looks are not counted as training, and whose rows hold both times
+    (seconds)."""
 
     def __init__(self, *arguments: Any, clock: Clock, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -115,4 +121,5 @@ class TimedMonitor(Monitor):
     def look(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         with self.clock.paused():
             super().look(trainer, module)
-        self.rows[-1] |= dict(cpu_seconds=self.clock.cpu, seconds=self.clock.wall, minutes=self.clock.spent / 60)
+        self.rows[-1] |= dict(cpu_seconds=self.clock.cpu, seconds=self.clock.wall,
+                              minutes=self.clock.spent / 60)

@@ -22,26 +22,34 @@ from helpers.data.splits import Splits
 from helpers.settings import Settings
 
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "imagenette"
-SIDE, GPU_SIDE = 48, 128  # of the images, pixels: a CPU's miniature, and that of the public benchmarks
-PACKAGES = ("torch", "torchvision", "pytorch-lightning", "lightly", "scikit-learn", "numpy", "pillow")
+# of the images, pixels: a CPU's miniature, and that of the public benchmarks
+SIDE, GPU_SIDE = 48, 128
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "lightly", "scikit-learn", "numpy",
+            "pillow")
 
 
-def settings_for(folder: str, *, device: str = "cpu", size: int | None = None, **choices: Any) -> Settings:
+def settings_for(folder: str, *, device: str = "cpu", size: int | None = None,
+                 **choices: Any) -> Settings:
     """The suite's settings for photographs, with `choices` made.
 
     Args:
-        device: "auto" takes a GPU if one is here. A CPU gets the miniature, a GPU the public benchmarks' ResNet18.
+        device: "auto" takes a GPU if one is here. A CPU gets the miniature, a GPU the public
+            benchmarks' ResNet18.
         size: side of the images, pixels; None takes what suits the device.
     """
     device = Settings.resolve(dataset=folder, device=device).device
-    return Settings.resolve(dataset=folder, preset="quick" if device == "cpu" else "full", device=device,
-                            image_size=size or (SIDE if device == "cpu" else GPU_SIDE), **choices)
+    return Settings.resolve(dataset=folder, preset="quick" if device == "cpu" else "full",
+                            device=device, image_size=size
+                            or (SIDE if device == "cpu" else GPU_SIDE), **choices)
 
 
 def photographs(folder: str, settings: Settings) -> Splits:
-    """The folder's images; its val is kept for the end, so choices are made on the part split off train."""
-    splits = load(folder, image_size=settings.image_size, seed=settings.seed, data_dir=settings.data_dir)
-    return dataclasses.replace(splits, val=splits.test, test=splits.val, unlabeled=splits.train.images)
+    """The folder's images; its val is kept for the end, so choices are made on the part split off
+    train."""
+    splits = load(folder, image_size=settings.image_size, seed=settings.seed,
+                  data_dir=settings.data_dir)
+    return dataclasses.replace(splits, val=splits.test, test=splits.val,
+                               unlabeled=splits.train.images)
 
 
 def as_csv(rows: list[dict] | pd.DataFrame) -> str:
@@ -49,12 +57,13 @@ def as_csv(rows: list[dict] | pd.DataFrame) -> str:
     return pd.DataFrame(rows).to_csv(index=False, float_format="%.4f", lineterminator="\n")
 
 
-def keep(name: str, settings: dict[str, Any], rows: list[dict], results: Path = RESULTS, device: str = "cpu",
-         **more: Any) -> None:
-    """Write one run to `name`.csv (its rows) and `name`.json (rows, settings, versions, machine and `more`)."""
+def keep(name: str, settings: dict[str, Any], rows: list[dict], results: Path = RESULTS,
+         device: str = "cpu", **more: Any) -> None:
+    """Write one run to `name`.csv (its rows) and `name`.json (rows, settings, versions, machine
+    and `more`)."""
     versions = {package: version(package) for package in PACKAGES}
-    record = dict(command=command(), settings=settings, versions=versions, machine=machine(device), **more,
-                  results=rows)
+    record = dict(command=command(), settings=settings, versions=versions, machine=machine(device),
+                  **more, results=rows)
     write_atomically(results / f"{name}.csv", as_csv(rows))
     write_atomically(results / f"{name}.json", json.dumps(record, indent=1, default=str) + "\n")
 
@@ -65,12 +74,16 @@ def command() -> str:
 
 
 def shown(words: list[str]) -> list[str]:
-    """The words of a command without folders of this machine (of a path its last part stays) and without turns."""
+    """The words of a command without folders of this machine (of a path its last part stays) and
+    without turns."""
     turn = words.index("--turn") if "--turn" in words else len(words)
-    return [Path(word).name if os.sep in word else word for word in (*words[:turn], *words[turn + 2:])]
+    return [
+        Path(word).name if os.sep in word else word for word in (*words[:turn], *words[turn + 2:])
+    ]
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:
     """What the numbers were measured on."""
-    return dict(device=device, chip=chip(device), cores=os.cpu_count(), threads=torch.get_num_threads(),
-                precision=precision(device), system=platform.system(), python=platform.python_version())
+    return dict(device=device, chip=chip(device), cores=os.cpu_count(),
+                threads=torch.get_num_threads(), precision=precision(device),
+                system=platform.system(), python=platform.python_version())

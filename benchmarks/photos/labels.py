@@ -1,7 +1,8 @@
 """Supervised from scratch, BYOL's features, BYOL fine-tuned: what is each worth with few labels?
 
-A start from ImageNet's weights is left out: Imagenette's images and classes are a part of ImageNet's, so those
-weights have seen this very training set, and images like the test set, with labels.
+A start from ImageNet's weights is left out: Imagenette's images and classes are a part of
+ImageNet's, so those weights have seen this very training set, and images like the test set, with
+labels.
 """
 
 from __future__ import annotations
@@ -25,22 +26,31 @@ from helpers.training.finetune import few_label_training
 from helpers.training.runs import fresh_encoder
 
 FEATURES, TUNED, SCRATCH, PIXELS = "BYOL features", "BYOL fine-tuned", "supervised from scratch", "raw pixels"
-LONG_STEPS, TRAININGS = 7500, 3  # with all labels: of one long training each, and how many short ones
+# with all labels: of one long training each, and how many short ones
+LONG_STEPS, TRAININGS = 7500, 3
 
 
-def jobs(encoder: Encoder, splits: Splits, settings: Settings) -> Iterator[tuple[str, int | None, Iterator[dict]]]:
-    """What is compared: method, labels per class (None where one job has them all), the rows when asked for."""
+def jobs(encoder: Encoder, splits: Splits,
+         settings: Settings) -> Iterator[tuple[str, int | None, Iterator[dict]]]:
+    """What is compared: method, labels per class (None where one job has them all), the rows when
+    asked for."""
     yield FEATURES, None, linear(encoder, splits, settings)
     yield PIXELS, None, linear(None, splits, settings)
-    starts = {TUNED: (encoder, RATES), SCRATCH: (fresh_encoder(splits, settings, like=encoder), SCRATCH_RATES)}
-    rates = functools.cache(lambda method: best_rates(starts[method][0], splits, settings, starts[method][1]))
+    starts = {
+        TUNED: (encoder, RATES), SCRATCH: (fresh_encoder(splits, settings,
+                                                         like=encoder), SCRATCH_RATES)
+    }
+    rates = functools.cache(
+        lambda method: best_rates(starts[method][0], splits, settings, starts[method][1]))
     for count, steps in STEPS.items():
         few = settings if count else settings.replace(draws=TRAININGS)
         for method, (start, _) in starts.items():
-            yield method, count, trained(start, splits, few, count, steps, functools.partial(rates, method))
+            yield method, count, trained(start, splits, few, count, steps,
+                                         functools.partial(rates, method))
     for method, (start, _) in starts.items():
         once = settings.replace(draws=1)
-        yield long(method), 0, trained(start, splits, once, 0, LONG_STEPS, functools.partial(rates, method))
+        yield long(method), 0, trained(start, splits, once, 0, LONG_STEPS,
+                                       functools.partial(rates, method))
 
 
 def long(method: str) -> str:
@@ -50,28 +60,34 @@ def long(method: str) -> str:
 
 def trained(encoder: Encoder, splits: Splits, settings: Settings, count: int, steps: int,
             rates: Callable[[], tuple[float, float]]) -> Iterator[dict]:
-    """The row of training `encoder` and a head for `steps` steps on `count` labels per class (0: all)."""
+    """The row of training `encoder` and a head for `steps` steps on `count` labels per class (0:
+    all)."""
     lr, head_lr = rates()
-    scores = few_label_training(encoder, splits, settings, per_class=count, lr=lr, head_lr=head_lr, steps=steps)
+    scores = few_label_training(encoder, splits, settings, per_class=count, lr=lr, head_lr=head_lr,
+                                steps=steps)
     yield row("training", count or "all", scores, chosen=f"rates {lr:g}, {head_lr:g}", steps=steps)
 
 
-def compare(encoder: Encoder, splits: Splits, settings: Settings, results: Path, name: str) -> pd.DataFrame:
-    """Every row; the table is written anew after each job, and what stands in it is not done again."""
+def compare(encoder: Encoder, splits: Splits, settings: Settings, results: Path,
+            name: str) -> pd.DataFrame:
+    """Every row; the table is written anew after each job, and what stands in it is not done
+    again."""
     path = results / f"{name}.csv"
     rows = pd.read_csv(path).to_dict("records") if path.exists() else []
     for method, count, found in jobs(encoder, splits, settings):
-        if any(r["method"] == method and (count is None or r["labels_per_class"] == str(count or "all")) for r in rows):
+        if any(r["method"] == method and (
+                count is None or r["labels_per_class"] == str(count or "all")) for r in rows):
             continue
         began = time.process_time()
         new = [dict(method=method, **values) for values in found]
         rows += [values | dict(labels_per_class=str(values["labels_per_class"]), seed=settings.seed,
                                cpu_seconds=round(time.process_time() - began)) for values in new]
         for values in new:
-            print(f"{method}, {values['labels_per_class']} labels per class: {values['mean']:.1%}", flush=True)
+            print(f"{method}, {values['labels_per_class']} labels per class: {values['mean']:.1%}",
+                  flush=True)
         write_atomically(path, as_csv(rows))
-    chosen = dict(encoder=encoder.config, meta=encoder.meta, seed=settings.seed, test_images=len(splits.test),
-                  per_class=len(splits.train) / len(splits.classes))
+    chosen = dict(encoder=encoder.config, meta=encoder.meta, seed=settings.seed,
+                  test_images=len(splits.test), per_class=len(splits.train) / len(splits.classes))
     keep(name, chosen, rows, results, settings.device,
          left_out="ImageNet-pretrained weights: Imagenette is a part of ImageNet")
     draw(pd.DataFrame(rows), chosen, results / f"{name}.png")
@@ -81,11 +97,13 @@ def compare(encoder: Encoder, splits: Splits, settings: Settings, results: Path,
 def draw(table: pd.DataFrame, settings: dict[str, Any], path: Path) -> None:
     """Accuracy against labels per class; `settings` as the record of a comparison keeps them."""
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    few = [{**r, "metric": "test accuracy",
-            "labels_per_class": r["labels_per_class"] if r["labels_per_class"] == "all" else int(r["labels_per_class"])}
-           for r in rows]
-    figure = sweeps.label_curve(few, settings["per_class"], "How many labels? Imagenette at "
-                               f"{settings['encoder']['image_size']} pixels, encoder {settings['encoder']['name']} "
-                               f"({settings['test_images']:,} test images)")
+    few = [{
+        **r, "metric": "test accuracy", "labels_per_class": r["labels_per_class"]
+        if r["labels_per_class"] == "all" else int(r["labels_per_class"])
+    } for r in rows]
+    figure = sweeps.label_curve(
+        few, settings["per_class"], "How many labels? Imagenette at "
+        f"{settings['encoder']['image_size']} pixels, encoder {settings['encoder']['name']} "
+        f"({settings['test_images']:,} test images)")
     with atomic_path(path) as target:
         figure.savefig(target, dpi=110)

@@ -19,16 +19,19 @@ STRENGTHS = (0.1, 1.0, 10.0)  # of a linear probe, scikit-learn's C
 RATES = [(5e-4, 5e-3), (2e-3, 2e-3)]  # of encoder and head, for a pretrained start
 SCRATCH_RATES = [(2e-3, 2e-3), (5e-3, 5e-3)]  # and for random weights
 STEPS = {1: 100, 5: 200, 10: 300, 50: 600, 0: 1000}  # of a training, by labels per class (0 = all)
-SHARES = {"1 %": 200, "10 %": 600, "100 %": 1000}  # of the labels, and the steps that fine-tuning takes with them
+# of the labels, and the steps that fine-tuning takes with them
+SHARES = {"1 %": 200, "10 %": 600, "100 %": 1000}
 SIGMAS, NOISE_SEEDS = (0.0, 0.3, 0.6, 0.9, 1.2, 1.5), 3
-MIDDLE = 0.75  # the noise, normalised units, on validation images that chooses the probe of the sweep
+# the noise, normalised units, on validation images that chooses the probe of the sweep
+MIDDLE = 0.75
 OTHER_DRAWS = 100  # added to the seed: choices are made on other draws than the ones reported
 
 
 def row(protocol: str, labels: object, scores: Iterable[float], **more: object) -> dict:
     """A line of a table: mean and deviation of test accuracies."""
     scores = list(scores)
-    return dict(protocol=protocol, labels_per_class=labels, n=len(scores), mean=statistics.fmean(scores),
+    return dict(protocol=protocol, labels_per_class=labels, n=len(scores),
+                mean=statistics.fmean(scores),
                 std=statistics.stdev(scores) if len(scores) > 1 else None, **more)
 
 
@@ -36,38 +39,51 @@ def knn(encoder: Encoder | None, splits: Splits, settings: Settings) -> Iterator
     """k = 20 and k = 200, all training images as neighbours."""
     bank, queries = (features_of(encoder, part.images) for part in (splits.train, splits.test))
     for k in (20, 200):
-        yield row(f"kNN, k = {k}", "all", [knn_accuracy(bank, splits.train.labels, queries, splits.test.labels, k)])
+        yield row(f"kNN, k = {k}", "all",
+                  [knn_accuracy(bank, splits.train.labels, queries, splits.test.labels, k)])
 
 
 def linear(encoder: Encoder | None, splits: Splits, settings: Settings) -> Iterator[dict]:
-    """Linear probes with 1, 5, 10, 50 and all labels per class, each with the strength that validation chose for it."""
-    bank, val, test = (features_of(encoder, part.images) for part in (splits.train, splits.val, splits.test))
+    """Linear probes with 1, 5, 10, 50 and all labels per class, each with the strength that
+    validation chose for it."""
+    bank, val, test = (features_of(encoder, part.images)
+                       for part in (splits.train, splits.val, splits.test))
 
-    def scores(count: int, strength: float, part: Labeled, features: Tensor, draws: int, seed: int) -> list[float]:
-        return few_label_scores(bank, splits.train.labels, features, part.labels, count, draws, seed, strength)
+    def scores(count: int, strength: float, part: Labeled, features: Tensor, draws: int,
+               seed: int) -> list[float]:
+        return few_label_scores(bank, splits.train.labels, features, part.labels, count, draws,
+                                seed, strength)
 
     for count in STEPS:
-        tried = {strength: statistics.fmean(scores(count, strength, splits.val, val, 2, settings.seed + OTHER_DRAWS))
-                 for strength in STRENGTHS}
+        tried = {
+            strength: statistics.fmean(
+                scores(count, strength, splits.val, val, 2, settings.seed + OTHER_DRAWS))
+            for strength in STRENGTHS
+        }
         best = max(tried, key=tried.get)
-        yield row("linear probe", count or "all", scores(count, best, splits.test, test, 5, settings.seed),
-                  chosen=f"C {best:g}")
+        yield row("linear probe", count or "all",
+                  scores(count, best, splits.test, test, 5, settings.seed), chosen=f"C {best:g}")
 
 
 def mlp(encoder: Encoder | None, splits: Splits, settings: Settings) -> Iterator[dict]:
     """The Self-Learner project's head on frozen features, all labels."""
     bank, test = (features_of(encoder, part.images) for part in (splits.train, splits.test))
-    yield row("MLP 512-128", "all", [score(mlp_probe(bank, splits.train.labels, settings.seed), test,
-                                           splits.test.labels)])
+    yield row(
+        "MLP 512-128", "all",
+        [score(mlp_probe(bank, splits.train.labels, settings.seed), test, splits.test.labels)])
 
 
 def best_rates(encoder: Encoder, splits: Splits, settings: Settings,
                rates: list[tuple[float, float]]) -> tuple[float, float]:
-    """The learning rates of encoder and head that are best on validation, with ten labels per class and two draws."""
+    """The learning rates of encoder and head that are best on validation, with ten labels per
+    class and two draws."""
     trial = settings.replace(draws=2, seed=settings.seed + OTHER_DRAWS)
-    scores = {pair: statistics.fmean(few_label_training(encoder, splits, trial, per_class=10, lr=pair[0],
-                                                        head_lr=pair[1], steps=STEPS[10], evaluate_on=splits.val))
-              for pair in rates}
+    scores = {
+        pair: statistics.fmean(
+            few_label_training(encoder, splits, trial, per_class=10, lr=pair[0], head_lr=pair[1],
+                               steps=STEPS[10], evaluate_on=splits.val))
+        for pair in rates
+    }
     return max(scores, key=scores.get)
 
 
@@ -76,26 +92,30 @@ def finetune(encoder: Encoder, splits: Splits, settings: Settings) -> Iterator[d
     per_class = len(splits.train) / len(splits.classes)
     lr, head_lr = best_rates(encoder, splits, settings, RATES)
     for share, steps in SHARES.items():
-        count = 0 if share == "100 %" else max(1, round(per_class * float(share.rstrip(" %")) / 100))
-        scores = few_label_training(encoder, splits, settings, per_class=count, lr=lr, head_lr=head_lr, steps=steps)
-        yield row(f"fine-tuned, {share} of the labels", count or "all", scores, chosen=f"rates {lr:g}, {head_lr:g}",
-                  steps=steps)
+        count = 0 if share == "100 %" else max(1, round(per_class * float(share.rstrip(" %"))
+                                                        / 100))
+        scores = few_label_training(encoder, splits, settings, per_class=count, lr=lr,
+                                    head_lr=head_lr, steps=steps)
+        yield row(f"fine-tuned, {share} of the labels", count or "all", scores,
+                  chosen=f"rates {lr:g}, {head_lr:g}", steps=steps)
 
 
 def noise(encoder: Encoder | None, splits: Splits, settings: Settings) -> Iterator[dict]:
-    """A linear classifier on clean features under noise; its strength chosen on noisy validation images."""
+    """A linear classifier on clean features under noise; its strength chosen on noisy validation
+    images."""
     reader = best_probe(encoder, splits, MIDDLE, settings.seed)
-    sweep = noise_sweep({"": reader}, splits.test.images, splits.test.labels, SIGMAS, range(NOISE_SEEDS),
-                        settings.device)
+    sweep = noise_sweep({"": reader}, splits.test.images, splits.test.labels, SIGMAS,
+                        range(NOISE_SEEDS), settings.device)
     for sigma, scores in zip(SIGMAS, np.array(sweep.accuracy[""]).T, strict=True):
         yield row("linear, noisy images", "all", scores.tolist(), sigma=sigma)
 
 
-PROTOCOLS: dict[str, Callable[..., Iterator[dict]]] = dict(knn=knn, linear=linear, mlp=mlp, finetune=finetune,
-                                                           noise=noise)
+PROTOCOLS: dict[str, Callable[..., Iterator[dict]]] = dict(knn=knn, linear=linear, mlp=mlp,
+                                                           finetune=finetune, noise=noise)
 
 
-def evaluated(encoder: Encoder, splits: Splits, settings: Settings, names: Iterable[str]) -> Iterator[dict]:
+def evaluated(encoder: Encoder, splits: Splits, settings: Settings,
+              names: Iterable[str]) -> Iterator[dict]:
     """The rows of several protocols, one after another."""
     for name in names:
         yield from PROTOCOLS[name](encoder, splits, settings)

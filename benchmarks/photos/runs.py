@@ -27,8 +27,10 @@ from helpers.training.trainer import fit
 PEER = "lightly-byol"
 METHODS = (*names.METHODS, PEER)
 LONG = 8  # minutes of training from which a curve is drawn
-LOOKS, IMAGES = 5, 1024  # at the encoder during a training, besides the first; and the neighbours of each
-TRIAL, WARM_UP = 640, 2  # images by which the cost of a step is measured, and steps of warming up before them
+# at the encoder during a training, besides the first; and the neighbours of each
+LOOKS, IMAGES = 5, 1024
+# images by which the cost of a step is measured, and steps of warming up before them
+TRIAL, WARM_UP = 640, 2
 GPU_TRIAL, GPU_WARM_UP = 16_384, 20
 OF_METHODS = ("lr", "weight_decay", "warmup", "momentum", "ramp", "temperature", "views", "crops")
 
@@ -51,12 +53,14 @@ def parts(method: str, folder: str, splits: Splits, settings: Settings,
           steps: int) -> tuple[pl.LightningModule, BatchLoader, dict[str, Any]]:
     """The module, the loader and the recipe of a training of `steps` steps."""
     if method == PEER:
-        loader = peer.FileLoader(folder, splits, steps=steps, seed=settings.seed, device=settings.device)
-        return peer.LightlyBYOL(peer.encoder_for(settings), steps), loader, dict(peer.RECIPE, steps=steps)
+        loader = peer.FileLoader(folder, splits, steps=steps, seed=settings.seed,
+                                 device=settings.device)
+        return peer.LightlyBYOL(peer.encoder_for(settings),
+                                steps), loader, dict(peer.RECIPE, steps=steps)
     settings = with_steps(method, settings, steps)
     recipe = recipes.recipe(method, settings)
-    loader = BatchLoader(splits.unlabeled, None, batch_size=recipe["batch_size"], steps=steps, seed=settings.seed,
-                         device=settings.device)
+    loader = BatchLoader(splits.unlabeled, None, batch_size=recipe["batch_size"], steps=steps,
+                         seed=settings.seed, device=settings.device)
     encoder = runs.fresh_encoder(splits, settings)
     module = recipes.learner(method, encoder, settings, loader.steps_per_epoch)
     return module, loader, described(module) | recipe
@@ -68,16 +72,18 @@ def described(module: pl.LightningModule) -> dict[str, str]:
 
 
 def with_steps(method: str, settings: Settings, steps: int) -> Settings:
-    """Settings whose recipe has `steps` steps (noise-BYOL's has a multiple of what the settings say)."""
+    """Settings whose recipe has `steps` steps (noise-BYOL's has a multiple of what the settings
+    say)."""
     if method == "dino":
         return settings.replace(dino_steps=steps)
     usual = recipes.recipe(method, settings.replace(pretrain_steps=1000))["steps"]
     return settings.replace(pretrain_steps=max(1, round(steps * 1000 / usual)))
 
 
-def planned_steps(method: str, folder: str, splits: Splits, settings: Settings, epochs: float | None,
-                  minutes: float | None) -> int:
-    """How many steps a budget buys: of `epochs`, or of `minutes` (see `spent`) by the cost of a few trial steps."""
+def planned_steps(method: str, folder: str, splits: Splits, settings: Settings,
+                  epochs: float | None, minutes: float | None) -> int:
+    """How many steps a budget buys: of `epochs`, or of `minutes` (see `spent`) by the cost of a
+    few trial steps."""
     batch = peer.BATCH if method == PEER else recipes.recipe(method, settings)["batch_size"]
     if minutes is None:
         return max(1, round(epochs * len(splits.unlabeled) / batch))
@@ -89,7 +95,8 @@ def planned_steps(method: str, folder: str, splits: Splits, settings: Settings, 
 
     class Ticks(pl.Callback):
         def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-            if trainer.global_step in (warm_up, warm_up + trial):  # waiting at every step would slow a GPU down
+            # waiting at every step would slow a GPU down
+            if trainer.global_step in (warm_up, warm_up + trial):
                 times.append(spent(device, *now(device)))
 
     fit(module, loader, callbacks=[Ticks()], half=halved(method))
@@ -101,8 +108,9 @@ def halved(method: str) -> bool | None:
     return False if method == PEER else None
 
 
-def train(method: str, folder: str, splits: Splits, settings: Settings, *, out: Path, epochs: float | None = None,
-          minutes: float | None = None, turn: float | None = None) -> Run:
+def train(method: str, folder: str, splits: Splits, settings: Settings, *, out: Path,
+          epochs: float | None = None, minutes: float | None = None,
+          turn: float | None = None) -> Run:
     """Train, or go on from the last checkpoint in `out`.
 
     Args:
@@ -118,20 +126,22 @@ def train(method: str, folder: str, splits: Splits, settings: Settings, *, out: 
     steps = json.loads(plan.read_text())["steps"]
     module, loader, recipe = parts(method, folder, splits, settings, steps)
     clock = Clock(turn, settings.device)
-    monitor = TimedMonitor(splits.train, splits.val, max(1, steps // LOOKS), limit=IMAGES, clock=clock)
+    monitor = TimedMonitor(splits.train, splits.val, max(1, steps // LOOKS), limit=IMAGES,
+                           clock=clock)
     title = "" if turn else f"{method}, {settings.encoder}, seed {settings.seed}"
-    history = fit(module, loader, title=title, seed=settings.seed, callbacks=[clock, monitor], folder=out,
-                  resume=True, save_minutes=1.0, half=halved(method))
+    history = fit(module, loader, title=title, seed=settings.seed, callbacks=[clock, monitor],
+                  folder=out, resume=True, save_minutes=1.0, half=halved(method))
     path, passes = out / "encoder.safetensors", steps / loader.steps_per_epoch
-    save_encoder(module.encoder, path, method=method, dataset=splits.name, steps=steps, seed=settings.seed,
-                 epochs=round(passes), preset=settings.preset, start="scratch", command=command(),
-                 knn_validation=round(monitor.rows[-1]["knn"], 4))
+    save_encoder(module.encoder, path, method=method, dataset=splits.name, steps=steps,
+                 seed=settings.seed, epochs=round(passes), preset=settings.preset, start="scratch",
+                 command=command(), knn_validation=round(monitor.rows[-1]["knn"], 4))
     return Run(module.encoder.eval(), path, steps, passes, monitor.rows, history.losses, clock,
                {name: value for name, value in recipe.items() if name != "steps"})
 
 
 def minutes_of(said: dict[str, float]) -> float:
-    """The minutes that a cost or a look says; records from when only a CPU could train have its seconds alone."""
+    """The minutes that a cost or a look says; records from when only a CPU could train have its
+    seconds alone."""
     return said.get("minutes", said.get("cpu_seconds", 0) / 60)
 
 
@@ -144,7 +154,8 @@ def on_test(seeds: dict[int, dict[str, Any]]) -> str:
 
 
 def draw(results: Path) -> None:
-    """A figure for each long training, of all its seeds: what kNN said on validation as it went on."""
+    """A figure for each long training, of all its seeds: what kNN said on validation as it went
+    on."""
     records: dict[str, dict[str, dict]] = {}
     for path in sorted(results.glob("imagenette-*.json")):
         record = json.loads(path.read_text())
@@ -153,12 +164,18 @@ def draw(results: Path) -> None:
     for stem, seeds in records.items():
         first = next(iter(seeds.values()))
         settings, name = first["settings"], names.METHODS.get(first["settings"]["method"], PEER)
-        lines = {f"{name}, seed {seed}": ([minutes_of(look) for look in record["curve"]],
-                                          [look["knn"] for look in record["curve"]]) for seed, record in seeds.items()}
+        lines = {
+            f"{name}, seed {seed}": ([minutes_of(look)
+                                      for look in record["curve"]],
+                                     [look["knn"]
+                                      for look in record["curve"]])
+            for seed, record in seeds.items()
+        }
         epochs = sum(record["cost"]["epochs"] for record in seeds.values()) / len(seeds)
-        figure = lines.curves(lines, unit(first["machine"].get("device", "cpu")), "kNN accuracy on validation (%)",
-                              f"{name}, {settings['encoder']}, {settings['size']} pixels, about {epochs:.0f} epochs",
-                              percent=True, note=f"{IMAGES:,} neighbours, the first look at random weights"
-                                                 f"{on_test(seeds)}")
+        figure = lines.curves(
+            lines, unit(first["machine"].get("device", "cpu")), "kNN accuracy on validation (%)",
+            f"{name}, {settings['encoder']}, {settings['size']} pixels, about {epochs:.0f} epochs",
+            percent=True, note=f"{IMAGES:,} neighbours, the first look at random weights"
+            f"{on_test(seeds)}")
         with atomic_path(results / f"{stem}.png") as target:
             figure.savefig(target, dpi=110)

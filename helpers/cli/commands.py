@@ -26,10 +26,12 @@ def pretrain(options: argparse.Namespace) -> None:
     from helpers.training import pretraining
     from helpers.training.distributed import is_first
 
-    settings = Settings.resolve(dataset=options.dataset, preset=options.preset, encoder=options.encoder,
-                                batch_size=options.batch_size, image_size=options.image_size, seed=options.seed,
-                                noise_sigma=options.noise_sigma, noise_schedule=options.noise_schedule,
-                                device=options.device, run_dir=options.out)
+    settings = Settings.resolve(dataset=options.dataset, preset=options.preset,
+                                encoder=options.encoder, batch_size=options.batch_size,
+                                image_size=options.image_size, seed=options.seed,
+                                noise_sigma=options.noise_sigma,
+                                noise_schedule=options.noise_schedule, device=options.device,
+                                run_dir=options.out)
     splits = _load(settings)
     if options.epochs:
         steps = math.ceil(options.epochs * len(splits.unlabeled) / settings.batch_size)
@@ -40,41 +42,53 @@ def pretrain(options: argparse.Namespace) -> None:
         _say_if_nothing_to_resume(options.method, splits, settings, start.start)
     run = pretraining.pretrain(options.method, splits, settings, encoder=encoder, start=start.start,
                                resume=options.resume, stop_on_collapse=options.stop_on_collapse,
-                               devices=options.devices, nodes=options.num_nodes, compiled=options.compile)
+                               devices=options.devices, nodes=options.num_nodes,
+                               compiled=options.compile)
     if not is_first():  # one of several processes says it
         return
     last = run.monitor[-1]
-    print(f"{run.path}: kNN on validation {last['knn']:.1%}, spread {last['spread']:.2f}, effective rank "
-          f"{last['rank']:.0f} of {last['dimensions']}, {run.seconds:.0f} s")
+    print(
+        f"{run.path}: kNN on validation {last['knn']:.1%}, spread {last['spread']:.2f}, effective "
+        "rank "
+        f"{last['rank']:.0f} of {last['dimensions']}, {run.seconds:.0f} s")
 
 
 def _say_if_nothing_to_resume(method: str, splits: Splits, settings: Settings, start: str) -> None:
-    """Another recipe or folder begins from zero: say so where that may not be meant, since there are other runs."""
+    """Another recipe or folder begins from zero: say so where that may not be meant, since there
+    are other runs."""
 
     folder = runs.folder_of(method, settings, start, runs.images_of(splits, settings))
     others = runs.other_runs(method, settings)
     if others and folder not in others:
-        print(f"nothing to resume in {folder}, so it begins from zero; other runs of {splits.name}: "
-              + ", ".join(map(str, others[:MOST_NAMED])))
+        print(
+            f"nothing to resume in {folder}, so it begins from zero; other runs of {splits.name}: "
+            + ", ".join(map(str, others[:MOST_NAMED])))
 
 
 def evaluate(options: argparse.Namespace) -> None:
     """`evaluate CHECKPOINT`: test accuracies of an encoder by the chosen protocols."""
     encoder = _encoder(options.checkpoint)
-    settings = Settings.resolve(dataset=options.dataset, seed=options.seed, image_size=encoder.config["image_size"])
+    settings = Settings.resolve(dataset=options.dataset, seed=options.seed,
+                                image_size=encoder.config["image_size"])
     splits = _load(settings)
     rows = _measured(encoder, options.checkpoint, options.protocol, splits, settings)
     if options.json:
-        print(json.dumps({"checkpoint": str(options.checkpoint), "dataset": splits.name, "results": rows}, indent=1))
+        print(
+            json.dumps(
+                {"checkpoint": str(options.checkpoint), "dataset": splits.name, "results": rows},
+                indent=1))
         return
     for row in rows:
         deviation = f" ± {row['std']:.1%}" if row["n"] > 1 else ""
-        print(f"{row['protocol']:<24} {row['labels_per_class']!s:>4} labels/class  {row['mean']:.1%}{deviation}  "
-              f"(n {row['n']})")
+        print(
+            f"{row['protocol']:<24} {row['labels_per_class']!s:>4} labels/class  "
+            f"{row['mean']:.1%}{deviation}  "
+            f"(n {row['n']})")
 
 
 def release(options: argparse.Namespace) -> None:
-    """`weights release FILE NAME`: measure one of our encoders, and put it into the repository's list of weights."""
+    """`weights release FILE NAME`: measure one of our encoders, and put it into the repository's
+    list of weights."""
     from helpers.models.weights import registry as manifest
     from helpers.models.weights.checkpoint import halved, load_encoder
 
@@ -85,7 +99,11 @@ def release(options: argparse.Namespace) -> None:
     settings = Settings.resolve(dataset=options.dataset or meta["dataset"], seed=meta["seed"],
                                 image_size=encoder.config["image_size"])
     rows = _measured(encoder, options.file, ("knn", "linear"), _load(settings), settings)
-    accuracy = {_protocol(row): round(row["mean"], 4) for row in rows if row["labels_per_class"] in (1, 10, "all")}
+    accuracy = {
+        _protocol(row): round(row["mean"], 4)
+        for row in rows
+        if row["labels_per_class"] in (1, 10, "all")
+    }
     entry = manifest.release(options.file, options.name, what=options.what, licence=options.licence,
                              accuracy=accuracy, half=options.half)
     print(f"{entry.name}: {entry.what}; {entry.bytes:,} bytes, "
@@ -94,14 +112,18 @@ def release(options: argparse.Namespace) -> None:
 
 def _protocol(row: dict) -> str:
     count = row["labels_per_class"]
-    return row["protocol"] if count == "all" else f"{row['protocol']}, {count} label{'s' * (count > 1)} a class"
+    return row[
+        "protocol"] if count == "all" else (f"{row['protocol']}, {count} label{'s' * (count > 1)} "
+                                            "a class")
 
 
-def _measured(encoder: Encoder, name: str, protocols: Iterable[str], splits: Splits, settings: Settings) -> list[dict]:
+def _measured(encoder: Encoder, name: str, protocols: Iterable[str], splits: Splits,
+              settings: Settings) -> list[dict]:
     """One row a protocol and label count."""
     if splits.channels != encoder.config["channels"]:
-        raise UserError(f"{name} takes images of {encoder.config['channels']} channel(s), but {splits.name} "
-                        f"has {splits.channels}: evaluate it on the kind of images it was trained on")
+        raise UserError(
+            f"{name} takes images of {encoder.config['channels']} channel(s), but {splits.name} "
+            f"has {splits.channels}: evaluate it on the kind of images it was trained on")
     encoder.eval().to(settings.device)
     return [row for protocol in protocols for row in PROTOCOLS[protocol](encoder, splits, settings)]
 
@@ -120,13 +142,14 @@ def _encoder(checkpoint: str) -> Encoder:
 
 
 def _load(settings: Settings) -> Splits:
-    return load(settings.dataset, image_size=settings.image_size, seed=settings.seed, data_dir=settings.data_dir)
+    return load(settings.dataset, image_size=settings.image_size, seed=settings.seed,
+                data_dir=settings.data_dir)
 
 
 def _row(protocol: str, count: int, scores: list[float]) -> dict:
     deviation = float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0
-    return dict(protocol=protocol, labels_per_class=count or "all", mean=float(np.mean(scores)), std=deviation,
-                n=len(scores))
+    return dict(protocol=protocol, labels_per_class=count or "all", mean=float(np.mean(scores)),
+                std=deviation, n=len(scores))
 
 
 def _features(encoder: Encoder, splits: Splits) -> tuple:
@@ -139,33 +162,46 @@ def _knn(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict]:
     from helpers.evaluation.probes import knn_accuracy
 
     bank, queries = _features(encoder, splits)
-    return [_row(f"kNN, k = {k}", 0, [knn_accuracy(bank, splits.train.labels, queries, splits.test.labels, k)])
-            for k in (20, 200)]
+    return [
+        _row(f"kNN, k = {k}", 0,
+             [knn_accuracy(bank, splits.train.labels, queries, splits.test.labels, k)])
+        for k in (20, 200)
+    ]
 
 
 def _linear(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict]:
     from helpers.evaluation.probes import few_label_scores
 
     train, test = _features(encoder, splits)
-    return [_row("linear probe", count, few_label_scores(train, splits.train.labels, test, splits.test.labels, count,
-                                                         max(5, settings.draws), settings.seed))
-            for count in settings.label_counts]
+    return [
+        _row(
+            "linear probe", count,
+            few_label_scores(train, splits.train.labels, test, splits.test.labels, count,
+                             max(5, settings.draws), settings.seed))
+        for count in settings.label_counts
+    ]
 
 
 def _mlp(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict]:
     from helpers.evaluation.probes import mlp_probe, score
 
     train, test = _features(encoder, splits)
-    return [_row("MLP 512-128", 0, [score(mlp_probe(train, splits.train.labels, seed), test, splits.test.labels)
-                                    for seed in range(3)])]
+    return [
+        _row("MLP 512-128", 0, [
+            score(mlp_probe(train, splits.train.labels, seed), test, splits.test.labels)
+            for seed in range(3)
+        ])
+    ]
 
 
 def _finetune(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict]:
     from helpers.training.finetune import few_label_training
 
-    return [_row(f"fine-tuned, {settings.finetune_steps} steps", count,
-                 few_label_training(encoder, splits, settings, per_class=count, lr=5e-4, head_lr=5e-3))
-            for count in settings.label_counts]
+    return [
+        _row(f"fine-tuned, {settings.finetune_steps} steps", count,
+             few_label_training(encoder, splits, settings, per_class=count, lr=5e-4, head_lr=5e-3))
+        for count in settings.label_counts
+    ]
 
 
 PROTOCOLS: dict[str, Callable[[Encoder, Splits, Settings], list[dict]]] = {

@@ -51,25 +51,31 @@ def execute(path: Path, out: Path, parameters: dict[str, Any], on_cell: Callable
 
 
 def explain(error: Exception, name: str, kept: Path) -> str:
-    """What a person needs to know of a failed notebook: the cell, its code, the error, the partial copy."""
+    """What a person needs to know of a failed notebook: the cell, its code, the error, the partial
+    copy."""
     if hasattr(error, "exec_count"):  # papermill's own error, made from the cell's output
         place, source = f"cell In [{error.exec_count}]", error.source
         trace = ANSI.sub("", "\n".join(error.traceback)).strip().splitlines()
-        what = f"error: {error.evalue}" if error.ename == "UserError" else "\n".join(trace[-SHOWN_LINES:])
+        what = f"error: {error.evalue}" if error.ename == "UserError" else "\n".join(
+            trace[-SHOWN_LINES:])
     else:
         place, source = _last_begun(kept)
         what = f"{type(error).__name__}: {error}"
         if type(error).__name__ == "DeadKernelError":
-            what = "The kernel died; most often the memory was full: use a smaller batch or image size."
+            what = ("The kernel died; most often the memory was full: use a smaller batch or "
+                    "image size.")
     lines = source.strip().splitlines()
     shown = lines[:SHOWN_LINES] + (["..."] if len(lines) > SHOWN_LINES else [])
     code = "".join(f"\n    {line}" for line in shown)
-    return f"\n{name} stopped at {place}:{code}\n\n{what}\n\nWhat it had shown until then is in {kept}"
+    return (f"\n{name} stopped at {place}:{code}\n\n{what}\n\nWhat it had shown until then is in "
+            f"{kept}")
 
 
 def _last_begun(kept: Path) -> tuple[str, str]:
     """Place and source of the last cell that papermill had started."""
-    cells = [cell for cell in (_cells(kept) if kept.exists() else []) if cell["cell_type"] == "code"]
+    cells = [
+        cell for cell in (_cells(kept) if kept.exists() else []) if cell["cell_type"] == "code"
+    ]
     begun = [(number, cell) for number, cell in enumerate(cells, 1)
              if cell["metadata"].get("papermill", {}).get("start_time")]
     number, cell = begun[-1] if begun else (0, {"source": []})
@@ -101,7 +107,8 @@ def _cells(path: Path) -> list[dict[str, Any]]:
 
 
 def noted(path: Path) -> dict[str, Any]:
-    """What papermill noted of an executed notebook: its `duration` in seconds, `parameters` and more.
+    """What papermill noted of an executed notebook: its `duration` in seconds, `parameters` and
+    more.
 
     Raises:
         ValueError: this is no notebook, or not yet a whole one.
@@ -122,7 +129,8 @@ def _finish(draft: Path, target: Path, source: Path) -> None:
     if not draft.exists():
         return
     notebook = json.loads(draft.read_text(encoding="utf-8"))
-    notebook["metadata"].get("papermill", {}).update(input_path=source.name, output_path=target.name)
+    notebook["metadata"].get("papermill", {}).update(input_path=source.name,
+                                                     output_path=target.name)
     write_atomically(target, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
     draft.unlink()
 
@@ -133,13 +141,14 @@ def _register_engine() -> None:
 
     class CountingEngine(NBClientEngine):
         @classmethod
-        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *, on_cell: Callable[[], object],
-                                     **options: Any) -> None:
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *,
+                                     on_cell: Callable[[], object], **options: Any) -> None:
             complete = nb_man.cell_complete
 
             def counted(cell: Any, *args: Any, **kwargs: Any) -> None:
                 complete(cell, *args, **kwargs)
-                if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get("tags", []):
+                if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get(
+                        "tags", []):
                     on_cell()
 
             nb_man.cell_complete = counted

@@ -27,7 +27,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 (a notebook failed), 2 (bad input), 130 (Ctrl-C)."""
+    """Run one command; returns the exit status: 0, 1 (a notebook failed), 2 (bad input), 130
+    (Ctrl-C)."""
     try:
         options = parser().parse_args(arguments)
         return options.command(options) or 0
@@ -44,7 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parser() -> Parser:
     """The parser with every command."""
-    top = Parser(prog="python -m helpers", description="Few labels, noisy images: notebooks and tools.")
+    top = Parser(prog="python -m helpers",
+                 description="Few labels, noisy images: notebooks and tools.")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="execute the notebooks in order"))
     _add_pretrain(commands.add_parser("pretrain", help="train an encoder on images without labels"))
@@ -56,7 +58,8 @@ def parser() -> Parser:
 
 
 def _add_run(command: Parser) -> None:
-    command.add_argument("--only", nargs="+", metavar="NN", help="only these notebooks, such as 01 03")
+    command.add_argument("--only", nargs="+", metavar="NN",
+                         help="only these notebooks, such as 01 03")
     command.add_argument("--dataset", help=f"auto, {A_DATASET}")
     command.add_argument("--preset", choices=["auto", *PRESETS])
     command.add_argument("--seed", type=_count)
@@ -69,30 +72,39 @@ def _add_pretrain(command: Parser) -> None:
     command.add_argument("method", choices=METHODS)
     command.add_argument("--dataset", default="auto", help=A_DATASET)
     command.add_argument("--encoder", choices=ENCODERS, help="default: the preset's")
-    command.add_argument("--start", default="train", metavar="WEIGHTS",
-                         help="imagenet, a name from `weights list`, or a file; default: random weights")
+    command.add_argument(
+        "--start", default="train", metavar="WEIGHTS",
+        help="imagenet, a name from `weights list`, or a file; default: random weights")
     command.add_argument("--preset", choices=["auto", *PRESETS], default="auto")
     command.add_argument("--epochs", type=_positive, help="default: the preset's number of steps")
     command.add_argument("--batch-size", type=_positive)
     command.add_argument("--image-size", type=_positive, metavar="PIXELS")
-    command.add_argument("--noise-sigma", metavar="SIGMA", help="noise-byol: one deviation, images in [-1, 1]")
-    command.add_argument("--noise-schedule", choices=NOISE_SCHEDULES, help="noise-byol: when the noise comes")
+    command.add_argument("--noise-sigma", metavar="SIGMA",
+                         help="noise-byol: one deviation, images in [-1, 1]")
+    command.add_argument("--noise-schedule", choices=NOISE_SCHEDULES,
+                         help="noise-byol: when the noise comes")
     command.add_argument("--seed", type=_count)
     command.add_argument("--out", metavar="FOLDER", help="default: FEWLABELS_RUN_DIR, else runs")
-    command.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
-    command.add_argument("--stop-on-collapse", action="store_true", help="end the training where it collapses")
-    command.add_argument("--device", choices=["auto", "cuda", "mps", "cpu"], help="default: a GPU where there is one")
+    command.add_argument("--resume", action="store_true",
+                         help="go on from the last checkpoint in --out")
+    command.add_argument("--stop-on-collapse", action="store_true",
+                         help="end the training where it collapses")
+    command.add_argument("--device", choices=["auto", "cuda", "mps", "cpu"],
+                         help="default: a GPU where there is one")
     command.add_argument("--devices", type=_positive, default=1, metavar="N",
                          help="GPUs (or CPU processes) of each machine that share every batch")
     command.add_argument("--num-nodes", type=_positive, default=1, metavar="N", help="machines")
-    command.add_argument("--compile", action="store_true",
-                         help="torch.compile the networks where that works: worth a try on a GPU, no gain on a CPU")
+    command.add_argument(
+        "--compile", action="store_true",
+        help="torch.compile the networks where that works: worth a try on a GPU, no gain on a CPU")
     command.set_defaults(command=_pretrain)
 
 
 def _add_evaluate(command: Parser) -> None:
-    command.add_argument("checkpoint",
-                         help="a file that pretrain wrote, weights of another project, or a name from `weights list`")
+    command.add_argument(
+        "checkpoint",
+        help="a file that pretrain wrote, weights of another project, or a name from `weights list`"
+    )
     command.add_argument("--dataset", default="auto", help=A_DATASET)
     command.add_argument("--protocol", nargs="+", choices=PROTOCOLS, default=["knn", "linear"])
     command.add_argument("--seed", type=_count)
@@ -108,16 +120,19 @@ def _add_weights(command: Parser) -> None:
     export = actions.add_parser("export", help="write an encoder for other programs")
     export.add_argument("file")
     export.add_argument("target", help="a path that ends in .onnx or .pt2")
-    _add_release(actions.add_parser("release", help="measure one of your encoders and put it into the list"))
+    _add_release(
+        actions.add_parser("release", help="measure one of your encoders and put it into the list"))
     command.set_defaults(command=_weights)
 
 
 def _add_release(action: Parser) -> None:
     action.add_argument("file", help="what `pretrain` wrote")
     action.add_argument("name", help="small letters, digits and hyphens")
-    action.add_argument("--what", help="one line for the list; default: what the file says of itself")
+    action.add_argument("--what",
+                        help="one line for the list; default: what the file says of itself")
     action.add_argument("--licence", default="MIT")
-    action.add_argument("--half", action="store_true", help="keep it in half precision, half as large")
+    action.add_argument("--half", action="store_true",
+                        help="keep it in half precision, half as large")
     action.add_argument("--dataset", help="to measure it on; default: the one it was trained on")
 
 
@@ -129,8 +144,8 @@ def _run(options: argparse.Namespace) -> int:
         for path in runner.choose(runner.find(), options.only):
             print(f"{path.stem:<28} {execution.title_of(path)}")
         return 0
-    return runner.run(options.only, dataset=options.dataset, preset=options.preset, seed=options.seed,
-                      out=options.out)
+    return runner.run(options.only, dataset=options.dataset, preset=options.preset,
+                      seed=options.seed, out=options.out)
 
 
 def _pretrain(options: argparse.Namespace) -> int | None:
@@ -168,5 +183,3 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return int(text)
-
-

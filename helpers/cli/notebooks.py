@@ -34,12 +34,14 @@ def choose(paths: Sequence[Path], only: Sequence[str] | None) -> list[Path]:
         UserError: a number that no notebook has, or no notebooks at all.
     """
     if not paths:
-        raise UserError(f"no notebooks in {NOTEBOOKS.name}/: run this from a complete copy of the repository")
+        raise UserError(
+            f"no notebooks in {NOTEBOOKS.name}/: run this from a complete copy of the repository")
     numbers = {number_of(path): path for path in paths}
     wanted = [word.zfill(2) for word in only or numbers]
     unknown = [word for word in wanted if word not in numbers]
     if unknown:
-        raise UserError(f"there is no notebook {', '.join(unknown)}: choose among {', '.join(numbers)}")
+        raise UserError(
+            f"there is no notebook {', '.join(unknown)}: choose among {', '.join(numbers)}")
     return [path for number, path in numbers.items() if number in wanted]
 
 
@@ -47,9 +49,9 @@ def run(only: Sequence[str] | None = None, *, dataset: str | None = None, preset
         seed: int | None = None, out: str | Path = "results", folder: Path = NOTEBOOKS) -> int:
     """Execute notebooks in order; returns the exit status, 1 when a notebook fails.
 
-    Executed copies go to `<out>/notebooks/NN.ipynb`, results to `<out>/summary.csv` (which the notebooks
-    write), checkpoints to `runs/` beside `out` (or FEWLABELS_RUN_DIR). The first failure ends the run;
-    what the notebook had shown until then is kept as `NN.failed.ipynb`.
+    Executed copies go to `<out>/notebooks/NN.ipynb`, results to `<out>/summary.csv` (which the
+    notebooks write), checkpoints to `runs/` beside `out` (or FEWLABELS_RUN_DIR). The first failure
+    ends the run; what the notebook had shown until then is kept as `NN.failed.ipynb`.
 
     Args:
         only: numbers of the notebooks to run; None runs all of them.
@@ -86,7 +88,8 @@ def _parameters(dataset: str | None, preset: str | None, seed: int | None) -> di
     if dataset not in (None, "auto", *DATASETS):
         folder = Path(dataset).expanduser().resolve()
         if not folder.is_dir() and not (folder.is_file() and folder.suffix.lower() == ".zip"):
-            raise UserError(f"no dataset {dataset!r}: choose auto, {', '.join(DATASETS)}, or a folder")
+            raise UserError(
+                f"no dataset {dataset!r}: choose auto, {', '.join(DATASETS)}, or a folder")
         dataset = str(folder)
     settings = Settings.resolve(dataset=dataset, preset=preset, seed=seed)
     print(f"{settings.dataset} ({settings.why}), preset {settings.preset}, on {settings.device}")

@@ -1,4 +1,5 @@
-"""What `python -m helpers weights {list,fetch,check,export}` does (`release` is in `helpers.cli.commands`)."""
+"""What `python -m helpers weights {list,fetch,check,export}` does (`release` is in
+`helpers.cli.commands`)."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from helpers.models.weights.hub import default_folder, fetch
 
 
 def weights(options: argparse.Namespace) -> None:
-    """Run one action: `options.action` is "list", "fetch" (`options.name`), "check" (`options.file`) or "export"
-    (`options.file` to `options.target`)."""
+    """Run one action: `options.action` is "list", "fetch" (`options.name`), "check"
+    (`options.file`) or "export" (`options.file` to `options.target`)."""
     if options.action == "list":
         print("\n".join(listing()))
     elif options.action == "fetch":
@@ -61,7 +62,8 @@ def description(path: Path) -> list[str]:
 
 
 def _listed(digits: str) -> manifest.Entry | None:
-    """The entry whose SHA-256, as the manifest or the lock of what was fetched has it, is `digits`."""
+    """The entry whose SHA-256, as the manifest or the lock of what was fetched has it, is
+    `digits`."""
     locked = manifest.lock(default_folder())
     for name, entry in manifest.entries().items():
         known = locked.get(name, {}).get("sha256") or entry.sha256
@@ -71,7 +73,8 @@ def _listed(digits: str) -> manifest.Entry | None:
 
 
 def exported(path: Path, target: Path) -> str:
-    """Write the encoder in a file for other programs, as the ending of `target` says; returns what was written.
+    """Write the encoder in a file for other programs, as the ending of `target` says; returns what
+    was written.
 
     Raises:
         UserError: an unknown ending, no whole file of weights, or a program whose features differ.
@@ -82,16 +85,21 @@ def exported(path: Path, target: Path) -> str:
     encoder = load_encoder(path) if is_own(path) else read_weights(path, channels=3)[0]
     kinds[target.suffix](encoder, target)
     size, channels = encoder.config["image_size"], encoder.config["channels"]
-    return (f"{target}: {target.stat().st_size:,} bytes; takes images N x {channels} x {size} x {size} in [-1, 1], "
-            f"gives N x {encoder.num_features} features, the same as {path}")
+    return (
+        f"{target}: {target.stat().st_size:,} bytes; takes images N x {channels} x {size} x "
+        f"{size} in [-1, 1], "
+        f"gives N x {encoder.num_features} features, the same as {path}")
 
 
 def _foreign(path: Path) -> list[str]:
     encoder, report = read_weights(path)
     size, channels = encoder.config["image_size"], encoder.config["channels"]
-    return [*str(report).splitlines(),
-            f"  for images of {channels} x {size} x {size}, taken as trained with {encoder.normalisation} "
-            "normalisation"]
+    return [
+        *str(report).splitlines(),
+        f"  for images of {channels} x {size} x {size}, taken as trained with "
+        f"{encoder.normalisation} "
+        "normalisation"
+    ]
 
 
 def _own(path: Path) -> list[str]:

@@ -21,12 +21,13 @@ GPU_QUESTION = "import torch; print(torch.cuda.is_bf16_supported(including_emula
 
 @contextmanager
 def memory_kept(device: str) -> Iterator[None]:
-    """Inside the block, a CPU's freed tensors stay with the process; at its end they go back to the system.
+    """Inside the block, a CPU's freed tensors stay with the process; at its end they go back to the
+    system.
 
-    Otherwise glibc maps each large tensor anew, and the first touch of each of its pages enters the kernel: some
-    ten thousand times in a step of ResNet18 with 64 images of 96 pixels, a tenth of the step's time, and
-    a fifth of a miniature's on digits. Nothing happens on a GPU, whose allocator keeps memory by itself, nor where
-    the C library is not glibc.
+    Otherwise glibc maps each large tensor anew, and the first touch of each of its pages enters the
+    kernel: some ten thousand times in a step of ResNet18 with 64 images of 96 pixels, a tenth of
+    the step's time, and a fifth of a miniature's on digits. Nothing happens on a GPU, whose
+    allocator keeps memory by itself, nor where the C library is not glibc.
     """
     libc = _glibc() if device == "cpu" else None
     if libc is None:
@@ -36,7 +37,8 @@ def memory_kept(device: str) -> Iterator[None]:
     libc.mallopt(M_TRIM_THRESHOLD, NEVER)
     try:
         yield
-    finally:  # setting any of these ends glibc's own tuning of them, so leave what that would have arrived at
+    # setting any of these ends glibc's own tuning of them, so leave what that would have arrived at
+    finally:
         libc.mallopt(M_MMAP_MAX, MMAP_DEFAULT)
         libc.mallopt(M_MMAP_THRESHOLD, 32 * MIB)
         libc.mallopt(M_TRIM_THRESHOLD, 64 * MIB)
@@ -56,8 +58,8 @@ def _glibc() -> ctypes.CDLL | None:
 def threads_for(images: Tensor) -> Iterator[None]:
     """One thread for small images (... x S x S) on a CPU, torch's own choice otherwise.
 
-    A step on 16-pixel images is hundreds of tiny operations. Two threads spend it waiting for each other:
-    15 % quicker at best, and many times slower whenever something else wants a core.
+    A step on 16-pixel images is hundreds of tiny operations. Two threads spend it waiting for each
+    other: 15 % quicker at best, and many times slower whenever something else wants a core.
     """
     before = torch.get_num_threads()
     if images.device.type == "cpu" and images.shape[-1] <= SMALL:
@@ -70,7 +72,8 @@ def threads_for(images: Tensor) -> Iterator[None]:
 
 @contextmanager
 def threads_for_probes(images: Tensor) -> Iterator[None]:
-    """`threads_for` N x C x S x S images, and the same for the linear algebra of NumPy and scikit-learn.
+    """`threads_for` N x C x S x S images, and the same for the linear algebra of NumPy and
+    scikit-learn.
 
     Finding their libraries takes some milliseconds: put it around a loop, not into one.
     """
@@ -80,16 +83,20 @@ def threads_for_probes(images: Tensor) -> Iterator[None]:
 
 
 def precision(device: str, forks: bool = False) -> str:
-    """Lightning's precision for this machine: bf16 where the chip computes in it, fp16 on older GPUs.
+    """Lightning's precision for this machine: bf16 where the chip computes in it, fp16 on older
+    GPUs.
 
-    On a CPU without AMX or AVX512-BF16 half precision is emulated and many times slower, so fp32 stays.
+    On a CPU without AMX or AVX512-BF16 half precision is emulated and many times slower, so fp32
+    stays.
 
     Args:
         forks: this process will be forked, and so must not touch its GPU: another one asks.
     """
     if device == "cuda":
-        bf16 = torch.cuda.is_bf16_supported(including_emulation=False) if not forks else "True" in subprocess.run(
-            [sys.executable, "-c", GPU_QUESTION], capture_output=True, text=True, check=False).stdout
+        bf16 = torch.cuda.is_bf16_supported(
+            including_emulation=False) if not forks else "True" in subprocess.run(
+                [sys.executable, "-c", GPU_QUESTION], capture_output=True, text=True,
+                check=False).stdout
         return "bf16-mixed" if bf16 else "16-mixed"
     if device == "cpu":
         checks = (getattr(torch.cpu, name, lambda: False) for name in

@@ -95,7 +95,8 @@ def _download(url: str, part: Path, name: str) -> None:
 
 
 def _check_status(answer: requests.Response, part: Path) -> None:
-    if answer.status_code == 416:  # asked for what comes after the end: whole, or not this file at all
+    # asked for what comes after the end: whole, or not this file at all
+    if answer.status_code == 416:
         if answer.headers.get("Content-Range", "").endswith(f"/{_size(part)}"):
             return
         part.unlink()
@@ -111,7 +112,8 @@ def _receive(answer: requests.Response, part: Path, have: int, name: str) -> Non
     elif not re.match(rf"bytes {have}-|$", answer.headers.get("Content-Range", "")):
         part.unlink(missing_ok=True)
         raise Failed("the server sent another part than was asked for", again=True)
-    answer.raw.enforce_content_length = False  # or urllib3 throws away the last piece of what has come
+    # or urllib3 throws away the last piece of what has come
+    answer.raw.enforce_content_length = False
     total = have + int(answer.headers.get("Content-Length") or 0)
     shift, unit = (20, "MB") if total >= LARGE_BYTES else (10, "KB")
     with open(part, "ab" if have else "wb") as file, \
@@ -130,8 +132,9 @@ def _size(part: Path) -> int:
 
 def _explained(problem: Exception, target: Path, name: str) -> UserError:
     if getattr(problem, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return UserError(f"{name}: the disk of {target.parent} is full: free some space and run again, "
-                         "or choose another data folder")
+        return UserError(
+            f"{name}: the disk of {target.parent} is full: free some space and run again, "
+            "or choose another data folder")
     why = " ".join(str(problem).split()) or type(problem).__name__
     damaged = f" ({target} is there, but damaged)" if target.exists() else ""
     return UserError(f"{name}: the download failed, {why}{damaged}: {_way_out(target)}")

@@ -27,8 +27,6 @@ DRIVE = Path("/content/drive")  # where Colab mounts it
 REQUIREMENT = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:>=\s*([\d.]+))?")
 
 
-
-
 def on_colab() -> bool:
     """Whether this runs on Google Colab."""
     if "google.colab" in sys.modules:
@@ -46,7 +44,8 @@ def mount_drive() -> Path:
         UserError: this is not Colab.
     """
     if not on_colab():
-        raise UserError("Google Drive can be mounted on Colab only: give a folder of this machine instead")
+        raise UserError(
+            "Google Drive can be mounted on Colab only: give a folder of this machine instead")
     drive = importlib.import_module("google.colab.drive")
     drive.mount(str(DRIVE))
     return DRIVE / "MyDrive"
@@ -56,31 +55,36 @@ def need_drive(folder: Path) -> None:
     """Mount the person's Google Drive if `folder` lies on it and it is not mounted yet.
 
     Raises:
-        UserError: it cannot be mounted from here. Without it the folder would vanish with the machine.
+        UserError: it cannot be mounted from here. Without it the folder would vanish with the
+            machine.
     """
     if not folder.absolute().is_relative_to(DRIVE) or (DRIVE / "MyDrive").is_dir():
         return
     try:
         mount_drive()
-    except Exception as error:  # Colab's differ: refused by the person, timed out, not asked from a notebook
+    # Colab's differ: refused by the person, timed out, not asked from a notebook
+    except Exception as error:
         reason = str(error).split("\n")[0]
-        raise UserError(f"{folder} is on a Google Drive that is not mounted ({reason}): on Colab run `from "
-                        f"google.colab import drive; drive.mount('{DRIVE}')` in a cell first, or choose another "
-                        "folder") from error
+        raise UserError(
+            f"{folder} is on a Google Drive that is not mounted ({reason}): on Colab run `from "
+            f"google.colab import drive; drive.mount('{DRIVE}')` in a cell first, or choose "
+            "another "
+            "folder") from error
 
 
 def share_folders(root: Path = ROOT) -> None:
     """Let every notebook use the repository's `runs`, `results` and `data`, wherever it was opened.
 
-    Jupyter starts a kernel in the notebook's own folder; what one notebook trained, the next must find.
-    Set FEWLABELS_RUN_DIR, FEWLABELS_RESULTS_DIR or FEWLABELS_DATA_DIR to use other folders.
+    Jupyter starts a kernel in the notebook's own folder; what one notebook trained, the next must
+    find. Set FEWLABELS_RUN_DIR, FEWLABELS_RESULTS_DIR or FEWLABELS_DATA_DIR to use other folders.
     """
     for variable, name in (("RUN_DIR", "runs"), ("RESULTS_DIR", "results"), ("DATA_DIR", "data")):
         os.environ.setdefault(f"FEWLABELS_{variable}", os.path.relpath(root / name))
 
 
 def requirements(path: Path) -> dict[str, str]:
-    """The packages of a requirements file and their lowest versions ("" where any version will do)."""
+    """The packages of a requirements file and their lowest versions ("" where any version will
+    do)."""
     lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
     found = (REQUIREMENT.match(line) for line in lines if line and not line.startswith("-"))
     return {match[1]: match[2] or "" for match in found if match}
@@ -95,7 +99,8 @@ def installed(name: str) -> str | None:
 
 
 def is_older(version: str, lowest: str) -> bool:
-    """Whether a version is below another, comparing the leading numbers ("2.11.0+cu128" is 2.11.0)."""
+    """Whether a version is below another, comparing the leading numbers ("2.11.0+cu128" is
+    2.11.0)."""
     numbers = [[int(part) for part in re.match(r"[\d.]*", text)[0].split(".") if part]
                for text in (version, lowest)]
     return numbers[0] < numbers[1]
@@ -104,12 +109,14 @@ def is_older(version: str, lowest: str) -> bool:
 def install_missing(path: Path) -> None:
     """Install the packages of a requirements file that are not here, and replace none that is.
 
-    One line says what was done. A package that is here but older than asked for is named, not replaced:
-    on Colab that would break what else is installed.
+    One line says what was done. A package that is here but older than asked for is named, not
+    replaced: on Colab that would break what else is installed.
     """
     wanted = requirements(path)
     here = {name: installed(name) for name in wanted}
-    missing = [f"{name}>={wanted[name]}" if wanted[name] else name for name in wanted if here[name] is None]
+    missing = [
+        f"{name}>={wanted[name]}" if wanted[name] else name for name in wanted if here[name] is None
+    ]
     old = [f"{name} {here[name]} (wants {wanted[name]})" for name in wanted
            if here[name] and is_older(here[name], wanted[name])]
     if missing:
@@ -128,19 +135,22 @@ def _pip_install(packages: list[str]) -> None:
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        raise UserError(f"pip could not install {', '.join(packages)}: check the network, or install them "
-                        f"by hand ({said[0] if said else 'pip gave no reason'})")
+        raise UserError(
+            f"pip could not install {', '.join(packages)}: check the network, or install them "
+            f"by hand ({said[0] if said else 'pip gave no reason'})")
 
 
 def _versions_here() -> list[str]:
     """Every installed package pinned to its version: pip may add to these, not change them."""
     pairs = {(found.metadata["Name"], found.version) for found in metadata.distributions()}
-    return sorted(f"{name}=={version}" for name, version in pairs
-                  if name and version and re.fullmatch(r"[\w.-]+", name) and re.match(r"\d", version))
+    return sorted(
+        f"{name}=={version}" for name, version in pairs
+        if name and version and re.fullmatch(r"[\w.-]+", name) and re.match(r"\d", version))
 
 
 def find(path: str | Path) -> Path | None:
-    """The folder or file that a person names, seen from here or from the repository; None where neither has it.
+    """The folder or file that a person names, seen from here or from the repository; None where
+    neither has it.
 
     Jupyter starts a kernel in the notebook's folder, and people think of the repository's.
     """
@@ -148,11 +158,13 @@ def find(path: str | Path) -> Path | None:
 
 
 def _places(path: Path) -> list[Path]:
-    return list(dict.fromkeys([Path.cwd() / path, ROOT / path]))  # one and the same for an absolute path
+    # one and the same for an absolute path
+    return list(dict.fromkeys([Path.cwd() / path, ROOT / path]))
 
 
 def has_network(timeout: float = 2.0) -> bool:
-    """Whether the server of STL-10 answers within `timeout` seconds; never with FEWLABELS_OFFLINE=1."""
+    """Whether the server of STL-10 answers within `timeout` seconds; never with
+    FEWLABELS_OFFLINE=1."""
     if offline():
         return False
     answered = threading.Event()
@@ -174,5 +186,6 @@ def _connect(timeout: float, answered: threading.Event) -> None:
 
 
 def choose(device: str, network: bool) -> str:
-    """The dataset that `auto` stands for: "stl10" on a GPU ("cuda") with a network, else "digits"."""
+    """The dataset that `auto` stands for: "stl10" on a GPU ("cuda") with a network, else
+    "digits"."""
     return "stl10" if device.startswith("cuda") and network else "digits"

@@ -41,9 +41,11 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
 
 @contextmanager
 def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Of the processes that use `folder`, one is in the block at a time, and the others wait for it.
+    """Of the processes that use `folder`, one is in the block at a time, and the others wait for
+    it.
 
-    A process that is killed lets the next one in. On Windows, and on disks that know no locks, nobody waits.
+    A process that is killed lets the next one in. On Windows, and on disks that know no locks,
+    nobody waits.
     """
     with ExitStack() as stack:
         with suppress(ImportError, OSError):

@@ -11,14 +11,19 @@ from typing import Any
 def offer(room: str, **names: str) -> tuple[Callable[[str], Any], list[str]]:
     """`__getattr__` and `__all__` of a room.
 
-    A notebook's first cell asks a room for one name; without this it would wait for the packages that all the
-    others need.
+    A notebook's first cell asks a room for one name; without this it would wait for the packages
+    that all the others need.
 
     Args:
         room: the package's `__name__`.
-        names: for each module of the room (a dot is written as two underscores) what it offers, in one string.
+        names: for each module of the room (a dot is written as two underscores) what it offers, in
+            one string.
     """
-    homes = {name: f"{room}.{module.replace('__', '.')}" for module, offered in names.items() for name in offered.split()}
+    homes = {
+        name: f"{room}.{module.replace('__', '.')}"
+        for module, offered in names.items()
+        for name in offered.split()
+    }
 
     def get(name: str) -> Any:
         if name not in homes:

@@ -6,7 +6,8 @@ import os
 import platform
 from pathlib import Path
 
-BF16 = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16", "avx2": "AVX2"}  # the first that a CPU has decides its speed
+# the first that a CPU has decides its speed
+BF16 = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16", "avx2": "AVX2"}
 
 
 def cores() -> int:
@@ -15,7 +16,8 @@ def cores() -> int:
 
 
 def chip(device: str = "cpu", cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The GPU's name, or the CPU's as the system tells it and the best of `BF16`: "AMD EPYC, avx512_bf16".
+    """The GPU's name, or the CPU's as the system tells it and the best of `BF16`: "AMD EPYC,
+    avx512_bf16".
 
     Asking for a GPU's name takes the GPU: a process that wants to fork afterwards should not.
     """
@@ -24,25 +26,20 @@ def chip(device: str = "cpu", cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
         return torch.cuda.get_device_name()
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
+    said = {
+        key.strip(): value.strip()
+        for key, _, value in (line.partition(":") for line in reversed(lines))
+    }
     name = said.get("model name") or platform.processor() or platform.machine()
     best = [flag for flag in BF16 if flag in said.get("flags", "").split()][:1]
     return ", ".join([name, *best])
 
 
-
-
-
-
 def has_cuda() -> bool:
-    """Whether torch can use an NVIDIA GPU; the GPU stays usable for processes that a notebook forks."""
-    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # asked in another way, torch would take it
+    """Whether torch can use an NVIDIA GPU; the GPU stays usable for processes that a notebook
+    forks."""
+    # asked in another way, torch would take it
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     import torch
 
     return torch.cuda.is_available()
-
-
-
-
-
-

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-METHODS = {"byol": "BYOL", "noise-byol": "noise-BYOL", "dino": "DINO"}  # and what plots and tables call them
+# and what plots and tables call them
+METHODS = {"byol": "BYOL", "noise-byol": "noise-BYOL", "dino": "DINO"}
 DATASETS = ("digits", "stl10", "cifar10", "imagenette", "fashion-mnist")
 ENCODERS = ("slim", "resnet18", "resnet50", "vit_digits", "vit_tiny", "vit_small", "vit_base")
-DEFAULT_IMAGE_SIZE = {"digits": 16, "stl10": 96, "cifar10": 32, "imagenette": 128, "fashion-mnist": 28}
+DEFAULT_IMAGE_SIZE = {
+    "digits": 16, "stl10": 96, "cifar10": 32, "imagenette": 128, "fashion-mnist": 28
+}
 NOISE_SCHEDULES = ("ramp", "constant", "linear")  # how noise-BYOL's noise grows over the training

@@ -37,7 +37,8 @@ def clock(seconds: float) -> str:
 
 
 class Stopwatch:
-    """Counts `seconds`, with pauses; a resumed training starts from the seconds of its first part."""
+    """Counts `seconds`, with pauses; a resumed training starts from the seconds of its first
+    part."""
 
     def __init__(self) -> None:
         self.seconds = 0.0

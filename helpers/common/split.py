@@ -1,4 +1,5 @@
-"""How a person wants a folder of classes split: which classes, and how many images for which part."""
+"""How a person wants a folder of classes split: which classes, and how many images for which
+part."""
 
 from __future__ import annotations
 
@@ -14,11 +15,12 @@ DEFAULT = "auto"  # val and test: 15 % each of the labelled images; train: all t
 
 @dataclass(frozen=True)
 class Split:
-    """The choices for one folder. Make it with `Split.of(...)`; `Split()` leaves everything as it is.
+    """The choices for one folder. Make it with `Split.of(...)`; `Split()` leaves everything as it
+    is.
 
-    `train`, `val` and `test` are None (the default), a share of the labelled images (below 1), or a number of
-    images of each class (from 1 on). Images of the chosen classes that no part takes stay without a label, for
-    pretraining. No `classes` means all of them.
+    `train`, `val` and `test` are None (the default), a share of the labelled images (below 1), or a
+    number of images of each class (from 1 on). Images of the chosen classes that no part takes stay
+    without a label, for pretraining. No `classes` means all of them.
     """
 
     train: float | None = None
@@ -29,19 +31,25 @@ class Split:
     @classmethod
     def of(cls, *, train: object = DEFAULT, val: object = DEFAULT, test: object = DEFAULT,
            classes: str | Sequence[str] = "all") -> Split:
-        """Choices as a person writes them: "auto", 0.15, "15%" or 20; classes as "cat, dog", "all" or a list.
+        """Choices as a person writes them: "auto", 0.15, "15%" or 20; classes as "cat, dog", "all"
+        or a list.
 
         Raises:
             UserError: a share or number that is none, or shares that leave nothing for a part.
         """
-        parts = {name: _amount(name, value) for name, value in (("train", train), ("val", val), ("test", test))}
+        parts = {
+            name: _amount(name, value)
+            for name, value in (("train", train), ("val", val), ("test", test))
+        }
         shares = {name: value for name, value in parts.items() if value is not None and value < 1}
         total = sum(shares.values())
         if total > 1 + 1e-9 or (total > 1 - 1e-9 and len(shares) < 3):
             left = [name for name in parts if name not in shares]
-            raise UserError(f"{' + '.join(f'{name} {100 * value:g}%' for name, value in shares.items())} is "
-                            f"{100 * total:g}% of the images" + (f", which leaves none for {left[0]}" if left else "")
-                            + ": choose smaller shares")
+            raise UserError(
+                f"{' + '.join(f'{name} {100 * value:g}%' for name, value in shares.items())} is "
+                f"{100 * total:g}% of the images"
+                + (f", which leaves none for {left[0]}" if left else "")
+                + ": choose smaller shares")
         return cls(**parts, classes=_names(classes))
 
     @property
@@ -65,10 +73,12 @@ def nearest(wanted: Iterable[str], known: Sequence[str], where: str) -> None:
     """Raise a UserError that suggests the nearest name, unless every wanted class is known."""
     for name in wanted:
         if name not in known:
-            close = difflib.get_close_matches(name.lower(), [one.lower() for one in known], n=1, cutoff=0.4)
+            close = difflib.get_close_matches(name.lower(), [one.lower() for one in known], n=1,
+                                              cutoff=0.4)
             meant = next((one for one in known if [one.lower()] == close), None)
             more = f" and {len(known) - 12} more" if len(known) > 12 else ""
-            raise UserError(f"{where}: no class {name!r}; " + (f"did you mean {meant!r}? " if meant else "")
+            raise UserError(f"{where}: no class {name!r}; "
+                            + (f"did you mean {meant!r}? " if meant else "")
                             + f"choose among {', '.join(known[:12])}{more}")
 
 
@@ -83,7 +93,8 @@ def share_of(name: str, value: object, default: float) -> float:
     number = _number(value)
     if 0 <= number < 1:
         return number
-    raise UserError(f"{name} is {value!r}: give auto, a share of the images such as 0.02 or 2%, or 0 for none")
+    raise UserError(
+        f"{name} is {value!r}: give auto, a share of the images such as 0.02 or 2%, or 0 for none")
 
 
 def _is_default(value: object) -> bool:
@@ -105,8 +116,10 @@ def _amount(name: str, value: object) -> float | None:
     number, percent = _number(value), str(value).strip().endswith("%")
     if 0 < number < 1 or (number >= 1 and number.is_integer() and not percent):
         return number
-    raise UserError(f"{name} is {value!r}: give auto, a share of the images such as 0.15 or 15%, or a number of "
-                    "images of every class such as 20")
+    raise UserError(
+        f"{name} is {value!r}: give auto, a share of the images such as 0.15 or 15%, or a number "
+        "of "
+        "images of every class such as 20")
 
 
 def _names(classes: str | Sequence[str]) -> tuple[str, ...]:

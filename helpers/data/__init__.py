@@ -1,4 +1,5 @@
-"""Datasets behind one name: `load("digits")`, `load("stl10")` or `load("my/folder")` gives `Splits`."""
+"""Datasets behind one name: `load("digits")`, `load("stl10")` or `load("my/folder")` gives
+`Splits`."""
 
 from helpers.common.lazy import offer
 

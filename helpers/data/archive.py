@@ -14,7 +14,8 @@ from helpers.common.errors import UserError
 from helpers.data.images import EXTENSIONS, UNREAD
 from helpers.data.scan import PARTS
 
-MOST_TIMES = 200  # an image is compressed already: what unpacks to more than this many times its size is a trap
+# an image is compressed already: what unpacks to more than this many times its size is a trap
+MOST_TIMES = 200
 LEAST_TRAP = 1 << 24  # bytes; smaller ones do no harm
 CHUNK = 1 << 20
 
@@ -22,12 +23,12 @@ CHUNK = 1 << 20
 def unpacked(archive: Path, data_dir: Path) -> Path:
     """The folder with the images of a zip file; a second call finds what the first one unpacked.
 
-    Only images are taken, and only under names that stay inside. If the zip holds one folder with everything in
-    it, that folder is returned.
+    Only images are taken, and only under names that stay inside. If the zip holds one folder with
+    everything in it, that folder is returned.
 
     Raises:
-        UserError: it is no zip, damaged, encrypted, holds no images, reaches outside, or unpacks to more than the
-            disk holds or than its own size can explain.
+        UserError: it is no zip, damaged, encrypted, holds no images, reaches outside, or unpacks to
+            more than the disk holds or than its own size can explain.
     """
     state = archive.stat()
     text = f"{archive.resolve()} {state.st_size} {state.st_mtime_ns}"
@@ -55,17 +56,22 @@ def _unpack(archive: Path, folder: Path) -> None:
             for member in members:
                 _write(file, member, folder / _name(member))
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as problem:
-        raise UserError(f"{archive}: this zip file is truncated or damaged ({' '.join(str(problem).split())}): "
-                        "copy or download it again") from problem
+        raise UserError(
+            f"{archive}: this zip file is truncated or damaged ({' '.join(str(problem).split())}): "
+            "copy or download it again") from problem
     except RuntimeError as problem:  # what zipfile raises for a missing password
-        raise UserError(f"{archive}: this zip file is encrypted: unpack it and name the folder") from problem
+        raise UserError(
+            f"{archive}: this zip file is encrypted: unpack it and name the folder") from problem
     except OSError as problem:
-        raise UserError(f"{archive}: cannot be unpacked into {folder.parent} ({problem.strerror or problem}): free "
-                        "some disk space or choose another data folder") from problem
+        raise UserError(
+            f"{archive}: cannot be unpacked into {folder.parent} ({problem.strerror or problem}): "
+            "free "
+            "some disk space or choose another data folder") from problem
 
 
 def _name(member: zipfile.ZipInfo) -> PurePosixPath:
-    return PurePosixPath(member.filename.replace("\\", "/"))  # some programs of Windows write backslashes
+    # some programs of Windows write backslashes
+    return PurePosixPath(member.filename.replace("\\", "/"))
 
 
 def _is_image(member: zipfile.ZipInfo) -> bool:
@@ -81,14 +87,23 @@ def _check(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
     for member in members:
         name = _name(member)
         if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
-            raise UserError(f"{archive}: it wants to write outside of its folder ({member.filename[:80]!r}): "
-                            "it was made to do harm, or by a broken program; unpack nothing of it")
-    total, packed = (sum(getattr(member, size) for member in members) for size in ("file_size", "compress_size"))
+            raise UserError(
+                f"{archive}: it wants to write outside of its folder ({member.filename[:80]!r}): "
+                "it was made to do harm, or by a broken program; unpack nothing of it")
+    total, packed = (sum(getattr(member, size)
+                         for member in members)
+                     for size in ("file_size", "compress_size"))
     if total > max(LEAST_TRAP, MOST_TIMES * packed):
-        raise UserError(f"{archive}: {packed:,} bytes that unpack to {total:,} are no images: unpack nothing of it")
+        raise UserError(
+            f"{archive}: {packed:,} bytes that unpack to {total:,} are no images: unpack nothing "
+            "of it"
+        )
     free = shutil.disk_usage(folder).free
     if total > free:
-        raise UserError(f"{archive}: {total / 1e9:.1f} GB of images, {free / 1e9:.1f} GB free: free some disk space")
+        raise UserError(
+            f"{archive}: {total / 1e9:.1f} GB of images, {free / 1e9:.1f} GB free: free some disk "
+            "space"
+        )
 
 
 def _write(file: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:

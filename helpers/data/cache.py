@@ -1,4 +1,5 @@
-"""Decoded images on disk: written once, whole or not at all, checked and memory-mapped when reused."""
+"""Decoded images on disk: written once, whole or not at all, checked and memory-mapped when
+reused."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ STALE_SECONDS = 24 * 3600  # a temporary folder this old was left by a process t
 
 
 class BlockWriter:
-    """A .npy file of uint8 images that grows, so that memory stays flat whatever the number of images.
+    """A .npy file of uint8 images that grows, so that memory stays flat whatever the number of
+    images.
 
     Plain writes rather than a writable memory map: on a full disk a map kills the process.
     """
@@ -38,7 +40,8 @@ class BlockWriter:
         self._write_header()
 
     def expect(self, count: int) -> None:
-        """Raise OSError (ENOSPC) if `count` images cannot fit on the disk: better now than in an hour."""
+        """Raise OSError (ENOSPC) if `count` images cannot fit on the disk: better now than in an
+        hour."""
         needed = count * int(np.prod(self.shape))
         free = shutil.disk_usage(os.path.dirname(self.file.name)).free
         if needed > free:
@@ -69,7 +72,8 @@ class BlockWriter:
 Build = Callable[[BlockWriter], dict[str, Any]]
 
 
-def cached(folder: Path, shape: tuple[int, int, int], build: Build) -> tuple[Tensor, dict[str, Any]]:
+def cached(folder: Path, shape: tuple[int, int, int],
+           build: Build) -> tuple[Tensor, dict[str, Any]]:
     """The block of images in `folder`, and its index; built first if it is missing or damaged.
 
     Args:
@@ -87,7 +91,8 @@ def cached(folder: Path, shape: tuple[int, int, int], build: Build) -> tuple[Ten
     index = verified(folder, shape)
     if index is None:
         if folder.exists():
-            print(f"{folder}: the decoded images are damaged or incomplete, decoding again", file=sys.stderr)
+            print(f"{folder}: the decoded images are damaged or incomplete, decoding again",
+                  file=sys.stderr)
         with _disk_problems(folder):
             _write(folder, shape, build)
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
@@ -101,7 +106,8 @@ def verified(folder: Path, shape: tuple[int, int, int]) -> dict[str, Any] | None
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         images = np.load(folder / BLOCK, mmap_mode="r")
         fits = images.shape == (index["images"], *shape) and images.dtype == np.uint8
-        return index if fits and _checksum(images) == index["checksum"] and "kept" in index else None
+        return index if fits and _checksum(
+            images) == index["checksum"] and "kept" in index else None
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
 
@@ -145,7 +151,9 @@ def _disk_problems(folder: Path) -> Iterator[None]:
     except OSError as problem:
         where = folder.parent
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"{where}: the disk is full ({problem.strerror}): free some space, or choose "
-                            "another data folder or a smaller image size") from problem
-        raise UserError(f"{where}: cannot keep decoded images here ({problem.strerror or problem}): "
-                        "choose another data folder") from problem
+            raise UserError(
+                f"{where}: the disk is full ({problem.strerror}): free some space, or choose "
+                "another data folder or a smaller image size") from problem
+        raise UserError(
+            f"{where}: cannot keep decoded images here ({problem.strerror or problem}): "
+            "choose another data folder") from problem

@@ -1,4 +1,5 @@
-"""A dataset with known faults in it, to measure what finds them: foreign images and wrong labels."""
+"""A dataset with known faults in it, to measure what finds them: foreign images and wrong
+labels."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ class Planted:
 
 
 def planted_share(value: object, dataset: str) -> float:
-    """How much to plant, as a person writes it: "auto" (2 % of a named dataset, nothing in a folder), 0.05, "5%" or 0.
+    """How much to plant, as a person writes it: "auto" (2 % of a named dataset, nothing in a
+    folder), 0.05, "5%" or 0.
 
     Raises:
         UserError: it is no share.
@@ -47,10 +49,12 @@ def planted_share(value: object, dataset: str) -> float:
 
 
 def plant(data: Labeled, share: float = AUTO, seed: int = 0) -> Planted:
-    """Put faults into a copy of `data`: `share` of it foreign images, `share` of its labels flipped.
+    """Put faults into a copy of `data`: `share` of it foreign images, `share` of its labels
+    flipped.
 
-    The foreign images are a third each letters, shapes and noise, with a random label, since a folder gives one to
-    everything. The same seed plants the same faults on every machine that has the same fonts.
+    The foreign images are a third each letters, shapes and noise, with a random label, since a
+    folder gives one to everything. The same seed plants the same faults on every machine that has
+    the same fonts.
     """
     random = np.random.RandomState(seed)
     count = max(3, round(share * len(data))) if share else 0
@@ -66,8 +70,8 @@ def plant(data: Labeled, share: float = AUTO, seed: int = 0) -> Planted:
     order = random.permutation(len(labels))
     names = np.array([""] * len(data) + kinds)[order]
     images = torch.cat([data.images, *strangers])[torch.from_numpy(order)]
-    return Planted(Labeled(images, labels[torch.from_numpy(order)]), names != "", flipped[order], names,
-                   np.where(order < len(data), order, -1))
+    return Planted(Labeled(images, labels[torch.from_numpy(order)]), names != "", flipped[order],
+                   names, np.where(order < len(data), order, -1))
 
 
 def letter(size: int, channels: int, random: np.random.RandomState) -> Tensor:

@@ -30,11 +30,13 @@ MOST_HELD_OUT = 10_000  # of them: they are moved in memory, which must not grow
 NAMED = 5  # unreadable images that a note names
 
 
-def load_folder(root: Path, image_size: int, seed: int, data_dir: Path, split: Split | None = None) -> Splits:
+def load_folder(root: Path, image_size: int, seed: int, data_dir: Path,
+                split: Split | None = None) -> Splits:
     """The images under `root` as RGB; see `helpers.data.scan.scan` for the layouts.
 
-    A missing val/ or test/ is taken out of train, each 15 % of it (10,000 at most) and every class in proportion, or
-    as `split` says; nothing on disk is moved. An image that cannot be read is skipped and named in the notes.
+    A missing val/ or test/ is taken out of train, each 15 % of it (10,000 at most) and every class
+    in proportion, or as `split` says; nothing on disk is moved. An image that cannot be read is
+    skipped and named in the notes.
     """
     split = split or Split()
     try:
@@ -44,14 +46,17 @@ def load_folder(root: Path, image_size: int, seed: int, data_dir: Path, split: S
                         "change its permissions") from problem
     for part in ("val", "test"):
         if getattr(split, part) is not None and any(image.part == part for image in listing.images):
-            raise UserError(f"folder {root}: it has a {part}/ folder, which is taken as it is: leave {part} at auto, "
-                            f"or name a folder without {part}/")
+            raise UserError(
+                f"folder {root}: it has a {part}/ folder, which is taken as it is: leave {part} "
+                "at auto, "
+                f"or name a folder without {part}/")
     return load_listing(listing, image_size, seed, data_dir, held_out=HELD_OUT, split=split)
 
 
 def load_listing(listing: Listing, image_size: int, seed: int, data_dir: Path, held_out: float,
                  split: Split | None = None) -> Splits:
-    """Decode (or find decoded) the images of a listing and split them; `held_out` where `split` says nothing."""
+    """Decode (or find decoded) the images of a listing and split them; `held_out` where `split`
+    says nothing."""
     split = split or Split()
     folder = data_dir / "cache" / f"{listing.name}-{listing.key(image_size, FORMAT)}"
     images, kept = cached(folder, (3, image_size, image_size),
@@ -59,26 +64,39 @@ def load_listing(listing: Listing, image_size: int, seed: int, data_dir: Path, h
     notes = [*listing.notes, *kept["notes"]]
     start, stop = kept["spans"]["train"]
     held_out = min(held_out, MOST_HELD_OUT / (stop - start))
-    share = dict(val=split.val or held_out, test=split.test or held_out, train=split.train, per_class=True, seed=seed)
+    share = dict(val=split.val or held_out, test=split.test or held_out, train=split.train,
+                 per_class=True, seed=seed)
     for part in ("val", "test"):
         if part not in kept["spans"]:
-            amount = amount_text(share[part]) + (" of the training images are" if share[part] < 1 else " are")
+            amount = amount_text(
+                share[part]) + (" of the training images are" if share[part] < 1 else " are")
             notes.append(f"no {part}/ folder: {amount} kept apart for it"
                          + (", the same for every seed" if part == "test" else ""))
     if split.train is not None:
-        notes.append(f"{amount_text(split.train)} keep their labels for training; the rest is only for pretraining")
+        notes.append(
+            f"{amount_text(split.train)} keep their labels for training; the rest is only for "
+            "pretraining"
+        )
     spans = {part: tuple(span) for part, span in kept["spans"].items()}
-    rows = torch.arange(len(images))  # divided just as the images are, so that every image keeps its file's name
+    # divided just as the images are, so that every image keeps its file's name
+    rows = torch.arange(len(images))
     where = carve(listing.name, rows, torch.tensor(kept["labels"]), spans, listing.classes, **share)
-    rows_of = {"unlabeled": where.unlabeled} | {part: getattr(where, part).images for part in ("train", "val", "test")}
-    names = {part: tuple(kept["names"][row] for row in found.tolist()) for part, found in rows_of.items()}
-    splits = carve(listing.name, images, torch.tensor(kept["labels"]), spans, listing.classes, **share,
-                   notes=tuple(notes))
+    rows_of = {"unlabeled": where.unlabeled
+               } | {part: getattr(where, part).images
+                    for part in ("train", "val", "test")}
+    names = {
+        part: tuple(kept["names"][row]
+                    for row in found.tolist())
+        for part, found in rows_of.items()
+    }
+    splits = carve(listing.name, images, torch.tensor(kept["labels"]), spans, listing.classes,
+                   **share, notes=tuple(notes))
     return replace(splits, names=names)
 
 
 def decode(listing: Listing, image_size: int, writer: BlockWriter) -> dict[str, Any]:
-    """Write every image that can be read; return the labels, spans of the parts, notes and names."""
+    """Write every image that can be read; return the labels, spans of the parts, notes and
+    names."""
     written: list[ImageFile] = []
     broken: dict[str, str] = {}
     writer.expect(len(listing.images))
@@ -97,12 +115,16 @@ def decode(listing: Listing, image_size: int, writer: BlockWriter) -> dict[str, 
     for note in notes:
         print(f"{listing.name}: {note}", file=sys.stderr)
     _require_every_class(listing, written, notes)
-    return {"labels": [image.label for image in written], "spans": spans_of(written), "notes": notes,
-            "names": [image.path.relative_to(listing.root).as_posix() for image in written]}
+    return {
+        "labels": [image.label for image in written], "spans": spans_of(written), "notes": notes,
+        "names": [image.path.relative_to(listing.root).as_posix() for image in written]
+    }
 
 
-def decoded(found: list[ImageFile], image_size: int) -> Iterator[list[tuple[ImageFile, np.ndarray | str]]]:
-    """Chunks of images with their pixels (uint8, 3 x size x size), or the reason why there are none.
+def decoded(found: list[ImageFile],
+            image_size: int) -> Iterator[list[tuple[ImageFile, np.ndarray | str]]]:
+    """Chunks of images with their pixels (uint8, 3 x size x size), or the reason why there are
+    none.
 
     Threads are enough: Pillow lets go of Python's lock while it decodes and resizes.
     """
@@ -130,7 +152,8 @@ def spans_of(written: list[ImageFile]) -> dict[str, tuple[int, int]]:
 
 
 def broken_note(broken: dict[str, str]) -> str:
-    """One line that counts the images that were skipped and names the first few, with the reason."""
+    """One line that counts the images that were skipped and names the first few, with the
+    reason."""
     named = ", ".join(f"{name} ({why})" for name, why in islice(broken.items(), NAMED))
     more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
     plural = "image" if len(broken) == 1 else "images"
@@ -144,4 +167,5 @@ def _require_every_class(listing: Listing, written: list[ImageFile], notes: list
     if missing:
         part, label = missing[0]
         what = f"class {listing.classes[label]} of {part}" if label >= 0 else part
-        raise UserError(f"folder {listing.root}: no image of {what} can be read: {'; '.join(notes)}")
+        raise UserError(
+            f"folder {listing.root}: no image of {what} can be read: {'; '.join(notes)}")

@@ -14,7 +14,9 @@ with contextlib.suppress(ImportError):  # iPhones' format, for which Pillow need
 
 NEWER = frozenset({".avif", ".heic", ".heif"})  # not every Pillow reads them
 UNREAD = NEWER - Image.registered_extensions().keys()
-EXTENSIONS = (NEWER - UNREAD) | {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
+EXTENSIONS = (NEWER - UNREAD) | {
+    ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"
+}
 MOST_PIXELS = 89_478_485  # Pillow's own limit, a quarter of a gigabyte of RGB
 WHITE_16_BIT = 65535
 
@@ -24,7 +26,8 @@ class Unreadable(Exception):
 
 
 def read(path: Path, size: int) -> np.ndarray:
-    """The image as uint8, 3 x size x size: upright, RGB, shorter side scaled to `size`, centre cropped.
+    """The image as uint8, 3 x size x size: upright, RGB, shorter side scaled to `size`, centre
+    cropped.
 
     Transparency is laid over white, 16 bit are scaled to 8 by their full range, and of an
     animation the first frame is taken.
@@ -57,7 +60,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_8_bit(pixels: np.ndarray) -> np.ndarray:
-    """Grayscale of more than 8 bits (H x W) as uint8: integers by their full range, so 65535 is white.
+    """Grayscale of more than 8 bits (H x W) as uint8: integers by their full range, so 65535 is
+    white.
 
     Floating-point images carry no range: the smallest of 1, 255 and 65535 that holds every
     pixel is taken for white.

@@ -1,4 +1,5 @@
-"""Datasets behind one name: `load("digits")`, `load("stl10")` or `load("my/folder")` gives `Splits`."""
+"""Datasets behind one name: `load("digits")`, `load("stl10")` or `load("my/folder")` gives
+`Splits`."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ from helpers.data.arrays import digits
 from helpers.data.folder import load_folder
 from helpers.data.splits import Labeled, Splits, describe, only_classes
 
-__all__ = ["IMAGE_SIZES", "NAMES", "Labeled", "Splits", "choose", "describe", "find", "has_network", "load"]
+__all__ = [
+    "IMAGE_SIZES", "NAMES", "Labeled", "Splits", "choose", "describe", "find", "has_network", "load"
+]
 
 FOLDER_SIZE = 96
 SMALLEST, LARGEST = 8, 1024
@@ -28,29 +31,37 @@ def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int
 
     Args:
         name_or_folder: one of `NAMES`, or a folder of `train/<class>/` with, optionally, `val/`,
-            `test/` and `pretext/` or `unlabeled/` beside it, or a folder of `<class>/`; or a zip file of one.
+            `test/` and `pretext/` or `unlabeled/` beside it, or a folder of `<class>/`; or a zip
+            file of one.
         image_size: height and width in pixels (8 to 1024); None for the dataset's own.
         seed: of the validation split (0 to 2**32 - 1); the test split does not depend on it.
         data_dir: where downloads and decoded images are kept.
-        split: which classes, and how a folder is divided; a named dataset has a division of its own.
+        split: which classes, and how a folder is divided; a named dataset has a division of its
+            own.
 
     Raises:
-        UserError: an unknown name, a failed download, a folder that cannot be used or split like that.
+        UserError: an unknown name, a failed download, a folder that cannot be used or split like
+            that.
     """
     split = split or Split()
     name = resolve(name_or_folder)
     size = IMAGE_SIZES.get(name, FOLDER_SIZE) if image_size is None else image_size
     if not SMALLEST <= size <= LARGEST:
-        raise UserError(f"image size {size}: choose a number of pixels from {SMALLEST} to {LARGEST}")
+        raise UserError(
+            f"image size {size}: choose a number of pixels from {SMALLEST} to {LARGEST}")
     if name in NAMES and split != Split(classes=split.classes):
-        raise UserError(f"{name} has its own train, val and test images: leave these at auto, they are for folders")
+        raise UserError(
+            f"{name} has its own train, val and test images: leave these at auto, they are for "
+            "folders"
+        )
     if name == "digits":
         return _chosen(digits(size, seed), split)
     folder = Path(data_dir).expanduser()
     with one_at_a_time(folder):  # of the processes of a cluster, all of which need the same images
         if name not in NAMES:
             root = Path(name)
-            return load_folder(unpacked(root, folder) if root.is_file() else root, size, seed, folder, split)
+            return load_folder(
+                unpacked(root, folder) if root.is_file() else root, size, seed, folder, split)
         from helpers.data import named
 
         return _chosen(named.READERS[name](size, seed, folder), split)
@@ -65,7 +76,8 @@ def _chosen(splits: Splits, split: Split) -> Splits:
 
 
 def resolve(name_or_folder: str | Path) -> str:
-    """A name of `NAMES`, or the path of a folder or zip file that exists; anything else is a UserError."""
+    """A name of `NAMES`, or the path of a folder or zip file that exists; anything else is a
+    UserError."""
     text = str(name_or_folder)
     path = Path(text).expanduser()
     plain = text.strip().lower().replace("_", "-")
@@ -76,14 +88,12 @@ def resolve(name_or_folder: str | Path) -> str:
     if found is not None and (found.is_dir() or found.suffix.lower() == ".zip"):
         return str(found)
     if found is not None:
-        raise UserError(f"dataset {text}: this is a file and no zip; unpack it if it is an archive, and name the "
-                        "folder")
+        raise UserError(
+            f"dataset {text}: this is a file and no zip; unpack it if it is an archive, and name "
+            "the "
+            "folder")
     close = difflib.get_close_matches(plain, NAMES, n=2, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     looked = " or ".join(map(str, _places(path)))
     raise UserError(f"dataset {text}: no such name or folder (nothing is at {looked}); {hint}"
                     f"choose one of {', '.join(NAMES)}, or a folder of train/<class>/")
-
-
-
-

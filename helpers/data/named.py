@@ -1,4 +1,5 @@
-"""Datasets that torchvision knows how to find and read: STL-10, CIFAR-10, Fashion-MNIST, Imagenette.
+"""Datasets that torchvision knows how to find and read: STL-10, CIFAR-10, Fashion-MNIST,
+Imagenette.
 
 Their validation images are a tenth of the training images; the test images are the published ones.
 """
@@ -27,8 +28,10 @@ from helpers.data.scan import scan
 from helpers.data.splits import Splits, carve
 
 HELD_OUT = 0.1  # of the training images, for validation
-STL10_CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
-# Side of the shorter edge -> name in torchvision, archive and its md5 (https://github.com/fastai/imagenette).
+STL10_CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship",
+                 "truck")
+# Side of the shorter edge -> name in torchvision, archive and its md5
+# (https://github.com/fastai/imagenette).
 IMAGENETTE = {160: ("160px", "imagenette2-160", "e793b78cc4c9e9a4ccc0c1155377a412"),
               320: ("320px", "imagenette2-320", "3df6f0d01a2c9592104656642f5e78a3"),
               9999: ("full", "imagenette2", "fe2fc210e6bb7c5664d602c3cd71e612")}
@@ -43,7 +46,8 @@ def read(name: str, make: Callable[[bool], Any], archives: list[Archive],
 
     Args:
         make: builds the dataset; its argument says whether archives may be unpacked.
-        unpacked: files that torchvision would trust without a checksum; made anew from the archives.
+        unpacked: files that torchvision would trust without a checksum; made anew from the
+            archives.
     """
     try:
         return make(False)
@@ -58,12 +62,14 @@ def read(name: str, make: Callable[[bool], Any], archives: list[Archive],
     except Exception as problem:
         files = ", ".join(str(path) for _, path, _ in archives)
         why = " ".join(str(problem).split()) or type(problem).__name__
-        raise UserError(f"{name}: unpacking {files} failed, {why}: free some disk space and run again, "
-                        "or use the dataset digits") from problem
+        raise UserError(
+            f"{name}: unpacking {files} failed, {why}: free some disk space and run again, "
+            "or use the dataset digits") from problem
 
 
 def stl10(image_size: int, seed: int, data_dir: Path) -> Splits:
-    """STL-10: 105,000 unlabeled (100,000 of them without a class), 5,000 training, 8,000 test images.
+    """STL-10: 105,000 unlabeled (100,000 of them without a class), 5,000 training, 8,000 test
+    images.
 
     Source: https://cs.stanford.edu/~acoates/stl10/
     """
@@ -105,12 +111,14 @@ def cifar10(image_size: int, seed: int, data_dir: Path) -> Splits:
     archive = (source.url, data_dir / source.filename, source.tgz_md5)
 
     def part(train: bool) -> Any:
-        return read("cifar10", lambda download: source(data_dir, train, download=download), [archive])
+        return read("cifar10", lambda download: source(data_dir, train, download=download),
+                    [archive])
 
     train, test = part(True), part(False)
     # [N, H, W, 3] -> [N, 3, H, W]
     blocks = [torch.from_numpy(part.data).permute(0, 3, 1, 2) for part in (train, test)]
-    return _from_blocks("cifar10", blocks, train.targets + test.targets, train.classes, image_size, seed)
+    return _from_blocks("cifar10", blocks, train.targets + test.targets, train.classes, image_size,
+                        seed)
 
 
 def fashion_mnist(image_size: int, seed: int, data_dir: Path) -> Splits:
@@ -138,11 +146,13 @@ def _from_blocks(name: str, blocks: list[torch.Tensor], labels: list[int], class
     images = torch.cat([resize(block, image_size) for block in blocks])
     border = len(blocks[0])
     spans = {"train": (0, border), "test": (border, len(images))}
-    return carve(name, images, torch.tensor(labels), spans, tuple(classes), val=HELD_OUT, test=0, seed=seed)
+    return carve(name, images, torch.tensor(labels), spans, tuple(classes), val=HELD_OUT, test=0,
+                 seed=seed)
 
 
 def imagenette(image_size: int, seed: int, data_dir: Path) -> Splits:
-    """Imagenette, ten easy classes of ImageNet: 9,469 training images; its validation images are our test.
+    """Imagenette, ten easy classes of ImageNet: 9,469 training images; its validation images are
+    our test.
 
     The smallest of the three published sizes that is large enough is taken.
     Source: https://github.com/fastai/imagenette
@@ -155,10 +165,12 @@ def imagenette(image_size: int, seed: int, data_dir: Path) -> Splits:
         _unpack(archive, root)
     listing = scan(root, name="imagenette")
     try:
-        listing.classes = tuple(names[0] for names in datasets.Imagenette(data_dir, "train", size).classes)
+        listing.classes = tuple(names[0]
+                                for names in datasets.Imagenette(data_dir, "train", size).classes)
     except KeyError as problem:
-        raise UserError(f"imagenette: {root} has a class that is not Imagenette's, {problem}: remove {root} "
-                        "to unpack it again, or load it as a folder") from problem
+        raise UserError(
+            f"imagenette: {root} has a class that is not Imagenette's, {problem}: remove {root} "
+            "to unpack it again, or load it as a folder") from problem
     listing.images = [replace(p, part="test") if p.part == "val" else p for p in listing.images]
     if len(listing.images) < IMAGENETTE_IMAGES:
         listing.notes.append(f"{len(listing.images):,} of {IMAGENETTE_IMAGES:,} images found: "
@@ -174,10 +186,13 @@ def _unpack(archive: Path, root: Path) -> None:
         (temporary / root.name).rename(root)
     except Exception as problem:
         why = " ".join(str(problem).split()) or type(problem).__name__
-        raise UserError(f"imagenette: unpacking {archive} failed, {why}: free some disk space and run again, "
-                        "or use the dataset digits") from problem
+        raise UserError(
+            f"imagenette: unpacking {archive} failed, {why}: free some disk space and run again, "
+            "or use the dataset digits") from problem
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-READERS = {"stl10": stl10, "cifar10": cifar10, "imagenette": imagenette, "fashion-mnist": fashion_mnist}
+READERS = {
+    "stl10": stl10, "cifar10": cifar10, "imagenette": imagenette, "fashion-mnist": fashion_mnist
+}

@@ -42,7 +42,8 @@ class Listing:
     notes: list[str] = field(default_factory=list)
 
     def key(self, image_size: int, version: int) -> str:
-        """Ten hex digits that change with any file's name, size or time, and with how it is decoded."""
+        """Ten hex digits that change with any file's name, size or time, and with how it is
+        decoded."""
         digest = hashlib.blake2b(f"{version} {image_size} {self.classes}".encode(), digest_size=5)
         for line in sorted(self._fingerprints()):
             digest.update(line.encode("utf-8", "surrogateescape"))
@@ -56,13 +57,16 @@ class Listing:
 
 
 def scan(root: Path, name: str | None = None, classes: Sequence[str] = ()) -> Listing:
-    """List `train/<class>/` with `val/`, `test/`, `pretext/` or `unlabeled/`, or a folder of `<class>/`.
+    """List `train/<class>/` with `val/`, `test/`, `pretext/` or `unlabeled/`, or a folder of
+    `<class>/`.
 
     Args:
-        classes: the only ones to list; all of them by default. What has no label is listed in any case.
+        classes: the only ones to list; all of them by default. What has no label is listed in any
+            case.
 
     Raises:
-        UserError: no classes, an empty class or part, a class that train lacks, or fewer than two chosen ones.
+        UserError: no classes, an empty class or part, a class that train lacks, or fewer than two
+            chosen ones.
     """
     listing = Listing(name or root.resolve().name, root)
     folders = {"pretext": [], "train": [], "val": [], "test": []}
@@ -77,7 +81,8 @@ def scan(root: Path, name: str | None = None, classes: Sequence[str] = ()) -> Li
             listing.ignored += 1
     if folders["train"]:
         if others:
-            listing.notes.append(f"folders beside train/ were ignored: {_some(e.name for e in others)}")
+            listing.notes.append(
+                f"folders beside train/ were ignored: {_some(e.name for e in others)}")
         _add_labelled(listing, folders)
     else:
         _require_flat(root, folders, others)
@@ -99,13 +104,18 @@ def _keep(listing: Listing, classes: Sequence[str]) -> None:
     """Leave out the images of all other classes."""
     nearest(classes, listing.classes, f"folder {listing.root}")
     if len(classes) < 2:
-        raise UserError(f"folder {listing.root}: one class chosen ({classes[0]}), at least 2 are needed: choose more "
-                        f"of {_some(listing.classes, 12)}")
+        raise UserError(
+            f"folder {listing.root}: one class chosen ({classes[0]}), at least 2 are needed: "
+            "choose more "
+            f"of {_some(listing.classes, 12)}")
     kept = tuple(name for name in listing.classes if name in classes)
     label = {listing.classes.index(name): number for number, name in enumerate(kept)} | {-1: -1}
-    listing.images = [replace(one, label=label[one.label]) for one in listing.images if one.label in label]
+    listing.images = [
+        replace(one, label=label[one.label]) for one in listing.images if one.label in label
+    ]
     if len(kept) < len(listing.classes):
-        listing.notes.append(f"{len(kept)} of {len(listing.classes)} classes were chosen: {_some(kept)}")
+        listing.notes.append(
+            f"{len(kept)} of {len(listing.classes)} classes were chosen: {_some(kept)}")
     listing.classes = kept
 
 
@@ -114,7 +124,8 @@ def _require_flat(root: Path, folders: dict[str, list[Path]], classes: list[Path
         raise UserError(f"folder {root}: there is a {(folders['val'] + folders['test'])[0].name}/ "
                         "but no train/: put the training images in train/<class>/")
     if not classes:
-        raise UserError(f"folder {root}: no class folders: put the images in train/<class>/ or <class>/")
+        raise UserError(
+            f"folder {root}: no class folders: put the images in train/<class>/ or <class>/")
 
 
 def _add_labelled(listing: Listing, folders: dict[str, list[Path]]) -> None:
@@ -132,8 +143,9 @@ def _add_classes(listing: Listing, folder: Path, part: str, classes: list[Path])
     names = tuple(sorted(entry.name for entry in classes))
     if part == "train":
         if len(names) < 2:
-            raise UserError(f"folder {folder}: {len(names)} class folders found, at least 2 are needed "
-                            f"({folder.name}/<class>/)")
+            raise UserError(
+                f"folder {folder}: {len(names)} class folders found, at least 2 are needed "
+                f"({folder.name}/<class>/)")
         listing.classes = names
     if not names:
         raise UserError(f"folder {folder}: no class folders: add {folder.name}/<class>/ "
@@ -154,7 +166,8 @@ def _add(listing: Listing, folder: Path, part: str, label: int) -> None:
         raise UserError(f"folder {folder}: {_unread(unread)} and no others in it: {_cure(unread)}")
     if not found:
         kinds = ", ".join(sorted(kind[1:] for kind in EXTENSIONS))
-        raise UserError(f"folder {folder}: no images in it: add some ({kinds}) or remove the folder")
+        raise UserError(
+            f"folder {folder}: no images in it: add some ({kinds}) or remove the folder")
     listing.images += found
 
 
@@ -169,7 +182,10 @@ def _files(folder: Path, listing: Listing) -> Iterator[Path]:
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         visible = [Path(place, name) for name in sorted(files)]
-        unread = [path for path in visible if not path.name.startswith(".") and path.suffix.lower() in UNREAD]
+        unread = [
+            path for path in visible
+            if not path.name.startswith(".") and path.suffix.lower() in UNREAD
+        ]
         listing.unread += unread
         listing.ignored += sum(not _is_image(path) for path in visible) - len(unread)
         yield from visible
@@ -196,11 +212,13 @@ def _visible(folder: Path, listing: Listing) -> list[Path]:
 
 
 def _shuffle(listing: Listing) -> None:
-    """Part by part, and within a part in a fixed random order, so that the first n are a fair sample."""
+    """Part by part, and within a part in a fixed random order, so that the first n are a fair
+    sample."""
     random = np.random.RandomState(0)
     ordered = []
     for part in ORDER:
-        members = sorted((p for p in listing.images if p.part == part), key=lambda p: p.path.as_posix())
+        members = sorted((p for p in listing.images if p.part == part),
+                         key=lambda p: p.path.as_posix())
         ordered += [members[i] for i in random.permutation(len(members))]
     listing.images = ordered
 

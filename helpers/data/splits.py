@@ -48,7 +48,8 @@ class Splits:
         train, val, test: labelled images; choices are made on `val`, `test` is read once.
         classes: names of the classes; label i is classes[i].
         notes: what a person should know about how the data was read, one line each.
-        names: for a folder, the files of "unlabeled", "train", "val" and "test", relative to it; else empty.
+        names: for a folder, the files of "unlabeled", "train", "val" and "test", relative to it;
+            else empty.
     """
 
     name: str
@@ -85,21 +86,27 @@ def describe(splits: Splits) -> list[dict[str, object]]:
         (images; None without labels) and size ("1 x 16 x 16").
     """
     size = " x ".join(str(n) for n in splits.unlabeled.shape[1:])
-    rows: list[dict[str, object]] = [{"split": "unlabeled", "images": len(splits.unlabeled), "labelled": 0,
-                                      "smallest class": None, "largest class": None, "size": size}]
+    rows: list[dict[str, object]] = [{
+        "split": "unlabeled", "images": len(splits.unlabeled), "labelled": 0,
+        "smallest class": None, "largest class": None, "size": size
+    }]
     for name in ("train", "val", "test"):
         labels = getattr(splits, name).labels
         counts = torch.bincount(labels[labels >= 0], minlength=len(splits.classes))
-        rows.append({"split": name, "images": len(labels), "labelled": int(counts.sum()),
-                     "smallest class": int(counts.min()), "largest class": int(counts.max()), "size": size})
+        rows.append({
+            "split": name, "images": len(labels), "labelled": int(counts.sum()),
+            "smallest class": int(counts.min()), "largest class": int(counts.max()), "size": size
+        })
     return rows
 
 
 def require(splits: Splits, least: int) -> Splits:
-    """`splits`, or a UserError where there are fewer than `least` training images to learn anything from."""
+    """`splits`, or a UserError where there are fewer than `least` training images to learn
+    anything from."""
     if len(splits.train) < least:
-        raise UserError(f"{splits.name}: {len(splits.train)} training images with a label are too few for this "
-                        f"notebook, which needs {least}: add some, or split off less")
+        raise UserError(
+            f"{splits.name}: {len(splits.train)} training images with a label are too few for this "
+            f"notebook, which needs {least}: add some, or split off less")
     return splits
 
 
@@ -124,7 +131,8 @@ def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Indices of `count` items of each class (of all that a smaller class has), drawn as in `stratified`.
+    """Indices of `count` items of each class (of all that a smaller class has), drawn as in
+    `stratified`.
 
     Returns:
         int64, sorted.
@@ -147,7 +155,8 @@ def take_out(images: Tensor, labels: Tensor, span: tuple[int, int], count: int, 
         The spans (first row, row after the last) of what stays and of the sample.
     """
     start, stop = span
-    chosen = start + (balanced if per_class else stratified)(labels[start:stop].numpy(), count, seed)
+    chosen = start + (balanced if per_class else stratified)(labels[start:stop].numpy(), count,
+                                                             seed)
     border = stop - len(chosen)
     moving = torch.from_numpy(chosen[chosen < border])
     places = torch.from_numpy(np.setdiff1d(np.arange(border, stop), chosen))
@@ -159,8 +168,9 @@ def take_out(images: Tensor, labels: Tensor, span: tuple[int, int], count: int, 
 
 
 def carve(name: str, images: Tensor, labels: Tensor, spans: dict[str, tuple[int, int]],
-          classes: tuple[str, ...], *, val: float, test: float, seed: int, train: float | None = None,
-          per_class: bool = False, notes: tuple[str, ...] = ()) -> Splits:
+          classes: tuple[str, ...], *, val: float, test: float, seed: int,
+          train: float | None = None, per_class: bool = False, notes: tuple[str,
+                                                                            ...] = ()) -> Splits:
     """Make `Splits` of one block; a validation or test part that is missing comes out of train.
 
     Args:
@@ -170,8 +180,8 @@ def carve(name: str, images: Tensor, labels: Tensor, spans: dict[str, tuple[int,
             "pretext" (which must end where train begins), "val" and "test".
         val, test: how much to take out: a fraction of the training rows, or a number from 1 on.
         seed: of the validation split; the test split is always the same.
-        train: how much of all training rows to keep with labels, in the same way; the rest loses its labels and stays
-            in `unlabeled`. None keeps what is left.
+        train: how much of all training rows to keep with labels, in the same way; the rest loses
+            its labels and stays in `unlabeled`. None keeps what is left.
         per_class: numbers from 1 on are of each class, not of all rows.
 
     Raises:
@@ -181,36 +191,42 @@ def carve(name: str, images: Tensor, labels: Tensor, spans: dict[str, tuple[int,
     total = spans["train"][1] - spans["train"][0]
     for part, share, part_seed in (("test", test, TEST_SEED), ("val", val, seed)):
         if part not in spans:
-            spans["train"], spans[part] = _take_part(name, images, labels, spans["train"], classes, part, share, total,
-                                                     part_seed, per_class)
+            spans["train"], spans[part] = _take_part(name, images, labels, spans["train"], classes,
+                                                     part, share, total, part_seed, per_class)
         if spans[part][0] == spans[part][1]:
             raise UserError(f"{name}: too few training images to take a {part} split out of them: "
                             f"give every class more images, or add a {part}/ folder")
     left = spans["train"][1] - spans["train"][0]
     rounding = 2 * len(classes)  # val and test take whole images of every class
     if train is not None and train < 1 and round(train * total) > left + rounding:
-        raise UserError(f"{name}: train wants {100 * train:.3g}% of the images, and val and test leave "
-                        f"{100 * left / total:.3g}%: choose a smaller share, or smaller ones for val and test")
+        raise UserError(
+            f"{name}: train wants {100 * train:.3g}% of the images, and val and test leave "
+            f"{100 * left / total:.3g}%: choose a smaller share, or smaller ones for val and test")
     if train is not None and (train >= 1 or round(train * total) < left):
-        _, spans["train"] = _take_part(name, images, labels, spans["train"], classes, "train", train, total, seed,
-                                       per_class)
+        _, spans["train"] = _take_part(name, images, labels, spans["train"], classes, "train",
+                                       train, total, seed, per_class)
     parts = {part: Labeled(images[slice(*spans[part])], labels[slice(*spans[part])])
              for part in ("train", "val", "test")}
     unlabeled = images[spans["pretext"][0]:spans["train"][1]]
     return Splits(name, unlabeled, **parts, classes=tuple(classes), notes=tuple(notes))
 
 
-def _take_part(name: str, images: Tensor, labels: Tensor, span: tuple[int, int], classes: Sequence[str], part: str,
-               amount: float, total: int, seed: int, per_class: bool) -> tuple[tuple[int, int], tuple[int, int]]:
+def _take_part(name: str, images: Tensor, labels: Tensor, span: tuple[int, int],
+               classes: Sequence[str], part: str, amount: float, total: int, seed: int,
+               per_class: bool) -> tuple[tuple[int, int], tuple[int, int]]:
     """`take_out` of a share or a number, after a look whether every class has as many."""
     each = per_class and amount >= 1
     if each:
         sizes = torch.bincount(labels[slice(*span)], minlength=len(classes))
-        worst, needed = int(sizes.argmin()), int(amount) + (part != "train")  # val and test leave one for train
+        # val and test leave one for train
+        worst, needed = int(sizes.argmin()), int(amount) + (part != "train")
         if sizes[worst] < needed:
-            raise UserError(f"{name}: {part} wants {amount:,.0f} images of every class, and class {classes[worst]} "
-                            f"has {int(sizes[worst])} left" + (", one of which is for train" if part != "train" else "")
-                            + ": choose smaller numbers, or leave the class out")
+            raise UserError(
+                f"{name}: {part} wants {amount:,.0f} images of every class, and class "
+                f"{classes[worst]} "
+                f"has {int(sizes[worst])} left"
+                + (", one of which is for train" if part != "train" else "")
+                + ": choose smaller numbers, or leave the class out")
     count = round(amount * total) if amount < 1 else int(amount)
     return take_out(images, labels, span, count, seed, each)
 
@@ -218,15 +234,17 @@ def _take_part(name: str, images: Tensor, labels: Tensor, span: tuple[int, int],
 def only_classes(splits: Splits, classes: Sequence[str]) -> Splits:
     """The part of a dataset that has some of its classes; label i is `classes[i]`.
 
-    Unlabelled are the training images of these classes: images whose class nobody knows are left out.
+    Unlabelled are the training images of these classes: images whose class nobody knows are left
+        out.
 
     Raises:
         UserError: a class that the dataset does not have, or fewer than two.
     """
     unknown = [name for name in classes if name not in splits.classes]
     if unknown or len(set(classes)) < 2:
-        raise UserError(f"{splits.name}: {f'no class {unknown[0]}' if unknown else 'fewer than two classes'}: "
-                        f"choose two or more of {', '.join(splits.classes)}")
+        raise UserError(
+            f"{splits.name}: {f'no class {unknown[0]}' if unknown else 'fewer than two classes'}: "
+            f"choose two or more of {', '.join(splits.classes)}")
     new = torch.full((len(splits.classes) + 1,), -1)  # the last entry is where the label -1 looks
     new[[splits.classes.index(name) for name in classes]] = torch.arange(len(classes))
     parts, names = {}, {}
@@ -238,4 +256,5 @@ def only_classes(splits: Splits, classes: Sequence[str]) -> Splits:
             names[part] = tuple(splits.names[part][row] for row in rows)
     if names:
         names["unlabeled"] = names["train"]
-    return Splits(splits.name, parts["train"].images, **parts, classes=tuple(classes), notes=splits.notes, names=names)
+    return Splits(splits.name, parts["train"].images, **parts, classes=tuple(classes),
+                  notes=splits.notes, names=names)

@@ -21,8 +21,8 @@ def last_blocks(encoder: Encoder, images: Tensor, blocks: int = 4, pooled: bool 
                 batch_size: int = 256) -> Tensor:
     """The class tokens of the last `blocks` blocks, each through the final norm, side by side.
 
-    What DINO's linear classifier reads (Caron et al. 2021, appendix F.2: four blocks for ViT-S; for ViT-B one, with the
-    mean patch beside it).
+    What DINO's linear classifier reads (Caron et al. 2021, appendix F.2: four blocks for ViT-S; for
+    ViT-B one, with the mean patch beside it).
 
     Args:
         encoder: a ViT.
@@ -30,7 +30,8 @@ def last_blocks(encoder: Encoder, images: Tensor, blocks: int = 4, pooled: bool 
         pooled: also the mean of the last block's patch tokens.
 
     Returns:
-        float32 N x (blocks * D), or N x ((blocks + 1) * D), on the CPU; `blocks` = 1 gives the encoder's own features.
+        float32 N x (blocks * D), or N x ((blocks + 1) * D), on the CPU; `blocks` = 1 gives the
+        encoder's own features.
     """
     vit, device = encoder.backbone, next(encoder.parameters()).device
 
@@ -44,14 +45,15 @@ def last_blocks(encoder: Encoder, images: Tensor, blocks: int = 4, pooled: bool 
         return batched(tokens, images, batch_size)
 
 
-def class_attention(encoder: Encoder, images: Tensor, size: int | None = None, batch_size: int = 4) -> Tensor:
+def class_attention(encoder: Encoder, images: Tensor, size: int | None = None,
+                    batch_size: int = 4) -> Tensor:
     """How much the class token takes from each patch in the last block, a map a head.
 
     Args:
         encoder: a ViT.
         images: uint8 N x C x S x S.
-        size: side to which the images are enlarged first, in pixels, a multiple of the patch size: a finer grid, for
-            which the positions are stretched. None leaves them as they are.
+        size: side to which the images are enlarged first, in pixels, a multiple of the patch size:
+            a finer grid, for which the positions are stretched. None leaves them as they are.
 
     Returns:
         N x heads x G x G; what is missing from a sum of 1 is the class token's attention to itself.
@@ -64,7 +66,8 @@ def class_attention(encoder: Encoder, images: Tensor, size: int | None = None, b
             x = F.interpolate(x, size, mode="bilinear", align_corners=False)
         grid, maps = x.shape[-1] // vit.patch_size, []
         tokens = vit.embed(encoder.prepare(x))
-        for block in vit.blocks[:-1]:  # theirs are not kept: at several resolutions they would fill the memory
+        # theirs are not kept: at several resolutions they would fill the memory
+        for block in vit.blocks[:-1]:
             tokens = block(tokens)
         vit.blocks[-1](tokens, maps)
         return maps[0][:, :, 0, 1:].unflatten(2, (grid, grid))  # B x H x T x T to B x H x G x G
@@ -73,9 +76,11 @@ def class_attention(encoder: Encoder, images: Tensor, size: int | None = None, b
         return batched(last_map, images, batch_size)
 
 
-def attention_and_gradients(vit: ViT, head: nn.Module, images: Tensor,
-                            classes: Tensor | None = None) -> tuple[list[Tensor], list[Tensor], Tensor]:
-    """Attention weights of every block, and the gradient of a class's logit by each of them, in eval mode.
+def attention_and_gradients(
+        vit: ViT, head: nn.Module, images: Tensor,
+        classes: Tensor | None = None) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    """Attention weights of every block, and the gradient of a class's logit by each of them, in
+    eval mode.
 
     Args:
         vit: gives tokens; its own head is not used.
@@ -97,14 +102,16 @@ def attention_and_gradients(vit: ViT, head: nn.Module, images: Tensor,
 def gradient_rollout(maps: list[Tensor], gradients: list[Tensor]) -> Tensor:
     """How much each final token's answer gained from each patch, through all blocks: B x T x T.
 
-    An attention weight counts as much as the logit would grow with it; weights that speak against the class
-    count nothing. Heads are averaged and blocks are added up, each acting on what came before it (Chefer et
-    al. 2021, arXiv:2103.15679, equations 5 and 6). Row 0 without its first entry, reshaped to G x G, is the map
-    of the image. Unlike `attention_rollout` it differs from class to class, and its rows have no fixed sum.
+    An attention weight counts as much as the logit would grow with it; weights that speak against
+    the class count nothing. Heads are averaged and blocks are added up, each acting on what came
+    before it (Chefer et al. 2021, arXiv:2103.15679, equations 5 and 6). Row 0 without its first
+    entry, reshaped to G x G, is the map of the image. Unlike `attention_rollout` it differs from
+    class to class, and its rows have no fixed sum.
     """
     relevance = torch.eye(maps[0].shape[-1], device=maps[0].device, dtype=maps[0].dtype)      # T, T
     for weights, gradient in zip(maps, gradients, strict=True):
-        used = (weights * gradient).clamp(min=0).mean(dim=1)                                   # B, T, T
+        # B, T, T
+        used = (weights * gradient).clamp(min=0).mean(dim=1)
         relevance = relevance + used @ relevance
     return relevance
 

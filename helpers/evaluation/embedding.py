@@ -19,42 +19,51 @@ MANY = 5000  # points from which more than one thread is worth its while
 
 
 def pca(features: Tensor, dims: int = 2) -> np.ndarray:
-    """The `dims` directions of largest variance: N x D to N x dims. Linear, so distances keep a meaning."""
+    """The `dims` directions of largest variance: N x D to N x dims. Linear, so distances keep a
+    meaning."""
     return PCA(n_components=dims, random_state=0).fit_transform(features.numpy())
 
 
-def tsne(features: Tensor, dims: int = 2, seed: int = 0, perplexity: float = 30.0, start: str = "pca") -> np.ndarray:
-    """t-SNE (van der Maaten & Hinton 2008): neighbours stay neighbours, distances between groups mean nothing.
+def tsne(features: Tensor, dims: int = 2, seed: int = 0, perplexity: float = 30.0,
+         start: str = "pca") -> np.ndarray:
+    """t-SNE (van der Maaten & Hinton 2008): neighbours stay neighbours, distances between groups
+    mean nothing.
 
     Args:
         features: N x D.
         dims: 2 or 3.
         seed: matters with a random start only.
         perplexity: about how many neighbours count; lowered where there are few points.
-        start: "pca" begins with the widest sides of the cloud, which gives one and the same map every time
-            and keeps some of the large distances (Kobak & Linderman 2021); "random" begins with a random one.
+        start: "pca" begins with the widest sides of the cloud, which gives one and the same map
+            every time and keeps some of the large distances (Kobak & Linderman 2021); "random"
+            begins with a random one.
 
     Returns:
         N x dims.
     """
     perplexity = min(perplexity, max(2.0, (len(features) - 1) / 3))
     model = TSNE(n_components=dims, perplexity=perplexity, init=start, random_state=seed)
-    # For few points threads mostly wait for each other: beside another program, ten times as long with two.
+    # For few points threads mostly wait for each other: beside another program, ten times as long
+    # with two.
     with threadpool_limits(1 if len(features) < MANY else None):
         return model.fit_transform(features.numpy())
 
 
-def umap(features: Tensor, dims: int = 2, seed: int = 0, neighbours: int = 15, gap: float = 0.1) -> np.ndarray:
-    """UMAP (McInnes et al. 2018): N x D to N x dims. The first call compiles, which takes some seconds.
+def umap(features: Tensor, dims: int = 2, seed: int = 0, neighbours: int = 15,
+         gap: float = 0.1) -> np.ndarray:
+    """UMAP (McInnes et al. 2018): N x D to N x dims. The first call compiles, which takes some
+    seconds.
 
-    `gap` is how close points may come (UMAP's min_dist, up to 1): larger ones leave room for images on the map.
+    `gap` is how close points may come (UMAP's min_dist, up to 1): larger ones leave room for images
+    on the map.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from umap import UMAP
 
-        model = UMAP(n_components=dims, n_neighbors=min(neighbours, len(features) - 1), random_state=seed, n_jobs=1,
-                     min_dist=gap)
+        model = UMAP(n_components=dims, n_neighbors=min(neighbours,
+                                                        len(features) - 1), random_state=seed,
+                     n_jobs=1, min_dist=gap)
         return model.fit_transform(features.numpy())
 
 
@@ -65,13 +74,16 @@ def joint(embed: Embedding, clean: Tensor, noisy: Tensor) -> tuple[np.ndarray, n
 
 
 def trustworthiness(features: Tensor, points: np.ndarray, k: int = 10) -> float:
-    """Whether neighbours in the image are neighbours in the features, from 0 to 1 (Venna & Kaski 2001).
+    """Whether neighbours in the image are neighbours in the features, from 0 to 1 (Venna & Kaski
+    2001).
 
     Args:
         features, points: N x D and N x 2.
         k: how many neighbours count.
     """
-    return float(sklearn_trustworthiness(features.numpy(), points, n_neighbors=min(k, len(points) // 2 - 1)))
+    return float(
+        sklearn_trustworthiness(features.numpy(), points, n_neighbors=min(k,
+                                                                          len(points) // 2 - 1)))
 
 
 def knn_agreement(points: np.ndarray | Tensor, labels: Tensor, k: int = 10) -> float:

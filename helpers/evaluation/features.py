@@ -35,13 +35,16 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def batched(function: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = 512) -> Tensor:
-    """`function` over N x ... `images` a batch at a time; its results joined on the CPU as float32, N x ...."""
+    """`function` over N x ... `images` a batch at a time; its results joined on the CPU as
+    float32, N x ...."""
     return torch.cat([function(batch).float().cpu() for batch in images.split(batch_size)])
 
 
 def batch_for(images: Tensor, device: torch.device) -> int:
-    """How many images a forward pass should take: on a CPU so few that what is computed stays near the cores."""
-    return max(16, min(512, CPU_PIXELS // max(1, images.shape[2:].numel()))) if device.type == "cpu" else 512
+    """How many images a forward pass should take: on a CPU so few that what is computed stays near
+    the cores."""
+    return max(16, min(512, CPU_PIXELS
+                       // max(1, images.shape[2:].numel()))) if device.type == "cpu" else 512
 
 
 def extract_features(encoder: nn.Module, images: Tensor, batch_size: int | None = None) -> Tensor:
@@ -61,48 +64,25 @@ def extract_features(encoder: nn.Module, images: Tensor, batch_size: int | None 
                        batch_size or batch_for(images, device))
 
 
-predict_logits = extract_features  # a classifier is called in just the same way: N x C x H x W to N x classes
+# a classifier is called in just the same way: N x C x H x W to N x classes
+predict_logits = extract_features
 
 
 def pixel_features(images: Tensor, most: int = 1024, side: int = 16) -> Tensor:
     """The pixels themselves as features, the baseline that costs nothing.
 
-    Photographs have tens of thousands of numbers, on which a linear probe would take hours and do worse than on
-    their averages; so images of more than `most` numbers are averaged down to `side` x `side` pixels first.
+    Photographs have tens of thousands of numbers, on which a linear probe would take hours and do
+    worse than on their averages; so images of more than `most` numbers are averaged down to `side`
+    x `side` pixels first.
 
     Args:
         images: uint8 N x C x H x W, or float in normalised units (noisy ones).
 
     Returns:
-        float32 N x D in normalised units, on the CPU. (Cosines between images mean more when mid-gray is 0.)
+        float32 N x D in normalised units, on the CPU. (Cosines between images mean more when
+        mid-gray is 0.)
     """
     def shrink(x: Tensor) -> Tensor:
         return F.adaptive_avg_pool2d(x, side) if x[0].numel() > most else x
 
     return batched(lambda part: shrink(normalise(part)).flatten(1), images)
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

@@ -1,7 +1,8 @@
-"""Images that look wrong: foreign ones, near-duplicates, and labels that their neighbours contradict.
+"""Images that look wrong: foreign ones, near-duplicates, and labels that their neighbours
+contradict.
 
-Everything is read off an encoder's features; nothing is deleted or changed. A score says where a person
-should look first, not what is true.
+Everything is read off an encoder's features; nothing is deleted or changed. A score says where a
+person should look first, not what is true.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from torch.nn import functional as F
 from helpers.common.files import write_atomically
 from helpers.evaluation.retrieval import neighbours
 
-K = 20  # neighbours; more than a small group of foreign images has, so that they cannot vouch for each other
+# neighbours; more than a small group of foreign images has, so that they cannot vouch for each
+# other
+K = 20
 DIRECTIONS = 48  # of the features, at most; chosen on planted images among digits
 DUPLICATE = 0.9999  # cosine similarity from which two images count as nearly the same
 TREES = 100
@@ -32,8 +35,8 @@ TREES = 100
 def whitened(features: Tensor) -> np.ndarray:
     """The features' main directions, each with variance 1: N x D to N x at most half of D.
 
-    A foreign image differs where ordinary ones hardly vary, and there a plain distance is blind to it. The weakest
-    directions, which carry nothing but noise, are left out.
+    A foreign image differs where ordinary ones hardly vary, and there a plain distance is blind to
+    it. The weakest directions, which carry nothing but noise, are left out.
     """
     unit = F.normalize(features.float(), dim=1).numpy()
     directions = max(1, min(DIRECTIONS, unit.shape[1] // 2, len(unit) // 4))
@@ -48,17 +51,22 @@ def outlier_scores(features: Tensor, k: int = K, seed: int = 0) -> dict[str, np.
         k: neighbours, at most N - 1.
 
     Returns:
-        "k nearest": mean distance to the k nearest images. "isolation forest": how few random cuts set a
-        image apart (Liu et al. 2008). "local outlier factor": how much thinner its surroundings are than its
-        neighbours' (Breunig et al. 2000). N float64 each, all of them on `whitened` features.
+        "k nearest": mean distance to the k nearest images. "isolation forest": how few random cuts
+        set a image apart (Liu et al. 2008). "local outlier factor": how much thinner its
+        surroundings are than its neighbours' (Breunig et al. 2000). N float64 each, all of them on
+        `whitened` features.
     """
     points = whitened(features)
     k = min(k, len(points) - 1)
-    distance, _ = NearestNeighbors(n_neighbors=k).fit(points).kneighbors()  # a point is not its own neighbour
+    # a point is not its own neighbour
+    distance, _ = NearestNeighbors(n_neighbors=k).fit(points).kneighbors()
     forest = IsolationForest(n_estimators=TREES, random_state=seed).fit(points)
     local = LocalOutlierFactor(n_neighbors=k).fit(points)
-    return {"k nearest": distance.mean(1).astype(np.float64), "isolation forest": -forest.score_samples(points),
-            "local outlier factor": -local.negative_outlier_factor_.astype(np.float64)}
+    return {
+        "k nearest": distance.mean(1).astype(np.float64),
+        "isolation forest": -forest.score_samples(points),
+        "local outlier factor": -local.negative_outlier_factor_.astype(np.float64)
+    }
 
 
 def consensus(scores: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -73,8 +81,10 @@ def agreement(scores: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.array([[spearmanr(a, b).statistic for b in values] for a in values])
 
 
-def near_duplicates(features: Tensor, threshold: float = DUPLICATE, k: int = 5) -> list[tuple[int, int, float]]:
-    """Pairs (i, j, cosine similarity), i < j, of images with nearly the same features; the most alike first.
+def near_duplicates(features: Tensor, threshold: float = DUPLICATE,
+                    k: int = 5) -> list[tuple[int, int, float]]:
+    """Pairs (i, j, cosine similarity), i < j, of images with nearly the same features; the most
+    alike first.
 
     Args:
         features: N x D.
@@ -88,14 +98,17 @@ def near_duplicates(features: Tensor, threshold: float = DUPLICATE, k: int = 5) 
     return sorted(((i, j, s) for (i, j), s in pairs.items()), key=lambda pair: -pair[2])
 
 
-def label_doubt(features: Tensor, labels: Tensor, k: int = K, temperature: float = 0.07) -> tuple[Tensor, Tensor]:
+def label_doubt(features: Tensor, labels: Tensor, k: int = K,
+                temperature: float = 0.07) -> tuple[Tensor, Tensor]:
     """How strongly an image's neighbours contradict its label.
 
     Args:
-        features, labels: N x D, N class numbers; an image without a label (-1) neither votes nor is doubted.
+        features, labels: N x D, N class numbers; an image without a label (-1) neither votes nor is
+            doubted.
 
     Returns:
-        doubt: 1 less the share of its neighbours' votes (weighted as in kNN, Wu et al. 2018) for its own label, N.
+        doubt: 1 less the share of its neighbours' votes (weighted as in kNN, Wu et al. 2018) for
+            its own label, N.
         guess: the class with most votes, N. Without a label they are NaN and -1.
     """
     doubt, guess = torch.full((len(labels),), torch.nan), torch.full_like(labels, -1)
@@ -126,16 +139,19 @@ def found_at(score: Any, truth: Any, count: int) -> dict[str, float]:
             "average_precision": float(average_precision_score(truth, score))}
 
 
-def write_report(path: Path | str, scores: Mapping[str, np.ndarray], labels: Tensor, classes: Sequence[str],
-                 doubt: Tensor, guess: Tensor, names: Sequence[Any] | None = None,
-                 pairs: Sequence[tuple[int, int, float]] = (), parts: Sequence[str] | None = None) -> Path:
-    """One CSV line an image, the most foreign first: what a person goes through with the images beside.
+def write_report(path: Path | str, scores: Mapping[str, np.ndarray], labels: Tensor,
+                 classes: Sequence[str], doubt: Tensor, guess: Tensor,
+                 names: Sequence[Any] | None = None, pairs: Sequence[tuple[int, int, float]] = (),
+                 parts: Sequence[str] | None = None) -> Path:
+    """One CSV line an image, the most foreign first: what a person goes through with the images
+    beside.
 
     Args:
         labels: N class numbers, -1 for none.
         doubt, guess: of `label_doubt`.
         names: of the images, such as their paths; their numbers by default.
-        pairs: of `near_duplicates`, the most alike first; an image's line names the one most like it.
+        pairs: of `near_duplicates`, the most alike first; an image's line names the one most like
+            it.
         parts: of the data that each image belongs to, such as "train".
     """
     import pandas as pd
@@ -145,10 +161,16 @@ def write_report(path: Path | str, scores: Mapping[str, np.ndarray], labels: Ten
     for first, second, _ in pairs:
         twin.setdefault(first, second)
         twin.setdefault(second, first)
-    given, said = ([classes[label] if label >= 0 else "" for label in some.tolist()] for some in (labels, guess))
-    frame = pd.DataFrame({"image": names, **({"part": parts} if parts is not None else {}), "label": given,
-                          "foreign": consensus(scores), **scores, "label_doubt": doubt.numpy(), "neighbours_say": said,
-                          "near_duplicate": [str(names[twin[i]]) if i in twin else "" for i in range(len(names))]})
-    text = frame.sort_values("foreign", ascending=False).to_csv(index=False, float_format="%.4f", lineterminator="\n")
+    given, said = ([classes[label] if label >= 0 else ""
+                    for label in some.tolist()]
+                   for some in (labels, guess))
+    frame = pd.DataFrame({
+        "image": names, **({"part": parts} if parts is not None else {}), "label": given,
+        "foreign": consensus(scores), **scores, "label_doubt": doubt.numpy(),
+        "neighbours_say": said,
+        "near_duplicate": [str(names[twin[i]]) if i in twin else "" for i in range(len(names))]
+    })
+    text = frame.sort_values("foreign", ascending=False).to_csv(index=False, float_format="%.4f",
+                                                                lineterminator="\n")
     write_atomically(path, text)
     return Path(path)

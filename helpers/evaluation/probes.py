@@ -30,16 +30,18 @@ def knn_accuracy(bank: Tensor, bank_labels: Tensor, queries: Tensor, labels: Ten
     """
     bank, queries = F.normalize(bank, dim=1), F.normalize(queries, dim=1)
     classes = int(max(bank_labels.max(), labels.max())) + 1
-    votes = torch.cat([knn_predict(part, bank.T, bank_labels, classes, min(k, len(bank)), temperature)[:, 0]
-                       for part in queries.split(1024)])
+    votes = torch.cat([
+        knn_predict(part, bank.T, bank_labels, classes, min(k, len(bank)), temperature)[:, 0]
+        for part in queries.split(1024)
+    ])
     return (votes == labels).float().mean().item()
 
 
 class OneScale(TransformerMixin, BaseEstimator):
     """Centre the features and divide all of them by one number, their root mean square.
 
-    Dividing every dimension by its own deviation would blow up the noise of weak dimensions: fatal for
-    principal components, and unsteady when ten labelled images are all there is.
+    Dividing every dimension by its own deviation would blow up the noise of weak dimensions: fatal
+    for principal components, and unsteady when ten labelled images are all there is.
     """
 
     def fit(self, x: np.ndarray, y: np.ndarray | None = None) -> OneScale:
@@ -66,7 +68,8 @@ def linear_probe(features: Tensor, labels: Tensor, strength: float = 1.0) -> Pip
 
 
 def mlp_probe(features: Tensor, labels: Tensor, seed: int = 0) -> Pipeline:
-    """The Self-Learner project's 512-128 head on frozen features, trained by scikit-learn with early stopping.
+    """The Self-Learner project's 512-128 head on frozen features, trained by scikit-learn with
+    early stopping.
 
     Args:
         features, labels: N x D, N.
@@ -74,8 +77,10 @@ def mlp_probe(features: Tensor, labels: Tensor, seed: int = 0) -> Pipeline:
     Returns:
         A fitted scikit-learn pipeline, as `linear_probe` does.
     """
-    probe = make_pipeline(OneScale(), MLPClassifier((512, 128), random_state=seed, early_stopping=True,
-                                                          max_iter=200, n_iter_no_change=10))
+    probe = make_pipeline(
+        OneScale(),
+        MLPClassifier((512, 128), random_state=seed, early_stopping=True, max_iter=200,
+                      n_iter_no_change=10))
     return probe.fit(_flat(features), labels.numpy())
 
 
@@ -103,12 +108,16 @@ def label_draws(labels: Tensor, per_class: int, draws: int, seed: int = 0) -> li
         return [torch.arange(len(labels))]
     generator = np.random.RandomState(seed)
     classes = [np.flatnonzero(labels.numpy() == c) for c in labels.unique().tolist()]
-    return [torch.from_numpy(np.concatenate([generator.permutation(c)[:per_class] for c in classes]))
-            for _ in range(draws)]
+    return [
+        torch.from_numpy(np.concatenate([generator.permutation(c)[:per_class]
+                                         for c in classes]))
+        for _ in range(draws)
+    ]
 
 
 def few_label_scores(features: Tensor, labels: Tensor, test_features: Tensor, test_labels: Tensor,
-                     per_class: int, draws: int, seed: int = 0, strength: float = 1.0) -> list[float]:
+                     per_class: int, draws: int, seed: int = 0,
+                     strength: float = 1.0) -> list[float]:
     """Test accuracy, in [0, 1], of a linear probe for each of `draws` choices of labelled images.
 
     Args:
@@ -116,8 +125,10 @@ def few_label_scores(features: Tensor, labels: Tensor, test_features: Tensor, te
         test_features, test_labels: M x D, M.
         strength: see `linear_probe`.
     """
-    return [score(linear_probe(features[index], labels[index], strength), test_features, test_labels)
-            for index in label_draws(labels, per_class, draws, seed)]
+    return [
+        score(linear_probe(features[index], labels[index], strength), test_features, test_labels)
+        for index in label_draws(labels, per_class, draws, seed)
+    ]
 
 
 def confusion(labels: Tensor, predictions: Tensor, classes: int) -> np.ndarray:
@@ -126,6 +137,7 @@ def confusion(labels: Tensor, predictions: Tensor, classes: int) -> np.ndarray:
 
 
 def per_class_accuracy(counts: np.ndarray) -> np.ndarray:
-    """Share of each true class that was recognised, from a confusion matrix; NaN for an absent class."""
+    """Share of each true class that was recognised, from a confusion matrix; NaN for an absent
+    class."""
     total = counts.sum(1)
     return np.divide(np.diag(counts), total, out=np.full(len(counts), np.nan), where=total > 0)

@@ -1,4 +1,5 @@
-"""Looking images up by their features: nearest neighbours, average precision, copies found again."""
+"""Looking images up by their features: nearest neighbours, average precision, copies found
+again."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ CELLS = 1 << 22  # similarities, of some queries with the whole bank
 NUMBERS = 1 << 24  # in images that are changed
 
 
-def neighbours(bank: Tensor, queries: Tensor, k: int, skip_self: bool = False) -> tuple[Tensor, Tensor]:
+def neighbours(bank: Tensor, queries: Tensor, k: int,
+               skip_self: bool = False) -> tuple[Tensor, Tensor]:
     """The k rows of `bank` most like each query by cosine similarity.
 
     Args:
@@ -44,10 +46,13 @@ def _block(bank: Tensor) -> int:
     return max(1, CELLS // max(1, len(bank)))
 
 
-def mean_average_precision(bank: Tensor, bank_labels: Tensor, queries: Tensor, labels: Tensor) -> float:
-    """mAP of retrieval: each query ranks the whole bank, and images of its class are what it should find.
+def mean_average_precision(bank: Tensor, bank_labels: Tensor, queries: Tensor,
+                           labels: Tensor) -> float:
+    """mAP of retrieval: each query ranks the whole bank, and images of its class are what it should
+    find.
 
-    Queries whose class the bank does not have do not count. In [0, 1]; chance is about one over the classes.
+    Queries whose class the bank does not have do not count. In [0, 1]; chance is about one over the
+    classes.
 
     Args:
         bank, bank_labels: N x D, N.
@@ -63,14 +68,16 @@ def mean_average_precision(bank: Tensor, bank_labels: Tensor, queries: Tensor, l
     return torch.cat(averages).mean().item()
 
 
-# --- copies: uint8 N x C x S x S to floats of the same shape in normalised units --------------------
+# --- copies: uint8 N x C x S x S to floats of the same shape in normalised units
+# --------------------
 
 def cropped(images: Tensor, share: float = 0.7) -> Tensor:
     """The middle of each image, `share` of its area, enlarged to the old size."""
     x = normalise(images)
     count, _, height, width = x.shape
     h, w = (torch.full((count,), side * share ** 0.5) for side in (height, width))
-    return crop(x, ((height - h) / 2, (width - w) / 2, h, w), width, torch.zeros(count, dtype=torch.bool))
+    return crop(x, ((height - h) / 2, (width - w) / 2, h, w), width,
+                torch.zeros(count, dtype=torch.bool))
 
 
 def turned(images: Tensor, degrees: float = 12.0) -> Tensor:
@@ -95,8 +102,10 @@ COPIES: dict[str, Callable[[Tensor], Tensor]] = {
     "cropped to 70 %": cropped,
     "turned by 12°": turned,
     "half as bright": lambda images: (normalise(images) + 1) * 0.5 - 1,
-    "blurred": lambda images: blur(normalise(images), torch.full((len(images), 1, 1, 1), images.shape[-1] / 16)),
-    "noise of sigma 0.4": lambda images: add_noise(normalise(images), 0.4, torch.Generator().manual_seed(0)),
+    "blurred": lambda images: blur(normalise(images),
+                                   torch.full((len(images), 1, 1, 1), images.shape[-1] / 16)),
+    "noise of sigma 0.4": lambda images: add_noise(normalise(images), 0.4,
+                                                   torch.Generator().manual_seed(0)),
     "bar across the foot": printed,
 }
 
@@ -105,11 +114,15 @@ def copy_detection(describe: Callable[[Tensor], Tensor], images: Tensor) -> dict
     """How often a changed copy's nearest image is the original, for each of `COPIES`; fractions.
 
     Args:
-        describe: N x C x S x S images to N x D features, such as `lambda x: extract_features(encoder, x)`.
+        describe: N x C x S x S images to N x D features, such as `lambda x:
+            extract_features(encoder, x)`.
         images: uint8 N x C x S x S; every one is searched among all of them.
     """
     bank, own = describe(images), torch.arange(len(images))
     blocks = images.split(max(1, NUMBERS // images[0].numel()))
-    found = {name: neighbours(bank, torch.cat([describe(change(block)) for block in blocks]), 1)[1][:, 0]
-             for name, change in COPIES.items()}
+    found = {
+        name: neighbours(bank, torch.cat([describe(change(block))
+                                          for block in blocks]), 1)[1][:, 0]
+        for name, change in COPIES.items()
+    }
     return {name: (index == own).float().mean().item() for name, index in found.items()}

@@ -34,16 +34,17 @@ class BYOL(pl.LightningModule):
         hidden, projection: widths of the heads (the paper: 4096 and 256).
         lr, weight_decay, warmup: AdamW's peak rate, decay (weights only), share of warming up.
         momentum: of the target at the first step; it rises to 1 along a half cosine (section 3.2).
-        ramp: the views' noise grows from none to all between these shares of the training; (0, 0) is all of
-            it from the first step on. Strong noise then ruins the representation: there is nothing yet to hold
-            on to.
+        ramp: the views' noise grows from none to all between these shares of the training; (0, 0)
+            is all of it from the first step on. Strong noise then ruins the representation: there
+            is nothing yet to hold on to.
     """
 
     heavy = "loss"  # what `helpers.training.compiling` may compile
 
     def __init__(self, encoder: Encoder, views: tuple[View, View], *, steps: int, hidden: int = 256,
-                 projection: int = 64, lr: float = 2e-3, weight_decay: float = 1e-4, warmup: float = 0.08,
-                 momentum: float = 0.98, ramp: tuple[float, float] = (0.15, 0.65)) -> None:
+                 projection: int = 64, lr: float = 2e-3, weight_decay: float = 1e-4,
+                 warmup: float = 0.08, momentum: float = 0.98,
+                 ramp: tuple[float, float] = (0.15, 0.65)) -> None:
         super().__init__()
         self.encoder = encoder
         self.projector = BYOLProjectionHead(encoder.num_features, hidden, projection)
@@ -66,13 +67,15 @@ class BYOL(pl.LightningModule):
         return projector(encoder(view))
 
     def loss(self, first: Tensor, second: Tensor) -> Tensor:
-        """Each view, B x C x S x S, predicts the target of the other (equation 2): in [-1, 1], -1 when all agree."""
+        """Each view, B x C x S x S, predicts the target of the other (equation 2): in [-1, 1], -1
+        when all agree."""
         return 0.5 * (self.similarity(self.online(first), self.targets(second))
                       + self.similarity(self.online(second), self.targets(first)))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         images, _ = batch
-        first, second = (view(images, self.noise_strength()).contiguous(memory_format=torch.channels_last)
+        first, second = (view(images,
+                              self.noise_strength()).contiguous(memory_format=torch.channels_last)
                          for view in self.views)
         return self.loss(first, second)
 
@@ -97,5 +100,6 @@ class BYOL(pl.LightningModule):
         torch._foreach_lerp_(list(self.target.parameters()), online, 1 - momentum)
 
     def configure_optimizers(self) -> dict:
-        groups = parameter_groups((self.encoder, self.projector, self.predictor), self.weight_decay, self.lr)
+        groups = parameter_groups((self.encoder, self.projector, self.predictor), self.weight_decay,
+                                  self.lr)
         return adamw(groups, self.steps, self.warmup)

@@ -15,7 +15,8 @@ from helpers.models.encoder import Encoder
 
 def mlp_head(inputs: int, classes: int) -> nn.Sequential:
     """The Self-Learner project's head: inputs - 512 - 128 - classes, with ReLU between."""
-    return nn.Sequential(nn.Linear(inputs, 512), nn.ReLU(), nn.Linear(512, 128), nn.ReLU(), nn.Linear(128, classes))
+    return nn.Sequential(nn.Linear(inputs, 512), nn.ReLU(), nn.Linear(512, 128), nn.ReLU(),
+                         nn.Linear(128, classes))
 
 
 def linear_head(inputs: int, classes: int) -> nn.Linear:
@@ -33,12 +34,13 @@ class Classifier(pl.LightningModule):
         encoder, head: B x C x S x S to B x D, and B x D to B x classes.
         view: the augmentation (uint8 batch -> float in [-1, 1]).
         steps: how many steps the whole training has; the schedule ends there.
-        lr, head_lr: peak rates of encoder and head (the same if `head_lr` is None). The encoder may have
-            been trained already and then wants a smaller one.
+        lr, head_lr: peak rates of encoder and head (the same if `head_lr` is None). The encoder may
+            have been trained already and then wants a smaller one.
         schedule, eight_bit: as for `adamw`.
     """
 
-    def __init__(self, encoder: Encoder, head: nn.Module, view: Callable[..., Tensor], *, steps: int,
+    def __init__(self, encoder: Encoder, head: nn.Module, view: Callable[...,
+                                                                         Tensor], *, steps: int,
                  lr: float = 2e-3, head_lr: float | None = None, weight_decay: float = 1e-4,
                  warmup: float = 0.08, schedule: str = "cosine", eight_bit: bool = False) -> None:
         super().__init__()
@@ -59,5 +61,5 @@ class Classifier(pl.LightningModule):
     def configure_optimizers(self) -> dict:
         groups = (parameter_groups([self.encoder], self.weight_decay, self.lr)
                   + parameter_groups([self.head], self.weight_decay, self.head_lr))
-        return adamw([group for group in groups if group["params"]], self.steps, self.warmup, self.schedule,
-                     self.eight_bit)
+        return adamw([group for group in groups if group["params"]], self.steps, self.warmup,
+                     self.schedule, self.eight_bit)

@@ -14,15 +14,16 @@ from helpers.common.errors import UserError
 
 
 def parameter_groups(modules: Iterable[nn.Module], weight_decay: float, lr: float) -> list[dict]:
-    """Weights with decay, biases and normalisation parameters without (Grill et al. 2020, section 3.2)."""
+    """Weights with decay, biases and normalisation parameters without (Grill et al. 2020, section
+    3.2)."""
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     return [dict(params=[p for p in parameters if p.ndim > 1], weight_decay=weight_decay, lr=lr),
             dict(params=[p for p in parameters if p.ndim <= 1], weight_decay=0.0, lr=lr)]
 
 
 def warmup_cosine(step: int, total: int, warmup: float) -> float:
-    """Share of the peak learning rate at `step`: a linear rise over `warmup` (a share of `total`), then a
-    half cosine down to zero (Loshchilov & Hutter 2017)."""
+    """Share of the peak learning rate at `step`: a linear rise over `warmup` (a share of `total`),
+    then a half cosine down to zero (Loshchilov & Hutter 2017)."""
     rise = max(1, round(warmup * total))
     if step < rise:
         return (step + 1) / rise
@@ -30,8 +31,8 @@ def warmup_cosine(step: int, total: int, warmup: float) -> float:
 
 
 def warmup_stable_decay(step: int, total: int, warmup: float, decay: float = 0.2) -> float:
-    """Share of the peak rate at `step`: a linear rise over `warmup`, a plateau, and a linear fall over the last
-    `decay` (both shares of `total`; Hu et al. 2024, arXiv:2404.06395, section 4)."""
+    """Share of the peak rate at `step`: a linear rise over `warmup`, a plateau, and a linear fall
+    over the last `decay` (both shares of `total`; Hu et al. 2024, arXiv:2404.06395, section 4)."""
     rise = (step + 1) / max(1, round(warmup * total))
     fall = (total - step) / max(1, round(decay * total))
     return max(0.0, min(1.0, rise, fall))
@@ -41,23 +42,26 @@ SCHEDULES = {"cosine": warmup_cosine, "stable": warmup_stable_decay}
 
 
 def adamw_8bit() -> type[torch.optim.Optimizer] | None:
-    """AdamW that keeps its two averages in 8 bits each (Dettmers et al. 2022): bitsandbytes', where that is
-    installed and has a GPU to run on; else None."""
+    """AdamW that keeps its two averages in 8 bits each (Dettmers et al. 2022): bitsandbytes', where
+    that is installed and has a GPU to run on; else None."""
     if not torch.cuda.is_available() or importlib.util.find_spec("bitsandbytes") is None:
         return None
     return importlib.import_module("bitsandbytes.optim").AdamW8bit
 
 
-def adamw(groups: list[dict], total: int, warmup: float, schedule: str = "cosine", eight_bit: bool = False,
-          fused: bool = True) -> dict:
-    """AdamW with one of `SCHEDULES`, in the form Lightning wants; in one fused kernel where there is one.
+def adamw(groups: list[dict], total: int, warmup: float, schedule: str = "cosine",
+          eight_bit: bool = False, fused: bool = True) -> dict:
+    """AdamW with one of `SCHEDULES`, in the form Lightning wants; in one fused kernel where there
+    is one.
 
     Raises:
         UserError: 8 bits are asked for where they cannot be had.
     """
     device = next(p for group in groups for p in group["params"]).device
     if eight_bit and adamw_8bit() is None:
-        raise UserError("the 8-bit optimizer needs a CUDA GPU and `pip install bitsandbytes`: leave it off here")
+        raise UserError(
+            "the 8-bit optimizer needs a CUDA GPU and `pip install bitsandbytes`: leave it off here"
+        )
     fused = fused and device.type in ("cpu", "cuda")
     optimizer = adamw_8bit()(groups) if eight_bit else torch.optim.AdamW(groups, fused=fused)
     scheduler = LambdaLR(optimizer, lambda step: SCHEDULES[schedule](step, total, warmup))

@@ -14,34 +14,46 @@ from helpers.settings import Settings
 from helpers.transforms import views
 from helpers.transforms.multicrop import crops_for
 
-SMALL_RECIPE = dict(hidden=256, projection=64, lr=2e-3, momentum=0.98)  # chosen on validation, digits
-# On photographs a CPU takes few steps; a target that moves faster learns more in them (benchmarks/imagenette.py).
+# chosen on validation, digits
+SMALL_RECIPE = dict(hidden=256, projection=64, lr=2e-3, momentum=0.98)
+# On photographs a CPU takes few steps; a target that moves faster learns more in them
+# (benchmarks/imagenette.py).
 SMALL_PHOTO_RECIPE = dict(SMALL_RECIPE, momentum=0.9)
-# Heads of Grill et al. 2020; the rate is for batches of 256 and grows with them, as theirs does (section 3.3).
+# Heads of Grill et al. 2020; the rate is for batches of 256 and grows with them, as theirs does
+# (section 3.3).
 LARGE_RECIPE = dict(hidden=4096, projection=256, lr=1e-3, momentum=0.99)
-# DINO's heads, rates and schedules. The small ones were chosen on validation with digits; those of the ViT are the
-# defaults of `DINO`, which are the paper's; ResNets differ in their decay and crops as in the paper's repository.
-# With few steps a convolutional encoder needs the normalisation in its head: without, all answers become uniform.
-DINO_SMALL = dict(hidden=256, bottleneck=64, outputs=512, lr=2e-3, momentum=0.99, weight_decay=(1e-4, 1e-4),
-                  temperature=(0.04, 0.04), batch_norm=True, parts=6, border=0.4)
+# DINO's heads, rates and schedules. The small ones were chosen on validation with digits; those of
+# the ViT are the defaults of `DINO`, which are the paper's; ResNets differ in their decay and crops
+# as in the paper's repository. With few steps a convolutional encoder needs the normalisation in
+# its head: without, all answers become uniform.
+DINO_SMALL = dict(hidden=256, bottleneck=64, outputs=512, lr=2e-3, momentum=0.99,
+                  weight_decay=(1e-4, 1e-4), temperature=(0.04, 0.04), batch_norm=True, parts=6,
+                  border=0.4)
 DINO_VIT = dict(parts=8, border=0.4)
 DINO_RESNET = dict(weight_decay=(1e-4, 1e-4), batch_norm=True, parts=8, border=0.14)
-NOISE = {"digits": (0.6, 2.4)}  # deviations noise-BYOL trains with, normalised units, chosen on validation
-NOISE_LR, NOISE_STEPS = 4e-3, 1.5  # of the miniature, the steps as a multiple: a harder task; on validation
+# deviations noise-BYOL trains with, normalised units, chosen on validation
+NOISE = {"digits": (0.6, 2.4)}
+# of the miniature, the steps as a multiple: a harder task; on validation
+NOISE_LR, NOISE_STEPS = 4e-3, 1.5
 PHOTO_NOISE = (0.0, 1.5)  # the range that the ViT-BYOL project swept
-# Between which shares of the training the noise grows from none to all. The ViT-BYOL project has the last two.
+# Between which shares of the training the noise grows from none to all. The ViT-BYOL project has
+# the last two.
 NOISE_RAMPS = {"ramp": (0.05, 0.3), "constant": (0.0, 0.0), "linear": (0.0, 1.0)}
 
 
 def recipe(method: str, settings: Settings) -> dict[str, Any]:
-    """The numbers of a method for these settings; see the constants above for where they come from."""
+    """The numbers of a method for these settings; see the constants above for where they come
+    from."""
     if method not in METHODS:
         raise UserError(f"unknown method {method!r}: choose {', '.join(METHODS)}")
     small = settings.encoder in ("slim", "vit_digits")
     if method == "dino":
         large = {**(DINO_VIT if settings.encoder.startswith("vit") else DINO_RESNET),
                  "lr": 5e-4 * settings.batch_size / 256}  # section 3.2
-        return {**(DINO_SMALL if small else large), "steps": settings.dino_steps, "batch_size": settings.batch_size}
+        return {
+            **(DINO_SMALL if small else large), "steps": settings.dino_steps,
+            "batch_size": settings.batch_size
+        }
     base = LARGE_RECIPE if not small else SMALL_RECIPE if settings.dataset in views.DRAWINGS else SMALL_PHOTO_RECIPE
     numbers = {**base, "steps": settings.pretrain_steps, "batch_size": settings.batch_size}
     if not small:
@@ -56,12 +68,15 @@ def recipe(method: str, settings: Settings) -> dict[str, Any]:
 
 
 def two_views(method: str, settings: Settings, encoder: Encoder | None = None) -> tuple:
-    """The pair of views of a method: both augmented, and for noise-BYOL the second one noisy as well.
+    """The pair of views of a method: both augmented, and for noise-BYOL the second one noisy as
+    well.
 
-    Photographs that are large enough for a blur get the two that differ (Grill et al. 2020, appendix B); others twice
-    the same. `encoder` is asked for its patch size; without one it has none.
+    Photographs that are large enough for a blur get the two that differ (Grill et al. 2020,
+    appendix B); others twice the same. `encoder` is asked for its patch size; without one it has
+    none.
     """
-    view = views.view_for(settings.dataset, settings.image_size, encoder.patch_size if encoder else 1)
+    view = views.view_for(settings.dataset, settings.image_size,
+                          encoder.patch_size if encoder else 1)
     first = second = view
     if isinstance(view, views.PhotoView) and view.blur:
         first, second = replace(view, blur=1.0), replace(view, blur=0.1, solarize=0.2)
@@ -70,12 +85,14 @@ def two_views(method: str, settings: Settings, encoder: Encoder | None = None) -
 
 
 def learner(method: str, encoder: Encoder, settings: Settings, epoch: float) -> BYOL | DINO:
-    """The module that trains `encoder` by a method; `epoch` is how many batches hold every image once."""
+    """The module that trains `encoder` by a method; `epoch` is how many batches hold every image
+    once."""
     numbers = recipe(method, settings)
     numbers.pop("batch_size")
     if method == "dino":
-        crops = crops_for(settings.dataset, settings.image_size, step=getattr(encoder.backbone, "patch_size", 8),
-                          parts=numbers.pop("parts"), border=numbers.pop("border"))
+        crops = crops_for(settings.dataset, settings.image_size,
+                          step=getattr(encoder.backbone, "patch_size",
+                                       8), parts=numbers.pop("parts"), border=numbers.pop("border"))
         return DINO(encoder, crops, frozen=round(epoch), **numbers)
     numbers.pop("noise", None)
     return BYOL(encoder, two_views(method, settings, encoder), **numbers)

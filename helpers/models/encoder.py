@@ -28,11 +28,12 @@ class Encoder(nn.Module):
     Args:
         backbone: maps B x C x H x W to B x D and has `num_features` (D).
         config: the arguments of `build` that made it.
-        normalisation: what the backbone was trained on: "symmetric" is [-1, 1], "unit" is [0, 1], "imagenet"
-            is [0, 1] less ImageNet's channel means, divided by its deviations.
+        normalisation: what the backbone was trained on: "symmetric" is [-1, 1], "unit" is [0, 1],
+            "imagenet" is [0, 1] less ImageNet's channel means, divided by its deviations.
     """
 
-    def __init__(self, backbone: nn.Module, config: dict[str, Any], normalisation: str = "symmetric") -> None:
+    def __init__(self, backbone: nn.Module, config: dict[str, Any],
+                 normalisation: str = "symmetric") -> None:
         super().__init__()
         self.backbone, self.config = backbone, config
         self.meta: dict[str, Any] = {}  # what a checkpoint says about its training
@@ -43,11 +44,13 @@ class Encoder(nn.Module):
 
     @property
     def patch_size(self) -> int:
-        """Side of a ViT's patch in pixels, of which the side of its input is a multiple; 1 for convolutions."""
+        """Side of a ViT's patch in pixels, of which the side of its input is a multiple; 1 for
+        convolutions."""
         return getattr(self.backbone, "patch_size", 1)
 
     def prepare(self, x: Tensor) -> Tensor:
-        """B x C x H x W in [-1, 1], as the suite uses it, in the range that the backbone was trained on."""
+        """B x C x H x W in [-1, 1], as the suite uses it, in the range that the backbone was
+        trained on."""
         if self.normalisation == "symmetric":
             return x
         unit = x * 0.5 + 0.5
@@ -65,17 +68,22 @@ def build(name: str, *, channels: int = 3, image_size: int = 96, normalisation: 
     Args:
         name: one of `BACKBONES`.
         channels: 1 or 3 (ImageNet's normalisation needs 3).
-        normalisation: what the weights are trained on, see `Encoder`; images always come in [-1, 1].
-        image_size: side of the square input, in pixels; it decides the ResNet stem and ViT positions.
-        options: what the backbone's own function takes (e.g. `stem` for ResNets, `patch_size` for ViTs).
+        normalisation: what the weights are trained on, see `Encoder`; images always come in [-1,
+            1].
+        image_size: side of the square input, in pixels; it decides the ResNet stem and ViT
+            positions.
+        options: what the backbone's own function takes (e.g. `stem` for ResNets, `patch_size` for
+            ViTs).
 
     Raises:
         UserError: for an unknown name or normalisation.
     """
     if normalisation not in NORMALISATIONS:
-        raise UserError(f"unknown normalisation {normalisation!r}: choose {', '.join(NORMALISATIONS)}")
+        raise UserError(
+            f"unknown normalisation {normalisation!r}: choose {', '.join(NORMALISATIONS)}")
     if name not in BACKBONES:
         raise UserError(f"unknown encoder {name!r}: choose {', '.join(BACKBONES)}")
-    config = dict(name=name, channels=channels, image_size=image_size, normalisation=normalisation, **options)
+    config = dict(name=name, channels=channels, image_size=image_size, normalisation=normalisation,
+                  **options)
     backbone = BACKBONES[name](name, image_size=image_size, channels=channels, **options)
     return Encoder(backbone, config, normalisation)

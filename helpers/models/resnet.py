@@ -12,26 +12,34 @@ FEW = 16  # pixels of a map, up to which a product of matrices is the quicker co
 
 
 class FewPixelsConv2d(nn.Conv2d):
-    """nn.Conv2d that trains on a CPU as one matrix product where it makes maps of at most `FEW` pixels.
+    """nn.Conv2d that trains on a CPU as one matrix product where it makes maps of at most `FEW`
+    pixels.
 
-    The sums are the same; groups and dilation are not meant to be used. A CPU's convolutions are made for large maps:
-    the last stage of a ResNet18 at 96 pixels has maps of 3 x 3 with 512 channels, where a product is 3.5 times as fast
-    in bf16 and 1.6 times in fp32 (64 images, forward and backward, two cores with AMX).
+    The sums are the same; groups and dilation are not meant to be used. A CPU's convolutions are
+    made for large maps: the last stage of a ResNet18 at 96 pixels has maps of 3 x 3 with 512
+    channels, where a product is 3.5 times as fast in bf16 and 1.6 times in fp32 (64 images, forward
+    and backward, two cores with AMX).
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """B x C x H x W to B x O x h x w."""
         (up, left), (high, wide) = self.padding, self.kernel_size
         height, width = x.shape[2] + 2 * up, x.shape[3] + 2 * left
-        rows, columns = (height - high) // self.stride[0] + 1, (width - wide) // self.stride[1] + 1  # h, w
+        # h, w
+        rows, columns = (height - high) // self.stride[0] + 1, (width - wide) // self.stride[1] + 1
         if not self.training or x.device.type != "cpu" or rows * columns > FEW:
             return super().forward(x)
-        first = torch.arange(rows).view(-1, 1) * self.stride[0] * width + torch.arange(columns) * self.stride[1]
+        first = torch.arange(rows).view(
+            -1, 1) * self.stride[0] * width + torch.arange(columns) * self.stride[1]
         window = torch.arange(high).view(-1, 1) * width + torch.arange(wide)
-        pixels = (first.view(-1, 1) + window.view(1, -1)).flatten()                          # h * w * k * k
-        padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, left, left, up, up)).flatten(1, 2)      # B, H * W, C
-        windows = padded.index_select(1, pixels).view(len(x) * rows * columns, -1)           # B * h * w, k * k * C
-        sums = F.linear(windows, self.weight.permute(0, 2, 3, 1).flatten(1), self.bias)      # B * h * w, O
+        # h * w * k * k
+        pixels = (first.view(-1, 1) + window.view(1, -1)).flatten()
+        # B, H * W, C
+        padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, left, left, up, up)).flatten(1, 2)
+        # B * h * w, k * k * C
+        windows = padded.index_select(1, pixels).view(len(x) * rows * columns, -1)
+        # B * h * w, O
+        sums = F.linear(windows, self.weight.permute(0, 2, 3, 1).flatten(1), self.bias)
         return sums.view(len(x), rows, columns, -1).permute(0, 3, 1, 2)
 
 

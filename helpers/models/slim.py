@@ -10,14 +10,17 @@ from torch import Tensor, nn
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a 1x1 shortcut, halving the resolution (He et al. 2016, section 3.3)."""
+    """Two 3x3 convolutions beside a 1x1 shortcut, halving the resolution (He et al. 2016, section
+    3.3)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 2) -> None:
         super().__init__()
-        self.residual = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True),
-            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs))
-        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        self.residual = nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+                                      nn.BatchNorm2d(outputs), nn.ReLU(inplace=True),
+                                      nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+                                      nn.BatchNorm2d(outputs))
+        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False),
+                                      nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         return (self.residual(x) + self.shortcut(x)).relu()
@@ -28,14 +31,15 @@ class Slim(nn.Module):
 
     Args:
         channels: of the input image.
-        width: channels of the stem and the first block; the next two have twice and four times as many.
+        width: channels of the stem and the first block; the next two have twice and four times as
+            many.
     """
 
     def __init__(self, channels: int = 1, width: int = 24) -> None:
         super().__init__()
         self.num_features = 4 * width
-        self.stem = nn.Sequential(nn.Conv2d(channels, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width),
-                                  nn.ReLU(inplace=True))
+        self.stem = nn.Sequential(nn.Conv2d(channels, width, 3, 1, 1, bias=False),
+                                  nn.BatchNorm2d(width), nn.ReLU(inplace=True))
         self.blocks = nn.Sequential(ResidualBlock(width, width), ResidualBlock(width, 2 * width),
                                     ResidualBlock(2 * width, 4 * width))
 
@@ -44,7 +48,7 @@ class Slim(nn.Module):
 
 
 def build_slim(name: str, *, image_size: int, channels: int, width: int | None = None) -> Slim:
-    """The miniature; any image size of 8 pixels or more will do. A `width` of None is 24 for gray images and 32 for
-    colour. To train on a CPU, take 8 or a multiple of it: torch's channels-last kernels have corrupted memory in the
-    backward pass of narrower ones."""
+    """The miniature; any image size of 8 pixels or more will do. A `width` of None is 24 for gray
+    images and 32 for colour. To train on a CPU, take 8 or a multiple of it: torch's channels-last
+    kernels have corrupted memory in the backward pass of narrower ones."""
     return Slim(channels, width or (24 if channels == 1 else 32))

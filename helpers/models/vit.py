@@ -18,14 +18,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-STRETCHES = ("corners", "dino")  # how positions are stretched to another grid, see `interpolate_positions`
-LARGEST_GRID = 14  # 224 px in patches of 16 px, the paper's; attention costs the grid to the fourth power
+# how positions are stretched to another grid, see `interpolate_positions`
+STRETCHES = ("corners", "dino")
+# 224 px in patches of 16 px, the paper's; attention costs the grid to the fourth power
+LARGEST_GRID = 14
 
 PRESETS: dict[str, dict[str, int]] = {
     "vit_tiny": {"width": 192, "depth": 12, "heads": 3},
     "vit_small": {"width": 384, "depth": 12, "heads": 6},
     "vit_base": {"width": 768, "depth": 12, "heads": 12},
-    "vit_digits": {"width": 64, "depth": 4, "heads": 4, "mlp_ratio": 2},  # learns digits on a CPU in seconds
+    # learns digits on a CPU in seconds
+    "vit_digits": {"width": 64, "depth": 4, "heads": 4, "mlp_ratio": 2},
 }
 
 
@@ -39,10 +42,13 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor, maps: list[Tensor] | None = None) -> Tensor:
-        """B x T x W to B x T x W; a list given as `maps` also receives the B x H x T x T weights."""
+        """B x T x W to B x T x W; a list given as `maps` also receives the B x H x T x T
+        weights."""
         batch, count, width = tokens.shape
-        qkv = self.qkv(tokens).view(batch, count, 3, self.heads, width // self.heads)  # B, T, 3, H, D
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)                                 # each B, H, T, D
+        # B, T, 3, H, D
+        qkv = self.qkv(tokens).view(batch, count, 3, self.heads, width // self.heads)
+        # each B, H, T, D
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
         if maps is None:  # the same sum in one fused kernel, which never stores the weights
             gathered = F.scaled_dot_product_attention(query, key, value)               # B, H, T, D
         else:
@@ -69,7 +75,8 @@ class StochasticDepth(nn.Module):
 class Block(nn.Module):
     """Attention, then an MLP on each token; each reads a normalised copy and adds what it found."""
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float, dropout: float, drop_path: float) -> None:
+    def __init__(self, width: int, heads: int, mlp_ratio: float, dropout: float,
+                 drop_path: float) -> None:
         super().__init__()
         hidden = int(width * mlp_ratio)
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
@@ -89,12 +96,12 @@ class Block(nn.Module):
 class ViT(nn.Module):
     """Images B x C x S x S in [-1, 1] to features B x W, or to logits if `num_classes` is given.
 
-    S may be any multiple of `patch_size`: the positions are learned for `image_size` and stretched for
-    others, such as DINO's small crops.
+    S may be any multiple of `patch_size`: the positions are learned for `image_size` and stretched
+    for others, such as DINO's small crops.
 
     Args:
-        image_size: side of the square images that the positions are made for, in pixels; a multiple of
-            `patch_size`.
+        image_size: side of the square images that the positions are made for, in pixels; a multiple
+            of `patch_size`.
         patch_size: side of a patch, in pixels.
         channels: 3 for colour, 1 for grey.
         width: length of a token; a multiple of `heads`.
@@ -110,9 +117,10 @@ class ViT(nn.Module):
         ValueError: the sizes do not divide, a rate is outside [0, 1), or the stretch is unknown.
     """
 
-    def __init__(self, *, image_size: int, patch_size: int, channels: int = 3, width: int, depth: int,
-                 heads: int, mlp_ratio: float = 4, dropout: float = 0.0, drop_path: float = 0.0,
-                 num_classes: int | None = None, stretch: str = "corners") -> None:
+    def __init__(self, *, image_size: int, patch_size: int, channels: int = 3, width: int,
+                 depth: int, heads: int, mlp_ratio: float = 4, dropout: float = 0.0,
+                 drop_path: float = 0.0, num_classes: int | None = None,
+                 stretch: str = "corners") -> None:
         super().__init__()
         if stretch not in STRETCHES:
             raise ValueError(f"stretch must be {' or '.join(STRETCHES)}, not {stretch!r}")
@@ -153,9 +161,12 @@ class ViT(nn.Module):
         """Images B x C x S x S to the tokens B x T x W that enter the first block (equation 1)."""
         channels, height, width = images.shape[1:]
         if channels != self.channels or height != width or height % self.patch_size or not height:
-            raise ValueError(f"this ViT reads square images, {self.channels} x {self.image_size} x {self.image_size} "
-                             f"or another multiple of {self.patch_size}, not {channels} x {height} x {width}")
-        positions = interpolate_positions(self.positions, self.grid, height // self.patch_size, self.stretch)
+            raise ValueError(
+                f"this ViT reads square images, {self.channels} x {self.image_size} x "
+                f"{self.image_size} "
+                f"or another multiple of {self.patch_size}, not {channels} x {height} x {width}")
+        positions = interpolate_positions(self.positions, self.grid, height // self.patch_size,
+                                          self.stretch)
         tokens = self.patches(images)                             # B, W, G, G
         tokens = tokens.flatten(2).transpose(1, 2)                # B, G * G, W: row by row
         first = self.class_token.expand(len(images), -1, -1)      # B, 1, W
@@ -174,38 +185,44 @@ class ViT(nn.Module):
         return self.head(self.tokens(images)[:, 0])
 
     def layers(self, images: Tensor) -> list[Tensor]:
-        """Tokens B x T x W after the position embedding, after each block and after the final norm."""
+        """Tokens B x T x W after the position embedding, after each block and after the final
+        norm."""
         states = [self.embed(images)]
         for block in self.blocks:
             states.append(block(states[-1]))
         return [*states, self.norm(states[-1])]
 
     def attention_maps(self, images: Tensor) -> list[Tensor]:
-        """One B x H x T x T tensor a block; row t says how much token t takes from each token (sum 1)."""
+        """One B x H x T x T tensor a block; row t says how much token t takes from each token (sum
+        1)."""
         maps: list[Tensor] = []
         self.tokens(images, maps)
         return maps
 
 
-def interpolate_positions(positions: Tensor, old_grid: int, new_grid: int, stretch: str = "corners") -> Tensor:
+def interpolate_positions(positions: Tensor, old_grid: int, new_grid: int,
+                          stretch: str = "corners") -> Tensor:
     """Stretch a learned position embedding to another number of patches (paper, section 3.2).
 
     Args:
-        positions: 1 x (1 + old_grid ** 2) x W; the class token's entry, the first, is kept as it is.
+        positions: 1 x (1 + old_grid ** 2) x W; the class token's entry, the first, is kept as it
+            is.
         old_grid, new_grid: patches along a side before and after.
-        stretch: "corners" maps corner patches onto corner patches, as torchvision does; "dino" maps the edges of the
-            image, with a grid that counts as a tenth of a patch longer, as the DINO repository does: weights that
-            were trained so need it at other sizes.
+        stretch: "corners" maps corner patches onto corner patches, as torchvision does; "dino" maps
+            the edges of the image, with a grid that counts as a tenth of a patch longer, as the
+            DINO repository does: weights that were trained so need it at other sizes.
 
     Returns:
         1 x (1 + new_grid ** 2) x W, bicubic.
     """
     if positions.shape[1] != 1 + old_grid**2:
-        raise ValueError(f"{positions.shape[1]} positions do not make a class token and a grid of {old_grid}")
+        raise ValueError(
+            f"{positions.shape[1]} positions do not make a class token and a grid of {old_grid}")
     if old_grid == new_grid:
         return positions
     first, rest = positions[:, :1], positions[:, 1:]
-    plane = rest.transpose(1, 2).unflatten(2, (old_grid, old_grid))                       # 1, W, G, G
+    # 1, W, G, G
+    plane = rest.transpose(1, 2).unflatten(2, (old_grid, old_grid))
     if stretch == "dino":
         plane = F.interpolate(plane, scale_factor=(new_grid + 0.1) / old_grid, mode="bicubic")
     else:
@@ -236,12 +253,14 @@ def default_patch_size(image_size: int) -> int:
     fitting = [size for size in range(1, image_size)
                if image_size % size == 0 and 2 <= image_size // size <= LARGEST_GRID]
     if not fitting:
-        raise ValueError(f"no patch size cuts {image_size} px into 2 to {LARGEST_GRID} patches a side; "
-                         "resize the images, to 32 or 96 px for example")
+        raise ValueError(
+            f"no patch size cuts {image_size} px into 2 to {LARGEST_GRID} patches a side; "
+            "resize the images, to 32 or 96 px for example")
     return min(fitting, key=lambda size: abs(size - math.sqrt(image_size)))
 
 
-def build_vit(name: str, image_size: int, channels: int = 3, patch_size: int | None = None, **options: Any) -> ViT:
+def build_vit(name: str, image_size: int, channels: int = 3, patch_size: int | None = None,
+              **options: Any) -> ViT:
     """A ViT by the name of its preset; `options` go to `ViT` and win over the preset.
 
     Raises ValueError for a name that is not in `PRESETS`.
@@ -249,6 +268,5 @@ def build_vit(name: str, image_size: int, channels: int = 3, patch_size: int | N
     if name not in PRESETS:
         raise ValueError(f"no ViT is called {name!r}; choose one of {', '.join(PRESETS)}")
     patch_size = default_patch_size(image_size) if patch_size is None else patch_size
-    return ViT(image_size=image_size, patch_size=patch_size, channels=channels, **PRESETS[name] | options)
-
-
+    return ViT(image_size=image_size, patch_size=patch_size, channels=channels,
+               **PRESETS[name] | options)

@@ -16,8 +16,8 @@ from helpers.common.files import write_atomically
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = ("notebook", "dataset", "preset", "method", "protocol", "labels_per_class", "sigma", "metric",
-           "mean", "std", "n", "seconds", "note")
+COLUMNS = ("notebook", "dataset", "preset", "method", "protocol", "labels_per_class", "sigma",
+           "metric", "mean", "std", "n", "seconds", "note")
 KEY = ("notebook", "dataset", "preset")  # what is recorded again replaces what was recorded before
 NUMBERS = ("sigma", "mean", "std", "n", "seconds")
 HEADINGS = {"labels_per_class": "labels/class", "n": "runs"}
@@ -63,7 +63,8 @@ def summary(results_dir: str | Path) -> pd.DataFrame:
 
     path = Path(results_dir) / "summary.csv"
     if not path.exists():
-        raise UserError(f"no results in {path}: run `python -m helpers run`, or name the right folder")
+        raise UserError(
+            f"no results in {path}: run `python -m helpers run`, or name the right folder")
     frame = pd.DataFrame(_read(path), columns=list(COLUMNS))
     for name in NUMBERS:
         frame[name] = pd.to_numeric(frame[name], errors="coerce")
@@ -72,14 +73,15 @@ def summary(results_dir: str | Path) -> pd.DataFrame:
 
 
 def table(frame: pd.DataFrame) -> str:
-    """The rows as plain text: accuracies in percent, mean ± standard deviation, empty columns left out."""
+    """The rows as plain text: accuracies in percent, mean ± standard deviation, empty columns left
+    out."""
     if frame.empty:
         return "(no results)"
     shown = {HEADINGS.get(name, name): [_cell(value) for value in frame[name]]
              for name in COLUMNS if name not in ("mean", "std", "seconds")}
     shown["result"] = [written(row) for row in frame.to_dict("records")]
-    order = ("notebook", "dataset", "preset", "method", "protocol", "labels/class", "sigma", "metric",
-             "result", "runs", "note")
+    order = ("notebook", "dataset", "preset", "method", "protocol", "labels/class", "sigma",
+             "metric", "result", "runs", "note")
     columns = {name: shown[name] for name in order if any(shown[name])}
     return _layout(columns, right={"labels/class", "sigma", "result", "runs"})
 
@@ -95,7 +97,8 @@ def _as_text(row: dict[str, Any]) -> dict[str, str]:
         for name in ("mean", "std"):
             value = row.get(name)
             if value not in (None, "") and not 0 <= float(value) <= 1:
-                raise ValueError(f"{name} of {row['metric']} is {value}; write a fraction in [0, 1]")
+                raise ValueError(
+                    f"{name} of {row['metric']} is {value}; write a fraction in [0, 1]")
     return {name: _format(row.get(name)) for name in COLUMNS}
 
 
@@ -125,7 +128,8 @@ def _read(path: Path) -> list[dict[str, str]]:
     with open(path, newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise UserError(f"{path} does not begin with the columns of a results file: move it away")
+            raise UserError(
+                f"{path} does not begin with the columns of a results file: move it away")
         return list(reader)
 
 
@@ -140,7 +144,8 @@ def _cell(value: Any) -> str:
 
 
 def written(row: Mapping[str, Any]) -> str:
-    """Mean and, where there is one, deviation of a row as a reader wants them: accuracies in percent."""
+    """Mean and, where there is one, deviation of a row as a reader wants them: accuracies in
+    percent."""
     scale, unit, digits = (100, " %", "1f") if _is_accuracy(row["metric"]) else (1, "", "4g")
     spread = row["std"]
     known = spread is not None and not math.isnan(spread)
@@ -150,7 +155,10 @@ def written(row: Mapping[str, Any]) -> str:
 
 def _layout(columns: dict[str, list[str]], right: set[str]) -> str:
     widths = {name: max(map(len, [name, *cells])) for name, cells in columns.items()}
-    lines = [list(columns), ["-" * width for width in widths.values()], *zip(*columns.values(), strict=True)]
+    lines = [
+        list(columns), ["-" * width for width in widths.values()],
+        *zip(*columns.values(), strict=True)
+    ]
     text = ["  ".join(cell.rjust(widths[name]) if name in right else cell.ljust(widths[name])
                       for name, cell in zip(columns, line, strict=True)).rstrip() for line in lines]
     return "\n".join(text)

@@ -1,13 +1,15 @@
-"""Is it a difference? One rule for the whole suite: more than chance is p < 0.05 in the test that fits the numbers.
+"""Is it a difference? One rule for the whole suite: more than chance is p < 0.05 in the test that
+fits the numbers.
 
-- `paired`: scores that share their draws, seeds or splits: Student's t-test on the differences (Student 1908, *The
-  probable error of a mean*).
-- `same_images`: two classifiers, once each, on the same images: McNemar's exact test, which looks only at the
-  images that one of them names rightly and the other does not (McNemar 1947; Dietterich 1998 on why it is the test
-  for classifiers that are trained once).
+- `paired`: scores that share their draws, seeds or splits: Student's t-test on the differences
+  (Student 1908, *The probable error of a mean*).
+- `same_images`: two classifiers, once each, on the same images: McNemar's exact test, which looks
+  only at the images that one of them names rightly and the other does not (McNemar 1947; Dietterich
+  1998 on why it is the test for classifiers that are trained once).
 - `unpaired`: means and deviations are all there is: Welch's t-test (Welch 1947).
 
-A paired test is the stronger one: what both share, such as a lucky draw, is gone from the differences.
+A paired test is the stronger one: what both share, such as a lucky draw, is gone from the
+differences.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ LIMIT = 0.05
 
 @dataclass(frozen=True)
 class Comparison:
-    """The first against the second: `gain` and its standard `error` (fractions; NaN: not known), `p` and the `test`."""
+    """The first against the second: `gain` and its standard `error` (fractions; NaN: not known),
+    `p` and the `test`."""
 
     gain: float
     error: float
@@ -56,7 +59,8 @@ class Comparison:
 
 
 def paired(first: Sequence[float], second: Sequence[float]) -> Comparison:
-    """Scores (fractions) of two methods, one a draw, seed or split, in the same order: a paired t-test.
+    """Scores (fractions) of two methods, one a draw, seed or split, in the same order: a paired
+    t-test.
 
     One pair, or differences that are all the same, have no spread to judge by: p is 1 then.
 
@@ -71,7 +75,8 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Comparison:
 
 
 def gained(mean: float, std: float | None, n: int) -> Comparison:
-    """`paired` from the mean and standard deviation of `n` differences (fractions), where these are all there is."""
+    """`paired` from the mean and standard deviation of `n` differences (fractions), where these
+    are all there is."""
     error = std / n ** 0.5 if n > 1 and std is not None else float("nan")
     p = 2 * t.sf(abs(mean) / error, n - 1) if error > 1e-9 else 1.0
     return Comparison(float(mean), float(error), float(p), f"paired t-test, n = {n:g}")
@@ -87,12 +92,16 @@ def same_images(first: Tensor, second: Tensor, labels: Tensor) -> Comparison:
         ValueError: they are not of one length.
     """
     if not len(first) == len(second) == len(labels):
-        raise ValueError(f"predictions of the same images are wanted, not {len(first)}, {len(second)}, {len(labels)}")
+        raise ValueError(
+            f"predictions of the same images are wanted, not {len(first)}, {len(second)}, "
+            f"{len(labels)}"
+        )
     right, other = (np.asarray(each) == np.asarray(labels) for each in (first, second))
     ours, theirs, count = int((right & ~other).sum()), int((other & ~right).sum()), len(right)
     p = binomtest(ours, ours + theirs).pvalue if ours + theirs else 1.0
     error = (ours + theirs - (ours - theirs) ** 2 / count) ** 0.5 / count
-    return Comparison((ours - theirs) / count, error, float(p), f"McNemar's test, {ours} against {theirs} images")
+    return Comparison((ours - theirs) / count, error, float(p),
+                      f"McNemar's test, {ours} against {theirs} images")
 
 
 def unpaired(mean: float, std: float | None, n: int, other_mean: float, other_std: float | None,
@@ -105,5 +114,7 @@ def unpaired(mean: float, std: float | None, n: int, other_mean: float, other_st
     error = (std ** 2 / n + other_std ** 2 / other_n) ** 0.5 if known else float("nan")
     p = 1.0
     if error > 1e-9:
-        p = ttest_ind_from_stats(mean, std, n, other_mean, other_std, other_n, equal_var=False).pvalue
-    return Comparison(float(mean - other_mean), float(error), float(p), f"Welch's t-test, n = {n:g} and {other_n:g}")
+        p = ttest_ind_from_stats(mean, std, n, other_mean, other_std, other_n,
+                                 equal_var=False).pvalue
+    return Comparison(float(mean - other_mean), float(error), float(p),
+                      f"Welch's t-test, n = {n:g} and {other_n:g}")

@@ -33,11 +33,15 @@ def _word(value: Any) -> str:
 
 
 # The columns of a published number: what a reader calls them, and how a value is written.
-SAID = {"method": ("method", _word), "encoder": ("encoder", _word), "pixels": ("images", _number(" px")),
-        "protocol": ("protocol", _word), "labels_per_class": ("labels per class", _word), "sigma": ("sigma", _number()),
-        "epochs": ("epochs", _number()), "minutes": ("minutes", _number()), "hardware": ("on", _word),
-        "metric": ("metric", _word), "value": (VALUE, lambda value: "–" if pd.isna(value) else f"{100 * value:.1f}"),
-        "n": ("n", _number(missing="not stated")), "remark": ("remark", _word)}
+SAID = {
+    "method": ("method", _word), "encoder": ("encoder", _word),
+    "pixels": ("images", _number(" px")), "protocol": ("protocol", _word),
+    "labels_per_class": ("labels per class", _word), "sigma": ("sigma", _number()),
+    "epochs": ("epochs", _number()), "minutes": ("minutes", _number()), "hardware": ("on", _word),
+    "metric": ("metric", _word), "value": (VALUE, lambda value: "–"
+                                           if pd.isna(value) else f"{100 * value:.1f}"),
+    "n": ("n", _number(missing="not stated")), "remark": ("remark", _word)
+}
 
 
 def table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
@@ -64,14 +68,22 @@ def grid(frame: pd.DataFrame, column: str, heading: str) -> str:
 
 
 def story(frame: pd.DataFrame) -> str:
-    """The two tables of one dataset and preset, from the rows of notebooks 03, 04 and 07; of what is there."""
+    """The two tables of one dataset and preset, from the rows of notebooks 03, 04 and 07; of what
+    is there."""
     few, noise, parts = few_labels(frame), under_noise(frame), []
     if len(few):
-        parts += [f"Test accuracy in %, mean ± standard deviation over label draws (all: trainings; {counts(few)}):",
-                  grid(few, "labels_per_class", "labels per class")]
+        parts += [
+            "Test accuracy in %, mean ± standard deviation over label draws (all: trainings; "
+            f"{counts(few)}):",
+            grid(few, "labels_per_class", "labels per class")
+        ]
     if len(noise):
-        parts += [f"Under Gaussian noise, all labels, {counts(noise)}; sigma in normalised units (images in "
-                  "[-1, 1]):", grid(noise, "sigma", "sigma")]
+        parts += [
+            f"Under Gaussian noise, all labels, {counts(noise)}; sigma in normalised units "
+            "(images in "
+            "[-1, 1]):",
+            grid(noise, "sigma", "sigma")
+        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -88,11 +100,17 @@ def under_noise(frame: pd.DataFrame) -> pd.DataFrame:
 
 def listing(frame: pd.DataFrame) -> str:
     """Every row of a table of measurements, folded up under how many they are."""
-    lines = [[row["dataset"], row["method"], row["protocol"], row["labels_per_class"],
-              "" if pd.isna(row["sigma"]) else f"{row['sigma']:g}", row["metric"], written(row), f"{row['n']:g}",
-              row["over"], row["notebook"] or row["file"]] for _, row in frame.iterrows()]
-    header = ["dataset", "method", "protocol", "labels per class", "sigma", "metric", "result", "n", "over", "from"]
-    return f"<details><summary>{len(lines)} numbers</summary>\n\n{table(header, lines)}\n\n</details>"
+    lines = [[
+        row["dataset"], row["method"], row["protocol"], row["labels_per_class"],
+        "" if pd.isna(row["sigma"]) else f"{row['sigma']:g}", row["metric"],
+        written(row), f"{row['n']:g}", row["over"], row["notebook"] or row["file"]
+    ] for _, row in frame.iterrows()]
+    header = [
+        "dataset", "method", "protocol", "labels per class", "sigma", "metric", "result", "n",
+        "over", "from"
+    ]
+    return (f"<details><summary>{len(lines)} "
+            f"numbers</summary>\n\n{table(header, lines)}\n\n</details>")
 
 
 def counts(frame: pd.DataFrame) -> str:
@@ -100,8 +118,10 @@ def counts(frame: pd.DataFrame) -> str:
     return "n = " + " or ".join(str(n) for n in sorted({int(n) for n in frame.n}))
 
 
-def duel(trainings: Mapping[str, tuple[Any, Any]], first: str = "noise-BYOL", second: str = "raw pixels") -> str:
-    """Two methods at heavy noise over several trainings, in a sentence; empty where there was one training only.
+def duel(trainings: Mapping[str, tuple[Any, Any]], first: str = "noise-BYOL",
+         second: str = "raw pixels") -> str:
+    """Two methods at heavy noise over several trainings, in a sentence; empty where there was one
+    training only.
 
     Args:
         trainings: what `gathering.noise_trainings` finds.
@@ -114,25 +134,36 @@ def duel(trainings: Mapping[str, tuple[Any, Any]], first: str = "noise-BYOL", se
         return ""
     lead = paired(own / 100, other / 100)
     verdict = lead.choose(f"{first} is ahead", f"{second} is ahead", "no clear difference")
-    return (f"Over n = {len(own)} trainings, each with its own split (`benchmarks/results/digits-noise-seeds.csv`), "
-            f"{first} has {own.mean():.1f} ± {own.std(ddof=1):.1f} % at sigma {HEAVY} and {second} "
-            f"{other.mean():.1f} ± {other.std(ddof=1):.1f} %: {verdict} ({lead.why}).")
+    return (
+        f"Over n = {len(own)} trainings, each with its own split "
+        "(`benchmarks/results/digits-noise-seeds.csv`), "
+        f"{first} has {own.mean():.1f} ± {own.std(ddof=1):.1f} % at sigma {HEAVY} and {second} "
+        f"{other.mean():.1f} ± {other.std(ddof=1):.1f} %: {verdict} ({lead.why}).")
 
 
 def encoders(frame: pd.DataFrame) -> str:
-    """Trained encoders and baselines side by side: a line a protocol, a column an encoder (of its trainings the mean).
+    """Trained encoders and baselines side by side: a line a protocol, a column an encoder (of its
+    trainings the mean).
 
     Args:
-        frame: rows of one dataset without a sigma, as `gathering.measured` has them; a column for each file and method.
+        frame: rows of one dataset without a sigma, as `gathering.measured` has them; a column for
+            each file and method.
     """
     columns = {name: own for name, own in frame.groupby(["file", "method"], sort=False)}
     lines = []
     for (protocol, count), _ in frame.groupby(["protocol", "labels_per_class"], sort=False):
-        cells = [own[(own.protocol == protocol) & (own.labels_per_class == count)] for own in columns.values()]
-        lines.append([protocol, count, *(percent(cell.iloc[0]) if len(cell) else "" for cell in cells)])
-    heads = [", ".join(filter(None, (method, *_training(own)[:2],
-                                     f"**{_trainings(own)} trainings**" if trained_often(own) else "")))
-             for (_, method), own in columns.items()]
+        cells = [
+            own[(own.protocol == protocol) & (own.labels_per_class == count)]
+            for own in columns.values()
+        ]
+        lines.append(
+            [protocol, count, *(percent(cell.iloc[0]) if len(cell) else "" for cell in cells)])
+    heads = [
+        ", ".join(
+            filter(None, (method, *_training(own)[:2],
+                          f"**{_trainings(own)} trainings**" if trained_often(own) else "")))
+        for (_, method), own in columns.items()
+    ]
     return table(["protocol", "labels per class", *heads], lines)
 
 
@@ -145,27 +176,34 @@ def side_by_side(frame: pd.DataFrame) -> str:
     """A line for each contender and budget of `benchmarks/imagenette.py race`.
 
     Args:
-        frame: contender, pixels, budget (minutes), chip, seed, epochs and a column of kNN accuracies (k = 20).
+        frame: contender, pixels, budget (minutes), chip, seed, epochs and a column of kNN
+            accuracies (k = 20).
     """
     knn = next(column for column in frame if column.startswith("kNN, k = 20,"))
-    lines = [[f"{budget:g} min, {chip}, {pixels:g} px", contender, f"{own.epochs.mean():.1f}",
-              _mean_of(100 * own[knn]), f"{len(own)}"]
-             for (budget, chip, pixels, contender), own in frame.groupby(["budget", "chip", "pixels", "contender"])]
+    lines = [[
+        f"{budget:g} min, {chip}, {pixels:g} px", contender, f"{own.epochs.mean():.1f}",
+        _mean_of(100 * own[knn]), f"{len(own)}"
+    ] for (budget, chip, pixels,
+           contender), own in frame.groupby(["budget", "chip", "pixels", "contender"])]
     return table(["budget, one core or GPU", "method", "epochs", "kNN, k = 20", "n"], lines)
 
 
 def photographs(frame: pd.DataFrame) -> str:
-    """A line for each training on photographs and each baseline, then what its encoder is worth with few labels.
+    """A line for each training on photographs and each baseline, then what its encoder is worth
+    with few labels.
 
     Args:
         frame: rows of one dataset, as `gathering.measured` has them.
     """
-    trained = frame.file[frame.protocol == "training"].unique()  # files that compare ways to use labels
-    runs = frame[~frame.file.isin(trained) & frame.sigma.isna() & frame.protocol.str.startswith(("kNN", "linear"))]
+    # files that compare ways to use labels
+    trained = frame.file[frame.protocol == "training"].unique()
+    runs = frame[~frame.file.isin(trained) & frame.sigma.isna() & frame.protocol.str.startswith(
+        ("kNN", "linear"))]
     heads = list(dict.fromkeys(zip(runs.protocol, runs.labels_per_class, strict=True)))
     lines = []
     for (_, method), own in runs.groupby(["file", "method"], sort=False):
-        cells = {(row["protocol"], row["labels_per_class"]): percent(row) for _, row in own.iterrows()}
+        cells = {(row["protocol"], row["labels_per_class"]): percent(row)
+                 for _, row in own.iterrows()}
         lines.append([method, *_training(own), *(cells.get(head, "") for head in heads)])
     over = [f"{kind} ({counts(rows)})" for kind in ("trainings", "label draws")
             for rows in [runs[runs.over == kind]] if len(rows)]
@@ -174,8 +212,9 @@ def photographs(frame: pd.DataFrame) -> str:
     parts = [f"Test accuracy in %, {note}\n\n{table(header, lines)}"] if lines else []
     for name in trained:
         few = frame[frame.file == name]
-        parts.append(f"One encoder, few labels, ± over label draws (all: trainings; {counts(few)}):\n\n"
-                     + grid(few, "labels_per_class", "labels per class"))
+        parts.append(
+            f"One encoder, few labels, ± over label draws (all: trainings; {counts(few)}):\n\n"
+            + grid(few, "labels_per_class", "labels per class"))
     return "\n\n".join(parts) + "\n"
 
 
@@ -184,9 +223,11 @@ def _training(rows: pd.DataFrame) -> tuple[str, str, str]:
     row = rows.iloc[0]
     if row.method in UNTRAINED:
         return row.encoder, "", ""
-    budget = [f"{row.epochs:.1f} epochs"] * pd.notna(row.epochs) + [f"{row.minutes:.1f} min"] * pd.notna(row.minutes)
+    budget = [f"{row.epochs:.1f} epochs"] * pd.notna(row.epochs) + [f"{row.minutes:.1f} min"
+                                                                    ] * pd.notna(row.minutes)
     pixels = [f"{row.pixels:g} px"] * pd.notna(row.pixels)
-    return ", ".join([row.encoder] * bool(row.encoder) + pixels), ", ".join(budget), _trainings(rows)
+    return ", ".join([row.encoder] * bool(row.encoder)
+                     + pixels), ", ".join(budget), _trainings(rows)
 
 
 def _trainings(rows: pd.DataFrame) -> str:
@@ -194,7 +235,8 @@ def _trainings(rows: pd.DataFrame) -> str:
 
 
 def _heads(pairs: list[tuple[str, str]]) -> list[str]:
-    """Headings of columns by protocol and labels per class; a protocol is named once, at its first column."""
+    """Headings of columns by protocol and labels per class; a protocol is named once, at its first
+    column."""
     before = [None, *(protocol for protocol, _ in pairs)]
     return [labels if protocol == last else protocol if labels == "all"
             else f"{protocol}, {labels} label{'s' * (labels != '1')} a class"
@@ -202,16 +244,18 @@ def _heads(pairs: list[tuple[str, str]]) -> list[str]:
 
 
 def trials(frame: pd.DataFrame) -> str:
-    """A line for each change of a recipe: kNN on validation, the lead over the line it changes, and the cost.
+    """A line for each change of a recipe: kNN on validation, the lead over the line it changes, and
+    the cost.
 
     Args:
-        frame: change, seed, knn and cpu_seconds, as `benchmarks/imagenette.py search` keeps them. A change "+ ..."
-            belongs to the line above it, "instead: ..." to the last of those.
+        frame: change, seed, knn and cpu_seconds, as `benchmarks/imagenette.py search` keeps them. A
+            change "+ ..." belongs to the line above it, "instead: ..." to the last of those.
     """
     lines, base = [], None
     for change, own in frame.groupby("change", sort=False):
         own = own.set_index("seed")
-        lead = 100 * (own.knn - base.knn).dropna() if base is not None and change.startswith(("+", "instead")) else []
+        lead = 100 * (own.knn - base.knn).dropna() if base is not None and change.startswith(
+            ("+", "instead")) else []
         cells = [_mean_of(100 * own.knn), _mean_of(lead, "+z.1f") if len(lead) else ""]
         seconds = own.cpu_seconds.mean()
         lines.append([change, *cells, f"{len(own)}", f"{seconds:.0f} s" if seconds > 0 else ""])
@@ -226,27 +270,44 @@ def _mean_of(values: pd.Series, form: str = ".1f") -> str:
 
 
 def literature(frame: pd.DataFrame) -> str:
-    """Published numbers: a table for each system and dataset, under what all its rows have in common."""
+    """Published numbers: a table for each system and dataset, under what all its rows have in
+    common."""
     parts = []
-    for (system, source, dataset), rows in frame.groupby(["system", "source", "dataset"], sort=False):
-        shown = {heading: [say(value) for value in rows[column]] for column, (heading, say) in SAID.items()}
+    for (system, source, dataset), rows in frame.groupby(["system", "source", "dataset"],
+                                                         sort=False):
+        shown = {
+            heading: [say(value)
+                      for value in rows[column]]
+            for column, (heading, say) in SAID.items()
+        }
         same = {heading: values[0] for heading, values in shown.items() if len(set(values)) == 1}
-        own = {heading: values for heading, values in shown.items() if len(set(values)) > 1 or heading == VALUE}
-        common = " · ".join(f"{heading}: {value}" for heading, value in same.items() if value and heading != VALUE)
-        parts.append(f"[{system}]({source}), {dataset} ({common}):\n\n" + table(own, zip(*own.values(), strict=True)))
+        own = {
+            heading: values
+            for heading, values in shown.items()
+            if len(set(values)) > 1 or heading == VALUE
+        }
+        common = " · ".join(f"{heading}: {value}" for heading, value in same.items()
+                            if value and heading != VALUE)
+        parts.append(f"[{system}]({source}), {dataset} ({common}):\n\n"
+                     + table(own, zip(*own.values(), strict=True)))
     return "\n\n".join(parts)
 
 
 def speed(content: Mapping[str, Any]) -> str:
     """Contenders of a throughput benchmark: how fast, and how many times as fast ours is."""
     unit = next(key for key in content["rows"][0] if key.endswith("_per_second"))
-    steps = any(row["contender"] == "textbook" for row in content["rows"])  # of a training; else it is views alone
-    lines = [[CONTENDERS.get(row["contender"], row["contender"]) if steps else row["contender"], f"{row[unit]:.0f}",
-              _times(row)] for row in content["rows"]]
+    # of a training; else it is views alone
+    steps = any(row["contender"] == "textbook" for row in content["rows"])
+    lines = [[
+        CONTENDERS.get(row["contender"], row["contender"]) if steps else row["contender"],
+        f"{row[unit]:.0f}",
+        _times(row)
+    ] for row in content["rows"]]
     return table(["", unit.replace("_per_second", "/s"), "ours is"], lines)
 
 
 def _times(row: Mapping[str, Any]) -> str:
     if row["contender"] == "ours":
         return ""
-    return f"{row['ours_is']:.1f} times as fast" if row["ours_is"] > 1 else f"{row['ours_is']:.2f} of this limit"
+    return f"{row['ours_is']:.1f} times as fast" if row[
+        "ours_is"] > 1 else f"{row['ours_is']:.2f} of this limit"

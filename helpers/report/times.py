@@ -1,4 +1,5 @@
-"""How long the notebooks took, by machine: measured by `scripts.executed`, and what is said of it."""
+"""How long the notebooks took, by machine: measured by `scripts.executed`, and what is said of
+it."""
 
 from __future__ import annotations
 
@@ -51,9 +52,13 @@ def read(path: Path = KEPT) -> list[Time]:
         try:
             if tuple(reader.fieldnames or ()) != Time._fields:
                 raise ValueError
-            return [Time(**row | {"seconds": float(row["seconds"]), "cores": int(row["cores"])}) for row in reader]
+            return [
+                Time(**row | {"seconds": float(row["seconds"]), "cores": int(row["cores"])})
+                for row in reader
+            ]
         except (TypeError, ValueError):
-            raise UserError(f"{path.name} is not a table of {', '.join(Time._fields)}: move it away") from None
+            raise UserError(
+                f"{path.name} is not a table of {', '.join(Time._fields)}: move it away") from None
 
 
 def keep(rows: Sequence[Time], path: Path = KEPT) -> None:
@@ -78,7 +83,8 @@ def by_machine(rows: Iterable[Time]) -> dict[str, list[Time]]:
 
 
 def machine_in_words(row: Time, whole: bool = False) -> str:
-    """"2 CPU cores (Intel, AMX)" or "Tesla T4 (GPU)", with dataset and preset where they are not the usual ones.
+    """"2 CPU cores (Intel, AMX)" or "Tesla T4 (GPU)", with dataset and preset where they are not
+    the usual ones.
 
     Args:
         whole: the chip's name as it is in the file.
@@ -86,19 +92,22 @@ def machine_in_words(row: Time, whole: bool = False) -> str:
     name, *flags = row.chip.split(", ")
     vendor = re.match(r"\w*", name)[0]
     inside = row.chip if whole else ", ".join([vendor, *(BF16.get(flag, flag) for flag in flags)])
-    words = {"cuda": f"{name.removeprefix('NVIDIA ')} (GPU)", "mps": f"Apple's GPU ({row.chip})"}.get(
-        row.device, f"{row.cores} CPU core{'s' * (row.cores != 1)} ({inside})")
+    words = {"cuda": f"{name.removeprefix('NVIDIA ')} (GPU)", "mps": f"Apple's GPU ({row.chip})"
+             }.get(row.device, f"{row.cores} CPU core{'s' * (row.cores != 1)} ({inside})")
     return words if (row.preset, row.dataset) == USUAL else f"{words}, {row.dataset}, {row.preset}"
 
 
-def nearest(rows: Iterable[Time], device: str, preset: str, dataset: str, cores: int, chip: str = "") -> list[Time]:
-    """The rows of the machine that is most like the one described; none if nothing like it was measured.
+def nearest(rows: Iterable[Time], device: str, preset: str, dataset: str, cores: int,
+            chip: str = "") -> list[Time]:
+    """The rows of the machine that is most like the one described; none if nothing like it was
+    measured.
 
     The number of cores decides, then the chip, then the longer time.
     """
     like = [own for own in by_machine(rows).values()
             if (own[0].device, own[0].preset, own[0].dataset) == (device, preset, dataset)]
-    return min(like, default=[], key=lambda own: (abs(own[0].cores - cores), own[0].chip != chip, -total(own)))
+    return min(like, default=[], key=lambda own:
+               (abs(own[0].cores - cores), own[0].chip != chip, -total(own)))
 
 
 def total(rows: Iterable[Time]) -> float:
@@ -107,7 +116,8 @@ def total(rows: Iterable[Time]) -> float:
 
 
 def in_words(seconds: float) -> str:
-    """A time so coarse that a second run reads the same: tens of seconds, from two minutes on halves."""
+    """A time so coarse that a second run reads the same: tens of seconds, from two minutes on
+    halves."""
     if seconds < 115:
         value, unit = max(10, 10 * round(seconds / 10)), "second"
         value, unit = (1, "minute") if value == 60 else (value, unit)
@@ -136,5 +146,7 @@ def sentence(rows: Iterable[Time], notebook: str) -> str:
     if on_gpu:  # the usual sizes first, and of those the slowest machine
         row = max(on_gpu, key=lambda row: ((row.preset, row.dataset) == USUAL, row.seconds))
         other = f"about {in_words(row.seconds)} on a GPU with {row.dataset}, preset {row.preset}"
-    return (f"**Time** about {in_words(cpu[0].seconds)} on {COUNTS.get(cores, cores)} CPU core{'s' * (cores != 1)} "
-            f"with the embedded digits (measured; {other})")
+    return (
+        f"**Time** about {in_words(cpu[0].seconds)} on {COUNTS.get(cores, cores)} CPU "
+        f"core{'s' * (cores != 1)} "
+        f"with the embedded digits (measured; {other})")

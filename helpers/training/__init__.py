@@ -9,5 +9,7 @@ __getattr__, __all__ = offer(
     finetune="few_label_training train_classifier",
     runs="fresh_encoder",
     noise="SHARE noise_encoders supervised_classifiers",
-    label_curve="curve_row imagenet_encoders kept_training label_counts model_names scratch_encoders scratch_rate trained_counts",
+    label_curve=
+    "curve_row imagenet_encoders kept_training label_counts model_names scratch_encoders "
+    "scratch_rate trained_counts",
 )

@@ -25,8 +25,8 @@ from helpers.training.errors import no_number
 class AccuracyCurve(Callback):
     """Accuracy and loss on training and validation images as a classifier trains, in eval mode.
 
-    `rows` holds one dict per look: step, train_accuracy, val_accuracy, val_loss. Test images have no
-    business here.
+    `rows` holds one dict per look: step, train_accuracy, val_accuracy, val_loss. Test images have
+    no business here.
 
     Args:
         train, val: labelled images; at most `limit` of each are used.
@@ -40,11 +40,13 @@ class AccuracyCurve(Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         step, every = trainer.global_step, max(1, trainer.max_steps // self.looks)
         if step % every == 0 or step == trainer.max_steps:
-            seen, unseen = (predict_logits(module, part.images[:self.limit]) for part in (self.train, self.val))
+            seen, unseen = (predict_logits(module, part.images[:self.limit])
+                            for part in (self.train, self.val))
             labels = self.val.labels[:self.limit]
-            self.rows.append(dict(step=step, train_accuracy=accuracy(seen, self.train.labels[:self.limit]),
-                                  val_accuracy=accuracy(unseen, labels),
-                                  val_loss=F.cross_entropy(unseen, labels).item()))
+            self.rows.append(
+                dict(step=step, train_accuracy=accuracy(seen, self.train.labels[:self.limit]),
+                     val_accuracy=accuracy(unseen, labels),
+                     val_loss=F.cross_entropy(unseen, labels).item()))
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -54,27 +56,33 @@ class AccuracyCurve(Callback):
 
 
 class EarlyStop(AccuracyCurve):
-    """Ends a training when the validation loss has not fallen for a while, and gives the best weights back.
+    """Ends a training when the validation loss has not fallen for a while, and gives the best
+    weights back.
 
     Args:
         patience: so many looks without a lower loss end the training.
         looks: how many times to look if nothing ends it, evenly over the training.
     """
 
-    def __init__(self, train: Labeled, val: Labeled, patience: int = 5, looks: int = 20, limit: int = 500) -> None:
+    def __init__(self, train: Labeled, val: Labeled, patience: int = 5, looks: int = 20,
+                 limit: int = 500) -> None:
         super().__init__(train, val, looks, limit)
         self.patience = patience
         self.best: dict[str, Any] = {"val_loss": math.inf}
         self.weights: dict[str, Tensor] = {}
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *rest: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *rest:
+                           Any) -> None:
         known = len(self.rows)
         super().on_train_batch_end(trainer, module, *rest)
         if len(self.rows) == known:
             return
         if self.rows[-1]["val_loss"] < self.best["val_loss"]:
             self.best = self.rows[-1]
-            self.weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
+            self.weights = {
+                name: value.detach().clone()
+                for name, value in module.state_dict().items()
+            }
         waited = len(self.rows) - 1 - self.rows.index(self.best) if self.weights else len(self.rows)
         trainer.should_stop = trainer.should_stop or waited >= self.patience
 
@@ -85,7 +93,8 @@ class EarlyStop(AccuracyCurve):
 
 
 class History(Callback):
-    """The loss of every step (of the whole batch), in `losses`, and the time taken; both survive a resume."""
+    """The loss of every step (of the whole batch), in `losses`, and the time taken; both survive a
+    resume."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -100,7 +109,8 @@ class History(Callback):
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._watch.start()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_:
+                           Any) -> None:
         self._pending.append(outputs["loss"].detach())
         if len(self._pending) >= 50:  # reading a GPU number waits for the GPU, so do it seldom
             self.read()
@@ -127,10 +137,12 @@ class History(Callback):
 
 
 class RandomStates(Callback):
-    """Saves and restores every random generator, so that a resumed run draws what it would have drawn.
+    """Saves and restores every random generator, so that a resumed run draws what it would have
+    drawn.
 
-    Of several processes each has its own generators, seeded apart: were they alike, all would draw the
-    same views. A process that was not there when the states were saved starts from a seed of its own.
+    Of several processes each has its own generators, seeded apart: were they alike, all would draw
+    the same views. A process that was not there when the states were saved starts from a seed of
+    its own.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -139,8 +151,11 @@ class RandomStates(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         numpy = np.random.get_state()
-        own = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": [numpy[1].tolist(), *numpy[2:]],
-               "cuda": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None}
+        own = {
+            "torch": torch.get_rng_state(), "python": random.getstate(),
+            "numpy": [numpy[1].tolist(), *numpy[2:]],
+            "cuda": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
+        }
         return {"ranks": from_all(own)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -175,9 +190,11 @@ class ProgressLine(Callback):
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
             begun = trainer.global_step * self.batch_size
-            self.bar = Progress(trainer.max_steps * self.batch_size, self.title, "images", start=begun)
+            self.bar = Progress(trainer.max_steps * self.batch_size, self.title, "images",
+                                start=begun)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_:
+                           Any) -> None:
         if self.bar is None:
             return
         info = {}
@@ -190,7 +207,8 @@ class ProgressLine(Callback):
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.close()
 
-    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule,
+                     exception: BaseException) -> None:
         self.close()
 
     def close(self) -> None:

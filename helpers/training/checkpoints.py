@@ -22,11 +22,13 @@ from helpers.training.errors import no_number, unwritable
 
 NEEDED = {"state_dict", "optimizer_states", "global_step", "callbacks", "loops"}
 SELDOM = 1.0  # minutes between two checkpoints at the ends of epochs
-ASK_EVERY = 16  # steps between two looks at the first process's clock, where several must save together
+# steps between two looks at the first process's clock, where several must save together
+ASK_EVERY = 16
 
 
 class Saver(Callback):
-    """Saves everything that a training needs to go on: every few minutes, after epochs, and at the end.
+    """Saves everything that a training needs to go on: every few minutes, after epochs, and at the
+    end.
 
     `last.ckpt` is replaced in one step after it is written whole, and the one before it is kept as
     `previous.ckpt`: whatever moment the machine vanishes, one of them can be read.
@@ -34,7 +36,8 @@ class Saver(Callback):
     Args:
         folder: where to; on Colab a folder of the mounted Drive outlives the machine.
         minutes: between two checkpoints.
-        epoch: steps of an epoch. Its end is saved as well, but not twice within a minute. None: by time alone.
+        epoch: steps of an epoch. Its end is saved as well, but not twice within a minute. None: by
+            time alone.
     """
 
     def __init__(self, folder: Path, minutes: float = 5.0, epoch: float | None = None) -> None:
@@ -64,7 +67,8 @@ class Saver(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
-            for half in self.folder.glob(f".{self.last.stem}.*{self.last.suffix}"):  # of a process killed as it wrote
+            # of a process killed as it wrote
+            for half in self.folder.glob(f".{self.last.stem}.*{self.last.suffix}"):
                 half.unlink()
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
@@ -85,7 +89,8 @@ class Saver(Callback):
         Raises:
             UserError: a weight is no number; the last checkpoint stays as it is.
         """
-        if not all(parameter.isfinite().all() for parameter in trainer.lightning_module.parameters()):
+        if not all(parameter.isfinite().all()
+                   for parameter in trainer.lightning_module.parameters()):
             raise no_number("the weights are no numbers any more", trainer.global_step)
         self.saved_at = time.monotonic()
         if not trainer.is_global_zero:  # its random states are asked for; the first process writes
@@ -104,7 +109,8 @@ class Saver(Callback):
                 callback.load_state_dict(states[callback.state_key])
 
     def newest(self, module: pl.LightningModule | None = None) -> Path | None:
-        """The newest checkpoint that is whole (and of such a `module`), None where there is none at all.
+        """The newest checkpoint that is whole (and of such a `module`), None where there is none at
+        all.
 
         Raises:
             UserError: when there are checkpoints and none can be used.
@@ -119,12 +125,14 @@ class Saver(Callback):
                     return path
                 bad.append(f"{path} {reason}")
         if bad:
-            raise UserError(f"{'; '.join(bad)}: delete the folder {self.folder} or start without resume")
+            raise UserError(
+                f"{'; '.join(bad)}: delete the folder {self.folder} or start without resume")
         return None
 
 
 def damage(path: Path, module: pl.LightningModule | None = None) -> str | None:
-    """What is wrong with a training checkpoint (for `module`), None if it is whole. Executes nothing from the file."""
+    """What is wrong with a training checkpoint (for `module`), None if it is whole. Executes
+    nothing from the file."""
     try:
         if not zipfile.is_zipfile(path) or zipfile.ZipFile(path).testzip():
             return "is truncated or damaged"
@@ -135,11 +143,3 @@ def damage(path: Path, module: pl.LightningModule | None = None) -> str | None:
     except Exception as error:  # whatever a broken file provokes, the answer is the same
         return f"cannot be read ({type(error).__name__})"
     return f"is of another training ({wrong})" if wrong else None
-
-
-
-
-
-
-
-

@@ -1,4 +1,5 @@
-"""torch.compile for the heavy part of a training step, where the machine can; the plain step where it cannot."""
+"""torch.compile for the heavy part of a training step, where the machine can; the plain step where
+it cannot."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ def compiled(module: pl.LightningModule, backend: str | Callable | None) -> Iter
 
 def compiled_or_plain(plain: Function, module: pl.LightningModule, tensors: tuple[Tensor, ...],
                       backend: str | Callable) -> Function:
-    """`plain` compiled, if it gets through one forward and backward pass; they leave no trace in the module.
+    """`plain` compiled, if it gets through one forward and backward pass; they leave no trace in
+    the module.
 
     Args:
         tensors: what `plain` is called with, such as two views B x C x S x S.
@@ -52,15 +54,19 @@ def compiled_or_plain(plain: Function, module: pl.LightningModule, tensors: tupl
         with torch.random.fork_rng(devices=on_gpu):
             fast = torch.compile(plain, backend=backend)
             results = fast(*tensors)
-            total = sum(part.float().sum() for part in (results if isinstance(results, tuple) else (results,)))
-            torch.autograd.grad(total, [p for p in module.parameters() if p.requires_grad], allow_unused=True)
+            total = sum(part.float().sum()
+                        for part in (results if isinstance(results, tuple) else (results,)))
+            torch.autograd.grad(total, [p for p in module.parameters() if p.requires_grad],
+                                allow_unused=True)
         return fast
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # whatever a compiler provokes, the answer is the same
         cause = getattr(error, "inner_exception", error)
-        print(f"torch.compile cannot be used here ({type(cause).__name__}: {str(cause).strip().splitlines()[0]}): "
-              "training goes on without it")
+        print(
+            f"torch.compile cannot be used here ({type(cause).__name__}: "
+            f"{str(cause).strip().splitlines()[0]}): "
+            "training goes on without it")
         return plain
     finally:
         with torch.no_grad():

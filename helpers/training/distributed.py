@@ -1,7 +1,8 @@
-"""Several processes that train one model together: who am I, what all agree on, statistics of the whole batch.
+"""Several processes that train one model together: who am I, what all agree on, statistics of the
+whole batch.
 
-Lightning starts and joins the processes. Each has a copy of the model and takes its share of every batch;
-together they take the step that one process would take on the whole batch.
+Lightning starts and joins the processes. Each has a copy of the model and takes its share of every
+batch; together they take the step that one process would take on the whole batch.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def is_first() -> bool:
 
 
 def launched(devices: int, nodes: int) -> tuple[int, int]:
-    """Processes per machine and machines: torchrun's numbers where it started us, else those given."""
+    """Processes per machine and machines: torchrun's numbers where it started us, else those
+    given."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         local = int(os.environ["LOCAL_WORLD_SIZE"])
         return local, int(os.environ["WORLD_SIZE"]) // local
@@ -43,7 +45,8 @@ def trainer_options(device: str, devices: int, nodes: int, batch_size: int) -> d
     """What Lightning's Trainer needs to train on `devices` of each of `nodes` machines.
 
     Raises:
-        UserError: fewer GPUs than asked for, a batch that cannot be shared evenly, a notebook that has used its GPU.
+        UserError: fewer GPUs than asked for, a batch that cannot be shared evenly, a notebook that
+            has used its GPU.
     """
     world = devices * nodes
     if world == 1:
@@ -52,14 +55,23 @@ def trainer_options(device: str, devices: int, nodes: int, batch_size: int) -> d
         here = 1 if device == "mps" else torch.cuda.device_count()
         raise UserError(f"{devices} devices were asked for and this machine has {here}")
     if batch_size % world:
-        raise UserError(f"a batch of {batch_size} cannot be shared evenly by {world} processes: choose "
-                        f"{batch_size // world * world or world} or {(batch_size // world + 1) * world}")
-    if in_notebook() and torch.cuda.is_initialized():  # a forked process cannot use a GPU that its parent has used
-        raise UserError("this kernel has used its GPU already, so the training cannot be shared by several: restart "
-                        "the kernel and train first, or run `python -m helpers pretrain --devices ...` in a shell")
+        raise UserError(
+            f"a batch of {batch_size} cannot be shared evenly by {world} processes: choose "
+            f"{batch_size // world * world or world} or {(batch_size // world + 1) * world}")
+    # a forked process cannot use a GPU that its parent has used
+    if in_notebook() and torch.cuda.is_initialized():
+        raise UserError(
+            "this kernel has used its GPU already, so the training cannot be shared by several: "
+            "restart "
+            "the kernel and train first, or run `python -m helpers pretrain --devices ...` in a "
+            "shell"
+        )
     together = {"plugins": [SharedStatistics()]} if device == "cpu" else {"sync_batchnorm": True}
-    return {"devices": devices, "num_nodes": nodes, "strategy": "ddp_notebook" if in_notebook() else "ddp",
-            "use_distributed_sampler": False, **together}
+    return {
+        "devices": devices, "num_nodes": nodes,
+        "strategy": "ddp_notebook" if in_notebook() else "ddp", "use_distributed_sampler": False,
+        **together
+    }
 
 
 # --- what all processes do at the same step, or all of them wait for ever -------------------------
@@ -91,10 +103,12 @@ def mean_of_all(values: Tensor) -> Tensor:
     return values / world
 
 
-# --- batch normalisation over the whole batch on CPUs ----------------------------------------------
+# --- batch normalisation over the whole batch on CPUs
+# ----------------------------------------------
 
 class SumOfAll(torch.autograd.Function):
-    """The sum of all processes' tensors; every process's loss sends its gradient back through it."""
+    """The sum of all processes' tensors; every process's loss sends its gradient back through
+    it."""
 
     @staticmethod
     def forward(context: Any, x: Tensor) -> Tensor:
@@ -148,7 +162,11 @@ class SharedStatistics(LayerSync):
     """
 
     def apply(self, model: nn.Module) -> nn.Module:
-        self.before = {module: type(module) for module in model.modules() if isinstance(module, _BatchNorm)}
+        self.before = {
+            module: type(module)
+            for module in model.modules()
+            if isinstance(module, _BatchNorm)
+        }
         for module in self.before:
             module.__class__ = SharedBatchNorm
         return model

@@ -18,15 +18,16 @@ from helpers.training.pretraining import pretrain
 from helpers.training.runs import _unfit, folder_of, images_of, run_mark, variant
 
 PHOTOGRAPHS = "byol-slim-imagenette"  # released weights that know photographs
-KNOWN_SIDES = (32, 64)  # pixels, of the images that they are taken for: from the side of their views up
+# pixels, of the images that they are taken for: from the side of their views up
+KNOWN_SIDES = (32, 64)
 
 
 def find_or_pretrain(method: str, splits: Splits, settings: Settings) -> Encoder:
     """The encoder that `method` has already made, or one made now at quick scale; it says which.
 
-    Looked for are, in this order: the newest in the run folder of the settings' architecture, or of another start, that
-    has learned from these images and did not stop on a collapse; a released one that was made by exactly this run
-    (dataset, preset, seed and recipe).
+    Looked for are, in this order: the newest in the run folder of the settings' architecture, or of
+    another start, that has learned from these images and did not stop on a collapse; a released one
+    that was made by exactly this run (dataset, preset, seed and recipe).
 
     Returns:
         The encoder in eval mode on the settings' device.
@@ -40,23 +41,29 @@ def find_or_pretrain(method: str, splits: Splits, settings: Settings) -> Encoder
     if encoder is None:
         field = steps_setting(method)
         short = settings.replace(**{field: min(getattr(settings, field), PRESETS["quick"][field])})
-        print(f"{name}: no encoder in {settings.checkpoints} yet, so one is trained now for "
-              f"{recipe(method, short)['steps']:,} steps (`python -m helpers pretrain {method}` trains it in full)")
+        print(
+            f"{name}: no encoder in {settings.checkpoints} yet, so one is trained now for "
+            f"{recipe(method, short)['steps']:,} steps (`python -m helpers pretrain {method}` "
+            "trains it in full)"
+        )
         encoder = pretrain(method, splits, short).encoder
     return encoder.eval().to(settings.device)
 
 
 def chosen_encoder(choice: Choice, splits: Splits, settings: Settings) -> tuple[Encoder, str]:
-    """The encoder that was chosen, in eval mode on the settings' device, and what plots and tables call it.
+    """The encoder that was chosen, in eval mode on the settings' device, and what plots and tables
+    call it.
 
-    "auto" is BYOL's encoder as `find_or_pretrain` has it, except for a folder of photographs that no earlier run has
-    an encoder for: there it is the released one for photographs, if these images are of a size that it knows.
+    "auto" is BYOL's encoder as `find_or_pretrain` has it, except for a folder of photographs that
+    no earlier run has an encoder for: there it is the released one for photographs, if these images
+        are of a size that it knows.
     """
     if choice.kind == AUTO:
         choice = _usual(splits, settings)
     encoder = choice.encoder(settings.encoder, splits.image_size, splits.channels)
     if encoder is not None:
-        print(f"going on with {choice.label}, a {encoder.name} with {encoder.num_features} features")
+        print(
+            f"going on with {choice.label}, a {encoder.name} with {encoder.num_features} features")
         return encoder.eval().to(settings.device), choice.label
     encoder = find_or_pretrain("byol", splits, settings)
     return encoder, title("byol", encoder.meta.get("start", "scratch"))
@@ -66,14 +73,16 @@ def _usual(splits: Splits, settings: Settings) -> Choice:
     """What "auto" stands for; it says so where that is not notebook 02's encoder."""
     low, high = KNOWN_SIDES
     photographs = settings.dataset not in DATASETS and splits.channels == 3 and low <= splits.image_size <= high
-    if not photographs or settings.encoder != "slim" or _earlier("byol", splits, settings)[0] is not None:
+    if not photographs or settings.encoder != "slim" or _earlier("byol", splits,
+                                                                 settings)[0] is not None:
         return Choice(TRAIN)
-    print(f"{splits.name} is a folder of photographs and no encoder in {settings.checkpoints} has learned from it, so "
-          f"the released {PHOTOGRAPHS} is taken, which has learned from photographs for longer than one would be "
-          "trained here now (notebook 02 trains one on your own images)")
+    print(
+        f"{splits.name} is a folder of photographs and no encoder in {settings.checkpoints} has "
+        "learned from it, so "
+        f"the released {PHOTOGRAPHS} is taken, which has learned from photographs for longer than "
+        "one would be "
+        "trained here now (notebook 02 trains one on your own images)")
     return Choice("listed", PHOTOGRAPHS)
-
-
 
 
 def _earlier(method: str, splits: Splits, settings: Settings,
@@ -84,7 +93,8 @@ def _earlier(method: str, splits: Splits, settings: Settings,
     for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
         encoder = load_encoder(path)
         # Another start brings its own architecture; without one it has to be the settings'.
-        wanted = encoder.name == settings.encoder or encoder.meta.get("start", "scratch") != "scratch"
+        wanted = encoder.name == settings.encoder or encoder.meta.get("start",
+                                                                      "scratch") != "scratch"
         takes = (encoder.config["channels"], encoder.config["image_size"])
         if not wanted or takes != (splits.channels, splits.image_size):
             continue
@@ -96,15 +106,15 @@ def _earlier(method: str, splits: Splits, settings: Settings,
     return None, None
 
 
-
-
 def _released(method: str, settings: Settings) -> Encoder | None:
     if settings.dataset not in DATASETS:  # a folder of images may bear any name
         return None
     for name, entry in manifest.entries().items():
         path = manifest.kept(entry)
         if path and facts(path).get("run") == run_mark(folder_of(method, settings)):
-            print(f"{method}: no encoder in {settings.checkpoints} yet, so the released encoder {name} is taken, "
-                  "which the same run has made")
+            print(
+                f"{method}: no encoder in {settings.checkpoints} yet, so the released encoder "
+                f"{name} is taken, "
+                "which the same run has made")
             return load_encoder(fetch(name))
     return None

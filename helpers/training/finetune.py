@@ -1,4 +1,5 @@
-"""Training with labels: from scratch or fine-tuning, with all labels or a few. The same care for both."""
+"""Training with labels: from scratch or fine-tuning, with all labels or a few. The same care for
+both."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ HEADS = {"linear": linear_head, "mlp": mlp_head}
 
 @dataclass
 class Trained:
-    """A classifier in eval mode with its losses, its accuracy rows (see `AccuracyCurve`) and its cost."""
+    """A classifier in eval mode with its losses, its accuracy rows (see `AccuracyCurve`) and its
+    cost."""
 
     classifier: Classifier
     losses: list[float]
@@ -37,18 +39,20 @@ class Trained:
         return accuracy(predict_logits(self.classifier, data.images), data.labels)
 
 
-def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Settings, *, steps: int,
-                     head: str | nn.Module = "linear", view: Callable[..., Tensor] | None = None, lr: float = 2e-3,
-                     head_lr: float | None = None, seed: int | None = None, val: Labeled | None = None,
-                     title: str = "", patience: int | None = None, schedule: str = "cosine",
-                     eight_bit: bool = False) -> Trained:
+def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Settings, *,
+                     steps: int, head: str | nn.Module = "linear",
+                     view: Callable[..., Tensor] | None = None, lr: float = 2e-3,
+                     head_lr: float | None = None, seed: int | None = None,
+                     val: Labeled | None = None, title: str = "", patience: int | None = None,
+                     schedule: str = "cosine", eight_bit: bool = False) -> Trained:
     """Train `encoder` and a fresh head on labelled images.
 
     Args:
         encoder: it is trained in place.
         data: uint8 N x C x S x S images with N labels from 0 to `classes` - 1.
         head: "linear" (starts at zero), "mlp" (512-128-classes) or a module.
-        view: the augmentation of a batch, B x C x S x S; by default the dataset's own, the one that BYOL uses too.
+        view: the augmentation of a batch, B x C x S x S; by default the dataset's own, the one that
+            BYOL uses too.
         lr, head_lr: peak learning rates of encoder and head.
         val: draws accuracy curves against these images.
         patience: stops early, see `EarlyStop`; needs `val`.
@@ -58,23 +62,28 @@ def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Se
     torch.manual_seed(seed)
     if isinstance(head, str):
         head = HEADS[head](encoder.num_features, classes)
-    view = view or views.view_for(settings.dataset, settings.image_size, getattr(encoder, "patch_size", 1))
+    view = view or views.view_for(settings.dataset, settings.image_size,
+                                  getattr(encoder, "patch_size", 1))
     module = Classifier(encoder, head, view, steps=steps, lr=lr, head_lr=head_lr, schedule=schedule,
                         eight_bit=eight_bit)
-    loader = BatchLoader(data.images, data.labels, batch_size=settings.batch_size, steps=steps, seed=seed,
-                         device=settings.device)
-    watch = [] if val is None else [EarlyStop(data, val, patience) if patience else AccuracyCurve(data, val)]
+    loader = BatchLoader(data.images, data.labels, batch_size=settings.batch_size, steps=steps,
+                         seed=seed, device=settings.device)
+    watch = [] if val is None else [
+        EarlyStop(data, val, patience) if patience else AccuracyCurve(data, val)
+    ]
     history = fit(module, loader, title=title, seed=seed, callbacks=watch)
     return Trained(module.eval(), history.losses, watch[0].rows if watch else [], history.seconds)
 
 
-def few_label_training(encoder: Encoder, splits: Splits, settings: Settings, *, per_class: int, lr: float,
-                       head_lr: float, steps: int | None = None, evaluate_on: Labeled | None = None) -> list[float]:
+def few_label_training(encoder: Encoder, splits: Splits, settings: Settings, *, per_class: int,
+                       lr: float, head_lr: float, steps: int | None = None,
+                       evaluate_on: Labeled | None = None) -> list[float]:
     """Accuracy after training a copy of `encoder` on each of several draws of a few labels.
 
     Args:
         encoder: the start, pretrained or random; it is not changed.
-        per_class: labels per class, 0 for all. All labels are one draw, trained from `settings.draws` seeds.
+        per_class: labels per class, 0 for all. All labels are one draw, trained from
+            `settings.draws` seeds.
         steps: the preset's by default.
         evaluate_on: test by default; choices are made on `splits.val`.
     """
@@ -84,8 +93,8 @@ def few_label_training(encoder: Encoder, splits: Splits, settings: Settings, *, 
     scores = []
     for number, index in enumerate(draws):
         part = Labeled(splits.train.images[index], splits.train.labels[index])
-        trained = train_classifier(copy.deepcopy(encoder), part, len(splits.classes), settings, lr=lr,
-                                   head_lr=head_lr, steps=steps or settings.finetune_steps,
+        trained = train_classifier(copy.deepcopy(encoder), part, len(splits.classes), settings,
+                                   lr=lr, head_lr=head_lr, steps=steps or settings.finetune_steps,
                                    seed=settings.seed + number)
         scores.append(trained.score(evaluate_on))
     return scores

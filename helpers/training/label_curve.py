@@ -1,4 +1,5 @@
-"""What notebook 09 compares: which numbers of labels, which networks, and which of them are at hand."""
+"""What notebook 09 compares: which numbers of labels, which networks, and which of them are at
+hand."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from helpers.settings import ALL_LABELS, Settings
 from helpers.training.finetune import few_label_training
 
 AUTO = "auto"
-# What is trained from scratch, by preset. A ResNet's step costs a CPU tens of the miniature's (16 pixels).
+# What is trained from scratch, by preset. A ResNet's step costs a CPU tens of the miniature's (16
+# pixels).
 SCRATCH = {"full": ("resnet18", "resnet50", "vit_small")}
 SMALL_SCRATCH = ("slim", "vit_digits")
 TRAINED = {"full": "1 2 5 10 20 50 100 all"}  # labels per class for whole networks; elsewhere:
@@ -33,7 +35,8 @@ SAMPLED = 256  # images of a part that tell it from another
 
 
 def label_counts(text: str, per_class: float) -> list[int]:
-    """Numbers of labels per class from words such as "1 10 all" (0 is all), less those that the classes do not have.
+    """Numbers of labels per class from words such as "1 10 all" (0 is all), less those that the
+    classes do not have.
 
     Args:
         per_class: labelled training images of a class, the mean over the classes.
@@ -44,7 +47,8 @@ def label_counts(text: str, per_class: float) -> list[int]:
     words = str(text).replace(",", " ").split()
     wrong = [word for word in words if word != "all" and not (word.isdecimal() and int(word) > 0)]
     if wrong or not words:
-        raise UserError(f"labels per class {text!r}: give whole numbers and the word all, such as 1 10 all")
+        raise UserError(
+            f"labels per class {text!r}: give whole numbers and the word all, such as 1 10 all")
     numbers = sorted({int(word) for word in words if word != "all" and int(word) < per_class})
     return numbers + [ALL_LABELS] * ("all" in words or not numbers)
 
@@ -56,7 +60,8 @@ def trained_counts(text: str, settings: Settings, per_class: float) -> list[int]
 
 
 def model_names(text: str, settings: Settings) -> tuple[str, ...]:
-    """Networks to train from scratch, from words such as "resnet18, vit_small"; "auto" is what the preset has time for.
+    """Networks to train from scratch, from words such as "resnet18, vit_small"; "auto" is what the
+    preset has time for.
 
     Raises:
         UserError: an unknown name.
@@ -66,42 +71,56 @@ def model_names(text: str, settings: Settings) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(re.split(r"[,\s]+", str(text).strip())))
     unknown = [name for name in names if name not in BACKBONES]
     if unknown:
-        raise UserError(f"no network is called {unknown[0]!r}: choose among {', '.join(BACKBONES)}, or auto")
+        raise UserError(
+            f"no network is called {unknown[0]!r}: choose among {', '.join(BACKBONES)}, or auto")
     return names
 
 
-def scratch_encoders(names: Sequence[str], splits: Splits, settings: Settings) -> dict[str, Encoder]:
+def scratch_encoders(names: Sequence[str], splits: Splits,
+                     settings: Settings) -> dict[str, Encoder]:
     """Each network with random weights that depend on the seed alone, on the settings' device."""
     made = {}
     for name in names:
         torch.manual_seed(settings.seed)
-        made[name] = build(name, channels=splits.channels, image_size=splits.image_size).to(settings.device)
+        made[name] = build(name, channels=splits.channels,
+                           image_size=splits.image_size).to(settings.device)
     return made
 
 
 def scratch_rate(encoder: Encoder, splits: Splits, settings: Settings) -> float:
-    """The learning rate of `SCRATCH_RATES` that is best for a network with random weights, on validation images.
+    """The learning rate of `SCRATCH_RATES` that is best for a network with random weights, on
+    validation images.
 
     Judged after training on one draw of ten labels per class that is not among the reported ones.
     """
     trial = settings.replace(draws=1, seed=settings.seed + 100)
-    scores = {lr: few_label_training(encoder, splits, trial, per_class=10, lr=lr, head_lr=lr, evaluate_on=splits.val)
-              for lr in SCRATCH_RATES}
+    scores = {
+        lr: few_label_training(encoder, splits, trial, per_class=10, lr=lr, head_lr=lr,
+                               evaluate_on=splits.val)
+        for lr in SCRATCH_RATES
+    }
     return max(scores, key=scores.get)
 
 
-def imagenet_encoders(names: Sequence[str], splits: Splits, settings: Settings) -> dict[str, Encoder]:
-    """Those of `names` that torchvision trained on ImageNet and whose weights lie on this disk; a line for each other.
+def imagenet_encoders(names: Sequence[str], splits: Splits,
+                      settings: Settings) -> dict[str, Encoder]:
+    """Those of `names` that torchvision trained on ImageNet and whose weights lie on this disk; a
+    line for each other.
 
-    Nothing is downloaded: a comparison should not wait for the network. Without any such name ResNet18 is looked for.
+    Nothing is downloaded: a comparison should not wait for the network. Without any such name
+        ResNet18 is looked for.
     """
     made = {}
     for name in [name for name in names if name in IMAGENET] or ["resnet18"]:
         entry = manifest.entry(IMAGENET[name])
         path = next((path for path in _places(entry.file) if path.is_file()), None)
-        wrong = manifest.check_hash(entry, path, default_folder()) if path else "its weights are not on this disk"
+        wrong = manifest.check_hash(
+            entry, path, default_folder()) if path else "its weights are not on this disk"
         if wrong:
-            print(f"ImageNet {name} is left out: {wrong} (`python -m helpers weights fetch {entry.name}` gets them)")
+            print(
+                f"ImageNet {name} is left out: {wrong} (`python -m helpers weights fetch "
+                f"{entry.name}` gets them)"
+            )
             continue
         encoder, _ = read_weights(path, name, splits.image_size, splits.channels)
         made[name] = encoder.eval().to(settings.device)
@@ -113,15 +132,18 @@ def _places(file: str) -> list[Path]:
     return [default_folder() / file, Path(torch.hub.get_dir()) / "checkpoints" / file]
 
 
-def kept_training(name: str, encoder: Encoder, splits: Splits, settings: Settings, *, per_class: int, lr: float,
-                  head_lr: float) -> list[float]:
-    """`few_label_training`, kept in a file of the run folder as soon as it is done: the same again is read back.
+def kept_training(name: str, encoder: Encoder, splits: Splits, settings: Settings, *,
+                  per_class: int, lr: float, head_lr: float) -> list[float]:
+    """`few_label_training`, kept in a file of the run folder as soon as it is done: the same again
+    is read back.
 
     Args:
-        name: of the network in the file's name, for people. What counts are its weights, the images and the numbers.
+        name: of the network in the file's name, for people. What counts are its weights, the images
+            and the numbers.
     """
-    numbers = dict(per_class=per_class, lr=lr, head_lr=head_lr, steps=settings.finetune_steps, draws=settings.draws,
-                   seed=settings.seed, batch_size=settings.batch_size, encoder=encoder.config)
+    numbers = dict(per_class=per_class, lr=lr, head_lr=head_lr, steps=settings.finetune_steps,
+                   draws=settings.draws, seed=settings.seed, batch_size=settings.batch_size,
+                   encoder=encoder.config)
     samples = [some for images, labels in (splits.train, splits.test)
                 for some in (images[::max(1, len(images) // SAMPLED)], labels)]
     mark = _mark(json.dumps(numbers, sort_keys=True), [*encoder.state_dict().values(), *samples])
@@ -131,8 +153,10 @@ def kept_training(name: str, encoder: Encoder, splits: Splits, settings: Setting
         return json.loads(path.read_text(encoding="utf-8"))["scores"]
     except (OSError, ValueError, KeyError):  # not made yet, or not whole
         pass
-    scores = few_label_training(encoder, splits, settings, per_class=per_class, lr=lr, head_lr=head_lr)
-    write_atomically(path, json.dumps({"network": name, **numbers, "scores": scores}, indent=1) + "\n")
+    scores = few_label_training(encoder, splits, settings, per_class=per_class, lr=lr,
+                                head_lr=head_lr)
+    write_atomically(path,
+                     json.dumps({"network": name, **numbers, "scores": scores}, indent=1) + "\n")
     return scores
 
 
@@ -145,7 +169,8 @@ def _mark(text: str, tensors: Sequence[torch.Tensor]) -> str:
 
 
 def curve_row(method: str, protocol: str, count: int, scores: Sequence[float]) -> dict[str, Any]:
-    """One line of the results: mean and deviation of accuracies (fractions) over draws; `count` 0 is all labels."""
+    """One line of the results: mean and deviation of accuracies (fractions) over draws; `count` 0
+    is all labels."""
     deviation = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
-    return dict(method=method, protocol=protocol, labels_per_class=count or "all", metric="test accuracy",
-                mean=float(np.mean(scores)), std=deviation, n=len(scores))
+    return dict(method=method, protocol=protocol, labels_per_class=count or "all",
+                metric="test accuracy", mean=float(np.mean(scores)), std=deviation, n=len(scores))

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from helpers.training.distributed import rank_and_world
 
-MOST_OF_FREE = 0.35  # the share of a GPU's free memory that images may take; the model wants the rest
+# the share of a GPU's free memory that images may take; the model wants the rest
+MOST_OF_FREE = 0.35
 AHEAD = 4  # batches that are fetched before they are asked for
 A, B = TypeVar("A"), TypeVar("B")
 
@@ -21,14 +22,14 @@ A, B = TypeVar("A"), TypeVar("B")
 class BatchLoader:
     """An endless shuffled stream of (images, labels) batches, cut to `steps`, on one device.
 
-    Batch k depends only on the seed and k, so that a resumed run goes on with the batch it stopped at.
-    A set smaller than a batch is repeated: each copy is augmented differently. Where several processes
-    train together, each takes its share of every batch.
+    Batch k depends only on the seed and k, so that a resumed run goes on with the batch it stopped
+    at. A set smaller than a batch is repeated: each copy is augmented differently. Where several
+    processes train together, each takes its share of every batch.
 
-    Images that fit on the device are moved there once, at the first batch, and stay until the batches end. A block
-    that is too large for a GPU stays where it is, in memory or in a memory-mapped file: a thread gathers the next
-    batches into page-locked memory, from where they travel while the GPU computes. A CPU takes its batches from the
-    block as it is.
+    Images that fit on the device are moved there once, at the first batch, and stay until the
+    batches end. A block that is too large for a GPU stays where it is, in memory or in a
+    memory-mapped file: a thread gathers the next batches into page-locked memory, from where they
+    travel while the GPU computes. A CPU takes its batches from the block as it is.
 
     Args:
         images, labels: uint8 N x C x H x W and int64 N.
@@ -37,8 +38,8 @@ class BatchLoader:
         on_host: leave the images on the host; None decides by the device's free memory.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor | None, *, batch_size: int, steps: int, seed: int = 0,
-                 device: str = "cpu", on_host: bool | None = None) -> None:
+    def __init__(self, images: Tensor, labels: Tensor | None, *, batch_size: int, steps: int,
+                 seed: int = 0, device: str = "cpu", on_host: bool | None = None) -> None:
         self.images = images
         self.labels = torch.full((len(images),), -1) if labels is None else labels
         self.batch_size, self.steps, self.seed, self.device = batch_size, steps, seed, device
@@ -55,29 +56,35 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         # Only here, since a process that Lightning starts knows its GPU when the training begins.
-        on_host = self.images.nbytes > MOST_OF_FREE * free_memory(self.device) if self.on_host is None else self.on_host
+        on_host = self.images.nbytes > MOST_OF_FREE * free_memory(
+            self.device) if self.on_host is None else self.on_host
         steps, unblocked = range(self.position, self.steps), self.device == "cuda"
         batches = ahead(self._fetched, steps) if on_host else self._picked(steps)
         for step, (images, labels) in zip(steps, batches, strict=True):
             self.position = step + 1
-            yield images.to(self.device, non_blocking=unblocked), labels.to(self.device, non_blocking=unblocked)
+            yield images.to(self.device,
+                            non_blocking=unblocked), labels.to(self.device, non_blocking=unblocked)
         self.position = 0
 
     def _picked(self, steps: Iterable[int]) -> Iterator[tuple[Tensor, Tensor]]:
-        # The copy on the device is held by nothing but this iteration, so that it goes when the training has ended.
+        # The copy on the device is held by nothing but this iteration, so that it goes when the
+        # training has ended.
         images, labels = self.images.to(self.device), self.labels.to(self.device)
         for step in steps:
-            index = self.share(step).to(self.device, non_blocking=self.device == "cuda")  # else the host waits for it
+            # else the host waits for it
+            index = self.share(step).to(self.device, non_blocking=self.device == "cuda")
             yield images.index_select(0, index), labels[index]
 
     def _fetched(self, step: int) -> tuple[Tensor, Tensor]:
         index, locked = self.share(step), self.device == "cuda"
-        images = torch.empty((len(index), *self.images.shape[1:]), dtype=self.images.dtype, pin_memory=locked)
+        images = torch.empty((len(index), *self.images.shape[1:]), dtype=self.images.dtype,
+                             pin_memory=locked)
         torch.index_select(self.images, 0, index, out=images)
         return images, self.labels[index]
 
     def share(self, step: int) -> Tensor:
-        """Which images of batch `step` are this process's: int64 numbers into `images`, B / processes."""
+        """Which images of batch `step` are this process's: int64 numbers into `images`, B /
+        processes."""
         rank, world = rank_and_world()
         return self.indices(step)[rank::world]
 
@@ -105,14 +112,16 @@ class BatchLoader:
 def free_memory(device: str) -> float:
     """Bytes that are free on a device; on a CPU nothing has to be moved, so without a limit."""
     if device == "cuda":  # with what torch keeps for itself and does not use
-        return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved(
+        ) - torch.cuda.memory_allocated()
     if device == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     return float("inf")
 
 
 def ahead(make: Callable[[A], B], items: Iterable[A], count: int = AHEAD) -> Iterator[B]:
-    """`make(item)` for each item in order, made by a thread up to `count` items before it is asked for.
+    """`make(item)` for each item in order, made by a thread up to `count` items before it is asked
+    for.
 
     What `make` raises is raised here. The thread ends with the iteration, however that ends.
     """

@@ -18,14 +18,17 @@ from helpers.training.monitor import Monitor
 
 
 class Logs(Callback):
-    """A row at each look of the monitor: what it saw, and loss and images per second since the look before.
+    """A row at each look of the monitor: what it saw, and loss and images per second since the look
+    before.
 
-    Columns: step, epoch, loss (mean), learning_rate (of the next step), momentum (the target's, where there
-    is one), images_per_second (looks included), knn, spread, rank, dimensions. The rows are part of the
-    checkpoint, and a resumed run writes its logs anew from them: no step stands in them twice.
+    Columns: step, epoch, loss (mean), learning_rate (of the next step), momentum (the target's,
+    where there is one), images_per_second (looks included), knn, spread, rank, dimensions. The rows
+    are part of the checkpoint, and a resumed run writes its logs anew from them: no step stands in
+        them twice.
 
     Args:
-        folder: where `metrics.csv` and TensorBoard's event file go; what an earlier run left there is removed.
+        folder: where `metrics.csv` and TensorBoard's event file go; what an earlier run left there
+            is removed.
         monitor: stands before this callback in the trainer's list.
     """
 
@@ -45,7 +48,8 @@ class Logs(Callback):
                 self.write(row)
         self.catch_up(trainer, module)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_:
+                           Any) -> None:
         self.loss = self.loss.to(outputs["loss"].device) + outputs["loss"].detach().float()
         self.steps += 1
         self.catch_up(trainer, module)
@@ -79,7 +83,10 @@ class Logs(Callback):
             logger.finalize("success")
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows, "loss": self.loss.item(), "steps": self.steps, "seconds": self.watch.lap()}
+        return {
+            "rows": self.rows, "loss": self.loss.item(), "steps": self.steps,
+            "seconds": self.watch.lap()
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self.loss = list(state["rows"]), torch.tensor(state["loss"])

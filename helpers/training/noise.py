@@ -1,4 +1,5 @@
-"""The contestants of notebook 07, so that all of them can be trained once more from another seed."""
+"""The contestants of notebook 07, so that all of them can be trained once more from another
+seed."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ SHARE = 0.6  # of the usual steps, for the second noise-BYOL at a quick scale
 def noise_encoders(splits: Splits, settings: Settings, sigma: float) -> dict[str, Encoder]:
     """Noise-BYOL over the dataset's range of noise, and noise-BYOL at one constant `sigma`.
 
-    Outside the full preset the last is trained for `SHARE` of the steps, which its milder noise forgives.
+    Outside the full preset the last is trained for `SHARE` of the steps, which its milder noise
+    forgives.
     """
     share = 1.0 if settings.preset == "full" else SHARE
     constant = settings.replace(noise_sigma=sigma, noise_schedule="constant",
@@ -39,39 +41,56 @@ def noise_encoders(splits: Splits, settings: Settings, sigma: float) -> dict[str
 
 
 def supervised_classifiers(splits: Splits, settings: Settings) -> dict[str, Trained]:
-    """The same encoder with all labels and BYOL's augmentation, without noise and with any up to noise-BYOL's most."""
-    view = view_for(settings.dataset, settings.image_size, fresh_encoder(splits, settings).patch_size)
+    """The same encoder with all labels and BYOL's augmentation, without noise and with any up to
+    noise-BYOL's most."""
+    view = view_for(settings.dataset, settings.image_size,
+                    fresh_encoder(splits, settings).patch_size)
     most = recipe("noise-byol", settings.replace(noise_sigma=0.0))["noise"][1]
-    return {name: train_classifier(fresh_encoder(splits, settings), splits.train, len(splits.classes), settings,
-                                   steps=settings.supervised_steps, view=augment, title=name)
-            for name, augment in (("supervised", view), ("supervised + noise", Noisy(view, (0.0, most))))}
+    return {
+        name: train_classifier(fresh_encoder(splits, settings), splits.train, len(splits.classes),
+                               settings, steps=settings.supervised_steps, view=augment, title=name)
+        for name, augment in (("supervised", view), ("supervised + noise",
+                                                     Noisy(view, (0.0, most))))
+    }
 
 
-
-
-def contestants(splits: Splits, settings: Settings, sigma: float, choice: Choice, name: str) -> dict[str, Reader]:
-    """Everything above, trained or found for the settings' seed, beside the chosen encoder and raw pixels.
+def contestants(splits: Splits, settings: Settings, sigma: float, choice: Choice,
+                name: str) -> dict[str, Reader]:
+    """Everything above, trained or found for the settings' seed, beside the chosen encoder and raw
+    pixels.
 
     Args:
         sigma: of the second noise-BYOL.
-        choice, name: the encoder in plain BYOL's place (by default that is BYOL itself), and what to call it.
+        choice, name: the encoder in plain BYOL's place (by default that is BYOL itself), and what
+            to call it.
     """
     middle = max(sigmas_for(settings.dataset)) / 2
     chosen, _ = chosen_encoder(choice, splits, settings)
     encoders = {name: chosen, **noise_encoders(splits, settings, sigma), "raw pixels": None}
     trained = supervised_classifiers(splits, settings)
-    return {**{name: classifier_reader(run.classifier) for name, run in trained.items()},
-            **{name: best_probe(encoder, splits, middle, settings.seed) for name, encoder in encoders.items()}}
+    return {
+        **{name: classifier_reader(run.classifier)
+           for name, run in trained.items()}, **{
+            name: best_probe(encoder, splits, middle, settings.seed)
+            for name, encoder in encoders.items()
+        }
+    }
 
 
 def curves(sweeps: Mapping[int, Sweep]) -> pd.DataFrame:
-    """Whole sweeps as rows: method, training_seed, noise_seed (its number), sigma, accuracy, similarity.
+    """Whole sweeps as rows: method, training_seed, noise_seed (its number), sigma, accuracy,
+    similarity.
 
     Args:
         sweeps: training seed to what `noise_sweep` measured.
     """
-    rows = [dict(method=name, training_seed=seed, noise_seed=row, sigma=sigma,
-                 accuracy=round(accuracy[row, column], 4), similarity=round(sweep.similarity[name][row, column], 4))
-            for seed, sweep in sweeps.items() for name, accuracy in sweep.accuracy.items()
-            for row in range(len(accuracy)) for column, sigma in enumerate(sweep.sigmas)]
+    rows = [
+        dict(method=name, training_seed=seed, noise_seed=row, sigma=sigma,
+             accuracy=round(accuracy[row, column],
+                            4), similarity=round(sweep.similarity[name][row, column], 4))
+        for seed, sweep in sweeps.items()
+        for name, accuracy in sweep.accuracy.items()
+        for row in range(len(accuracy))
+        for column, sigma in enumerate(sweep.sigmas)
+    ]
     return pd.DataFrame(rows)

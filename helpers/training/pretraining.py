@@ -23,7 +23,8 @@ from helpers.training.trainer import fit
 
 @dataclass
 class Pretrained:
-    """What a pretraining leaves behind: the encoder, the loss of every step and what the monitor saw."""
+    """What a pretraining leaves behind: the encoder, the loss of every step and what the monitor
+    saw."""
 
     encoder: Encoder
     path: Path
@@ -33,34 +34,23 @@ class Pretrained:
     seconds: float = 0.0
 
 
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encoder | None = None,
-             start: str = "scratch", resume: bool = True, stop_on_collapse: bool = False, devices: int = 1,
-             nodes: int = 1, compiled: bool = False) -> Pretrained:
+             start: str = "scratch", resume: bool = True, stop_on_collapse: bool = False,
+             devices: int = 1, nodes: int = 1, compiled: bool = False) -> Pretrained:
     """Train `method` on the unlabelled images and keep the encoder.
 
     Args:
         method: one of `METHODS`.
-        encoder: a start other than random weights, described by the word `start`; a copy of it is trained.
-        resume: go on from a checkpoint of the same run if there is one; a finished one is read back.
-        stop_on_collapse: end the training when the representation collapses, not only warn. Asked for again, it stays
-            ended; `find_or_pretrain` does not take its encoder.
-        devices, nodes: GPUs (or CPU processes) per machine and machines that share every batch; where torchrun
-            started this process, its numbers count.
-        compiled: use torch.compile, where the machine has what it needs; the results differ by rounding.
+        encoder: a start other than random weights, described by the word `start`; a copy of it is
+            trained.
+        resume: go on from a checkpoint of the same run if there is one; a finished one is read
+            back.
+        stop_on_collapse: end the training when the representation collapses, not only warn. Asked
+            for again, it stays ended; `find_or_pretrain` does not take its encoder.
+        devices, nodes: GPUs (or CPU processes) per machine and machines that share every batch;
+            where torchrun started this process, its numbers count.
+        compiled: use torch.compile, where the machine has what it needs; the results differ by
+            rounding.
 
     Returns:
         The encoder, in eval mode, and the curves; the encoder is also at `path`.
@@ -71,16 +61,16 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
     steps = numbers["steps"]
     images = images_of(splits, settings)
     folder = folder_of(method, settings, start, images)
-    loader = BatchLoader(splits.unlabeled, None, batch_size=numbers["batch_size"], steps=steps, seed=settings.seed,
-                         device=settings.device)
+    loader = BatchLoader(splits.unlabeled, None, batch_size=numbers["batch_size"], steps=steps,
+                         seed=settings.seed, device=settings.device)
     encoder = copy.deepcopy(encoder) or fresh_encoder(splits, settings)
     module = learner(method, encoder, settings, loader.steps_per_epoch)
     monitor = Monitor(splits.train, splits.val, looks_every(splits, numbers["batch_size"], steps),
                       stop=stop_on_collapse, limit=images_for_looks(numbers["batch_size"], steps))
     logs = Logs(folder / "logs", monitor, loader)
-    history = fit(module, loader, title=f"{method} on {splits.name}", seed=settings.seed, callbacks=[monitor, logs],
-                  folder=folder, resume=resume, devices=devices, nodes=nodes,
-                  backend="inductor" if compiled else None)
+    history = fit(module, loader, title=f"{method} on {splits.name}", seed=settings.seed,
+                  callbacks=[monitor, logs], folder=folder, resume=resume, devices=devices,
+                  nodes=nodes, backend="inductor" if compiled else None)
     done = len(history.losses)
     momentum = [module.target_momentum(step) for step in range(1, done + 1)]
     path = folder / "encoder.safetensors"
@@ -88,17 +78,13 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
     if done < steps:
         special["stopped_of"] = steps
     if is_first():
-        save_encoder(module.encoder, path, method=method, dataset=splits.name, steps=done, seed=settings.seed,
-                     epochs=round(done / loader.steps_per_epoch), preset=settings.preset, start=start,
+        save_encoder(module.encoder, path, method=method, dataset=splits.name, steps=done,
+                     seed=settings.seed, epochs=round(done / loader.steps_per_epoch),
+                     preset=settings.preset, start=start,
                      knn_validation=round(monitor.rows[-1]["knn"], 4), run=run_mark(folder),
                      command=_command(method, splits, settings, start), **special)
-    return Pretrained(module.encoder.eval(), path, history.losses, momentum, monitor.rows, history.seconds)
-
-
-
-
-
-
+    return Pretrained(module.encoder.eval(), path, history.losses, momentum, monitor.rows,
+                      history.seconds)
 
 
 def _command(method: str, splits: Splits, settings: Settings, start: str) -> str:

@@ -19,12 +19,16 @@ from helpers.settings import Settings
 
 
 def other_runs(method: str, settings: Settings) -> list[Path]:
-    """Run folders of a method and dataset that hold a checkpoint, newest first: any recipe, seed and preset.
+    """Run folders of a method and dataset that hold a checkpoint, newest first: any recipe, seed
+    and preset.
 
     Looked through are the settings' `run_dir` and the usual one.
     """
     name = glob.escape(Path(settings.dataset).name)
-    places = {settings.run_dir, Settings.resolve(dataset=settings.dataset, device=settings.device).run_dir}
+    places = {
+        settings.run_dir,
+        Settings.resolve(dataset=settings.dataset, device=settings.device).run_dir
+    }
     found = [path for place in places for path in place.glob(f"{name}-*/{method}[-_]*/[!.]*.ckpt")]
     newest_first = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
     return list(dict.fromkeys(path.parent for path in newest_first))
@@ -36,12 +40,14 @@ def _unfit(meta: dict[str, Any], images: str) -> str:
         return ("it has learned from other images" if "pictures" in meta else
                 "it does not say from which images it has learned")
     if "stopped_of" in meta:
-        return f"its training was stopped by a collapse at step {meta['steps']} of {meta['stopped_of']}"
+        return (f"its training was stopped by a collapse at step {meta['steps']} of "
+                f"{meta['stopped_of']}")
     return ""
 
 
 def fresh_encoder(splits: Splits, settings: Settings, like: Encoder | None = None) -> Encoder:
-    """The settings' encoder, or one built `like` another, with random weights that depend on the seed alone."""
+    """The settings' encoder, or one built `like` another, with random weights that depend on the
+    seed alone."""
     torch.manual_seed(settings.seed)
     if like is not None:
         return build(**like.config)
@@ -49,7 +55,8 @@ def fresh_encoder(splits: Splits, settings: Settings, like: Encoder | None = Non
 
 
 def images_of(splits: Splits, settings: Settings) -> str:
-    """What tells the images of a folder from others: number, shape, checksum of some 256; "" for a named dataset."""
+    """What tells the images of a folder from others: number, shape, checksum of some 256; "" for a
+    named dataset."""
     if settings.dataset in DATASETS:
         return ""
     images = splits.unlabeled
@@ -58,11 +65,15 @@ def images_of(splits: Splits, settings: Settings) -> str:
 
 
 def folder_of(method: str, settings: Settings, start: str = "scratch", images: str = "") -> Path:
-    """The run folder of a method; another recipe, encoder or start has another one, and so have other images.
+    """The run folder of a method; another recipe, encoder or start has another one, and so have
+    other images.
 
     `images` is what `images_of` says of them.
     """
-    numbers = {**recipe(method, settings), "encoder": settings.encoder, "size": settings.image_size, "start": start}
+    numbers = {
+        **recipe(method, settings), "encoder": settings.encoder, "size": settings.image_size,
+        "start": start
+    }
     if images:
         numbers["pictures"] = images
     mark = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:8]
@@ -70,7 +81,8 @@ def folder_of(method: str, settings: Settings, start: str = "scratch", images: s
 
 
 def variant(method: str, settings: Settings) -> str:
-    """A method's name, with its noise where that is not the usual one: such runs are not taken for one another."""
+    """A method's name, with its noise where that is not the usual one: such runs are not taken for
+    one another."""
     if method == "noise-byol" and (settings.noise_sigma or settings.noise_schedule != "ramp"):
         return f"{method}_sigma{settings.noise_sigma:g}_{settings.noise_schedule}"
     return method

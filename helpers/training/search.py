@@ -1,4 +1,5 @@
-"""Searching noise-BYOL's hyper-parameters with optuna (notebook 11): few short trainings, the hopeless ones cut off.
+"""Searching noise-BYOL's hyper-parameters with optuna (notebook 11): few short trainings, the
+hopeless ones cut off.
 
 optuna is an optional extra and is imported only where it is used.
 """
@@ -31,10 +32,14 @@ if TYPE_CHECKING:
 
 INSTALL = 'this needs optuna: run `pip install "optuna>=4.0"`, restart the kernel and run all again'
 LOOKS = 4  # at validation in a trial
-STARTUP = 6  # trials that are drawn at random and all go to their end: what later ones are compared with
-# Name -> lowest, highest and whether to search on a logarithmic scale; a tuple of more is a list of choices.
-SPACE: dict[str, Any] = {"lr": (3e-4, 2e-2, True), "momentum gap": (3e-3, 0.2, True), "sigma": (0.3, 4.0, False),
-                         "hidden": [64, 128, 256, 512], "projection": [32, 64, 128]}
+# trials that are drawn at random and all go to their end: what later ones are compared with
+STARTUP = 6
+# Name -> lowest, highest and whether to search on a logarithmic scale; a tuple of more is a list of
+# choices.
+SPACE: dict[str, Any] = {
+    "lr": (3e-4, 2e-2, True), "momentum gap": (3e-3, 0.2, True), "sigma": (0.3, 4.0, False),
+    "hidden": [64, 128, 256, 512], "projection": [32, 64, 128]
+}
 
 
 def available() -> bool:
@@ -43,19 +48,27 @@ def available() -> bool:
 
 
 def usual(settings: Settings) -> dict[str, float]:
-    """The recipe that the other notebooks use for noise-BYOL, in the terms of `SPACE`; of heads the nearest choice."""
+    """The recipe that the other notebooks use for noise-BYOL, in the terms of `SPACE`; of heads
+    the nearest choice."""
     numbers = recipe("noise-byol", settings)
-    heads = {name: min(SPACE[name], key=lambda width: abs(width - numbers[name])) for name in ("hidden", "projection")}
-    return {"lr": numbers["lr"], "momentum gap": round(1 - numbers["momentum"], 6), "sigma": numbers["noise"][1],
-            **heads}
+    heads = {
+        name: min(SPACE[name], key=lambda width: abs(width - numbers[name]))
+        for name in ("hidden", "projection")
+    }
+    return {
+        "lr": numbers["lr"], "momentum gap": round(1 - numbers["momentum"], 6),
+        "sigma": numbers["noise"][1], **heads
+    }
 
 
 def robust_knn(encoder: Any, splits: Splits, part: Labeled, sigma: float, seed: int = 0) -> float:
-    """kNN accuracy on `part`, the mean of clean and noisy images, with clean training images as the bank."""
+    """kNN accuracy on `part`, the mean of clean and noisy images, with clean training images as
+    the bank."""
     bank = extract_features(encoder, splits.train.images)
     queries = (part.images, noisy_images(part.images, sigma, seed))
-    return sum(knn_accuracy(bank, splits.train.labels, extract_features(encoder, images), part.labels)
-               for images in queries) / 2
+    return sum(
+        knn_accuracy(bank, splits.train.labels, extract_features(encoder, images), part.labels)
+        for images in queries) / 2
 
 
 class Watch(Callback):
@@ -68,18 +81,21 @@ class Watch(Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         if trainer.global_step % max(1, trainer.max_steps // LOOKS) == 0:
             self.scores.append(robust_knn(module.encoder, self.splits, self.splits.val, self.sigma))
-            trainer.should_stop = trainer.should_stop or self.judge(self.scores[-1], trainer.global_step)
+            trainer.should_stop = trainer.should_stop or self.judge(self.scores[-1],
+                                                                    trainer.global_step)
 
 
-def train(values: dict[str, float], splits: Splits, settings: Settings, steps: int, watch: Watch | None = None) -> BYOL:
+def train(values: dict[str, float], splits: Splits, settings: Settings, steps: int,
+          watch: Watch | None = None) -> BYOL:
     """Noise-BYOL with `values` of `SPACE`, for `steps` steps; with a `watch` it may end sooner."""
     view = view_for(settings.dataset, settings.image_size)
     sigmas = min(recipe("noise-byol", settings)["noise"][0], values["sigma"]), values["sigma"]
     module = BYOL(fresh_encoder(splits, settings), (view, Noisy(view, sigmas)), steps=steps,
-                  lr=values["lr"], momentum=1 - values["momentum gap"], hidden=int(values["hidden"]),
-                  projection=int(values["projection"]), ramp=NOISE_RAMPS["ramp"])
-    loader = BatchLoader(splits.unlabeled, None, batch_size=settings.batch_size, steps=steps, seed=settings.seed,
-                         device=settings.device)
+                  lr=values["lr"], momentum=1 - values["momentum gap"],
+                  hidden=int(values["hidden"]), projection=int(values["projection"]),
+                  ramp=NOISE_RAMPS["ramp"])
+    loader = BatchLoader(splits.unlabeled, None, batch_size=settings.batch_size, steps=steps,
+                         seed=settings.seed, device=settings.device)
     fit(module, loader, seed=settings.seed, callbacks=[watch] if watch else [])
     return module
 
@@ -87,8 +103,9 @@ def train(values: dict[str, float], splits: Splits, settings: Settings, steps: i
 def open_study(name: str, storage: Path, settings: Settings) -> optuna.Study:
     """The study of that name in a SQLite file, new or as it was left.
 
-    TPE (Bergstra et al. 2011) proposes, the median rule prunes: a trial ends when it is worse at a look than
-    half of the finished ones were there. Trials that an interruption cut short are forgotten.
+    TPE (Bergstra et al. 2011) proposes, the median rule prunes: a trial ends when it is worse at a
+    look than half of the finished ones were there. Trials that an interruption cut short are
+    forgotten.
 
     Raises:
         UserError: optuna is not installed, or the file is none of its own.
@@ -100,18 +117,23 @@ def open_study(name: str, storage: Path, settings: Settings) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage.parent.mkdir(parents=True, exist_ok=True)
     try:
-        study = optuna.create_study(study_name=name, storage=f"sqlite:///{storage}", direction="maximize",
-                                    load_if_exists=True, pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP))
+        study = optuna.create_study(study_name=name, storage=f"sqlite:///{storage}",
+                                    direction="maximize", load_if_exists=True,
+                                    pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP))
     except Exception as error:
-        raise UserError(f"{storage} cannot be used as a study ({type(error).__name__}): move it away") from None
-    # The sampler starts anew when a study is resumed; the same seed would propose the same points again.
-    study.sampler = optuna.samplers.TPESampler(seed=settings.seed + len(study.trials), n_startup_trials=STARTUP)
+        raise UserError(
+            f"{storage} cannot be used as a study ({type(error).__name__}): move it away") from None
+    # The sampler starts anew when a study is resumed; the same seed would propose the same points
+    # again.
+    study.sampler = optuna.samplers.TPESampler(seed=settings.seed + len(study.trials),
+                                               n_startup_trials=STARTUP)
     if not study.trials:
         study.enqueue_trial(usual(settings))
     return study
 
 
-def run(study: optuna.Study, splits: Splits, settings: Settings, *, trials: int, steps: int, sigma: float) -> None:
+def run(study: optuna.Study, splits: Splits, settings: Settings, *, trials: int, steps: int,
+        sigma: float) -> None:
     """Go on with a study until it has `trials` finished or pruned trials.
 
     Args:
@@ -136,7 +158,8 @@ def run(study: optuna.Study, splits: Splits, settings: Settings, *, trials: int,
         def tell(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
             bar.update(1, best=f"{study.best_value:.1%}" if any_complete(study) else "none yet")
 
-        study.optimize(objective, n_trials=max(0, trials - done), callbacks=[tell], catch=(UserError,))
+        study.optimize(objective, n_trials=max(0, trials - done), callbacks=[tell],
+                       catch=(UserError,))
 
 
 def any_complete(study: optuna.Study) -> bool:
@@ -146,19 +169,28 @@ def any_complete(study: optuna.Study) -> bool:
 
 def suggest(trial: optuna.Trial) -> dict[str, float]:
     """A point of `SPACE`."""
-    return {name: trial.suggest_categorical(name, limits) if isinstance(limits, list) else
-            trial.suggest_float(name, limits[0], limits[1], log=limits[2]) for name, limits in SPACE.items()}
+    return {
+        name: trial.suggest_categorical(name, limits) if isinstance(limits, list) else
+        trial.suggest_float(name, limits[0], limits[1], log=limits[2])
+        for name, limits in SPACE.items()
+    }
 
 
 def rows(study: optuna.Study) -> list[dict[str, Any]]:
-    """The trials that ended, in order: number, values, score (of the last look), pruned, looks (step to score)."""
-    return [dict(number=trial.number, values=trial.params, pruned=trial.state.name == "PRUNED",
-                 score=list(trial.intermediate_values.values())[-1], looks=dict(trial.intermediate_values))
-            for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED") and trial.intermediate_values]
+    """The trials that ended, in order: number, values, score (of the last look), pruned, looks
+    (step to score)."""
+    return [
+        dict(number=trial.number, values=trial.params, pruned=trial.state.name == "PRUNED",
+             score=list(trial.intermediate_values.values())[-1],
+             looks=dict(trial.intermediate_values))
+        for trial in study.trials
+        if trial.state.name in ("COMPLETE", "PRUNED") and trial.intermediate_values
+    ]
 
 
 def importances(study: optuna.Study, seed: int = 0) -> dict[str, float]:
-    """How much of the scores' spread each hyper-parameter explains, by fANOVA (Hutter et al. 2014); sums to 1."""
+    """How much of the scores' spread each hyper-parameter explains, by fANOVA (Hutter et al.
+    2014); sums to 1."""
     import optuna
 
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)

@@ -1,7 +1,8 @@
 """The one way to train: a Trainer and the callbacks that watch.
 
-Lightning runs the loop (mixed precision, several devices, resuming); what is ours is that the images
-come in batches (see `batches`) and that a run can be stopped at any step and go on bit for bit.
+Lightning runs the loop (mixed precision, several devices, resuming); what is ours is that the
+images come in batches (see `batches`) and that a run can be stopped at any step and go on bit for
+bit.
 """
 
 from __future__ import annotations
@@ -27,17 +28,6 @@ logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="pytorch_lightning")
 
 
-
-
-
-
-
-
-
-
-
-
-
 def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", seed: int = 0,
         callbacks: Sequence[Callback] = (), folder: Path | None = None, resume: bool = False,
         save_minutes: float = 5.0, half: bool | None = None, devices: int = 1, nodes: int = 1,
@@ -46,26 +36,29 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
 
     Args:
         title: shown before the progress bar; without one there is no bar.
-        folder: where checkpoints go (`last.ckpt` and the one before it), see `Saver`; None saves nothing.
+        folder: where checkpoints go (`last.ckpt` and the one before it), see `Saver`; None saves
+            nothing.
         resume: go on from `folder`'s newest whole checkpoint of such a module if there is one.
-        half: mixed precision; None decides by machine and only for images of 48 pixels' side and more (28 on a GPU),
-            since smaller ones gain nothing.
-        devices, nodes: GPUs (or CPU processes) of each machine, and machines, that share every batch. In a
-            notebook the processes hand over what they saw through `folder`.
-        backend: of torch.compile for the module's heavy part, see `compiling`; None compiles nothing.
+        half: mixed precision; None decides by machine and only for images of 48 pixels' side and
+            more (28 on a GPU), since smaller ones gain nothing.
+        devices, nodes: GPUs (or CPU processes) of each machine, and machines, that share every
+            batch. In a notebook the processes hand over what they saw through `folder`.
+        backend: of torch.compile for the module's heavy part, see `compiling`; None compiles
+            nothing.
 
     Returns:
-        The losses of all steps and the seconds they took. The module is on the loader's device afterwards; only where
-        a notebook's processes trained together it is on the CPU.
+        The losses of all steps and the seconds they took. The module is on the loader's device
+        afterwards; only where a notebook's processes trained together it is on the CPU.
 
     Raises:
-        UserError: when the loss stops being a number, memory or disk run out, `folder` cannot be written in, no
-            checkpoint is whole and of this module, or the batch cannot be shared.
+        UserError: when the loss stops being a number, memory or disk run out, `folder` cannot be
+            written in, no checkpoint is whole and of this module, or the batch cannot be shared.
     """
     from helpers.training.checkpoints import Saver
     from helpers.training.errors import one_line_errors
 
-    device, together = loader.device, trainer_options(loader.device, devices, nodes, loader.batch_size)
+    device, together = loader.device, trainer_options(loader.device, devices, nodes,
+                                                      loader.batch_size)
     half = loader.images.shape[-1] >= (28 if device == "cuda" else 48) if half is None else half
     forks = together.get("strategy") == "ddp_notebook"
     history = History()
@@ -79,18 +72,23 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
         saver.make_folder()
         checkpoint = saver.newest(module) if resume else None
     pl.seed_everything(seed, verbose=False)
-    trainer = pl.Trainer(
-        accelerator={"cuda": "gpu"}.get(device, device), **together, max_steps=loader.steps, max_epochs=-1,
-        precision=precision(device, forks) if half else "32-true", callbacks=watchers, logger=False,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0)
+    trainer = pl.Trainer(accelerator={"cuda": "gpu"
+                                      }.get(device, device), **together, max_steps=loader.steps,
+                         max_epochs=-1, precision=precision(device, forks) if half else "32-true",
+                         callbacks=watchers, logger=False, enable_checkpointing=False,
+                         enable_progress_bar=False, enable_model_summary=False,
+                         num_sanity_val_steps=0)
     module.to(memory_format=torch.channels_last)
     module.train()
-    with one_line_errors(folder), memory_kept(device), threads_for(loader.images), compiled(module, backend):
+    with one_line_errors(folder), memory_kept(device), threads_for(loader.images), compiled(
+            module, backend):
         trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
-    # The module knows its trainer, which would keep the optimizer's averages as long as the module lives.
+    # The module knows its trainer, which would keep the optimizer's averages as long as the module
+    # lives.
     trainer.strategy.optimizers, trainer.strategy.lr_scheduler_configs = [], []
     if forks:
         saver.hand_over(watchers)  # this process has not touched its GPU, and may train so again
     else:
-        module.to(device)  # Lightning leaves it on the CPU, where whatever is asked of it next would crawl
+        # Lightning leaves it on the CPU, where whatever is asked of it next would crawl
+        module.to(device)
     return history

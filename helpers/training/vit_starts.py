@@ -17,12 +17,16 @@ from helpers.settings import Settings
 from helpers.training.finetune import train_classifier
 
 # Peak learning rates of encoder and head, for the ViT of the digits.
-WAYS = {"from scratch": (2e-3, 2e-3), "from pretrained weights": (2e-3, 2e-3), "last block and head only": (8e-3, 8e-3)}
+WAYS = {
+    "from scratch": (2e-3, 2e-3), "from pretrained weights": (2e-3, 2e-3),
+    "last block and head only": (8e-3, 8e-3)
+}
 PATIENCE = 6
 
 
 def half_of_the_classes(splits: Splits, second: bool) -> Splits:
-    """The labelled images of the first or the second half of the classes, numbered from 0; the same `unlabeled`."""
+    """The labelled images of the first or the second half of the classes, numbered from 0; the
+    same `unlabeled`."""
     cut = len(splits.classes) // 2
     low, high = (cut, len(splits.classes)) if second else (0, cut)
 
@@ -48,7 +52,8 @@ def only_the_last_block(encoder: Encoder) -> Encoder:
 
 
 def start_of(way: str, pretrained: Encoder, seed: int) -> Encoder:
-    """The encoder that one of `WAYS` begins with: a copy of the pretrained one, or fresh weights in its shape."""
+    """The encoder that one of `WAYS` begins with: a copy of the pretrained one, or fresh weights
+    in its shape."""
     if way == "from scratch":
         torch.manual_seed(seed)
         return build(**pretrained.config)
@@ -67,24 +72,29 @@ def three_ways(pretrained: Encoder, splits: Splits, settings: Settings, *, per_c
         slower: divides the learning rates, for networks larger than the digits' ViT.
 
     Returns:
-        One dict a way: method, mean and std of the test accuracy over n draws (and `scores`, `val_scores`),
-        seconds and steps of one training on average, and trainable parameters.
+        One dict a way: method, mean and std of the test accuracy over n draws (and `scores`,
+        `val_scores`), seconds and steps of one training on average, and trainable parameters.
     """
     rows = []
     for way, (lr, head_lr) in WAYS.items():
         runs, scores, val_scores = [], [], []
-        for number, index in enumerate(label_draws(splits.train.labels, per_class, settings.draws, settings.seed)):
+        for number, index in enumerate(
+                label_draws(splits.train.labels, per_class, settings.draws, settings.seed)):
             few = Labeled(splits.train.images[index], splits.train.labels[index])
             encoder = start_of(way, pretrained, settings.seed + number)
-            run = train_classifier(encoder, few, len(splits.classes), settings, steps=steps, lr=lr / slower,
-                                   head_lr=head_lr / slower, seed=settings.seed + number, val=splits.val,
-                                   patience=PATIENCE, schedule="stable")
+            run = train_classifier(encoder, few, len(splits.classes), settings, steps=steps,
+                                   lr=lr / slower, head_lr=head_lr / slower,
+                                   seed=settings.seed + number, val=splits.val, patience=PATIENCE,
+                                   schedule="stable")
             scores.append(run.score(splits.test))
             val_scores.append(run.score(splits.val))
             parameters = trainable(run.classifier)
-            runs.append(dict(seconds=run.seconds, steps=len(run.losses), curve=run.curve))  # without its network
-        rows.append(dict(method=way, mean=np.mean(scores), std=np.std(scores, ddof=1) if len(scores) > 1 else None,
-                         n=len(scores), scores=scores, val_scores=val_scores,
-                         seconds=np.mean([run["seconds"] for run in runs]), curve=runs[0]["curve"],
-                         steps=np.mean([run["steps"] for run in runs]), parameters=parameters))
+            # without its network
+            runs.append(dict(seconds=run.seconds, steps=len(run.losses), curve=run.curve))
+        rows.append(
+            dict(method=way, mean=np.mean(scores),
+                 std=np.std(scores, ddof=1) if len(scores) > 1 else None, n=len(scores),
+                 scores=scores, val_scores=val_scores,
+                 seconds=np.mean([run["seconds"] for run in runs]), curve=runs[0]["curve"],
+                 steps=np.mean([run["steps"] for run in runs]), parameters=parameters))
     return rows

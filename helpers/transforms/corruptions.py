@@ -1,9 +1,10 @@
 """Common corruptions: what else than Gaussian noise happens to images, at five severities.
 
-The kinds follow ImageNet-C (Hendrycks & Dietterich 2019, arXiv:1903.12261), and so do the severities of
-shot and impulse noise, contrast, brightness and JPEG. Those of blur, fog and pixelate are our own: they are
-shares of an image's side, so that they suit 16 pixels as well as 224. A damaged image is still an image
-of 8 bits, so the result is rounded to them: what contrast squeezes together is lost.
+The kinds follow ImageNet-C (Hendrycks & Dietterich 2019, arXiv:1903.12261), and so do the
+severities of shot and impulse noise, contrast, brightness and JPEG. Those of blur, fog and pixelate
+are our own: they are shares of an image's side, so that they suit 16 pixels as well as 224. A
+damaged image is still an image of 8 bits, so the result is rounded to them: what contrast squeezes
+together is lost.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from helpers.transforms.views import normalise
 SEVERITIES: dict[str, tuple[float, ...]] = {
     "shot noise": (60, 25, 12, 5, 3),                  # photons for full brightness
     "impulse noise": (0.03, 0.06, 0.09, 0.17, 0.27),   # share of pixels that are black or white
-    "blur": (0.01, 0.02, 0.03, 0.045, 0.06),           # deviation of the Gaussian, as a share of the side
+    # deviation of the Gaussian, as a share of the side
+    "blur": (0.01, 0.02, 0.03, 0.045, 0.06),
     "contrast": (0.4, 0.3, 0.2, 0.1, 0.05),            # factor on the distance to the image's mean
     "brightness": (0.1, 0.2, 0.3, 0.4, 0.5),           # added, in pixel units [0, 1]
-    "fog": (0.5, 0.75, 1.0, 1.5, 2.0),                 # light of the fog, relative to full brightness
+    # light of the fog, relative to full brightness
+    "fog": (0.5, 0.75, 1.0, 1.5, 2.0),
     "pixelate": (0.5, 0.4, 0.3, 0.25, 0.2),            # pixels along a side, as a share of the side
     "JPEG": (25, 18, 15, 10, 7),                       # quality
 }
@@ -51,16 +54,20 @@ def corrupt(images: Tensor, name: str, severity: int, seed: int = 0) -> Tensor:
         ValueError: an unknown name or severity.
     """
     if name not in SEVERITIES or severity not in range(1, 6):
-        raise ValueError(f"{name!r} at severity {severity}: choose {', '.join(SEVERITIES)} and a severity from 1 to 5")
+        raise ValueError(
+            f"{name!r} at severity {severity}: choose {', '.join(SEVERITIES)} and a severity from "
+            "1 to 5"
+        )
     x = ((normalise(images) + 1) / 2).clamp(0, 1)
-    generator = torch.Generator(x.device).manual_seed(zlib.crc32(f"{name} {severity} {seed}".encode()))
+    generator = torch.Generator(x.device).manual_seed(
+        zlib.crc32(f"{name} {severity} {seed}".encode()))
     x = DAMAGE[name](x, SEVERITIES[name][severity - 1], generator).clamp(0, 1)
     levels = (255 * x).round()
     return levels.to(torch.uint8) if images.dtype == torch.uint8 else levels / 127.5 - 1
 
 
-# Each takes x in [0, 1], N x C x H x W, the severity's number and a generator on x's device, and returns N x C x H x W,
-# which may leave [0, 1].
+# Each takes x in [0, 1], N x C x H x W, the severity's number and a generator on x's device, and
+# returns N x C x H x W, which may leave [0, 1].
 
 def shot(x: Tensor, photons: float, generator: torch.Generator) -> Tensor:
     """A camera that counts few photons: Poisson noise, stronger where the image is bright."""
@@ -90,7 +97,8 @@ def brightness(x: Tensor, more: float, generator: torch.Generator) -> Tensor:
 
 
 def fog(x: Tensor, light: float, generator: torch.Generator) -> Tensor:
-    """Light clouds in front of the image: smooth random waves, the finer the weaker, scaled to [0, 1]."""
+    """Light clouds in front of the image: smooth random waves, the finer the weaker, scaled to [0,
+    1]."""
     cloud = x.new_zeros(len(x), 1, *x.shape[2:])
     for waves in OCTAVES:
         coarse = torch.rand(len(x), 1, waves, waves, device=x.device, generator=generator)
@@ -117,5 +125,6 @@ def _saved(image: Tensor, quality: int) -> Tensor:
 
 
 DAMAGE: dict[str, Callable[[Tensor, float, torch.Generator], Tensor]] = {
-    "shot noise": shot, "impulse noise": impulse, "blur": defocus, "contrast": contrast, "brightness": brightness,
-    "fog": fog, "pixelate": pixelate, "JPEG": jpeg}
+    "shot noise": shot, "impulse noise": impulse, "blur": defocus, "contrast": contrast,
+    "brightness": brightness, "fog": fog, "pixelate": pixelate, "JPEG": jpeg
+}

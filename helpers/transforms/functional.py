@@ -1,7 +1,7 @@
 """What is done to images, in batches on the device the batch is on: crops, blur, colours.
 
-Cropping, flipping and resizing are two small matrix products per image (antialiased like PIL's bilinear
-filter), and so is the blur, which is what a GPU does best and a CPU does well.
+Cropping, flipping and resizing are two small matrix products per image (antialiased like PIL's
+bilinear filter), and so is the blur, which is what a GPU does best and a CPU does well.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def chance(count: int, probability: float, device: torch.device) -> Tensor:
 def sometimes(x: Tensor, probability: float, change: Callable[[Tensor], Tensor]) -> Tensor:
     """`change` applied to each image of B x C x H x W with `probability`; x itself may be altered.
 
-    A GPU changes all of them and picks, since asking which were chosen would wait for it; a CPU saves the work.
+    A GPU changes all of them and picks, since asking which were chosen would wait for it; a CPU
+    saves the work.
     """
     if probability <= 0 or probability >= 1:
         return change(x) if probability >= 1 else x
@@ -45,8 +46,8 @@ def resize_weights(start: Tensor, length: Tensor, inputs: int, outputs: int) -> 
     """Weights that resample [start, start + length) of `inputs` pixels to `outputs` pixels.
 
     A triangle filter as wide as one output pixel (at least one input pixel): bilinear, and
-    antialiased when it shrinks, like PIL's. `start` and `length` are B, the result B x outputs x inputs.
-    A negative length reads backwards, which flips the image.
+    antialiased when it shrinks, like PIL's. `start` and `length` are B, the result B x outputs x
+    inputs. A negative length reads backwards, which flips the image.
     """
     step = length[:, None] / outputs  # B x 1, input pixels per output pixel
     out = torch.arange(outputs, device=start.device, dtype=torch.float32)
@@ -57,16 +58,20 @@ def resize_weights(start: Tensor, length: Tensor, inputs: int, outputs: int) -> 
     return weights / weights.sum(-1, keepdim=True)
 
 
-def crop_boxes(count: int, height: int, width: int, scale: tuple[float, float],
-               ratio: tuple[float, float], device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Random boxes as `torchvision.transforms.RandomResizedCrop` draws them: top, left, height, width.
+def crop_boxes(count: int, height: int, width: int, scale: tuple[float, float], ratio: tuple[float,
+                                                                                             float],
+               device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Random boxes as `torchvision.transforms.RandomResizedCrop` draws them: top, left, height,
+    width.
 
     Ten tries for a box of a random area (share of the image, `scale`) and aspect ratio (log-uniform
-    in `ratio`) that fits; the whole image where none does. Each result is B = `count` numbers in pixels.
+    in `ratio`) that fits; the whole image where none does. Each result is B = `count` numbers in
+    pixels.
     """
     shape = (count, 10)
     area = height * width * torch.empty(shape, device=device).uniform_(*scale)
-    aspect = torch.empty(shape, device=device).uniform_(math.log(ratio[0]), math.log(ratio[1])).exp()
+    aspect = torch.empty(shape, device=device).uniform_(math.log(ratio[0]),
+                                                        math.log(ratio[1])).exp()
     w, h = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
     fits = (w >= 1) & (h >= 1) & (w <= width) & (h <= height)
     first = fits.float().argmax(1, keepdim=True)
@@ -81,16 +86,21 @@ def crop_boxes(count: int, height: int, width: int, scale: tuple[float, float],
 def both_sides(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
     """left @ x @ right for every channel: B x S x H, B x C x H x W, B x W x S to B x C x S x S.
 
-    The same as broadcasting `@` over the channels, which copies more and takes twice as long on a CPU.
+    The same as broadcasting `@` over the channels, which copies more and takes twice as long on a
+    CPU.
     """
     count, channels, height, width = x.shape
-    x = torch.bmm(x.reshape(count, channels * height, width), right).view(count * channels, height, -1)
+    x = torch.bmm(x.reshape(count, channels * height, width),
+                  right).view(count * channels, height, -1)
     x = torch.bmm(left.repeat_interleave(channels, 0), x).view(count, channels, left.shape[1], -1)
-    return x.float()  # under autocast the products are in half precision, the colours that follow are not
+    # under autocast the products are in half precision, the colours that follow are not
+    return x.float()
 
 
-def crop(x: Tensor, boxes: tuple[Tensor, Tensor, Tensor, Tensor], size: int, flip: Tensor) -> Tensor:
-    """Each image's box (of `crop_boxes`) as B x C x `size` x `size`, mirrored where `flip` (B booleans) says so."""
+def crop(x: Tensor, boxes: tuple[Tensor, Tensor, Tensor, Tensor], size: int,
+         flip: Tensor) -> Tensor:
+    """Each image's box (of `crop_boxes`) as B x C x `size` x `size`, mirrored where `flip` (B
+    booleans) says so."""
     top, left, height, width = boxes
     left, width = torch.where(flip, left + width, left), torch.where(flip, -width, width)
     rows = resize_weights(top, height, x.shape[2], size)  # B x S x H
@@ -99,7 +109,8 @@ def crop(x: Tensor, boxes: tuple[Tensor, Tensor, Tensor, Tensor], size: int, fli
 
 
 def blur(x: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur of B x C x S x S with one `sigma` (pixels, B x 1 x 1 x 1) per image; edges are renormalised."""
+    """Gaussian blur of B x C x S x S with one `sigma` (pixels, B x 1 x 1 x 1) per image; edges are
+    renormalised."""
     size = x.shape[-1]
     distance = torch.arange(size, device=x.device, dtype=torch.float32)
     distance = (distance[:, None] - distance[None]).square()  # S x S
@@ -128,7 +139,8 @@ def shift_hue(x: Tensor, turn: Tensor) -> Tensor:
     chroma = value - torch.minimum(torch.minimum(red, green), blue)
     is_red, is_green = value == red, value == green
     slope = torch.where(is_red, green - blue, torch.where(is_green, blue - red, red - green))
-    sector = slope.div_(chroma.clamp(min=1e-8)).add_(torch.where(is_red, 0.0, torch.where(is_green, 2.0, 4.0)))
+    sector = slope.div_(chroma.clamp(min=1e-8)).add_(
+        torch.where(is_red, 0.0, torch.where(is_green, 2.0, 4.0)))
     sector.add_(6 * turn.squeeze(1))  # the hue, in sixths of the circle
     shifted = torch.empty_like(x)
     for channel, offset in enumerate((5.0, 3.0, 1.0)):
@@ -138,7 +150,8 @@ def shift_hue(x: Tensor, turn: Tensor) -> Tensor:
 
 
 def jitter(x: Tensor, strength: tuple[float, float, float, float]) -> Tensor:
-    """Brightness, contrast, saturation and hue of B x C x H x W in [0, 1], each image by its own amounts.
+    """Brightness, contrast, saturation and hue of B x C x H x W in [0, 1], each image by its own
+    amounts.
 
     `strength` as in torchvision's ColorJitter: factors from [1 - s, 1 + s], hue from [-s, s]. The
     order of the four is drawn once per batch (torchvision draws it per image).
@@ -149,10 +162,14 @@ def jitter(x: Tensor, strength: tuple[float, float, float, float]) -> Tensor:
     def factor(s: float) -> Tensor:
         return uniform(count, max(0.0, 1 - s), 1 + s, device)
 
-    steps = [lambda x: blend(x, 0.0, factor(brightness)),
-             lambda x: blend(x, luma(x).mean((2, 3), keepdim=True), factor(contrast)),
-             lambda x: blend(x, grayscale(x), factor(saturation)) if x.shape[1] == 3 else x,
-             lambda x: shift_hue(x, uniform(count, -hue, hue, device)) if x.shape[1] == 3 and hue else x]
+    steps = [
+        lambda x: blend(x, 0.0, factor(brightness)),
+        lambda x: blend(x,
+                        luma(x).mean((2, 3), keepdim=True), factor(contrast)),
+        lambda x: blend(x, grayscale(x), factor(saturation))
+        if x.shape[1] == 3 else x, lambda x: shift_hue(x, uniform(count, -hue, hue, device))
+        if x.shape[1] == 3 and hue else x
+    ]
     for index in torch.randperm(4).tolist():
         x = steps[index](x)
     return x

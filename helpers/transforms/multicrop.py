@@ -13,8 +13,10 @@ from torch import Tensor
 from helpers.transforms.functional import crop, crop_boxes
 from helpers.transforms.views import DRAWINGS, DigitView, PhotoView, view_for
 
-LOCAL_SHARE = 96 / 224  # side of a part's view over that of the whole (Caron et al. 2021, section 3.1)
-DRAWN_PART = (0.25, 0.6)  # area of a drawing that a part shows; (0.1, 0.4) and (0.4, 0.9) do as well on digits
+# side of a part's view over that of the whole (Caron et al. 2021, section 3.1)
+LOCAL_SHARE = 96 / 224
+# area of a drawing that a part shows; (0.1, 0.4) and (0.4, 0.9) do as well on digits
+DRAWN_PART = (0.25, 0.6)
 SMALLEST_PART = 0.05
 
 
@@ -49,35 +51,43 @@ class MultiCrop:
     parts: int
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 B x C x S x S to floats 2B x C x S x S and (parts * B) x C x s x s, view after view."""
+        """uint8 B x C x S x S to floats 2B x C x S x S and (parts * B) x C x s x s, view after
+        view."""
         whole = torch.cat([self.first(images), self.second(images)])
         return whole, self.part(images.repeat(self.parts, 1, 1, 1))
 
 
 def local_size(image_size: int, step: int = 8) -> int:
-    """Side of a part's view in pixels: about 3/7 of the whole image's, a multiple of `step` (a ViT's patch).
+    """Side of a part's view in pixels: about 3/7 of the whole image's, a multiple of `step` (a
+    ViT's patch).
 
     224 px with patches of 16 give 96 px, as in the paper.
     """
     return max(1, round(LOCAL_SHARE * image_size / step)) * step
 
 
-def crops_for(dataset: str, image_size: int, *, step: int = 8, parts: int = 6, border: float = 0.4) -> MultiCrop:
+def crops_for(dataset: str, image_size: int, *, step: int = 8, parts: int = 6,
+              border: float = 0.4) -> MultiCrop:
     """The views that DINO takes of a dataset.
 
-    The colours change as in `view_for`, the same for every method. Photographs get the strengths of the paper's code
-    on top: blur always in the first view and seldom in the second, which is sometimes solarized instead.
+    The colours change as in `view_for`, the same for every method. Photographs get the strengths of
+    the paper's code on top: blur always in the first view and seldom in the second, which is
+    sometimes solarized instead.
 
     Args:
         step: the sides of views are multiples of it, in pixels; a ViT's patch size.
         parts: how many, 6 to 10 in the paper.
-        border: area between that of parts and of wholes, as a share of the image: 0.4 for ViTs, 0.14 for ResNets.
+        border: area between that of parts and of wholes, as a share of the image: 0.4 for ViTs,
+            0.14 for ResNets.
     """
     view = view_for(dataset, image_size)
-    if dataset in DRAWINGS:  # mirrored colours make no sense there: no solarize, parts of at least a quarter
+    # mirrored colours make no sense there: no solarize, parts of at least a quarter
+    if dataset in DRAWINGS:
         return MultiCrop(view, view, Part(view, local_size(image_size, step), DRAWN_PART), parts)
     side = (view.size or image_size) // step * step  # a CPU's views are smaller than the images
     whole = replace(view, size=side, scale=(border, 1.0))
     blurred = 1.0 if view.blur else 0.0
-    part = replace(view, size=local_size(side, step), scale=(SMALLEST_PART, border), blur=0.5 * blurred)
-    return MultiCrop(replace(whole, blur=blurred), replace(whole, blur=0.1 * blurred, solarize=0.2), part, parts)
+    part = replace(view, size=local_size(side, step), scale=(SMALLEST_PART, border),
+                   blur=0.5 * blurred)
+    return MultiCrop(replace(whole, blur=blurred), replace(whole, blur=0.1 * blurred, solarize=0.2),
+                     part, parts)

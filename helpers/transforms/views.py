@@ -1,8 +1,8 @@
 """Random views of images, made in batches on the device the batch is on.
 
-Every image of a batch draws its own parameters; what is done with them is in `helpers.transforms.functional`. A view
-maps uint8 B x C x H x W to float B x C x S x S in normalised units: [-1, 1], as `normalise` makes them.
-Noise is in these units.
+Every image of a batch draws its own parameters; what is done with them is in
+`helpers.transforms.functional`. A view maps uint8 B x C x H x W to float B x C x S x S in
+normalised units: [-1, 1], as `normalise` makes them. Noise is in these units.
 """
 
 from __future__ import annotations
@@ -14,28 +14,41 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from helpers.transforms.functional import blur, chance, crop, crop_boxes, grayscale, jitter, sometimes, uniform
+from helpers.transforms.functional import (
+    blur,
+    chance,
+    crop,
+    crop_boxes,
+    grayscale,
+    jitter,
+    sometimes,
+    uniform,
+)
 
 DRAWINGS = ("digits", "fashion-mnist")  # gray, centred, of one size; everything else is photographs
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 images of any shape to float32 in [-1, 1]; a float image is taken to be there already."""
+    """uint8 images of any shape to float32 in [-1, 1]; a float image is taken to be there
+    already."""
     return images.float().div_(127.5).sub_(1.0) if images.dtype == torch.uint8 else images
 
 
 def add_noise(x: Tensor, sigma: float | Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Gaussian noise of deviation `sigma` (one, or B x 1 x 1 x 1) on B x C x H x W in normalised units, not clipped."""
+    """Gaussian noise of deviation `sigma` (one, or B x 1 x 1 x 1) on B x C x H x W in normalised
+    units, not clipped."""
     noise = torch.randn(x.shape, device=x.device, dtype=x.dtype, generator=generator)
     return x + noise * sigma
 
 
 @dataclass(frozen=True)
 class PhotoView:
-    """One view of a photograph for BYOL (Grill et al. 2020, appendix B), defaults as lightly's first view.
+    """One view of a photograph for BYOL (Grill et al. 2020, appendix B), defaults as lightly's
+    first view.
 
     `size` None keeps the image's own side. `jitter` is brightness, contrast, saturation, hue;
-    `blur` is a probability with `sigmas` in pixels; `noise` a deviation in normalised units, added last.
+    `blur` is a probability with `sigmas` in pixels; `noise` a deviation in normalised units, added
+    last.
     """
 
     size: int | None = None
@@ -69,7 +82,8 @@ class PhotoView:
 
 @dataclass(frozen=True)
 class DigitView:
-    """One view of a small centred drawing: a gentle affine map, an elastic warp, ink strength, noise.
+    """One view of a small centred drawing: a gentle affine map, an elastic warp, ink strength,
+    noise.
 
     Twice these strengths turn one digit into another and ruin what is learned. Angles in degrees;
     `shift` is a share of the half side; `zoom` and `stretch` are deviations of the log scale;
@@ -86,18 +100,22 @@ class DigitView:
     noise: float = 0.1
 
     def __call__(self, images: Tensor, strength: float = 1.0) -> Tensor:
-        """uint8 B x C x H x W to float of the same shape in [-1, 1]; `strength` scales the noise."""
+        """uint8 B x C x H x W to float of the same shape in [-1, 1]; `strength` scales the
+        noise."""
         x = normalise(images)
         count, device = x.shape[0], x.device
-        grid = F.affine_grid(self.affine(count, device), list(x.shape), align_corners=False)  # B x H x W x 2
+        # B x H x W x 2
+        grid = F.affine_grid(self.affine(count, device), list(x.shape), align_corners=False)
         coarse = torch.empty(count, 2, 4, 4, device=device).uniform_(-self.warp, self.warp)
         bend = F.interpolate(coarse, x.shape[2:], mode="bicubic", align_corners=True)
-        x = F.grid_sample(x + 1, grid + bend.permute(0, 2, 3, 1), align_corners=False) - 1  # outside is black
+        # outside is black
+        x = F.grid_sample(x + 1, grid + bend.permute(0, 2, 3, 1), align_corners=False) - 1
         x = (x + 1) * uniform(count, 1 - self.ink, 1 + self.ink, device) - 1
         return add_noise(x, uniform(count, 0, self.noise, device) * strength) if self.noise else x
 
     def affine(self, count: int, device: torch.device) -> Tensor:
-        """Random affine maps, B x 2 x 3, in the coordinates of `torch.nn.functional.affine_grid`."""
+        """Random affine maps, B x 2 x 3, in the coordinates of
+        `torch.nn.functional.affine_grid`."""
         def draw(limit: float) -> Tensor:
             return torch.empty(count, device=device).uniform_(-limit, limit)
 
@@ -138,11 +156,11 @@ class Noisy:
 def view_for(dataset: str, image_size: int, patch: int = 1) -> PhotoView | DigitView:
     """The augmentation that suits a dataset, the same for every method so that they compare fairly.
 
-    Small drawings get `DigitView`; photographs get BYOL's view, without blur up to 64 pixels, where a blur of 2
-    pixels leaves nothing to see. Photographs of 40 to 64 pixels are what a CPU trains on: their views have two
-    thirds of the side, which is twice as quick, and an encoder that sees whole images larger than it was trained
-    on does better, not worse (Touvron et al. 2019, arXiv:1906.06423). A ViT whose `patch` (pixels) does not divide
-    that side gets the whole one.
+    Small drawings get `DigitView`; photographs get BYOL's view, without blur up to 64 pixels, where
+    a blur of 2 pixels leaves nothing to see. Photographs of 40 to 64 pixels are what a CPU trains
+    on: their views have two thirds of the side, which is twice as quick, and an encoder that sees
+    whole images larger than it was trained on does better, not worse (Touvron et al. 2019,
+    arXiv:1906.06423). A ViT whose `patch` (pixels) does not divide that side gets the whole one.
     """
     if dataset == "digits":
         return DigitView()

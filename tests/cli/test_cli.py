@@ -31,18 +31,20 @@ try:
     runpy.run_module("helpers", run_name="__main__")
 finally:
     print([name for name in ("torch", "pandas", "papermill", "matplotlib") if name in sys.modules])"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=runner.ROOT)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
+                          cwd=runner.ROOT)
     assert done.returncode == 0
     for name in ("run", "pretrain", "evaluate", "weights", "doctor"):
         assert f"\n    {name} " in done.stdout
     assert done.stdout.rstrip().endswith("[]")
 
 
-@pytest.mark.parametrize("arguments", [
-    [], ["dance"], ["run", "--preset", "huge"], ["run", "--seed", "-1"], ["run", "--only", "98"],
-    ["pretrain", "simclr"], ["pretrain", "byol", "--epochs", "0"], ["pretrain", "byol", "--encoder", "vgg"],
-    ["evaluate"], ["evaluate", "x", "--protocol", "guess"], ["weights"], ["weights", "fetch"],
-    ["run", "--bogus"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["dance"], ["run", "--preset", "huge"], ["run", "--seed", "-1"],
+                  ["run", "--only", "98"], ["pretrain", "simclr"],
+                  ["pretrain", "byol", "--epochs", "0"], ["pretrain", "byol", "--encoder", "vgg"],
+                  ["evaluate"], ["evaluate", "x", "--protocol", "guess"], ["weights"],
+                  ["weights", "fetch"], ["run", "--bogus"]])
 def test_bad_arguments_are_one_line_and_status_2(arguments, commands, capsys):
     assert cli.main(arguments) == 2
     shown = capsys.readouterr()
@@ -74,33 +76,40 @@ def test_run_passes_its_options_and_its_status_on(monkeypatch):
     monkeypatch.setattr(runner, "run", lambda only, **options: seen.append((only, options)) or 1)
     line = "run --only 01 3 --dataset stl10 --preset full --seed 4 --out there"
     assert cli.main(line.split()) == 1
-    assert seen == [(["01", "3"], {"dataset": "stl10", "preset": "full", "seed": 4, "out": "there"})]
+    assert seen == [(["01", "3"], {"dataset": "stl10", "preset": "full", "seed": 4,
+                                   "out": "there"})]
 
 
 def test_run_list_names_the_notebooks(tmp_path, monkeypatch, capsys):
     path = tmp_path / "01_first.ipynb"
-    path.write_text('{"cells": [{"cell_type": "markdown", "source": ["# 1. The first\\n", "more"]}]}')
+    path.write_text(
+        '{"cells": [{"cell_type": "markdown", "source": ["# 1. The first\\n", "more"]}]}')
     monkeypatch.setattr(runner, "find", lambda: [path])
     assert cli.main(["run", "--list"]) == 0
     assert capsys.readouterr().out.split(maxsplit=1) == ["01_first", "1. The first\n"]
 
 
 def test_pretrain_passes_its_options(commands):
-    line = ("pretrain noise-byol --dataset stl10 --encoder resnet18 --epochs 3 --batch-size 64 --out o "
-            "--resume --stop-on-collapse --compile --device cpu --devices 2 --num-nodes 3 --seed 1 --preset full "
-            "--image-size 96")
+    line = (
+        "pretrain noise-byol --dataset stl10 --encoder resnet18 --epochs 3 --batch-size 64 --out o "
+        "--resume --stop-on-collapse --compile --device cpu --devices 2 --num-nodes 3 --seed 1 "
+        "--preset full "
+        "--image-size 96")
     assert cli.main(line.split()) == 0
     got = vars(commands.options)
-    assert got | {"method": "noise-byol", "dataset": "stl10", "encoder": "resnet18", "epochs": 3,
-                  "batch_size": 64, "out": "o", "resume": True, "stop_on_collapse": True, "compile": True,
-                  "device": "cpu", "devices": 2, "num_nodes": 3, "seed": 1, "preset": "full", "image_size": 96} == got
+    assert got | {
+        "method": "noise-byol", "dataset": "stl10", "encoder": "resnet18", "epochs": 3,
+        "batch_size": 64, "out": "o", "resume": True, "stop_on_collapse": True, "compile": True,
+        "device": "cpu", "devices": 2, "num_nodes": 3, "seed": 1, "preset": "full", "image_size": 96
+    } == got
 
 
 def test_evaluate_passes_its_options(commands):
     line = "evaluate a.ckpt --dataset digits --protocol knn mlp --json"
     assert cli.main(line.split()) == 0
     got, protocols = vars(commands.options), ["knn", "mlp"]
-    assert got | {"checkpoint": "a.ckpt", "dataset": "digits", "protocol": protocols, "json": True} == got
+    assert got | {"checkpoint": "a.ckpt", "dataset": "digits", "protocol": protocols, "json": True
+                  } == got
 
 
 @pytest.mark.parametrize("words, expected", [

@@ -34,15 +34,20 @@ def checkpoint(tmp_path_factory):
 
 
 def evaluate(checkpoint, *protocols, **options):
-    commands.evaluate(Namespace(**{"checkpoint": str(checkpoint), "dataset": "digits", "protocol": protocols or ["knn"],
-                                   "seed": None, "json": True, **options}))
+    commands.evaluate(
+        Namespace(
+            **{
+                "checkpoint": str(checkpoint), "dataset": "digits", "protocol": protocols
+                or ["knn"], "seed": None, "json": True, **options
+            }))
 
 
 def test_json_parses_and_holds_the_accuracies(checkpoint, capsys):
     evaluate(checkpoint, "knn", "linear")
     said = json.loads(capsys.readouterr().out)
     assert (said["checkpoint"], said["dataset"]) == (str(checkpoint), "digits")
-    assert [row["protocol"] for row in said["results"]] == ["kNN, k = 20", "kNN, k = 200", "linear probe"]
+    assert [row["protocol"]
+            for row in said["results"]] == ["kNN, k = 20", "kNN, k = 200", "linear probe"]
     assert all(0.1 < row["mean"] <= 1 for row in said["results"])
 
 
@@ -81,7 +86,8 @@ def test_a_table_row_of_several_draws_has_a_deviation(checkpoint, capsys):
 
 
 def test_colour_encoders_are_refused_on_gray_digits_in_one_line(tmp_path):
-    path = save_encoder(build("slim", channels=3, image_size=16, width=8), tmp_path / "colour.safetensors")
+    path = save_encoder(build("slim", channels=3, image_size=16, width=8),
+                        tmp_path / "colour.safetensors")
     with pytest.raises(UserError, match=r"3 channel\(s\), but digits has 1") as error:
         evaluate(path)
     assert "\n" not in str(error.value)
@@ -94,7 +100,8 @@ def test_a_missing_checkpoint_is_one_line_and_status_2(tmp_path, capsys):
 
 
 def test_the_shell_command_reaches_the_function(checkpoint, capsys):
-    assert main(["evaluate", str(checkpoint), "--dataset", "digits", "--protocol", "knn", "--json"]) == 0
+    assert main(["evaluate",
+                 str(checkpoint), "--dataset", "digits", "--protocol", "knn", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["results"]) == 2
 
 
@@ -105,7 +112,9 @@ def test_the_protocols_of_the_shell_are_those_that_exist():
 def test_a_row_has_the_deviation_of_a_sample_and_none_for_a_single_number():
     assert commands._row("p", 5, [0.1, 0.3]) == pytest.approx(
         {"protocol": "p", "labels_per_class": 5, "mean": 0.2, "std": 0.02**0.5, "n": 2})
-    assert commands._row("p", 0, [0.5]) == {"protocol": "p", "labels_per_class": "all", "mean": 0.5, "std": 0.0, "n": 1}
+    assert commands._row("p", 0, [0.5]) == {
+        "protocol": "p", "labels_per_class": "all", "mean": 0.5, "std": 0.0, "n": 1
+    }
 
 
 @pytest.fixture
@@ -137,7 +146,8 @@ def test_a_start_is_chosen_as_in_the_notebook(pretrained, checkpoint):
     assert pretrained["encoder"].name == "slim" and pretrained["start"].startswith(checkpoint.name)
 
 
-def test_a_run_that_cannot_be_resumed_is_said_where_there_are_others(pretrained, tmp_path, monkeypatch, capsys):
+def test_a_run_that_cannot_be_resumed_is_said_where_there_are_others(pretrained, tmp_path,
+                                                                     monkeypatch, capsys):
     monkeypatch.setenv("FEWLABELS_RUN_DIR", str(tmp_path / "runs"))
     line = ["pretrain", "byol", "--dataset", "digits", "--resume"]
     main(line)
@@ -147,11 +157,14 @@ def test_a_run_that_cannot_be_resumed_is_said_where_there_are_others(pretrained,
     (run / "last.ckpt").touch()
     main(line)
     assert "nothing to resume" not in capsys.readouterr().out
-    for other in (["--epochs", "2"], ["--batch-size", "32"], ["--out", str(tmp_path / "elsewhere")], ["--seed", "4"]):
+    for other in (["--epochs", "2"], ["--batch-size",
+                                      "32"], ["--out",
+                                              str(tmp_path / "elsewhere")], ["--seed", "4"]):
         main([*line, *other])
         folder = folder_of("byol", pretrained["settings"])
         said = capsys.readouterr().out.splitlines()[0]
-        assert said == f"nothing to resume in {folder}, so it begins from zero; other runs of digits: {run}"
+        assert said == (f"nothing to resume in {folder}, so it begins from zero; other runs of "
+                        f"digits: {run}")
     main(["pretrain", "dino", "--dataset", "digits", "--resume"])
     main(["pretrain", "byol", "--dataset", "digits", "--epochs", "2"])  # resuming was not asked for
     assert "nothing to resume" not in capsys.readouterr().out
@@ -165,7 +178,8 @@ def test_a_collapse_ends_a_training_only_when_asked(pretrained):
 
 def test_a_release_is_measured_and_listed(tmp_path, monkeypatch, capsys):
     encoder = build("slim", channels=1, image_size=16, width=8)
-    path = save_encoder(encoder, tmp_path / "e.safetensors", method="byol", dataset="digits", epochs=3, seed=1)
+    path = save_encoder(encoder, tmp_path / "e.safetensors", method="byol", dataset="digits",
+                        epochs=3, seed=1)
     monkeypatch.setattr(manifest, "MANIFEST", tmp_path / "weights" / "manifest.json")
     (tmp_path / "weights").mkdir()
     manifest.MANIFEST.write_text("{}")
@@ -173,14 +187,18 @@ def test_a_release_is_measured_and_listed(tmp_path, monkeypatch, capsys):
     assert main(["weights", "release", str(path), "byol-toy"]) == 0
     (entry,) = manifest.entries().values()
     settings = Settings.resolve(dataset="digits", seed=1)
-    assert entry.accuracy["kNN, k = 20"] == round(commands._knn(encoder.eval(), commands._load(settings),
-                                                                settings)[0]["mean"], 4)
-    assert {"linear probe", "linear probe, 1 labels per class", "linear probe, 10 labels per class"} < set(entry.accuracy)
-    assert entry.what == "byol on digits, 3 epochs, by this suite" and "byol-toy" in capsys.readouterr().out
+    assert entry.accuracy["kNN, k = 20"] == round(
+        commands._knn(encoder.eval(), commands._load(settings), settings)[0]["mean"], 4)
+    assert {
+        "linear probe", "linear probe, 1 labels per class", "linear probe, 10 labels per class"
+    } < set(entry.accuracy)
+    assert entry.what == "byol on digits, 3 epochs, by this suite" and "byol-toy" in capsys.readouterr(
+    ).out
 
 
 def test_a_release_in_half_precision_is_measured_as_it_is_kept(tmp_path, monkeypatch):
-    path = save_encoder(build("slim", channels=1, image_size=16, width=8), tmp_path / "e.safetensors", dataset="digits")
+    path = save_encoder(build("slim", channels=1, image_size=16, width=8),
+                        tmp_path / "e.safetensors", dataset="digits")
     monkeypatch.setattr(manifest, "MANIFEST", tmp_path / "weights" / "manifest.json")
     (tmp_path / "weights").mkdir()
     manifest.MANIFEST.write_text("{}")

@@ -1,4 +1,5 @@
-"""What `python -m helpers doctor` and a notebook's first cell say about machines of several kinds."""
+"""What `python -m helpers doctor` and a notebook's first cell say about machines of several
+kinds."""
 
 import json
 import os
@@ -29,7 +30,8 @@ def cuda(tmp_path, monkeypatch):
         pytest.skip("a shell script stands for the driver's program")
     program = tmp_path / "bin" / "nvidia-smi"
     program.parent.mkdir()
-    program.write_text('#!/bin/sh\ncase "$*" in *"--id 7"*) exit 6;; esac\necho "Tesla T4, 15360"\n')
+    program.write_text(
+        '#!/bin/sh\ncase "$*" in *"--id 7"*) exit 6;; esac\necho "Tesla T4, 15360"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -49,7 +51,8 @@ def test_the_doctor_says_what_is_here_and_what_will_run(no_gpu, capsys):
     said = capsys.readouterr().out
     version = f"{sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
     assert f"\n  Python    {version}" in said
-    for subject in ("system", "packages", "GPU", "memory", "disk", "network", "dataset", "preset", "time", "encoders"):
+    for subject in ("system", "packages", "GPU", "memory", "disk", "network", "dataset", "preset",
+                    "time", "encoders"):
         assert f"\n  {subject:<9} " in said
     assert "torch 2" in said and "none that torch can use" in said
     assert "\n  dataset   digits (embedded: no GPU here)\n" in said
@@ -65,7 +68,8 @@ def test_missing_and_old_packages_are_named_with_the_command_that_mends_them(tmp
     path.write_text("torch>=99.0\nno-such-package>=1.5\nnumpy>=1.0\n")
     found = doctor.packages(path)
     assert found.problem
-    assert found.fact.startswith("no-such-package is missing, torch 2") and found.fact.endswith("is older than 99.0")
+    assert found.fact.startswith("no-such-package is missing, torch 2") and found.fact.endswith(
+        "is older than 99.0")
     assert "pip install -r requirements.txt" in found.meaning and "numpy " in found.meaning
 
 
@@ -88,12 +92,16 @@ def test_a_wrong_environment_variable_is_one_line_of_the_report(monkeypatch):
 
 @pytest.fixture
 def timed(tmp_path):
-    """A repository's folder with these rows: device, cores, seconds of each notebook, and perhaps other columns."""
+    """A repository's folder with these rows: device, cores, seconds of each notebook, and perhaps
+    other columns."""
     def kept(*rows):
         usual = times.Time("", 0, "quick", "digits", "cpu", "AMD EPYC, avx2", 2, "2.11.0")
-        times.keep([usual._replace(notebook=f"0{number}_n", device=device, cores=cores, seconds=value, **other)
-                    for device, cores, seconds, other in rows for number, value in enumerate(seconds, 1)],
-                   tmp_path / times.PLACE)
+        times.keep([
+            usual._replace(notebook=f"0{number}_n", device=device, cores=cores, seconds=value, **
+                           other)
+            for device, cores, seconds, other in rows
+            for number, value in enumerate(seconds, 1)
+        ], tmp_path / times.PLACE)
         return tmp_path
     return kept
 
@@ -112,7 +120,8 @@ def test_times_on_a_gpu_are_not_measured_until_they_are(cuda, timed, monkeypatch
     sizes = "how long it takes was not measured on a GPU with stl10, preset full"
     assert doctor.duration(root).fact == sizes and sizes in doctor.brief(root)
     monkeypatch.setenv("FEWLABELS_DATASET", "digits")
-    assert doctor.duration(root).fact == "how long it takes was not measured on a GPU with digits, preset quick"
+    assert doctor.duration(
+        root).fact == "how long it takes was not measured on a GPU with digits, preset quick"
     root = timed(("cuda", 8, (10, 20), dict(chip="Tesla T4")))
     assert doctor.duration(root).fact == "all notebooks about 30 seconds on Tesla T4 (GPU)"
 
@@ -129,15 +138,18 @@ def test_colab_without_a_gpu_says_where_to_get_one(no_gpu, monkeypatch):
     assert doctor.python().fact.endswith("on Colab")
 
 
-@pytest.mark.parametrize("limit, expected, problem", [(str(2 * 1024**3), "2 GiB", True), ("max", None, None)])
+@pytest.mark.parametrize("limit, expected, problem", [(str(2 * 1024**3), "2 GiB", True),
+                                                      ("max", None, None)])
 def test_a_containers_memory_limit_counts(tmp_path, limit, expected, problem):
     (tmp_path / "memory.max").write_text(f"{limit}\n")
     whole, found = doctor.memory(tmp_path / "none"), doctor.memory(tmp_path / "memory.max")
-    assert found == whole if expected is None else (found.fact, found.problem) == (expected, problem)
+    assert found == whole if expected is None else (found.fact, found.problem) == (expected,
+                                                                                   problem)
 
 
 def test_little_disk_is_a_problem_that_the_digits_do_not_have(tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=3 * doctor.GIB))
+    monkeypatch.setattr(doctor.shutil, "disk_usage",
+                        lambda path: SimpleNamespace(free=3 * doctor.GIB))
     found = doctor.disk(tmp_path)
     assert found.problem and found.fact == "3 GiB free" and "the digits need none" in found.meaning
     assert "! 3 GiB free: STL-10" in doctor.brief(tmp_path)
@@ -145,14 +157,16 @@ def test_little_disk_is_a_problem_that_the_digits_do_not_have(tmp_path, monkeypa
 
 def test_the_first_cell_is_told_machine_versions_and_plan_in_two_lines(no_gpu):
     machine, plan = doctor.brief().splitlines()
-    assert all(word in machine for word in ("CPU core", "GPU: none", "of memory", "on the disk", "network: none",
-                                            "Python 3.", "torch 2."))
-    assert plan.startswith('With everything on "auto": dataset digits (embedded: no GPU here), preset quick (')
+    assert all(word in machine for word in ("CPU core", "GPU: none", "of memory", "on the disk",
+                                            "network: none", "Python 3.", "torch 2."))
+    assert plan.startswith(
+        'With everything on "auto": dataset digits (embedded: no GPU here), preset quick (')
 
 
-def test_the_estimate_is_of_the_measured_machine_with_the_nearest_number_of_cores(no_gpu, timed, monkeypatch):
-    root = timed(("cpu", 2, (50, 70), {}), ("cpu", 16, (20, 25), {}), ("cpu", 4, (9, 9), dict(preset="smoke")),
-                 ("cuda", 4, (5, 5), {}))
+def test_the_estimate_is_of_the_measured_machine_with_the_nearest_number_of_cores(
+        no_gpu, timed, monkeypatch):
+    root = timed(("cpu", 2, (50, 70), {}), ("cpu", 16, (20, 25), {}),
+                 ("cpu", 4, (9, 9), dict(preset="smoke")), ("cuda", 4, (5, 5), {}))
     for cores, fact, each in ((3, "2 minutes on 2 CPU cores (AMD, AVX2)", "01 0:50, 02 1:10"),
                               (12, "40 seconds on 16 CPU cores (AMD, AVX2)", "01 0:20, 02 0:25")):
         monkeypatch.setattr(machine, "cores", lambda cores=cores: cores)

@@ -43,14 +43,22 @@ def write(folder, name, *cells):
     """A notebook with a title, a parameters cell and the given code cells."""
     parameters = new_code("PRESET = 'auto'\nSEED: int = 0", metadata={"tags": ["parameters"]})
     notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_markdown_cell("# 1. A title\n\nProse"), parameters, *map(new_code, cells)],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+        cells=[
+            nbformat.v4.new_markdown_cell("# 1. A title\n\nProse"), parameters,
+            *map(new_code, cells)
+        ], metadata={
+            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}
+        })
     nbformat.write(notebook, folder / name)
     return folder / name
 
 
 def outputs(path):
-    return [cell["outputs"] for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    return [
+        cell["outputs"]
+        for cell in json.loads(path.read_text())["cells"]
+        if cell["cell_type"] == "code"
+    ]
 
 
 def printed(path):
@@ -63,7 +71,8 @@ def test_notebooks_are_found_in_order_and_other_files_left_out(folder):
     assert [path.name for path in runner.find(folder)] == ["01_a.ipynb", "02_b.ipynb"]
 
 
-@pytest.mark.parametrize("only, chosen", [(None, [0, 1, 2]), (["3", "01"], [0, 2]), (["02", "2"], [1])])
+@pytest.mark.parametrize("only, chosen", [(None, [0, 1, 2]), (["3", "01"], [0, 2]),
+                                          (["02", "2"], [1])])
 def test_notebooks_are_chosen_by_number_and_run_in_order(only, chosen):
     paths = [Path("01_a.ipynb"), Path("02_b.ipynb"), Path("03_c.ipynb")]
     assert runner.choose(paths, only) == [paths[index] for index in chosen]
@@ -114,20 +123,26 @@ def test_a_run_keeps_copies_and_ends_with_the_table(folder, tmp_path, capsys):
     assert original.read_bytes() == before
     assert list((out / "notebooks").iterdir()) == [copy]
     assert str(tmp_path) not in json.dumps(json.loads(copy.read_text())["metadata"])
-    assert execution.noted(copy)["duration"] > 0 and execution.noted(copy)["parameters"]["SEED"] == 3
+    assert execution.noted(copy)["duration"] > 0 and execution.noted(
+        copy)["parameters"]["SEED"] == 3
     assert "FEWLABELS_RESULTS_DIR" not in os.environ
 
 
-def test_a_kernel_of_the_same_name_in_the_home_does_not_shadow_this_python(folder, tmp_path, monkeypatch):
+def test_a_kernel_of_the_same_name_in_the_home_does_not_shadow_this_python(
+        folder, tmp_path, monkeypatch):
     spec = tmp_path / "home" / "kernels" / "python3"
     spec.mkdir(parents=True)
-    (spec / "kernel.json").write_text(json.dumps({
-        "argv": ["/bin/false", "{connection_file}"], "display_name": "broken", "language": "python"}))
+    (spec / "kernel.json").write_text(
+        json.dumps({
+            "argv": ["/bin/false", "{connection_file}"], "display_name": "broken",
+            "language": "python"
+        }))
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(spec.parents[1]))
     monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
     write(folder, "01_a.ipynb", "import sys; print(sys.executable)")
     assert runner.run(folder=folder, out=tmp_path / "out") == 0
-    assert Path(printed(tmp_path / "out" / "notebooks" / "01.ipynb").strip()).samefile(sys.executable)
+    assert Path(printed(tmp_path / "out" / "notebooks" / "01.ipynb").strip()).samefile(
+        sys.executable)
     assert os.environ["JUPYTER_PREFER_ENV_PATH"] == "0"
 
 
@@ -161,7 +176,8 @@ def test_success_removes_the_failed_copy_of_before(folder, tmp_path):
 
 
 def test_a_user_error_is_shown_as_its_line_only(folder, tmp_path):
-    path = write(folder, "01_a.ipynb", "from helpers.common.errors import UserError\nraise UserError('mend it')")
+    path = write(folder, "01_a.ipynb",
+                 "from helpers.common.errors import UserError\nraise UserError('mend it')")
     said = execution.execute(path, tmp_path, {}, lambda: None, cwd=runner.ROOT)
     assert "\nerror: mend it\n" in said
     assert "Traceback" not in said
@@ -186,10 +202,12 @@ def test_ctrl_c_ends_the_kernel_and_keeps_the_partial_copy(folder, tmp_path):
     pid_file = tmp_path / "pid"
     write(folder, "01_a.ipynb", f"import os, pathlib, time\nprint('begun', flush=True)\n"
           f"pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid()))\ntime.sleep(60)")
-    code = ("import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-            "from pathlib import Path; from functools import partial; from helpers.cli import main as __main__, notebooks as runner\n"
-            f"runner.run = partial(runner.run, folder=Path({str(folder)!r}))\n"
-            f"sys.exit(__main__.main(['run', '--out', {str(tmp_path / 'out')!r}]))")
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from pathlib import Path; from functools import partial; from helpers.cli import main as "
+        "__main__, notebooks as runner\n"
+        f"runner.run = partial(runner.run, folder=Path({str(folder)!r}))\n"
+        f"sys.exit(__main__.main(['run', '--out', {str(tmp_path / 'out')!r}]))")
     process = subprocess.Popen([sys.executable, "-c", code], cwd=runner.ROOT, text=True,
                                stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60

@@ -1,7 +1,8 @@
 """Make an environment with certain versions, and find out whether everything works there.
 
     python3.13 tests/colab/check.py colab      what Colab has; `make colab-check` does this
-    python3.11 tests/colab/check.py lowest     the lowest versions that requirements.txt allows; `make lowest-check`
+    python3.11 tests/colab/check.py lowest     the lowest versions that requirements.txt allows;
+    `make lowest-check`
 
 Each finding is one line. The exit status is 1 when something failed.
 """
@@ -28,9 +29,12 @@ REQUIREMENTS, EXTRA = ROOT / "requirements.txt", ROOT / "requirements-extra.txt"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 CONTENT = Path("/content")  # where a notebook starts on Colab
 # What calls the libraries whose versions are in question.
-TESTS = ["batches", "byol", "checkpoints_layouts", "checkpoints_saving", "colab", "data", "diagnostics", "dino",
-         "embedding", "encoders", "evaluation", "logs", "monitors", "notebook", "optim", "outliers", "plots",
-         "pretraining", "results", "robustness", "search", "supervised", "training", "views", "vit"]
+TESTS = [
+    "batches", "byol", "checkpoints_layouts", "checkpoints_saving", "colab", "data", "diagnostics",
+    "dino", "embedding", "encoders", "evaluation", "logs", "monitors", "notebook", "optim",
+    "outliers", "plots", "pretraining", "results", "robustness", "search", "supervised", "training",
+    "views", "vit"
+]
 Check = Callable[[], str]
 
 
@@ -72,7 +76,8 @@ def look(subject: str, check: Check) -> bool:
 
 def colab(paths: list[Path], preset: str) -> Iterator[tuple[str, Check]]:
     """What is looked at in Colab's environment."""
-    here = Environment(ROOT / ".venv-colab", {"MPLBACKEND": "module://matplotlib_inline.backend_inline"})
+    here = Environment(ROOT / ".venv-colab",
+                       {"MPLBACKEND": "module://matplotlib_inline.backend_inline"})
     yield "environment", partial(like_colab, here)
     yield "pip install -r requirements.txt", partial(plain_pip, here)
     yield "Colab's versions", partial(kept, here)
@@ -103,7 +108,8 @@ def everywhere(here: Environment, paths: list[Path], preset: str) -> Iterator[tu
 
 
 def like_colab(here: Environment) -> str:
-    """Colab's versions and a stand-in for its own package; then the packages that the first cell adds."""
+    """Colab's versions and a stand-in for its own package; then the packages that the first cell
+    adds."""
     recipe = "".join(path.read_text(encoding="utf-8") for path in (COLAB, REQUIREMENTS))
     if here.ready(recipe):
         added = here.versions().keys() - _state(here)["after"].keys()  # by an earlier check
@@ -114,8 +120,9 @@ def like_colab(here: Environment) -> str:
     stand_in(here)
     state = {"before": here.versions(), "plan": planned(here.pip(
         "install", "--quiet", "--dry-run", "--report", "-", "-r", str(REQUIREMENTS)))}
-    said = here.run("-c", "from pathlib import Path; from helpers.common.environment import install_missing; "
-                          "install_missing(Path('requirements.txt'))").strip()
+    said = here.run(
+        "-c", "from pathlib import Path; from helpers.common.environment import install_missing; "
+        "install_missing(Path('requirements.txt'))").strip()
     state["after"] = here.versions()
     (here.folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
     here.remember(recipe)
@@ -124,7 +131,8 @@ def like_colab(here: Environment) -> str:
 
 def stand_in(here: Environment) -> None:
     """Put our `google.colab` among the packages; kernels load it when they start, as on Colab."""
-    packages = Path(here.run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    packages = Path(
+        here.run("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
     shutil.copytree(HERE / "stand_in" / "google", packages / "google", dirs_exist_ok=True)
     settings = here.folder / "etc" / "ipython" / "ipython_config.py"
     settings.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +167,8 @@ def like_lowest(here: Environment) -> str:
     """The lowest versions that requirements.txt allows, with those of the packages they need."""
     recipe = "".join(path.read_text(encoding="utf-8") for path in (LOWEST, REQUIREMENTS, EXTRA))
     if not here.ready(recipe):
-        here.make("-r", str(REQUIREMENTS), "-r", str(EXTRA), "pytest", "hypothesis", "-c", str(LOWEST))
+        here.make("-r", str(REQUIREMENTS), "-r", str(EXTRA), "pytest", "hypothesis", "-c",
+                  str(LOWEST))
         here.remember(recipe)
     changed = replaced(pins(LOWEST), here.versions())
     if changed:
@@ -170,7 +179,11 @@ def like_lowest(here: Environment) -> str:
 def doctor(here: Environment) -> str:
     """The doctor's own words; what it marks with "!" about the packages is a failure."""
     said = here.run("-m", "helpers", "doctor")
-    marked = [line.strip() for line in said.splitlines() if "! " in line and ("missing" in line or "older" in line)]
+    marked = [
+        line.strip()
+        for line in said.splitlines()
+        if "! " in line and ("missing" in line or "older" in line)
+    ]
     if marked:
         raise Failed("; ".join(marked))
     return said.splitlines()[0]
@@ -200,7 +213,8 @@ def optional(here: Environment) -> str:
 def tests(here: Environment) -> str:
     """The parts of the test suite that call the libraries in question."""
     paths = [f"tests/test_{name}.py" for name in TESTS]
-    return here.run("-m", "pytest", "-q", "-p", "no:cacheprovider", *paths).strip().splitlines()[-1].strip("= ")
+    return here.run("-m", "pytest", "-q", "-p", "no:cacheprovider",
+                    *paths).strip().splitlines()[-1].strip("= ")
 
 
 def alone(here: Environment) -> str:
@@ -222,8 +236,10 @@ def uploaded(here: Environment) -> str:
     return f"went on with {file.name}"
 
 
-def lone_notebook(here: Environment, number: str, parameters: dict[str, str], **variables: str) -> None:
-    """Execute a notebook in /content; what it clones from GitHub is the last commit of this repository.
+def lone_notebook(here: Environment, number: str, parameters: dict[str, str],
+                  **variables: str) -> None:
+    """Execute a notebook in /content; what it clones from GitHub is the last commit of this
+    repository.
 
     Raises:
         Skipped: this copy of the repository has no commits.
@@ -231,12 +247,14 @@ def lone_notebook(here: Environment, number: str, parameters: dict[str, str], **
     """
     if not (ROOT / ".git").exists():
         raise Skipped("this copy of the repository has no commits to fetch")
-    address = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
+    address = tomllib.loads(
+        (ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Repository"]
     (path,) = (path for path in NOTEBOOKS if path.name.startswith(number))
     given = {"PRESET": "smoke", "DATASET": "digits"} | parameters
-    here.run("-m", "papermill", str(path), str(here.out / f"{number}-alone.ipynb"), "--kernel", "python3",
-             "--no-progress-bar", *(word for name, value in given.items() for word in ("-p", name, value)),
-             cwd=CONTENT, GIT_CONFIG_COUNT="1", GIT_CONFIG_KEY_0=f"url.{ROOT.as_uri()}.insteadOf",
+    here.run("-m", "papermill", str(path), str(here.out / f"{number}-alone.ipynb"), "--kernel",
+             "python3", "--no-progress-bar",
+             *(word for name, value in given.items() for word in ("-p", name, value)), cwd=CONTENT,
+             GIT_CONFIG_COUNT="1", GIT_CONFIG_KEY_0=f"url.{ROOT.as_uri()}.insteadOf",
              GIT_CONFIG_VALUE_0=address, **variables)
 
 

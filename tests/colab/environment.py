@@ -1,4 +1,5 @@
-"""Virtual environments with chosen versions, and programs run in them. Only the standard library is needed."""
+"""Virtual environments with chosen versions, and programs run in them. Only the standard library
+is needed."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ class Environment:
         self.variables = dict(variables or {})
 
     def ready(self, recipe: str) -> bool:
-        """Whether it was made from this recipe, by this Python; what earlier checks wrote is removed."""
+        """Whether it was made from this recipe, by this Python; what earlier checks wrote is
+        removed."""
         shutil.rmtree(self.out, ignore_errors=True)
         made = self.folder / "recipe.txt"
         return made.exists() and made.read_text(encoding="utf-8") == f"{sys.version}\n{recipe}"
@@ -68,9 +70,17 @@ class Environment:
         Raises:
             Failed: its exit status is not 0.
         """
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("FEWLABELS_")}
-        own = {"PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}", "JUPYTER_PREFER_ENV_PATH": "1"}
-        done = subprocess.run([str(self.python), *arguments], cwd=cwd, env=inherited | own | self.variables | variables,
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("FEWLABELS_")
+        }
+        own = {
+            "PATH": f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "JUPYTER_PREFER_ENV_PATH": "1"
+        }
+        done = subprocess.run([str(self.python), *arguments], cwd=cwd,
+                              env=inherited | own | self.variables | variables,
                               stdin=subprocess.DEVNULL, capture_output=True, text=True)
         self.out.mkdir(exist_ok=True)
         with (self.out / "log.txt").open("a", encoding="utf-8") as log:
@@ -82,8 +92,14 @@ class Environment:
 
 def reason(printed: str, complained: str) -> str:
     """The last line that names an error, else the last line of all."""
-    lines = [line.strip() for line in ANSI.sub("", f"{printed}\n{complained}").splitlines() if line.strip()]
-    errors = [line for line in lines if re.match(r"(\w+\.)*\w*(Error|Exception|FAILED)\b", line, re.I)]
+    lines = [
+        line.strip()
+        for line in ANSI.sub("", f"{printed}\n{complained}").splitlines()
+        if line.strip()
+    ]
+    errors = [
+        line for line in lines if re.match(r"(\w+\.)*\w*(Error|Exception|FAILED)\b", line, re.I)
+    ]
     return (errors or lines or [""])[-1]
 
 
@@ -100,5 +116,7 @@ def pins(path: Path) -> dict[str, str]:
 
 def replaced(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """Every package whose version is no longer what it was, as "name old -> new"."""
-    return [f"{name} {version} -> {after.get(name, 'gone')}" for name, version in sorted(before.items())
-            if after.get(name) != version]
+    return [
+        f"{name} {version} -> {after.get(name, 'gone')}" for name, version in sorted(before.items())
+        if after.get(name) != version
+    ]

@@ -15,12 +15,21 @@ KINDS = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
 def problems(path: Path) -> list[str]:
     """What Colab would not make a field of, "NAME: why"; a parameter without a field counts too."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    sources = ["".join(cell["source"]) for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    sources = [
+        "".join(cell["source"])
+        for cell in cells
+        if "parameters" in cell["metadata"].get("tags", [])
+    ]
     found = []
     for source in sources:
         fields = {name: _problem(value, rest) for name, value, rest in FIELD.findall(source)}
-        names = [node.targets[0].id for node in ast.parse(source).body if isinstance(node, ast.Assign)]
-        found += [f"{name}: {fields.get(name, 'no form field')}" for name in names if fields.get(name, "none")]
+        names = [
+            node.targets[0].id for node in ast.parse(source).body if isinstance(node, ast.Assign)
+        ]
+        found += [
+            f"{name}: {fields.get(name, 'no form field')}" for name in names
+            if fields.get(name, "none")
+        ]
     return found if sources else ["no parameters"]
 
 

@@ -14,7 +14,8 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Serves CONTENT with ranges; the first `failures` answers end after a third of what is left."""
+    """Serves CONTENT with ranges; the first `failures` answers end after a third of what is
+    left."""
 
     failures = 0
     ranges: list = []
@@ -59,7 +60,9 @@ def test_a_connection_that_breaks_goes_on_where_it_stopped(tmp_path, address):
     download.fetch(address, tmp_path / "a.tgz", MD5, "toy")
     assert (tmp_path / "a.tgz").read_bytes() == CONTENT
     third = len(CONTENT) // 3
-    assert Server.ranges == [None, f"bytes={third}-", f"bytes={third + (len(CONTENT) - third) // 3}-"]
+    assert Server.ranges == [
+        None, f"bytes={third}-", f"bytes={third + (len(CONTENT) - third) // 3}-"
+    ]
 
 
 def test_a_later_run_continues_what_an_earlier_one_left(tmp_path, address):
@@ -97,5 +100,6 @@ def test_without_a_network_a_damaged_file_is_left_alone_and_named(tmp_path, monk
 def test_a_server_that_refuses_is_one_line(tmp_path, monkeypatch):
     monkeypatch.delenv("FEWLABELS_OFFLINE", raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with pytest.raises(UserError, match="toy: the download failed, .*refused.*check the connection"):
+    with pytest.raises(UserError,
+                       match="toy: the download failed, .*refused.*check the connection"):
         download.fetch("http://127.0.0.1:9/a.tgz", tmp_path / "a.tgz", MD5, "toy")

@@ -19,14 +19,16 @@ ADDRESS = "https://github.com/few-labels/few-labels"
 
 @pytest.fixture
 def here(monkeypatch):
-    """Pretend that exactly these packages (name -> version) are installed; returns the pip commands run."""
+    """Pretend that exactly these packages (name -> version) are installed; returns the pip
+    commands run."""
 
     def have(**versions):
         commands = []
         monkeypatch.setattr(colab, "installed", lambda name: versions.get(name.replace("-", "_")))
 
         def pip(command, **options):
-            commands.append((command, Path(command[command.index("-c") + 1]).read_text().splitlines()))
+            commands.append(
+                (command, Path(command[command.index("-c") + 1]).read_text().splitlines()))
             return SimpleNamespace(returncode=0, stderr="")
 
         monkeypatch.setattr(subprocess, "run", pip)
@@ -42,13 +44,16 @@ def requirements_file(folder, text):
 
 
 def test_requirements_are_read_without_comments_and_options(tmp_path):
-    path = requirements_file(tmp_path, "# why\n-r other.txt\ntorch>=2.6\n\nseaborn >= 0.5  # plots\ntqdm\n")
+    path = requirements_file(tmp_path,
+                             "# why\n-r other.txt\ntorch>=2.6\n\nseaborn >= 0.5  # plots\ntqdm\n")
     assert colab.requirements(path) == {"torch": "2.6", "seaborn": "0.5", "tqdm": ""}
 
 
-@pytest.mark.parametrize("version, lowest, older", [
-    ("2.11.0+cu128", "2.6", False), ("2.5.9", "2.6", True), ("2.6", "2.6", False), ("7.34.0", "7.7", False),
-    ("0.13.2", "0.13", False), ("3.0.0rc1", "2.9", False)])
+@pytest.mark.parametrize("version, lowest, older", [("2.11.0+cu128", "2.6", False),
+                                                    ("2.5.9", "2.6", True), ("2.6", "2.6", False),
+                                                    ("7.34.0", "7.7", False),
+                                                    ("0.13.2", "0.13", False),
+                                                    ("3.0.0rc1", "2.9", False)])
 def test_versions_compare_as_numbers(version, lowest, older):
     assert colab.is_older(version, lowest) is older
 
@@ -72,9 +77,11 @@ def test_an_old_package_is_named_and_left_alone(tmp_path, here, capsys):
 
 def test_a_failing_pip_is_one_line(tmp_path, here, monkeypatch):
     here()
-    failure = SimpleNamespace(returncode=1, stderr="noise\nERROR: No matching distribution\nERROR: more\n")
+    failure = SimpleNamespace(returncode=1,
+                              stderr="noise\nERROR: No matching distribution\nERROR: more\n")
     monkeypatch.setattr(subprocess, "run", lambda *args, **options: failure)
-    with pytest.raises(UserError, match=r"could not install nosuch.*No matching distribution") as caught:
+    with pytest.raises(UserError,
+                       match=r"could not install nosuch.*No matching distribution") as caught:
         colab.install_missing(requirements_file(tmp_path, "nosuch\n"))
     assert "\n" not in str(caught.value)
 
@@ -138,15 +145,19 @@ def test_a_drive_that_cannot_be_mounted_is_one_line(drive, tmp_path, monkeypatch
         raise ValueError("mount failed\nmore")
 
     monkeypatch.setitem(sys.modules, "google.colab.drive", SimpleNamespace(mount=refused))
-    with pytest.raises(UserError, match=r"is on a Google Drive that is not mounted \(mount failed\)") as said:
+    with pytest.raises(UserError,
+                       match=r"is on a Google Drive that is not mounted \(mount failed\)") as said:
         colab.need_drive(tmp_path / "MyDrive" / "few-labels")
     assert "\n" not in str(said.value)
 
 
-def test_a_folder_on_drive_is_refused_elsewhere_before_anything_is_written(tmp_path, monkeypatch, capsys):
+def test_a_folder_on_drive_is_refused_elsewhere_before_anything_is_written(
+        tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(colab, "DRIVE", tmp_path)
     folder = tmp_path / "MyDrive" / "runs"
-    assert main(["pretrain", "byol", "--dataset", "digits", "--preset", "smoke", "--out", str(folder)]) == 2
+    assert main(
+        ["pretrain", "byol", "--dataset", "digits", "--preset", "smoke", "--out",
+         str(folder)]) == 2
     assert "not mounted (Google Drive can be mounted on Colab only" in capsys.readouterr().err
     assert not folder.exists()
 
@@ -164,18 +175,24 @@ def test_a_notebook_in_any_folder_shares_the_folders_of_the_repository(tmp_path,
 
 
 def execute(folder, *cells, cwd, address=ADDRESS):
-    """Run cells behind a setup cell in a real kernel; returns the executed notebook and the error."""
+    """Run cells behind a setup cell in a real kernel; returns the executed notebook and the
+    error."""
     new = nbformat.v4.new_code_cell
     notebook = nbformat.v4.new_notebook(cells=[new(setup_source(address)), *map(new, cells)])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata["kernelspec"] = {
+        "name": "python3", "display_name": "Python 3", "language": "python"
+    }
     nbformat.write(notebook, folder / "in.ipynb")
     error = None
     try:
-        papermill.execute_notebook(str(folder / "in.ipynb"), str(folder / "out.ipynb"), cwd=str(cwd),
-                                   progress_bar=False, extra_arguments=["--IPKernelApp.log_level=50"])
+        papermill.execute_notebook(str(folder / "in.ipynb"), str(folder / "out.ipynb"),
+                                   cwd=str(cwd), progress_bar=False,
+                                   extra_arguments=["--IPKernelApp.log_level=50"])
     except PapermillExecutionError as caught:
         error = caught
-    cells = [cell for cell in nbformat.read(folder / "out.ipynb", 4).cells if cell.cell_type == "code"]
+    cells = [
+        cell for cell in nbformat.read(folder / "out.ipynb", 4).cells if cell.cell_type == "code"
+    ]
     return cells, error
 
 
@@ -191,7 +208,8 @@ def test_a_user_error_in_a_notebook_is_one_line_and_the_cell_fails(tmp_path):
         "print('not reached')", cwd=colab.ROOT / "tests")
     assert (error.ename, error.evalue) == ("UserError", "no folder x: make it")
     said = printed(cells[0])
-    assert said.startswith("Packages: nothing is missing.\nMachine: ") and '\nWith everything on "auto": ' in said
+    assert said.startswith(
+        "Packages: nothing is missing.\nMachine: ") and '\nWith everything on "auto": ' in said
     assert "image/png" in cells[1].outputs[-1].data
     (shown,) = cells[2].outputs
     assert shown.output_type == "error"

@@ -22,7 +22,10 @@ def visit(folder, record, killed=False):
 def test_processes_enter_one_after_another_also_after_one_died_inside(tmp_path):
     pytest.importorskip("fcntl")
     fork, record = multiprocessing.get_context("fork"), tmp_path / "record"
-    visitors = [fork.Process(target=visit, args=(tmp_path / "data", record, number == 0)) for number in range(4)]
+    visitors = [
+        fork.Process(target=visit, args=(tmp_path / "data", record, number == 0))
+        for number in range(4)
+    ]
     for visitor in visitors:
         visitor.start()
     for visitor in visitors:

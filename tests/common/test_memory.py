@@ -13,10 +13,12 @@ from helpers.common.compute import memory_kept
 resource = pytest.importorskip("resource")  # Windows has none
 needs_glibc = pytest.mark.skipif(compute._glibc() is None, reason="the C library is not glibc")
 ROOT = Path(__file__).parents[2]
-LARGE = 40 * 2**20  # bytes; glibc maps what is larger than 32 MiB anew each time, whatever it learned before
+# bytes; glibc maps what is larger than 32 MiB anew each time, whatever it learned before
+LARGE = 40 * 2**20
 
 
-# In a process of its own: what ran before in this one has left room in its heap, where no page is faulted in at all.
+# In a process of its own: what ran before in this one has left room in its heap, where no page is
+# faulted in at all.
 FAULTS = f"""
 import resource, torch
 from helpers.common.compute import memory_kept
@@ -38,7 +40,8 @@ with memory_kept("cpu"):
 @needs_glibc
 def test_large_tensors_do_not_fault_their_pages_in_again() -> None:
     pages = LARGE // resource.getpagesize()
-    done = subprocess.run([sys.executable, "-c", FAULTS], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", FAULTS], cwd=ROOT, capture_output=True, text=True,
+                          check=True)
     usual, kept = map(int, done.stdout.split())
     assert usual > 5 * pages and kept < pages
 
@@ -61,7 +64,8 @@ def test_it_goes_back_to_the_system_at_the_end_even_after_an_error() -> None:
 
 
 def test_a_gpu_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute.ctypes, "CDLL", lambda name: pytest.fail("the C library was touched"))
+    monkeypatch.setattr(compute.ctypes, "CDLL",
+                        lambda name: pytest.fail("the C library was touched"))
     with memory_kept("cuda"):
         pass
 

@@ -4,8 +4,8 @@ from helpers.common import progress as module
 from helpers.common.progress import Progress, clock, progress
 
 
-@pytest.mark.parametrize("seconds, text", [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3600, "1:00:00"),
-                                           (3661, "1:01:01")])
+@pytest.mark.parametrize("seconds, text", [(0, "0:00"), (59.6, "1:00"), (61, "1:01"),
+                                           (3600, "1:00:00"), (3661, "1:01:01")])
 def test_a_clock_shows_hours_only_when_there_are_some(seconds, text):
     assert clock(seconds) == text
 

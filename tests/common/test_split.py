@@ -13,7 +13,8 @@ from helpers.settings import Settings
 @pytest.fixture
 def load(tmp_path):
     def load(root, seed=0, **choices):
-        return data.load(root, image_size=SIZE, data_dir=tmp_path / "data", seed=seed, split=Split.of(**choices))
+        return data.load(root, image_size=SIZE, data_dir=tmp_path / "data", seed=seed,
+                         split=Split.of(**choices))
 
     return load
 
@@ -22,36 +23,43 @@ def sizes(splits):
     return [len(splits.train), len(splits.val), len(splits.test), len(splits.unlabeled)]
 
 
-@pytest.mark.parametrize("text,meant", [("auto", None), (0.25, 0.25), ("25%", 0.25), ("20 %", 0.2), (20, 20),
-                                        ("20", 20)])
+@pytest.mark.parametrize("text,meant", [("auto", None), (0.25, 0.25), ("25%", 0.25), ("20 %", 0.2),
+                                        (20, 20), ("20", 20)])
 def test_amounts_are_read_as_a_person_writes_them(text, meant):
     assert Split.of(val=text).val == meant
 
 
-@pytest.mark.parametrize("text", ["a few", 0, -3, 1.5, "150%", "100%", float("nan"), float("inf"), "yes"])
+@pytest.mark.parametrize(
+    "text", ["a few", 0, -3, 1.5, "150%", "100%",
+             float("nan"), float("inf"), "yes"])
 def test_an_amount_that_is_none_is_one_line(text):
-    with pytest.raises(UserError, match="val is .*: give auto, a share of the images such as 0.15") as caught:
+    with pytest.raises(UserError,
+                       match="val is .*: give auto, a share of the images such as 0.15") as caught:
         Split.of(val=text)
     assert one_line(caught)
 
 
-@pytest.mark.parametrize("text,meant", [("auto", 0.1), ("", 0.1), (None, 0.1), (0, 0), ("0", 0), ("2%", 0.02),
-                                        (0.05, 0.05), ("5 %", 0.05)])
+@pytest.mark.parametrize("text,meant", [("auto", 0.1), ("", 0.1), (None, 0.1), (0, 0), ("0", 0),
+                                        ("2%", 0.02), (0.05, 0.05), ("5 %", 0.05)])
 def test_shares_are_read_as_a_person_writes_them(text, meant):
     assert share_of("PLANTED", text, 0.1) == meant
 
 
 @pytest.mark.parametrize("text", [2, "2", "100%", -0.1, "much", float("nan"), float("inf")])
 def test_a_share_that_is_none_is_one_line(text):
-    with pytest.raises(UserError, match="PLANTED is .*: give auto, a share of the images such as 0.02") as caught:
+    with pytest.raises(
+            UserError,
+            match="PLANTED is .*: give auto, a share of the images such as 0.02") as caught:
         share_of("PLANTED", text, 0)
     assert one_line(caught)
 
 
-@pytest.mark.parametrize("shares,words", [
-    (dict(val=0.5, test=0.6), "val 50% + test 60% is 110% of the images, which leaves none for train"),
-    (dict(val=0.5, test=0.5), "leaves none for train"),
-    (dict(train=0.8, val=0.15, test=0.15), "is 110% of the images: choose smaller shares")])
+@pytest.mark.parametrize(
+    "shares,words",
+    [(dict(val=0.5,
+           test=0.6), "val 50% + test 60% is 110% of the images, which leaves none for train"),
+     (dict(val=0.5, test=0.5), "leaves none for train"),
+     (dict(train=0.8, val=0.15, test=0.15), "is 110% of the images: choose smaller shares")])
 def test_shares_that_leave_nothing_are_one_line(shares, words):
     with pytest.raises(UserError) as caught:
         Split.of(**shares)
@@ -70,7 +78,8 @@ def test_counts_are_of_every_class_and_the_rest_is_for_pretraining(tmp_path, loa
     for part, each in (("train", 5), ("val", 10), ("test", 12)):
         assert torch.bincount(getattr(splits, part).labels).tolist() == [each, each]
     held_out = colors(splits.val.images) | colors(splits.test.images)
-    assert colors(splits.unlabeled).isdisjoint(held_out) and colors(splits.train.images) < colors(splits.unlabeled)
+    assert colors(splits.unlabeled).isdisjoint(held_out) and colors(splits.train.images) < colors(
+        splits.unlabeled)
     assert len(held_out | colors(splits.unlabeled)) == 100
     assert sorted((path, path.stat().st_mtime_ns) for path in root.rglob("*")) == before
 
@@ -83,12 +92,15 @@ def test_shares_are_of_all_labelled_images(tmp_path, load):
 
 def test_a_share_for_train_that_val_and_test_do_not_leave_is_one_line(tmp_path, load):
     root = make_folder(tmp_path / "all", ("",), each=50)
-    with pytest.raises(UserError, match="all: train wants 90% of the images, and val and test leave 70%") as caught:
+    with pytest.raises(
+            UserError,
+            match="all: train wants 90% of the images, and val and test leave 70%") as caught:
         load(root, train=0.9)
     assert one_line(caught) and sizes(load(root, train=0.7)) == [70, 15, 15, 70]
 
 
-@pytest.mark.parametrize("share, text", [(0.15, "15%"), (0.125, "12.5%"), (0.996, "99.6%"), (1 / 3, "33.3%")])
+@pytest.mark.parametrize("share, text", [(0.15, "15%"), (0.125, "12.5%"), (0.996, "99.6%"),
+                                         (1 / 3, "33.3%")])
 def test_shares_are_written_as_a_person_would(share, text):
     assert amount_text(share) == text
 
@@ -107,12 +119,14 @@ def test_every_image_keeps_its_files_name_and_class(tmp_path, load):
     assert splits.classes == ("ant", "wasp")
     for part in ("train", "val", "test"):
         images, labels = getattr(splits, part)
-        assert [name.split("/")[0] for name in splits.names[part]] == [splits.classes[label] for label in labels]
+        assert [name.split("/")[0]
+                for name in splits.names[part]] == [splits.classes[label] for label in labels]
         assert {len(splits.classes[label]) for label in labels} == set(images[:, 2, 0, 0].tolist())
 
 
 def test_other_classes_are_left_out_of_every_part_and_what_has_no_label_stays(tmp_path, load):
-    root = make_folder(tmp_path / "insects", ("train", "val", "test"), classes=("ant", "bee", "wasp"))
+    root = make_folder(tmp_path / "insects", ("train", "val", "test"),
+                       classes=("ant", "bee", "wasp"))
     paint(root / "pretext" / "a.png", (0, 250, 0))
     splits = load(root, classes=["ant", "bee"])
     assert sizes(splits) == [20, 20, 20, 21] and splits.classes == ("ant", "bee")
@@ -126,12 +140,16 @@ def test_chosen_classes_of_a_named_dataset():
 
 
 @pytest.mark.parametrize("choices,words", [
-    (dict(classes="ant, bees"), "no class 'bees'; did you mean 'bee'? choose among Bumble, ant, bee"),
+    (dict(classes="ant, bees"),
+     "no class 'bees'; did you mean 'bee'? choose among Bumble, ant, bee"),
     (dict(classes="bumbel, ant"), "no class 'bumbel'; did you mean 'Bumble'?"),
     (dict(classes="zzz"), "no class 'zzz'; choose among Bumble, ant, bee"),
     (dict(classes="ant"), "one class chosen (ant), at least 2 are needed"),
-    (dict(test=20), "test wants 20 images of every class, and class Bumble has 10 left, one of which is for train"),
-    (dict(val=5, test=5), "val wants 5 images of every class, and class Bumble has 5 left, one of which is"),
+    (dict(test=20),
+     "test wants 20 images of every class, and class Bumble has 10 left, one of which is for train"
+     ),
+    (dict(val=5, test=5),
+     "val wants 5 images of every class, and class Bumble has 5 left, one of which is"),
     (dict(train=9, val=2), "train wants 9 images of every class"),
 ])
 def test_what_a_folder_cannot_give_is_one_line(tmp_path, load, choices, words):
@@ -143,7 +161,9 @@ def test_what_a_folder_cannot_give_is_one_line(tmp_path, load, choices, words):
 
 def test_a_part_that_the_folder_has_is_not_split_again(tmp_path, load):
     root = make_folder(tmp_path / "insects", ("train", "val"))
-    with pytest.raises(UserError, match="it has a val/ folder, which is taken as it is: leave val at auto") as caught:
+    with pytest.raises(
+            UserError,
+            match="it has a val/ folder, which is taken as it is: leave val at auto") as caught:
         load(root, val=3)
     assert one_line(caught) and len(load(root, test=3).test) == 6
 
@@ -157,12 +177,13 @@ def test_a_named_dataset_keeps_its_own_parts():
 def test_another_split_has_another_run_folder():
     plain = Settings.resolve(preset="smoke", dataset="digits")
     chosen = Settings.resolve(preset="smoke", dataset="digits", split=Split.of(classes="1, 2"))
-    assert chosen.checkpoints != plain.checkpoints == Settings.resolve(preset="smoke", dataset="digits",
-                                                                      split=Split.of()).checkpoints
+    assert chosen.checkpoints != plain.checkpoints == Settings.resolve(
+        preset="smoke", dataset="digits", split=Split.of()).checkpoints
     assert ("split", "classes 1, 2") in chosen.rows() and "split" not in dict(plain.rows())
 
 
 @pytest.mark.parametrize("each", [3, 4])
 def test_three_images_a_class_are_enough_for_all_parts(tmp_path, load, each):
     splits = load(make_folder(tmp_path / "few", ("",), each=each))
-    assert all(set(getattr(splits, part).labels.tolist()) == {0, 1} for part in ("train", "val", "test"))
+    assert all(
+        set(getattr(splits, part).labels.tolist()) == {0, 1} for part in ("train", "val", "test"))

@@ -65,17 +65,23 @@ def test_images_keep_their_own_labels_when_rows_are_moved():
     bunch = load_digits()
     truth = {}
     for pixels, label in zip(bunch.images, bunch.target, strict=True):
-        truth.setdefault(np.rint(pixels * 255 / 16).astype(np.uint8).tobytes(), set()).add(int(label))
+        truth.setdefault(np.rint(pixels * 255 / 16).astype(np.uint8).tobytes(),
+                         set()).add(int(label))
     for part in (splits.train, splits.val, splits.test):
-        assert all(int(label) in truth[image.numpy().tobytes()] for image, label in zip(*part, strict=True))
+        assert all(
+            int(label) in truth[image.numpy().tobytes()]
+            for image, label in zip(*part, strict=True))
 
 
 def test_digits_of_seed_0_are_the_same_on_every_machine(digits):
-    assert [fingerprint(part) for part in (digits.train, digits.val, digits.test)] == EXPECTED_DIGITS
+    assert [fingerprint(part)
+            for part in (digits.train, digits.val, digits.test)] == EXPECTED_DIGITS
 
 
 def test_splits_together_are_the_whole_dataset_once(digits):
-    together = [image for part in (digits.train, digits.val, digits.test) for image in contents(part.images)]
+    together = [
+        image for part in (digits.train, digits.val, digits.test) for image in contents(part.images)
+    ]
     assert len(together) == 1797
     assert len(set(together)) == len({pixels.tobytes() for pixels in load_digits().images})
 
@@ -159,7 +165,8 @@ def test_unlabeled_holds_pretext_and_training_images_and_nothing_else():
 
 def test_too_few_images_for_a_split_is_one_line():
     images, labels = torch.zeros(2, 1, 1, 1, dtype=torch.uint8), torch.tensor([0, 1])
-    with pytest.raises(UserError, match="toy: too few training images to take a test split") as caught:
+    with pytest.raises(UserError,
+                       match="toy: too few training images to take a test split") as caught:
         carve("toy", images, labels, {"train": (0, 2)}, ("a", "b"), val=0.2, test=0.2, seed=0)
     assert "\n" not in str(caught.value)
 
@@ -221,16 +228,19 @@ def test_an_image_size_out_of_range_is_one_line(size):
         data.load("digits", image_size=size)
 
 
-@pytest.mark.parametrize(("device", "network", "name"), [
-    ("cuda", True, "stl10"), ("cuda:1", True, "stl10"), ("cuda", False, "digits"), ("cpu", True, "digits"),
-    ("mps", True, "digits")])
+@pytest.mark.parametrize(("device", "network", "name"), [("cuda", True, "stl10"),
+                                                         ("cuda:1", True, "stl10"),
+                                                         ("cuda", False, "digits"),
+                                                         ("cpu", True, "digits"),
+                                                         ("mps", True, "digits")])
 def test_auto_takes_stl10_only_on_a_gpu_with_a_network(device, network, name):
     assert environment.choose(device, network) == name
 
 
 def test_the_network_is_left_alone_when_asked(monkeypatch):
     monkeypatch.setenv("FEWLABELS_OFFLINE", "1")
-    monkeypatch.setattr(environment.socket, "create_connection", lambda *_, **__: pytest.fail("connected"))
+    monkeypatch.setattr(environment.socket, "create_connection",
+                        lambda *_, **__: pytest.fail("connected"))
     assert not environment.has_network()
 
 
@@ -255,7 +265,8 @@ def test_only_classes_keeps_their_images_and_numbers_them_anew():
     assert torch.equal(part.unlabeled, part.train.images)
 
 
-@pytest.mark.parametrize("classes,message", [(["7", "x"], "no class x"), (["7", "7"], "fewer than two")])
+@pytest.mark.parametrize("classes,message", [(["7", "x"], "no class x"),
+                                             (["7", "7"], "fewer than two")])
 def test_classes_that_cannot_be_kept_are_one_line(classes, message):
     with pytest.raises(UserError, match=message):
         only_classes(data.load("digits"), classes)
@@ -263,7 +274,8 @@ def test_classes_that_cannot_be_kept_are_one_line(classes, message):
 
 def test_a_dataset_too_small_for_a_notebook_is_one_line(digits):
     assert require(digits, 1000) is digits
-    with pytest.raises(UserError, match="digits: 1097 training images with a label are too few") as caught:
+    with pytest.raises(UserError,
+                       match="digits: 1097 training images with a label are too few") as caught:
         require(digits, 2000)
     assert "\n" not in str(caught.value)
 
@@ -279,10 +291,12 @@ def repository(tmp_path, monkeypatch):
 
 
 def test_a_folder_is_found_from_the_repository_too(repository):
-    assert data.load("my_images", image_size=16, data_dir=repository / "data").classes == ("ant", "bee")
+    assert data.load("my_images", image_size=16,
+                     data_dir=repository / "data").classes == ("ant", "bee")
     chosen = Settings.resolve(dataset="my_images", preset="smoke")
     assert chosen.dataset == str(repository / "my_images")
-    assert chosen == Settings.resolve(dataset="../my_images", preset="smoke").replace(dataset=chosen.dataset)
+    assert chosen == Settings.resolve(dataset="../my_images",
+                                      preset="smoke").replace(dataset=chosen.dataset)
 
 
 def test_a_folder_that_is_nowhere_names_the_places(repository):

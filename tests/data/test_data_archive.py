@@ -1,4 +1,5 @@
-"""Zip files of images: the honest ones load, the others end in one line and leave nothing behind."""
+"""Zip files of images: the honest ones load, the others end in one line and leave nothing
+behind."""
 
 import zipfile
 
@@ -49,8 +50,9 @@ def refused(path, tmp_path, match):
     assert left == [] and not (tmp_path / "evil.png").exists()
 
 
-@pytest.mark.parametrize("name", ["../../../evil.png", "/evil.png", "insects/../../evil.png", "..\\evil.png",
-                                  "C:/evil.png"])
+@pytest.mark.parametrize(
+    "name",
+    ["../../../evil.png", "/evil.png", "insects/../../evil.png", "..\\evil.png", "C:/evil.png"])
 def test_names_that_lead_outside_are_refused(tmp_path, name):
     refused(zipped(tmp_path, extra=[(name, b"x")]), tmp_path, "write outside")
 
@@ -72,7 +74,8 @@ def test_a_damaged_image_in_it_is_one_line(tmp_path):
 
 
 def test_a_bomb_is_refused(tmp_path):
-    refused(zipped(tmp_path, extra=[("insects/train/ant/big.png", b"\0" * (1 << 25))]), tmp_path, "are no images")
+    refused(zipped(tmp_path, extra=[("insects/train/ant/big.png", b"\0" * (1 << 25))]), tmp_path,
+            "are no images")
 
 
 def test_a_zip_without_images_and_a_file_that_is_none(tmp_path):
@@ -85,7 +88,8 @@ def test_a_zip_without_images_and_a_file_that_is_none(tmp_path):
 
 
 def test_heic_images_in_a_zip_are_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(listing, "EXTENSIONS", images.EXTENSIONS - {".heic"})  # as without pillow-heif
+    # as without pillow-heif
+    monkeypatch.setattr(listing, "EXTENSIONS", images.EXTENSIONS - {".heic"})
     monkeypatch.setattr(listing, "UNREAD", frozenset({".heic"}))
     splits = load(zipped(tmp_path, extra=[("insects/train/ant/IMG_1.heic", b"x")]), tmp_path)
     assert any("HEIC images cannot be read here, 1 left out" in note for note in splits.notes)

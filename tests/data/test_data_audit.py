@@ -14,20 +14,22 @@ def test_counts_sizes_modes_copies_and_broken_files(tmp_path):
     paint(root / "train" / "ant" / "gray.png", 90, (30, 10), "L")
     paint(root / "pretext" / "p.png", (1, 2, 3), (50, 40))
     (root / "train" / "bee" / "empty.jpg").write_bytes(b"")
-    (root / "train" / "bee" / "cut.png").write_bytes((root / "train" / "bee" / "0.png").read_bytes()[:40])
+    (root / "train" / "bee" / "cut.png").write_bytes(
+        (root / "train" / "bee" / "0.png").read_bytes()[:40])
     shutil.copy(root / "train" / "ant" / "0.png", root / "val" / "ant" / "same.png")
     shutil.copy(root / "train" / "ant" / "1.png", root / "train" / "bee" / "again.png")
     shutil.copy(root / "train" / "ant" / "2.png", root / "pretext" / "also.png")
     report = folder_report(root)
-    assert report.counts == {("train", "ant"): 5, ("train", "bee"): 7, ("val", "ant"): 5, ("val", "bee"): 4,
-                             ("pretext", ""): 2}
+    assert report.counts == {("train", "ant"): 5, ("train", "bee"): 7, ("val", "ant"): 5,
+                             ("val", "bee"): 4, ("pretext", ""): 2}
     assert report.sizes == {(20, 20): 19, (30, 10): 1, (50, 40): 1}
     assert report.modes == {"RGB": 20, "L": 1}
     assert set(report.broken) == {"train/bee/empty.jpg", "train/bee/cut.png"}
     assert report.broken["train/bee/empty.jpg"] == "the file is empty"
     assert report.leaks == (("train/ant/0.png", "val/ant/same.png"),)
     assert report.torn == (("train/ant/1.png", "train/bee/again.png"),)
-    assert "across train or unlabelled, val and test: 1: train/ant/0.png = val/ant/same.png" in str(report)
+    assert "across train or unlabelled, val and test: 1: train/ant/0.png = val/ant/same.png" in str(
+        report)
     assert ("pretext/also.png", "train/ant/2.png") in report.copies and len(report.copies) == 3
     assert {"class": "ant", "pretext": 0, "train": 5, "val": 5} in report.rows()
     text = str(report)

@@ -90,7 +90,8 @@ def lose_the_block(place):
     (place / cache.BLOCK).unlink()
 
 
-@pytest.mark.parametrize("damage", [flip_a_byte, shorten, break_the_index, lose_the_index, lose_the_block])
+@pytest.mark.parametrize("damage",
+                         [flip_a_byte, shorten, break_the_index, lose_the_index, lose_the_block])
 def test_a_damaged_cache_is_rebuilt_with_a_word(tmp_path, root, load, capsys, damage):
     good = load(root).train.images.clone()
     damage(cache_of(tmp_path))
@@ -131,7 +132,8 @@ def test_a_disk_that_is_too_small_is_said_before_decoding(root, load, monkeypatc
 
 def test_a_data_folder_that_cannot_be_made_is_one_line(tmp_path, root, load):
     (tmp_path / "data").write_text("a file is in the way")
-    with pytest.raises(UserError, match="cannot keep decoded images here .*: choose another data folder"):
+    with pytest.raises(UserError,
+                       match="cannot keep decoded images here .*: choose another data folder"):
         load(root)
 
 

@@ -28,7 +28,8 @@ def test_every_part_that_a_folder_has_is_used(tmp_path, load):
     for n in range(4):
         paint(root / "pretext" / f"{n}.jpg", (0, 200, n))
     splits = load(root)
-    assert (len(splits.train), len(splits.val), len(splits.test), len(splits.unlabeled)) == (20, 20, 20, 24)
+    assert (len(splits.train), len(splits.val), len(splits.test), len(splits.unlabeled)) == (20, 20,
+                                                                                             20, 24)
     assert splits.name == "insects" and splits.classes == ("ant", "bee") and splits.notes == ()
 
 
@@ -41,7 +42,8 @@ def test_labels_follow_the_class_folders(tmp_path, load):
     splits = load(root)
     for images, labels in (splits.train, splits.val, splits.test):
         is_red = images[:, 0, 0, 0] == 255
-        assert [splits.classes[label] for label in labels] == ["red" if red else "blue" for red in is_red]
+        assert [splits.classes[label]
+                for label in labels] == ["red" if red else "blue" for red in is_red]
 
 
 def test_splits_of_a_folder_share_no_image(tmp_path, load):
@@ -134,8 +136,9 @@ def test_hidden_files_and_other_files_are_ignored_and_counted(tmp_path, load):
     (root / "train" / "ant" / "notes.txt").write_text("an ant")
     (root / "README.md").write_text("insects")
     splits = load(root)
-    assert splits.notes == ("4 hidden files or files that are not images, or that lie outside a class "
-                            "folder, were ignored",)
+    assert splits.notes == (
+        "4 hidden files or files that are not images, or that lie outside a class "
+        "folder, were ignored",)
     assert (len(splits.train), splits.classes) == (20, ("ant", "bee"))
 
 
@@ -150,8 +153,9 @@ def test_images_of_a_kind_that_is_not_read_are_named(tmp_path, load, no_heic):
     root = make_folder(tmp_path / "insects", ("train", "val", "test"))
     for name in ("IMG_1.HEIC", "IMG_2.heic", ".IMG_3.heic"):
         (root / "train" / "ant" / name).write_bytes(b"photograph")
-    assert load(root).notes[0] == ("HEIC images cannot be read here, 2 left out: install pillow-heif and start "
-                                   "again, or convert them to JPEG")
+    assert load(root).notes[0] == (
+        "HEIC images cannot be read here, 2 left out: install pillow-heif and start "
+        "again, or convert them to JPEG")
 
 
 def test_a_photograph_from_an_iphone_is_read_like_any_other(tmp_path, load):
@@ -159,18 +163,22 @@ def test_a_photograph_from_an_iphone_is_read_like_any_other(tmp_path, load):
     pixels = np.zeros((30, 60, 3), np.uint8)
     pixels[:15] = (200, 30, 20)
     Image.fromarray(pixels).save(root / "train" / "ant" / "AAA.HEIC", quality=95)
-    (root / "train" / "ant" / "AAB.heic").write_bytes((root / "train" / "ant" / "AAA.HEIC").read_bytes()[:200])
+    (root / "train" / "ant" / "AAB.heic").write_bytes(
+        (root / "train" / "ant" / "AAA.HEIC").read_bytes()[:200])
     splits = load(root)
     assert len(splits.train) == 21 and any("AAB.heic" in note for note in splits.notes)
     image = splits.train.images[splits.names["train"].index("train/ant/AAA.HEIC")].numpy()
-    assert abs(image[:, 2, SIZE // 2] - np.array([200.0, 30, 20])).max() < 12 and image[:, -3].max() < 12
+    assert abs(image[:, 2, SIZE // 2]
+               - np.array([200.0, 30, 20])).max() < 12 and image[:, -3].max() < 12
 
 
 def test_a_class_of_nothing_but_heic_says_what_to_do(tmp_path, load, no_heic):
     root = make_folder(tmp_path / "insects")
     (root / "train" / "fly").mkdir()
     (root / "train" / "fly" / "IMG_1.HEIC").write_bytes(b"photograph")
-    with pytest.raises(UserError, match="fly: HEIC images cannot be read here, 1 and no others in it") as caught:
+    with pytest.raises(
+            UserError,
+            match="fly: HEIC images cannot be read here, 1 and no others in it") as caught:
         load(root)
     assert one_line(caught)
 
@@ -185,7 +193,8 @@ def test_links_are_followed_but_not_in_circles(tmp_path, load):
     target = paint(tmp_path / "elsewhere" / "a.png")
     try:
         (root / "train" / "ant" / "link.png").symlink_to(target)
-        (root / "train" / "ant" / "circle").symlink_to(root / "train" / "ant", target_is_directory=True)
+        (root / "train" / "ant" / "circle").symlink_to(root / "train" / "ant",
+                                                       target_is_directory=True)
         (root / "train" / "ant" / "dead.png").symlink_to(tmp_path / "nowhere.png")
     except OSError:
         pytest.skip("this system makes no links")
@@ -224,7 +233,8 @@ def test_a_folder_that_cannot_be_used_is_one_line(tmp_path, load, spoil, message
 
 def test_an_empty_folder_is_one_line(tmp_path, load):
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(UserError, match=r"nothing: no class folders: put the images in train/<class>/"):
+    with pytest.raises(UserError,
+                       match=r"nothing: no class folders: put the images in train/<class>/"):
         load(tmp_path / "nothing")
 
 
@@ -281,7 +291,8 @@ def test_a_class_whose_images_are_all_broken_is_one_line(tmp_path, load):
     root = make_folder(tmp_path / "insects")
     (root / "train" / "fly").mkdir()
     broken_files(root / "train" / "fly")
-    with pytest.raises(UserError, match="no image of class fly of train can be read: 5 images") as caught:
+    with pytest.raises(UserError,
+                       match="no image of class fly of train can be read: 5 images") as caught:
         load(root)
     assert one_line(caught)
     assert list((tmp_path / "data" / "cache").iterdir()) == []

@@ -39,7 +39,8 @@ def test_a_image_of_any_mode_becomes_rgb(tmp_path, name, mode, color, expected):
 
 
 def test_an_rgba_webp_is_laid_over_white(tmp_path):
-    assert pixel(paint(tmp_path / "a.webp", (0, 0, 0, 0), mode="RGBA", lossless=True)) == (255, 255, 255)
+    assert pixel(paint(tmp_path / "a.webp", (0, 0, 0, 0), mode="RGBA",
+                       lossless=True)) == (255, 255, 255)
 
 
 def test_a_cmyk_jpeg_keeps_its_color(tmp_path):
@@ -73,8 +74,8 @@ def test_an_animation_shows_its_first_frame(tmp_path):
     assert pixel(tmp_path / "a.gif") == (255, 0, 0)
 
 
-@pytest.mark.parametrize(("orientation", "corner"), [(1, (0, 0)), (2, (1, 0)), (3, (1, 1)), (4, (0, 1)),
-                                                     (6, (1, 0)), (8, (0, 1))])
+@pytest.mark.parametrize(("orientation", "corner"), [(1, (0, 0)), (2, (1, 0)), (3, (1, 1)),
+                                                     (4, (0, 1)), (6, (1, 0)), (8, (0, 1))])
 @pytest.mark.parametrize("kind", ["jpg", "png", "tif", "webp"])
 def test_exif_rotation_puts_the_marked_corner_in_its_place(tmp_path, kind, orientation, corner):
     image = Image.new("RGB", (64, 64))

@@ -67,7 +67,8 @@ def write_fashion(raw):
     images = RANDOM.randint(0, 256, (60, 28, 28), dtype=np.uint8)
     for name, rows in (("train", slice(0, 40)), ("t10k", slice(40, 60))):
         (raw / f"{name}-images-idx3-ubyte").write_bytes(idx(images[rows]))
-        (raw / f"{name}-labels-idx1-ubyte").write_bytes(idx((np.arange(60) % 10).astype(np.uint8)[rows]))
+        (raw / f"{name}-labels-idx1-ubyte").write_bytes(
+            idx((np.arange(60) % 10).astype(np.uint8)[rows]))
     return images
 
 
@@ -75,7 +76,8 @@ def write_imagenette(root):
     for part, each in (("train", 8), ("val", 3)):
         for shade, wnid in enumerate(["n01440764", "n02102040", "n03888257"]):
             for n in range(each):
-                paint(root / part / wnid / f"{n}.JPEG", (shade * 60, n, 200 if part == "val" else 0))
+                paint(root / part / wnid / f"{n}.JPEG",
+                      (shade * 60, n, 200 if part == "val" else 0))
     (root / "noisy_imagenette.csv").write_text("path,label")
 
 
@@ -86,7 +88,8 @@ def as_set(images):
 def test_stl10_unlabeled_are_its_unlabeled_and_training_images_without_val(tmp_path, any_checksum):
     written = write_stl10(tmp_path)
     splits = data.load("stl10", data_dir=tmp_path)
-    assert (len(splits.train), len(splits.val), len(splits.test), len(splits.unlabeled)) == (30, 10, 20, 60)
+    assert (len(splits.train), len(splits.val), len(splits.test), len(splits.unlabeled)) == (30, 10,
+                                                                                             20, 60)
     assert as_set(splits.test.images) == as_set(written["test"])
     assert as_set(splits.train.images) | as_set(splits.val.images) == as_set(written["train"])
     assert as_set(splits.unlabeled) == as_set(written["unlabeled"]) | as_set(splits.train.images)
@@ -119,7 +122,8 @@ def test_cifar10_keeps_images_and_labels_together(tmp_path, any_checksum):
     assert (len(splits.train), len(splits.val), len(splits.test)) == (90, 10, 20)
     label_of = {image.tobytes(): i % 10 for i, image in enumerate(written)}
     for part in (splits.train, splits.val, splits.test):
-        assert all(label_of[image.numpy().tobytes()] == label for image, label in zip(*part, strict=True))
+        assert all(label_of[image.numpy().tobytes()] == label
+                   for image, label in zip(*part, strict=True))
     assert np.array_equal(splits.test.images, written[100:])
 
 
@@ -148,7 +152,8 @@ def test_fashion_mnist_cut_short_is_unpacked_again_from_its_archives(tmp_path, m
     monkeypatch.setattr(datasets.FashionMNIST, "resources", resources)
     cut = raw / "train-images-idx3-ubyte"
     cut.write_bytes(cut.read_bytes()[:1000])
-    assert np.array_equal(data.load("fashion-mnist", data_dir=tmp_path).test.images[:, 0], written[40:])
+    assert np.array_equal(
+        data.load("fashion-mnist", data_dir=tmp_path).test.images[:, 0], written[40:])
 
 
 def test_imagenettes_published_validation_images_are_the_test(tmp_path):

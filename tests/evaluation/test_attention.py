@@ -1,4 +1,5 @@
-"""Tokens of a ViT: the last blocks' features and the class token's attention, by their definitions."""
+"""Tokens of a ViT: the last blocks' features and the class token's attention, by their
+definitions."""
 
 import pytest
 import torch
@@ -17,7 +18,8 @@ def encoder():
 
 @pytest.fixture(scope="module")
 def images():
-    return torch.randint(0, 256, (5, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    return torch.randint(0, 256, (5, 1, 16, 16), dtype=torch.uint8,
+                         generator=torch.Generator().manual_seed(1))
 
 
 def test_only_vits_have_tokens(encoder):
@@ -25,7 +27,8 @@ def test_only_vits_have_tokens(encoder):
 
 
 def test_the_last_block_alone_gives_the_encoders_features(encoder, images):
-    torch.testing.assert_close(tokens.last_blocks(encoder, images, 1), extract_features(encoder, images))
+    torch.testing.assert_close(tokens.last_blocks(encoder, images, 1),
+                               extract_features(encoder, images))
 
 
 def test_last_blocks_are_normalised_class_tokens_side_by_side(encoder, images):
@@ -34,7 +37,9 @@ def test_last_blocks_are_normalised_class_tokens_side_by_side(encoder, images):
     state = vit.embed(x)
     first = vit.blocks[1](vit.blocks[0](state))
     second = vit.blocks[2](first)
-    torch.testing.assert_close(found, torch.cat([vit.norm(first)[:, 0], vit.norm(second)[:, 0]], 1).detach())
+    torch.testing.assert_close(
+        found,
+        torch.cat([vit.norm(first)[:, 0], vit.norm(second)[:, 0]], 1).detach())
 
 
 @pytest.mark.parametrize("size,grid", [(None, 4), (32, 8), (64, 16)])
@@ -46,4 +51,5 @@ def test_attention_is_a_map_a_head_that_sums_to_less_than_one(encoder, images, s
 
 def test_attention_at_the_images_own_size_is_the_vits_own(encoder, images):
     whole = encoder.backbone.eval().attention_maps(normalise(images))[-1].detach()
-    torch.testing.assert_close(tokens.class_attention(encoder, images).flatten(2), whole[:, :, 0, 1:])
+    torch.testing.assert_close(
+        tokens.class_attention(encoder, images).flatten(2), whole[:, :, 0, 1:])

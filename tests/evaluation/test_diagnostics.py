@@ -1,4 +1,5 @@
-"""The measurements against closed forms, and every planted fault against the check that has to catch it."""
+"""The measurements against closed forms, and every planted fault against the check that has to
+catch it."""
 
 import copy
 import math
@@ -46,7 +47,8 @@ def digits() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.fixture(scope="module")
 def noise() -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(8, 1, 16, 16, generator=generator), torch.randint(0, 3, (8,), generator=generator)
+    return torch.randn(8, 1, 16, 16,
+                       generator=generator), torch.randint(0, 3, (8,), generator=generator)
 
 
 def digits_vit() -> ViT:
@@ -55,8 +57,11 @@ def digits_vit() -> ViT:
 
 def tiny(**options) -> ViT:
     torch.manual_seed(0)
-    return ViT(**{"image_size": 16, "patch_size": 8, "channels": 1, "width": 16, "depth": 3, "heads": 2,
-                  "num_classes": 3} | options)
+    return ViT(
+        **{
+            "image_size": 16, "patch_size": 8, "channels": 1, "width": 16, "depth": 3, "heads": 2,
+            "num_classes": 3
+        } | options)
 
 
 def linear() -> nn.Module:
@@ -69,7 +74,8 @@ def linear() -> nn.Module:
 def test_the_digits_vit_memorises_64_digits_within_150_steps(digits):
     images, labels = digits
     torch.manual_seed(0)
-    run = overfit_one_batch(digits_vit(), images[:64], labels[:64], lr=3e-3, max_steps=150, tolerance=1e-2)
+    run = overfit_one_batch(digits_vit(), images[:64], labels[:64], lr=3e-3, max_steps=150,
+                            tolerance=1e-2)
     assert run.reached and run.steps < 150
     assert run.losses[-1] < 1e-2 <= min(run.losses[:-1])
     assert len(run.losses) == run.steps + 1
@@ -88,13 +94,17 @@ def test_overfitting_ends_when_the_loss_is_not_a_number(noise):
 
 
 def test_overfitting_with_dropout_repeats_under_its_seed(noise):
-    runs = [overfit_one_batch(tiny(dropout=0.5), *noise, max_steps=4, seed=seed).losses for seed in (1, 1, 2)]
+    runs = [
+        overfit_one_batch(tiny(dropout=0.5), *noise, max_steps=4, seed=seed).losses
+        for seed in (1, 1, 2)
+    ]
     assert runs[0] == runs[1] != runs[2]
 
 
 def test_the_search_starts_every_rate_from_the_same_weights(noise):
     sizes = {"image_size": 16, "patch_size": 8, "channels": 1, "width": 16, "depth": 1, "heads": 2}
-    runs = search_learning_rate(lambda: ViT(**sizes, num_classes=3), *noise, (1e-4, 1e-2), max_steps=3)
+    runs = search_learning_rate(lambda: ViT(**sizes, num_classes=3), *noise, (1e-4, 1e-2),
+                                max_steps=3)
     assert runs[1e-4].losses[0] == runs[1e-2].losses[0]
     assert runs[1e-4].losses[3] != runs[1e-2].losses[3]
 
@@ -123,7 +133,8 @@ def test_gradient_norms_equal_the_closed_form_of_softmax_regression(noise):
     errors = model(images).softmax(1) - nn.functional.one_hot(labels, 3)                # B, 3
     norms = gradient_norms(model, images, labels)
     assert norms["1.bias"] == pytest.approx(errors.mean(0).norm().item(), rel=1e-4)
-    assert norms["1.weight"] == pytest.approx((errors.T @ images.flatten(1) / 8).norm().item(), rel=1e-4)
+    assert norms["1.weight"] == pytest.approx((errors.T @ images.flatten(1) / 8).norm().item(),
+                                              rel=1e-4)
 
 
 def test_frozen_and_unused_parameters_have_gradient_norm_zero(noise):
@@ -138,13 +149,15 @@ def test_the_first_adam_update_moves_every_weight_by_the_learning_rate(noise):
     model = linear()
     weight = model[1].weight
     expected = 1e-3 * math.sqrt(weight.numel()) / weight.norm().item()
-    assert update_ratios(model, *noise, lr=1e-3, steps=1) == {"1.weight": pytest.approx(expected, rel=1e-3)}
+    assert update_ratios(model, *noise, lr=1e-3,
+                         steps=1) == {"1.weight": pytest.approx(expected, rel=1e-3)}
 
 
 def test_measuring_leaves_weights_gradients_and_modes_alone(noise):
     model = tiny(dropout=0.1).train()
     model.blocks[1].eval()
-    before, modes = copy.deepcopy(model.state_dict()), [module.training for module in model.modules()]
+    before, modes = copy.deepcopy(
+        model.state_dict()), [module.training for module in model.modules()]
     loss_at_start(model, *noise)
     gradient_norms(model, *noise)
     update_ratios(model, *noise, lr=1e-2)
@@ -174,7 +187,9 @@ def test_activation_statistics_leave_no_hooks_behind(noise):
 def test_shuffled_patches_are_the_same_patches_in_another_order():
     images = torch.arange(16.0).view(1, 1, 4, 4)
     shuffled = shuffle_patches(images, 2, seed=1)
-    patches = [sorted(nn.functional.unfold(x, 2, stride=2)[0].T.tolist()) for x in (images, shuffled)]
+    patches = [
+        sorted(nn.functional.unfold(x, 2, stride=2)[0].T.tolist()) for x in (images, shuffled)
+    ]
     assert patches[0] == patches[1] and not torch.equal(images, shuffled)
 
 
@@ -246,7 +261,8 @@ def test_block_values_are_the_outputs_and_the_gradients_of_each_block(noise):
     torch.nn.functional.cross_entropy(model(noise[0]), noise[1]).backward()
     for number, (output, gradient) in enumerate(values.values()):
         torch.testing.assert_close(output, states[number + 1].detach().flatten())
-        expected = torch.cat([weight.grad.flatten() for weight in model.blocks[number].parameters()])
+        expected = torch.cat(
+            [weight.grad.flatten() for weight in model.blocks[number].parameters()])
         torch.testing.assert_close(gradient, expected)
 
 
@@ -271,7 +287,8 @@ def test_attention_and_its_gradient_are_those_of_the_logit(noise):
     change[0, 1, 0, 2] = 1e-3
     attention = model.blocks[-1].attention
     tokens = model.layers(noise[0])[-3]
-    values = attention.qkv(model.blocks[-1].norm1(tokens)).chunk(3, -1)[2].view(8, -1, 2, 8).transpose(1, 2)
+    values = attention.qkv(model.blocks[-1].norm1(tokens)).chunk(3, -1)[2].view(8, -1, 2,
+                                                                                8).transpose(1, 2)
 
     def logit(weights):
         moved = tokens + attention.out((weights @ values).transpose(1, 2).flatten(2))
@@ -285,19 +302,21 @@ def test_attention_and_its_gradient_are_those_of_the_logit(noise):
 
 def test_gradients_follow_the_class_that_is_asked_for(noise):
     model = tiny()
-    first, second = (attention_and_gradients(model, model.head, noise[0], torch.full((8,), label))[1]
-                     for label in (0, 1))
+    first, second = (attention_and_gradients(model, model.head, noise[0], torch.full(
+        (8,), label))[1] for label in (0, 1))
     assert not torch.allclose(first[-1], second[-1])
 
 
 def test_gradient_rollout_of_one_block_adds_what_helped_to_the_identity():
-    weights = torch.tensor([[[[0.5, 0.5], [0.2, 0.8]], [[1.0, 0.0], [0.0, 1.0]]]])        # 1, 2 heads, 2 x 2
+    # 1, 2 heads, 2 x 2
+    weights = torch.tensor([[[[0.5, 0.5], [0.2, 0.8]], [[1.0, 0.0], [0.0, 1.0]]]])
     gradient = torch.tensor([[[[1.0, -1.0], [0.0, 2.0]], [[1.0, 1.0], [1.0, -1.0]]]])
     expected = torch.eye(2) + torch.tensor([[(0.5 + 1.0) / 2, 0.0], [0.0, 1.6 / 2]])
     torch.testing.assert_close(gradient_rollout([weights], [gradient])[0], expected)
 
 
-def test_gradient_rollout_multiplies_the_later_block_from_the_left_and_is_the_identity_without_gradient():
+def test_gradient_rollout_multiplies_the_later_block_from_the_left_and_is_the_identity_without_gradient(
+):
     first, second = torch.rand(1, 1, 3, 3), torch.rand(1, 1, 3, 3)
     ones = torch.ones(1, 1, 3, 3)
     one = torch.eye(3)

@@ -39,14 +39,16 @@ def test_tsne_keeps_separated_clusters_apart(dims):
 
 def test_tsne_is_the_same_for_the_same_seed():
     features = clusters(6)[0]
-    np.testing.assert_array_equal(embedding.tsne(features, seed=1), embedding.tsne(features, seed=1))
+    np.testing.assert_array_equal(embedding.tsne(features, seed=1),
+                                  embedding.tsne(features, seed=1))
 
 
 def test_tsne_from_pca_has_one_map_and_from_random_starts_many():
     features = clusters(6)[0]
     one, same = (embedding.tsne(features, seed=seed) for seed in (0, 1))
     other, another = (embedding.tsne(features, seed=seed, start="random") for seed in (0, 1))
-    # The seed moves the PCA start by rounding errors only: the two maps have nearly the same neighbours.
+    # The seed moves the PCA start by rounding errors only: the two maps have nearly the same
+    # neighbours.
     assert embedding.trustworthiness(torch.from_numpy(one), same, k=3) > 0.9
     assert np.abs(other - another).max() > 1
 

@@ -18,7 +18,8 @@ def clusters(count: int = 40, gap: float = 8.0, dims: int = 6, classes: int = 3,
     """`count` points a class around `classes` orthogonal centres that are `gap` from the origin."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(classes).repeat(count)
-    return torch.randn(len(labels), dims, generator=generator) + gap * torch.eye(dims)[labels], labels
+    return torch.randn(len(labels), dims,
+                       generator=generator) + gap * torch.eye(dims)[labels], labels
 
 
 def mixed_modes() -> nn.Sequential:
@@ -85,7 +86,8 @@ def test_accuracy_is_the_share_of_right_rows():
 def test_knn_accuracy_is_that_of_scikit_learns_weighted_vote():
     bank, labels = clusters(gap=1.5)
     queries, answers = clusters(gap=1.5, seed=1)
-    peer = KNeighborsClassifier(7, metric="cosine", weights=lambda distance: np.exp((1 - distance) / 0.1))
+    peer = KNeighborsClassifier(7, metric="cosine", weights=lambda distance: np.exp(
+        (1 - distance) / 0.1))
     expected = peer.fit(bank.numpy(), labels.numpy()).score(queries.numpy(), answers.numpy())
     assert 0.5 < expected < 1
     assert probes.knn_accuracy(bank, labels, queries, answers, k=7) == pytest.approx(expected)
@@ -139,7 +141,8 @@ def test_linear_probe_is_logistic_regression_on_scaled_features():
     scaled = x.numpy() - x.numpy().mean(0)
     scaled /= np.sqrt(np.square(scaled).mean())
     peer = LogisticRegression(C=0.3, max_iter=2000).fit(scaled, labels.numpy())
-    np.testing.assert_allclose(probe.predict_proba(x.numpy()), peer.predict_proba(scaled), atol=1e-3)
+    np.testing.assert_allclose(probe.predict_proba(x.numpy()), peer.predict_proba(scaled),
+                               atol=1e-3)
 
 
 @pytest.mark.parametrize("fit", [probes.linear_probe, probes.mlp_probe])
@@ -193,7 +196,8 @@ def test_few_label_scores_have_one_accuracy_per_draw():
 
 
 def test_confusion_counts_true_classes_in_rows():
-    counts = probes.confusion(torch.tensor([0, 0, 1, 1, 1]), torch.tensor([0, 1, 1, 1, 0]), classes=3)
+    counts = probes.confusion(torch.tensor([0, 0, 1, 1, 1]), torch.tensor([0, 1, 1, 1, 0]),
+                              classes=3)
     assert counts.tolist() == [[1, 1, 0], [1, 2, 0], [0, 0, 0]]
 
 
@@ -227,7 +231,8 @@ def test_effective_rank_is_exp_of_the_entropy_of_the_singular_values():
 def test_a_shared_direction_does_not_count_as_content():
     axes = torch.eye(8)[:3]
     features = torch.cat([axes, -axes])
-    assert collapse.effective_rank(features + 1000) == pytest.approx(collapse.effective_rank(features), rel=1e-3)
+    assert collapse.effective_rank(features + 1000) == pytest.approx(
+        collapse.effective_rank(features), rel=1e-3)
 
 
 def test_effective_rank_of_constant_features_is_one():
@@ -243,7 +248,8 @@ def test_large_images_are_averaged_before_their_pixels_are_features():
     images = torch.zeros(2, 3, 96, 96, dtype=torch.uint8)
     images[1, 0, :6, :6] = 255  # the first of 16 x 16 cells, in red
     features = evaluation.pixel_features(images)
-    assert features.shape == (2, 3 * 16 * 16) and features[1, 0] == 1 and features.sum() == 2 - features.numel()
+    assert features.shape == (
+        2, 3 * 16 * 16) and features[1, 0] == 1 and features.sum() == 2 - features.numel()
 
 
 @pytest.mark.parametrize("side,cpu", [(16, 256), (48, 28), (224, 16)])
@@ -257,4 +263,5 @@ def test_features_are_the_same_whatever_the_batch():
     encoder = build("slim", channels=3, image_size=16)
     images = torch.randint(0, 256, (70, 3, 16, 16), dtype=torch.uint8)
     torch.testing.assert_close(evaluation.extract_features(encoder, images, 70),
-                               evaluation.extract_features(encoder, images, 8), atol=1e-5, rtol=1e-4)
+                               evaluation.extract_features(encoder, images, 8), atol=1e-5,
+                               rtol=1e-4)

@@ -7,7 +7,12 @@ import torch
 from helpers.evaluation import linear_sgd as linear
 from helpers.evaluation.attention import last_blocks
 from helpers.evaluation.features import extract_features
-from helpers.evaluation.linear_sgd import choose_linear, linear_features, train_linear, view_features
+from helpers.evaluation.linear_sgd import (
+    choose_linear,
+    linear_features,
+    train_linear,
+    view_features,
+)
 from helpers.models.encoder import build
 from helpers.transforms.views import normalise
 
@@ -15,11 +20,13 @@ from helpers.transforms.views import normalise
 def clusters(count=30, gap=1.5, dims=5, classes=3, seed=0):
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(classes).repeat(count)
-    return torch.randn(len(labels), dims, generator=generator) + gap * torch.eye(dims)[labels], labels
+    return torch.randn(len(labels), dims,
+                       generator=generator) + gap * torch.eye(dims)[labels], labels
 
 
 def by_hand(views, labels, classes, rate, epochs, seed, batch=64):
-    """Softmax regression in float64 with momentum written out; only the random draws come from torch."""
+    """Softmax regression in float64 with momentum written out; only the random draws come from
+    torch."""
     generator = torch.Generator().manual_seed(seed)
     count, dims = views[0].shape
     weights = torch.empty(classes, dims).normal_(0, 0.01, generator=generator).double().numpy()
@@ -54,7 +61,8 @@ def test_training_is_that_of_a_reference_written_by_hand(views, rate):
 
 def test_the_rate_is_the_best_on_validation_and_the_lowest_of_equals():
     features, labels = clusters(gap=6)
-    found = choose_linear([features], labels, *clusters(gap=6, seed=1), 3, rates=(1.0, 1e-9, 0.1), epochs=10)
+    found = choose_linear([features], labels, *clusters(gap=6, seed=1), 3, rates=(1.0, 1e-9, 0.1),
+                          epochs=10)
     with torch.inference_mode():
         assert found.classifier.weight.abs().max() > 0.1
     assert list(found.validation) == [1e-9, 0.1, 1.0]
@@ -66,14 +74,16 @@ def test_neither_the_size_nor_the_place_of_features_matters():
     features, labels = clusters(gap=3)
     val, val_labels = clusters(gap=3, seed=1)
     one = choose_linear([features], labels, val, val_labels, 3, rates=(0.1,), epochs=5)
-    other = choose_linear([features / 1024 + 0.5], labels, val / 1024 + 0.5, val_labels, 3, rates=(0.1,), epochs=5)
+    other = choose_linear([features / 1024 + 0.5], labels, val / 1024 + 0.5, val_labels, 3,
+                          rates=(0.1,), epochs=5)
     torch.testing.assert_close(one.classifier.weight, other.classifier.weight, atol=1e-3, rtol=1e-3)
     assert one.score(val, val_labels) == other.score(val / 1024 + 0.5, val_labels)
 
 
 def test_the_choice_is_made_on_validation_and_not_on_training_images():
     features, labels = clusters(count=60, gap=4)
-    wrong = (labels + 1) % 3  # validation in which the classes have changed places: the less it learned, the better
+    # validation in which the classes have changed places: the less it learned, the better
+    wrong = (labels + 1) % 3
     found = choose_linear([features], labels, features, wrong, 3, rates=(1e-6, 0.3), epochs=5)
     assert found.validation[0.3] < 0.05 and found.rate == 1e-6
 
@@ -107,7 +117,8 @@ def test_views_are_drawn_anew_for_every_copy_and_leave_the_random_state_alone(mo
     one, two = view_features(lambda x: linear_features(slim, x), images, view, copies=2, seed=3)
     assert torch.equal(torch.rand(1), expected)
     assert one.shape == (20, slim.num_features) and not torch.allclose(one, two)
-    assert torch.equal(view_features(lambda x: linear_features(slim, x), images, view, copies=1, seed=3)[0], one)
+    assert torch.equal(
+        view_features(lambda x: linear_features(slim, x), images, view, copies=1, seed=3)[0], one)
 
 
 def test_photographs_are_cropped_and_flipped_and_keep_their_size_and_colours():

@@ -1,4 +1,5 @@
-"""Foreign images, look-alikes and wrong labels: planted ones are found, and scores keep their definitions."""
+"""Foreign images, look-alikes and wrong labels: planted ones are found, and scores keep their
+definitions."""
 
 import csv
 
@@ -50,13 +51,15 @@ def test_agreement_is_spearmans():
     random = np.random.RandomState(0)
     scores = {"a": random.rand(30), "b": random.rand(30)}
     table = outliers.agreement(scores)
-    assert table[0, 0] == pytest.approx(1) and table[0, 1] == pytest.approx(spearmanr(*scores.values()).statistic)
+    assert table[0, 0] == pytest.approx(1) and table[0, 1] == pytest.approx(
+        spearmanr(*scores.values()).statistic)
 
 
 def test_near_duplicates_are_the_pairs_that_were_put_in():
     features, _ = cloud()
     features = torch.cat([features, features[[3, 50]] * 2])  # the same direction counts as the same
-    assert [(i, j) for i, j, _ in sorted(outliers.near_duplicates(features))] == [(3, 200), (50, 201)]
+    assert [(i, j) for i, j, _ in sorted(outliers.near_duplicates(features))] == [(3, 200),
+                                                                                  (50, 201)]
 
 
 def test_a_flipped_label_is_doubted_and_the_neighbours_know_better():
@@ -81,29 +84,41 @@ def test_images_without_a_label_neither_vote_nor_are_doubted():
 
 def test_found_at_counts_what_was_looked_at():
     found = outliers.found_at([0.9, 0.8, 0.7, 0.1], [True, False, True, False], 2)
-    assert found == {"precision": 0.5, "recall": 0.5, "average_precision": pytest.approx((1 + 2 / 3) / 2)}
+    assert found == {
+        "precision": 0.5, "recall": 0.5, "average_precision": pytest.approx((1 + 2 / 3) / 2)
+    }
 
 
 def test_planting_keeps_the_images_and_marks_every_fault(splits):
     planted = plant(splits.train, 0.02, seed=1)
     own = torch.from_numpy(~planted.foreign)
     count = round(0.02 * len(splits.train))
-    assert planted.foreign.sum() == planted.flipped.sum() == count and not (planted.foreign & planted.flipped).any()
-    before = {image.numpy().tobytes(): int(label) for image, label in zip(*splits.train, strict=True)}
+    assert planted.foreign.sum() == planted.flipped.sum() == count and not (
+        planted.foreign & planted.flipped).any()
+    before = {
+        image.numpy().tobytes(): int(label)
+        for image, label in zip(*splits.train, strict=True)
+    }
     assert len(planted.data) == len(splits.train) + count
-    pairs = zip(planted.data.images[own], planted.data.labels[own], planted.flipped[own.numpy()], strict=True)
-    changed = [before[image.numpy().tobytes()] != int(label) for image, label, flipped in pairs if flipped]
+    pairs = zip(planted.data.images[own], planted.data.labels[own], planted.flipped[own.numpy()],
+                strict=True)
+    changed = [
+        before[image.numpy().tobytes()] != int(label) for image, label, flipped in pairs if flipped
+    ]
     assert all(changed)
-    assert torch.equal(splits.train.images[planted.rows[~planted.foreign]], planted.data.images[own])
+    assert torch.equal(splits.train.images[planted.rows[~planted.foreign]],
+                       planted.data.images[own])
     assert (planted.rows[planted.foreign] == -1).all()
     assert set(planted.kinds[planted.foreign]) == set(DRAW)
     again = plant(splits.train, 0.02, seed=1)
-    assert torch.equal(again.data.images, planted.data.images) and torch.equal(again.data.labels, planted.data.labels)
+    assert torch.equal(again.data.images, planted.data.images) and torch.equal(
+        again.data.labels, planted.data.labels)
 
 
 def test_a_share_of_nothing_plants_nothing(splits):
     planted = plant(splits.val, 0)
-    assert len(planted.data) == len(splits.val) and not planted.foreign.any() and not planted.flipped.any()
+    assert len(planted.data) == len(
+        splits.val) and not planted.foreign.any() and not planted.flipped.any()
 
 
 def test_nothing_is_planted_in_a_persons_folder_unless_asked():
@@ -131,17 +146,20 @@ def test_strangers_among_digits_are_found_by_dinos_features(splits, tmp_path):
         features = extract_features(encoder, planted.data.images)
         scores = outliers.outlier_scores(features)
         count = int(planted.foreign.sum())
-        assert outliers.found_at(outliers.consensus(scores), planted.foreign, count)["average_precision"] >= 0.9
+        assert outliers.found_at(outliers.consensus(scores), planted.foreign,
+                                 count)["average_precision"] >= 0.9
         doubt, _ = outliers.label_doubt(features, planted.data.labels)
         own = ~planted.foreign
-        assert outliers.found_at(doubt[torch.from_numpy(own)], planted.flipped[own], count)["recall"] >= 0.7
+        assert outliers.found_at(doubt[torch.from_numpy(own)], planted.flipped[own],
+                                 count)["recall"] >= 0.7
 
 
 def test_the_report_lists_every_image_the_most_foreign_first(tmp_path):
     features, labels = cloud(40)
     scores = outliers.outlier_scores(features)
     doubt, guess = outliers.label_doubt(features, labels)
-    path = outliers.write_report(tmp_path / "out" / "report.csv", scores, labels, ("ant", "bee"), doubt, guess)
+    path = outliers.write_report(tmp_path / "out" / "report.csv", scores, labels, ("ant", "bee"),
+                                 doubt, guess)
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
     foreign = [float(row["foreign"]) for row in rows]
@@ -156,16 +174,17 @@ def test_the_report_names_each_images_nearest_twin(tmp_path):
     scores = {"k nearest": np.array([0.4, 0.3, 0.2, 0.1])}
     pairs = [(0, 2, 0.99999), (0, 1, 0.9999)]
     labels = torch.zeros(4, dtype=torch.long)
-    path = outliers.write_report(tmp_path / "r.csv", scores, labels, ("a",), torch.zeros(4), labels, "wxyz", pairs)
+    path = outliers.write_report(tmp_path / "r.csv", scores, labels, ("a",), torch.zeros(4),
+                                 labels, "wxyz", pairs)
     assert [line["near_duplicate"] for line in csv.DictReader(path.open())] == ["y", "w", "w", ""]
 
 
 def test_the_report_leaves_open_what_a_image_without_a_label_cannot_tell(tmp_path):
     labels, scores = torch.tensor([0, -1]), {"k nearest": np.array([0.1, 0.2])}
     doubt, guess = torch.tensor([0.5, torch.nan]), torch.tensor([1, -1])
-    path = outliers.write_report(tmp_path / "r.csv", scores, labels, ("a", "b"), doubt, guess, ["x", "y"],
-                                 parts=["train", "unlabeled"])
+    path = outliers.write_report(tmp_path / "r.csv", scores, labels, ("a", "b"), doubt, guess,
+                                 ["x", "y"], parts=["train", "unlabeled"])
     first, second = csv.DictReader(path.open())
-    assert [first[name] for name in ("image", "part", "label", "label_doubt", "neighbours_say")] == [
-        "y", "unlabeled", "", "", ""]
+    assert [first[name] for name in ("image", "part", "label", "label_doubt", "neighbours_say")
+            ] == ["y", "unlabeled", "", "", ""]
     assert (second["part"], second["label"], second["neighbours_say"]) == ("train", "a", "b")

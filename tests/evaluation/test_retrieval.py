@@ -44,9 +44,11 @@ def test_mean_average_precision_never_holds_more_than_a_block(monkeypatch):
     bank, queries, labels = features(40), features(12, seed=1), torch.arange(52) % 3
     whole = retrieval.mean_average_precision(bank, labels[:40], queries, labels[40:])
     sizes, looked_up = [], retrieval.neighbours
-    monkeypatch.setattr(retrieval, "neighbours", lambda *given: sizes.append(len(given[1])) or looked_up(*given))
+    monkeypatch.setattr(retrieval, "neighbours",
+                        lambda *given: sizes.append(len(given[1])) or looked_up(*given))
     monkeypatch.setattr(retrieval, "CELLS", 5 * 40)
-    assert retrieval.mean_average_precision(bank, labels[:40], queries, labels[40:]) == pytest.approx(whole)
+    assert retrieval.mean_average_precision(bank, labels[:40], queries,
+                                            labels[40:]) == pytest.approx(whole)
     assert sizes == [5, 5, 2]
 
 
@@ -67,7 +69,8 @@ def test_copies_are_made_a_block_at_a_time(monkeypatch):
 
 def test_queries_of_a_class_the_bank_lacks_do_not_count():
     bank = torch.eye(3)
-    assert retrieval.mean_average_precision(bank, torch.tensor([0, 1, 1]), torch.eye(3)[:2], torch.tensor([0, 7])) == 1
+    assert retrieval.mean_average_precision(bank, torch.tensor([0, 1, 1]),
+                                            torch.eye(3)[:2], torch.tensor([0, 7])) == 1
 
 
 @pytest.mark.parametrize("name", retrieval.COPIES)

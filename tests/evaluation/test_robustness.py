@@ -53,7 +53,8 @@ def test_noise_is_not_clipped():
 
 
 def test_no_noise_gives_the_clean_images():
-    torch.testing.assert_close(robustness.noisy_images(some_images(), 0.0, seed=5), normalise(some_images()))
+    torch.testing.assert_close(robustness.noisy_images(some_images(), 0.0, seed=5),
+                               normalise(some_images()))
 
 
 def test_noise_depends_on_the_seed_alone_and_sigma_makes_it_louder():
@@ -62,7 +63,8 @@ def test_noise_depends_on_the_seed_alone_and_sigma_makes_it_louder():
     assert torch.equal(robustness.noisy_images(some_images(), 0.5, seed=1), first)
     assert not torch.equal(robustness.noisy_images(some_images(), 0.5, seed=2), first)
     clean = normalise(some_images())
-    torch.testing.assert_close(robustness.noisy_images(some_images(), 1.0, seed=1) - clean, 2 * (first - clean))
+    torch.testing.assert_close(
+        robustness.noisy_images(some_images(), 1.0, seed=1) - clean, 2 * (first - clean))
 
 
 def test_every_batch_of_a_dataset_has_noise_of_its_own(monkeypatch):
@@ -74,14 +76,17 @@ def test_every_batch_of_a_dataset_has_noise_of_its_own(monkeypatch):
 
 def sweep_by_hand(readers, images, labels, sigmas, seeds):
     """The plain loop: everything anew for each method, seed and sigma."""
-    accuracy, similarity = ({name: np.zeros((len(seeds), len(sigmas))) for name in readers} for _ in range(2))
+    accuracy, similarity = ({name: np.zeros((len(seeds), len(sigmas)))
+                             for name in readers}
+                            for _ in range(2))
     for name, reader in readers.items():
         for row, seed in enumerate(seeds):
             for column, sigma in enumerate(sigmas):
                 noisy = robustness.noisy_images(images, sigma, seed)
                 accuracy[name][row, column] = (reader(noisy) == labels).float().mean().item()
-                cosine = torch.nn.functional.cosine_similarity(robustness.features_of(reader.encoder, noisy),
-                                                               robustness.features_of(reader.encoder, images))
+                cosine = torch.nn.functional.cosine_similarity(
+                    robustness.features_of(reader.encoder, noisy),
+                    robustness.features_of(reader.encoder, images))
                 similarity[name][row, column] = cosine.mean().item()
     return accuracy, similarity
 
@@ -90,28 +95,37 @@ def test_sharing_changes_no_number_of_a_sweep(monkeypatch):
     monkeypatch.setattr(robustness, "BATCH", 16)  # 40 images: two whole batches and a smaller one
     images, labels = some_images(40), torch.arange(40) % 4
     encoder = build("slim", channels=1, image_size=16, width=8)
-    probes = [linear_probe(robustness.features_of(encoder, images), labels, strength) for strength in (0.1, 10)]
+    probes = [
+        linear_probe(robustness.features_of(encoder, images), labels, strength)
+        for strength in (0.1, 10)
+    ]
     head = torch.nn.Linear(encoder.num_features, 4).requires_grad_(False)
-    readers = {"weak": robustness.probe_reader(encoder, probes[0]),
-               "strong": robustness.probe_reader(encoder, probes[1]),
-               "pixels": robustness.probe_reader(None, linear_probe(normalise(images).flatten(1), labels)),
-               "trained": robustness.classifier_reader(
-                   Classifier(build("vit_digits", channels=1, image_size=16), torch.nn.Linear(64, 4), None, steps=1)),
-               "head": Reader(encoder, lambda features: head(features).argmax(1))}
+    readers = {
+        "weak": robustness.probe_reader(encoder, probes[0]),
+        "strong": robustness.probe_reader(encoder, probes[1]),
+        "pixels": robustness.probe_reader(None, linear_probe(normalise(images).flatten(1), labels)),
+        "trained": robustness.classifier_reader(
+            Classifier(build("vit_digits", channels=1, image_size=16), torch.nn.Linear(64, 4), None,
+                       steps=1)), "head": Reader(encoder, lambda features: head(features).argmax(1))
+    }
     sigmas, seeds = [0.0, 0.3, 1.2], [0, 7]
     sweep = robustness.noise_sweep(readers, images, labels, sigmas, iter(seeds))
     accuracy, similarity = sweep_by_hand(readers, images, labels, sigmas, seeds)
     for name in readers:
         np.testing.assert_allclose(sweep.accuracy[name], accuracy[name], atol=1e-12)
         np.testing.assert_allclose(sweep.similarity[name], similarity[name], atol=1e-4)
-    assert (sweep.similarity["pixels"][:, 0] > 0.9999).all() and (sweep.similarity["pixels"][:, 2] < 0.9).all()
+    assert (sweep.similarity["pixels"][:, 0] > 0.9999).all() and (sweep.similarity["pixels"][:, 2]
+                                                                  < 0.9).all()
 
 
 def test_an_encoder_reads_each_noisy_batch_once_however_many_methods_use_it():
     calls = []
     encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 8))
     encoder.register_forward_hook(lambda *_: calls.append(1))
-    readers = {str(number): Reader(encoder, lambda features: features.argmax(1)) for number in range(4)}
+    readers = {
+        str(number): Reader(encoder, lambda features: features.argmax(1))
+        for number in range(4)
+    }
     robustness.noise_sweep(readers, some_images(), torch.zeros(8), [0.0, 0.5, 1.0], range(3))
     assert len(calls) == 1 + 3 * 2  # the clean images once, and each louder noise once a seed
 
@@ -121,29 +135,35 @@ def test_every_method_is_shown_the_same_images():
 
     def watcher(name):
         def answer(features):
-            torch.rand(3)  # a method that draws random numbers must not change what the next one sees
+            # a method that draws random numbers must not change what the next one sees
+            torch.rand(3)
             seen[name].append(features.clone())
             return torch.zeros(len(features))
         return Reader(None, answer)
 
-    robustness.noise_sweep({name: watcher(name) for name in seen}, some_images(), torch.zeros(8), [0.0, 1.0], range(2))
+    robustness.noise_sweep({name: watcher(name)
+                            for name in seen}, some_images(), torch.zeros(8), [0.0, 1.0], range(2))
     assert len(seen["a"]) == 4
     assert all(torch.equal(a, b) for a, b in zip(seen["a"], seen["b"], strict=True))
 
 
 def test_a_noise_sweep_gives_accuracies_seeds_by_sigmas():
     labels = torch.tensor([0, 0, 0, 1, 1, 1, 1, 1])
-    scores = robustness.noise_sweep({"zeros": constant(0), "ones": constant(1)}, some_images(), labels, [0.0, 0.5, 1.0],
-                                    iter([0, 1])).accuracy
+    scores = robustness.noise_sweep({"zeros": constant(0), "ones": constant(1)}, some_images(),
+                                    labels, [0.0, 0.5, 1.0], iter([0, 1])).accuracy
     np.testing.assert_allclose(scores["zeros"], np.full((2, 3), 3 / 8))
     np.testing.assert_allclose(scores["ones"], np.full((2, 3), 5 / 8))
 
 
 def test_a_noise_sweep_is_reproducible_and_its_seeds_differ():
     labels = torch.arange(64) % 2
-    images = torch.where(labels.bool(), 130, 125).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 4, 4)
+    images = torch.where(labels.bool(), 130, 125).to(torch.uint8).view(-1, 1, 1,
+                                                                       1).expand(-1, 1, 4, 4)
     readers = {"mean": Reader(None, lambda pixels: (pixels.mean(1) > 0).long())}
-    runs = [robustness.noise_sweep(readers, images, labels, [0.0, 0.2], range(3)).accuracy["mean"] for _ in range(2)]
+    runs = [
+        robustness.noise_sweep(readers, images, labels, [0.0, 0.2], range(3)).accuracy["mean"]
+        for _ in range(2)
+    ]
     np.testing.assert_array_equal(*runs)
     assert (runs[0][:, 0] == 1).all()
     assert len(set(runs[0][:, 1])) > 1
@@ -161,7 +181,8 @@ def test_a_probe_on_pixels_and_one_on_features_answer_like_the_probe():
 
 
 def test_a_classifier_is_read_in_eval_mode_and_its_largest_logit_counts():
-    encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.99), torch.nn.Linear(256, 8))
+    encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.99),
+                                  torch.nn.Linear(256, 8))
     head = torch.nn.Sequential(torch.nn.Dropout(0.9), torch.nn.Linear(8, 3))
     model = Classifier(encoder, head, None, steps=1).train()
     x = normalise(some_images())
@@ -172,14 +193,18 @@ def test_a_classifier_is_read_in_eval_mode_and_its_largest_logit_counts():
 
 def test_corruption_errors_are_means_over_seeds_of_the_share_of_wrong_answers():
     images, labels = some_images(12), torch.arange(12) % 2
-    readers = {"bright": Reader(None, lambda pixels: (pixels.mean(1) > 0).long()), "zeros": constant(0)}
+    readers = {
+        "bright": Reader(None, lambda pixels: (pixels.mean(1) > 0).long()), "zeros": constant(0)
+    }
     errors = robustness.corruption_sweep(readers, images, labels, range(2))
     assert set(errors["zeros"]) == set(SEVERITIES)
     for name in SEVERITIES:
         np.testing.assert_allclose(errors["zeros"][name], 0.5)
         seeds = range(2) if name in RANDOM else [0]
-        by_hand = [[(readers["bright"](corrupt(images, name, severity, seed)) != labels).float().mean().item()
-                    for severity in range(1, 6)] for seed in seeds]
+        by_hand = [[(readers["bright"](corrupt(images, name, severity, seed))
+                     != labels).float().mean().item()
+                    for severity in range(1, 6)]
+                   for seed in seeds]
         np.testing.assert_allclose(errors["bright"][name], np.mean(by_hand, axis=0), atol=1e-6)
 
 
@@ -256,22 +281,29 @@ def test_the_tokens_of_a_vit_are_compared_at_every_layer_up_to_the_final_norm(to
     encoder = build("vit_digits", channels=1, image_size=16).eval()
     clean, noisy = normalise(some_images(4)), robustness.noisy_images(some_images(4), 1.0, seed=0)
     rows = robustness.layer_similarity(encoder, clean, noisy, token)
-    assert [name for name, _ in rows] == ["pixels", "embedding", "block 1", "block 2", "block 3", "block 4",
-                                          "final norm"]
+    assert [name for name, _ in rows
+            ] == ["pixels", "embedding", "block 1", "block 2", "block 3", "block 4", "final norm"]
     with torch.no_grad():
         states = [encoder.backbone.layers(encoder.prepare(x)) for x in (clean, noisy)]
-    picked = [[state[:, 0] if token == "class" else state[:, 1:].mean(1) for state in each] for each in states]
-    expected = [torch.nn.functional.cosine_similarity(a, b).mean().item() for a, b in zip(*picked, strict=True)]
+    picked = [[state[:, 0] if token == "class" else state[:, 1:].mean(1)
+               for state in each]
+              for each in states]
+    expected = [
+        torch.nn.functional.cosine_similarity(a, b).mean().item()
+        for a, b in zip(*picked, strict=True)
+    ]
     assert [value for _, value in rows[1:]] == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_embedded_class_token_knows_nothing_of_the_image_yet():
     encoder = build("vit_digits", channels=1, image_size=16)
-    rows = dict(robustness.layer_similarity(encoder, normalise(some_images(3)), torch.randn(3, 1, 16, 16), "class"))
+    rows = dict(
+        robustness.layer_similarity(encoder, normalise(some_images(3)), torch.randn(3, 1, 16, 16),
+                                    "class"))
     assert rows["embedding"] == pytest.approx(1) and rows["block 1"] < 0.99999
 
 
 def test_an_encoder_without_tokens_says_so():
     with pytest.raises(ValueError, match="only a ViT"):
-        robustness.layer_similarity(build("slim", channels=1, image_size=16), normalise(some_images(2)),
-                                    normalise(some_images(2)), "class")
+        robustness.layer_similarity(build("slim", channels=1, image_size=16),
+                                    normalise(some_images(2)), normalise(some_images(2)), "class")

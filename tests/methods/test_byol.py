@@ -17,13 +17,14 @@ from helpers.transforms.views import CleanView, DigitView
 
 @pytest.fixture
 def digits():
-    return torch.randint(0, 256, (96, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(0, 256, (96, 1, 16, 16), dtype=torch.uint8,
+                         generator=torch.Generator().manual_seed(0))
 
 
 def make(steps=10, **options):
     torch.manual_seed(0)
-    return BYOL(build("slim", channels=1, image_size=16), (CleanView(), CleanView()), steps=steps, hidden=32,
-                projection=16, **options)
+    return BYOL(build("slim", channels=1, image_size=16), (CleanView(), CleanView()), steps=steps,
+                hidden=32, projection=16, **options)
 
 
 def pair():
@@ -35,7 +36,8 @@ def test_target_starts_as_a_copy_of_online():
     module = make()
     encoder, projector = module.target
     for ours, theirs in ((encoder, module.encoder), (projector, module.projector)):
-        assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+        assert all(
+            torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
 
 
 def test_ema_moves_target_towards_online_by_the_momentum():
@@ -72,7 +74,8 @@ def test_target_gets_no_gradient():
 
 
 def test_loss_equals_the_papers_up_to_its_constants():
-    """Equation 2: mean squared error of normalised vectors is 2 - 2 cos, summed over both directions."""
+    """Equation 2: mean squared error of normalised vectors is 2 - 2 cos, summed over both
+    directions."""
     module, (first, second) = make(), pair()
     peer = copy.deepcopy(module)
 
@@ -99,16 +102,20 @@ def test_one_step_of_the_trainer_equals_the_plain_textbook_step(digits):
     online = [plain.encoder, plain.projector, plain.predictor]
     decayed = [p for m in online for p in m.parameters() if p.ndim > 1]
     others = [p for m in online for p in m.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW([dict(params=decayed, weight_decay=1e-4), dict(params=others, weight_decay=0.0)],
-                                  lr=1e-3, foreach=False, fused=False)
-    with threads_for(images):  # the first step of Adam is the sign of the gradient: sums must be taken in one order
+    optimizer = torch.optim.AdamW(
+        [dict(params=decayed, weight_decay=1e-4),
+         dict(params=others, weight_decay=0.0)], lr=1e-3, foreach=False, fused=False)
+    # the first step of Adam is the sign of the gradient: sums must be taken in one order
+    with threads_for(images):
         q = [plain.predictor(plain.projector(plain.encoder(view))) for _ in range(2)]
         z = [plain.target[1](plain.target[0](view)).detach() for _ in range(2)]
-        (-0.5 * sum(F.cosine_similarity(a, b).mean() for a, b in zip(q, reversed(z), strict=True))).backward()
+        (-0.5 * sum(F.cosine_similarity(a, b).mean()
+                    for a, b in zip(q, reversed(z), strict=True))).backward()
         optimizer.step()
     momentum = plain.target_momentum(1)
     with torch.no_grad():
-        for slow, fast in zip(plain.target.parameters(), [*plain.encoder.parameters(), *plain.projector.parameters()],
+        for slow, fast in zip(plain.target.parameters(),
+                              [*plain.encoder.parameters(), *plain.projector.parameters()],
                               strict=True):
             slow.mul_(momentum).add_(fast, alpha=1 - momentum)
     for name, value in module.state_dict().items():

@@ -1,4 +1,5 @@
-"""DINO against the paper's pseudocode: loss, centre, teacher, schedules, clipping, and a training that resumes."""
+"""DINO against the paper's pseudocode: loss, centre, teacher, schedules, clipping, and a training
+that resumes."""
 
 import copy
 import math
@@ -20,15 +21,16 @@ K = 24
 
 @pytest.fixture
 def digits():
-    return torch.randint(0, 256, (96, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(0, 256, (96, 1, 16, 16), dtype=torch.uint8,
+                         generator=torch.Generator().manual_seed(0))
 
 
 def make(steps=10, encoder="slim", parts=2, crops=None, **options):
     torch.manual_seed(0)
     size = dict(width=8) if encoder == "slim" else dict(width=16, depth=2, heads=2)
     crops = crops or crops_for("digits", 16, parts=parts)
-    return DINO(build(encoder, channels=1, image_size=16, **size), crops, steps=steps, hidden=16, bottleneck=8,
-                outputs=K, **options)
+    return DINO(build(encoder, channels=1, image_size=16, **size), crops, steps=steps, hidden=16,
+                bottleneck=8, outputs=K, **options)
 
 
 def at_step(module, step):
@@ -87,7 +89,8 @@ def test_teacher_starts_as_the_student_and_follows_it():
     module = make()
     pairs = [(module.encoder, module.student), (module.teacher_head, module.student_head)]
     for slow, fast in pairs:
-        assert all(torch.equal(a, b) for a, b in zip(slow.parameters(), fast.parameters(), strict=True))
+        assert all(
+            torch.equal(a, b) for a, b in zip(slow.parameters(), fast.parameters(), strict=True))
         assert not any(p.requires_grad for p in slow.parameters())
     with torch.no_grad():
         for _, fast in pairs:
@@ -103,21 +106,26 @@ def test_only_the_student_learns_from_the_loss():
     module = at_step(make(), 0)
     images = torch.randint(0, 256, (4, 1, 16, 16), dtype=torch.uint8)
     module.training_step((images, None), 0).backward()
-    assert all(p.grad is None for part in (module.encoder, module.teacher_head) for p in part.parameters())
+    assert all(p.grad is None
+               for part in (module.encoder, module.teacher_head)
+               for p in part.parameters())
     assert all(p.grad is not None for p in module.student.parameters())
 
 
 @pytest.fixture(scope="module", params=["resnet50", "vit_tiny", "vit_small"])
 def stepped(request):
-    """A module after the gradients of a step on two sizes of views, its loss, and the sides each encoder saw."""
+    """A module after the gradients of a step on two sizes of views, its loss, and the sides each
+    encoder saw."""
     torch.manual_seed(0)
     encoder = build(request.param, image_size=32)
-    crops = crops_for("my/folder", 32, step=encoder.patch_size if encoder.patch_size > 1 else 8, parts=2)
+    crops = crops_for("my/folder", 32, step=encoder.patch_size if encoder.patch_size > 1 else 8,
+                      parts=2)
     module = at_step(DINO(encoder, crops, steps=10, hidden=16, bottleneck=8, outputs=K,
                           batch_norm=request.param == "resnet50"), 0).train()
     seen = {"teacher": [], "student": []}
     for name, part in (("teacher", module.encoder), ("student", module.student)):
-        part.register_forward_pre_hook(lambda _, inputs, name=name: seen[name].append(tuple(inputs[0].shape)))
+        part.register_forward_pre_hook(
+            lambda _, inputs, name=name: seen[name].append(tuple(inputs[0].shape)))
     loss = module.training_step((torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8), None), 0)
     loss.backward()
     return module, loss, seen
@@ -134,13 +142,17 @@ def test_a_step_sends_gradients_to_all_of_a_large_student(stepped):
 
 
 def test_a_step_sends_no_gradient_to_a_large_teacher(stepped):
-    assert all(p.grad is None for part in (stepped[0].encoder, stepped[0].teacher_head) for p in part.parameters())
+    assert all(p.grad is None
+               for part in (stepped[0].encoder, stepped[0].teacher_head)
+               for p in part.parameters())
 
 
 def test_a_large_teacher_sees_wholes_and_its_student_the_parts_too(stepped):
     module, _, seen = stepped
     side = module.crops.part.size
-    assert side < 32 and seen == {"teacher": [(6, 3, 32, 32)], "student": [(6, 3, 32, 32), (6, 3, side, side)]}
+    assert side < 32 and seen == {
+        "teacher": [(6, 3, 32, 32)], "student": [(6, 3, 32, 32), (6, 3, side, side)]
+    }
 
 
 def test_student_views_are_compared_with_the_other_views_of_the_same_image():
@@ -150,7 +162,8 @@ def test_student_views_are_compared_with_the_other_views_of_the_same_image():
     images = torch.randint(0, 256, (4, 1, 16, 16), dtype=torch.uint8)
     z = module.student_head(module.student(images / 127.5 - 1))
     expected = -((z / 0.04).softmax(1) * (z / 0.1).log_softmax(1)).sum(1).mean()
-    assert module.training_step((images, None), 0).item() == pytest.approx(expected.item(), rel=1e-4)
+    assert module.training_step((images, None),
+                                0).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("step,expected", [(0, 0.04), (15, 0.055), (30, 0.07), (99, 0.07)])
@@ -160,8 +173,10 @@ def test_teacher_temperature_warms_up_linearly(step, expected):
 
 def test_momentum_and_weight_decay_follow_half_cosines():
     module = make(steps=101, momentum=0.9, weight_decay=(0.04, 0.4))
-    assert module.target_momentum(0) == pytest.approx(0.9) and module.target_momentum(101) == pytest.approx(1.0)
-    assert (module.decay(0), module.decay(50), module.decay(100)) == pytest.approx((0.04, 0.22, 0.4))
+    assert module.target_momentum(0) == pytest.approx(0.9) and module.target_momentum(
+        101) == pytest.approx(1.0)
+    assert (module.decay(0), module.decay(50), module.decay(100)) == pytest.approx(
+        (0.04, 0.22, 0.4))
     quarter = 0.04 + 0.36 * (1 - math.cos(math.pi / 4)) / 2
     assert module.decay(25) == pytest.approx(quarter)
 
@@ -180,9 +195,11 @@ def test_last_layer_stays_frozen_at_first_and_only_weights_decay(digits):
     seen = fit_and_note(module, BatchLoader(digits, None, batch_size=16, steps=8), lambda: (
         module.student_head.last_layer.weight_v.detach().clone(),
         [group["weight_decay"] for group in module.optimizers().param_groups]))
-    assert torch.equal(seen[3][0], before["last_layer.weight_v"]) and not torch.equal(seen[4][0], seen[3][0])
+    assert torch.equal(seen[3][0],
+                       before["last_layer.weight_v"]) and not torch.equal(seen[4][0], seen[3][0])
     assert seen[0][1] == pytest.approx([0.1, 0.0]) and seen[7][1] == pytest.approx([0.3, 0.0])
-    assert torch.equal(module.student_head.last_layer.weight_g, before["last_layer.weight_g"])  # stays 1
+    # stays 1
+    assert torch.equal(module.student_head.last_layer.weight_g, before["last_layer.weight_g"])
 
 
 def test_signs_tell_both_collapses_from_health():
@@ -191,7 +208,8 @@ def test_signs_tell_both_collapses_from_health():
     healthy = F.one_hot(torch.arange(6).repeat(2, 1), K).float()
     zero = torch.zeros(())
     flat, narrow, good = (collapse_signs(answers, zero) for answers in (uniform, one, healthy))
-    assert flat["entropy"].item() == pytest.approx(math.log(K)) and flat["variety"].item() == pytest.approx(math.log(K))
+    assert flat["entropy"].item() == pytest.approx(
+        math.log(K)) and flat["variety"].item() == pytest.approx(math.log(K))
     assert flat["uniform"].item() == pytest.approx(math.log(K))
     assert narrow["entropy"].item() == 0 and narrow["variety"].item() == 0
     assert good["entropy"].item() == 0 and good["variety"].item() == pytest.approx(math.log(6))
@@ -200,26 +218,33 @@ def test_signs_tell_both_collapses_from_health():
 def test_kl_is_what_the_student_lacks():
     module, teacher, student = at_step(make(), 0), outputs(2), outputs(2, seed=1)
     module.loss(teacher, student)
-    kl = sum(F.kl_div((student[j] / 0.1).log_softmax(1), (teacher[i] / 0.04).softmax(1), reduction="batchmean")
-             for i, j in ((0, 1), (1, 0))) / 2
+    kl = sum(
+        F.kl_div((student[j] / 0.1).log_softmax(1), (teacher[i]
+                                                     / 0.04).softmax(1), reduction="batchmean")
+        for i, j in ((0, 1), (1, 0))) / 2
     assert module.signs["kl"].item() == pytest.approx(kl.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("encoder", ["vit_digits", "slim"])
 def test_a_few_steps_teach_the_student_the_teachers_answers(digits, encoder):
     crops = MultiCrop(CleanView(), CleanView(), Part(CleanView(), 8, (0.5, 1.0)), 2)
-    module = make(steps=40, encoder=encoder, crops=crops, lr=5e-3, momentum=1.0, batch_norm=encoder == "slim")
+    module = make(steps=40, encoder=encoder, crops=crops, lr=5e-3, momentum=1.0,
+                  batch_norm=encoder == "slim")
     before = {name: value.clone() for name, value in module.encoder.named_parameters()}
-    kl = fit_and_note(module, BatchLoader(digits, None, batch_size=32, steps=40), lambda: module.signs["kl"].item())
+    kl = fit_and_note(module, BatchLoader(digits, None, batch_size=32, steps=40),
+                      lambda: module.signs["kl"].item())
     assert sum(kl[-5:]) < 0.8 * max(sum(kl[i:i + 5]) for i in range(10))
-    for name, value in module.encoder.named_parameters():  # a momentum of 1 holds the teacher where it was
+    # a momentum of 1 holds the teacher where it was
+    for name, value in module.encoder.named_parameters():
         assert torch.equal(value, before[name])
 
 
 def test_schedules_are_plain_numbers_that_a_checkpoint_can_hold():
     module = make(steps=8)
-    assert {type(schedule(3)) for schedule in (module.decay, module.target_momentum, module.teacher_temperature)} == {
-        float}
+    assert {
+        type(schedule(3))
+        for schedule in (module.decay, module.target_momentum, module.teacher_temperature)
+    } == {float}
 
 
 def test_a_resumed_training_ends_as_an_uninterrupted_one(digits, tmp_path):

@@ -1,8 +1,9 @@
 """What a GPU would see, without one: torch's fake tensors say on which device each operation runs.
 
-A tensor that is made on the host and copied, or a value that is read back, makes the host wait until the GPU has done
-all it was given: the GPU then idles while the hundreds of kernels of the next step are launched. (In fp16, on GPUs
-without bf16, the scaler of DINO's gradients reads one number a step, which is not seen here.)
+A tensor that is made on the host and copied, or a value that is read back, makes the host wait
+until the GPU has done all it was given: the GPU then idles while the hundreds of kernels of the
+next step are launched. (In fp16, on GPUs without bf16, the scaler of DINO's gradients reads one
+number a step, which is not seen here.)
 """
 
 from types import SimpleNamespace
@@ -29,7 +30,8 @@ GPU = torch.device("cuda", 0)
 
 
 class Transfers(TorchDispatchMode):
-    """Counts copies between host and GPU that make the host wait; scalars that go along with a kernel do not."""
+    """Counts copies between host and GPU that make the host wait; scalars that go along with a
+    kernel do not."""
 
     def __init__(self):
         super().__init__()
@@ -37,7 +39,11 @@ class Transfers(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
-        before, after = ({leaf.device.type for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)}
+        before, after = ({
+            leaf.device.type
+            for leaf in tree_leaves(tree)
+            if isinstance(leaf, torch.Tensor)
+        }
                          for tree in ((args, kwargs), result))
         copied = before and after and before != after and {"cpu", "cuda"} == before | after
         if copied and "copy" in str(function) and not (kwargs or {}).get("non_blocking"):
@@ -48,7 +54,9 @@ class Transfers(TorchDispatchMode):
 @pytest.fixture
 def gpu(monkeypatch):
     """Inside, tensors are fake: they have shapes and devices and no values; reading one raises."""
-    monkeypatch.setattr(torch, "randperm", lambda n, **_: SimpleNamespace(tolist=lambda: list(range(n))))  # the host's
+    # the host's
+    monkeypatch.setattr(torch, "randperm",
+                        lambda n, **_: SimpleNamespace(tolist=lambda: list(range(n))))
     before = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     with FakeTensorMode(allow_non_fake_inputs=True):
@@ -59,8 +67,9 @@ def gpu(monkeypatch):
 def moved(module):
     """A module's parameters and buffers on the GPU, as `fit` lays them."""
     layouts = {4: torch.channels_last}
-    return module._apply(lambda t: torch.empty(t.shape, dtype=t.dtype, device=GPU, memory_format=layouts.get(
-        t.ndim, torch.contiguous_format)))
+    return module._apply(
+        lambda t: torch.empty(t.shape, dtype=t.dtype, device=GPU, memory_format=layouts.get(
+            t.ndim, torch.contiguous_format)))
 
 
 def images(size):
@@ -71,7 +80,8 @@ def made(method, encoder):
     """A learner of the full preset for photographs, made before tensors are fake."""
     settings = Settings.resolve(dataset="stl10", device="cpu", preset="full", encoder=encoder,
                                 image_size=ENCODERS[encoder])
-    return learner(method, build(encoder, channels=3, image_size=ENCODERS[encoder]), settings, 100.0)
+    return learner(method, build(encoder, channels=3, image_size=ENCODERS[encoder]), settings,
+                   100.0)
 
 
 LEARNERS = {(method, encoder): made(method, encoder) for method in METHODS for encoder in ENCODERS}
@@ -97,7 +107,8 @@ def test_a_step_of_pretraining_never_waits_for_the_host(method, encoder, gpu, mo
     with Transfers() as seen:
         loss = module.training_step((images(ENCODERS[encoder]), None), 0)
     assert loss.device == GPU and seen.waits == []
-    for parameter in module.parameters():  # there is no backward pass over fake tensors without a real GPU
+    # there is no backward pass over fake tensors without a real GPU
+    for parameter in module.parameters():
         parameter.grad = torch.empty_like(parameter) if parameter.requires_grad else None
     optimizer = module.configure_optimizers()["optimizer"]
     with Transfers() as seen:
@@ -108,20 +119,21 @@ def test_a_step_of_pretraining_never_waits_for_the_host(method, encoder, gpu, mo
     assert seen.waits == []
 
 
-CLASSIFIER = Classifier(build("resnet18", channels=3, image_size=96), linear_head(512, 10), view_for("stl10", 96),
-                        steps=9)
+CLASSIFIER = Classifier(build("resnet18", channels=3, image_size=96), linear_head(512, 10),
+                        view_for("stl10", 96), steps=9)
 
 
 def test_a_step_with_labels_never_waits_for_the_host(gpu):
     with Transfers() as seen:
-        loss = moved(CLASSIFIER).training_step((images(96), torch.zeros(8, dtype=torch.long, device=GPU)), 0)
+        loss = moved(CLASSIFIER).training_step(
+            (images(96), torch.zeros(8, dtype=torch.long, device=GPU)), 0)
     assert loss.device == GPU and seen.waits == []
 
 
 def test_batches_are_picked_on_the_gpu_without_waiting(gpu, monkeypatch):
     monkeypatch.setattr(BatchLoader, "indices", lambda self, step: torch.arange(8))
-    loader = BatchLoader(torch.empty(40, 3, 16, 16, dtype=torch.uint8), None, batch_size=8, steps=3, device="cuda",
-                         on_host=False)
+    loader = BatchLoader(torch.empty(40, 3, 16, 16, dtype=torch.uint8), None, batch_size=8, steps=3,
+                         device="cuda", on_host=False)
     batches = iter(loader)
     assert all(part.device == GPU for part in next(batches))  # the first one moves all images
     with Transfers() as seen:
@@ -129,13 +141,16 @@ def test_batches_are_picked_on_the_gpu_without_waiting(gpu, monkeypatch):
     assert seen.waits == []
 
 
-@pytest.mark.parametrize("kind", [kind for kind in DAMAGE if kind != "JPEG"])  # which says that it works on the host
+# which says that it works on the host
+@pytest.mark.parametrize("kind", [kind for kind in DAMAGE if kind != "JPEG"])
 def test_damage_is_done_on_the_gpu(kind, gpu):
     with Transfers() as seen:
-        assert DAMAGE[kind](torch.empty(8, 3, 32, 32, device=GPU), SEVERITIES[kind][2], None).device == GPU
+        assert DAMAGE[kind](torch.empty(8, 3, 32, 32, device=GPU), SEVERITIES[kind][2],
+                            None).device == GPU
     assert seen.waits == []
 
 
 def test_features_are_taken_on_the_gpu_and_come_back(gpu):
     encoder = moved(CLASSIFIER.encoder)
-    assert extract_features(encoder, torch.empty(20, 3, 96, 96, dtype=torch.uint8), 8).device.type == "cpu"
+    assert extract_features(encoder, torch.empty(20, 3, 96, 96, dtype=torch.uint8),
+                            8).device.type == "cpu"

@@ -22,7 +22,8 @@ def test_the_rate_starts_at_one_step_of_the_rise_and_not_at_zero():
 
 
 def test_the_rate_rises_evenly():
-    assert [warmup_cosine(step, 100, 0.1) for step in range(10)] == pytest.approx([(s + 1) / 10 for s in range(10)])
+    assert [warmup_cosine(step, 100, 0.1)
+            for step in range(10)] == pytest.approx([(s + 1) / 10 for s in range(10)])
 
 
 def test_the_peak_is_one_at_the_end_of_the_rise():
@@ -33,7 +34,8 @@ def test_the_peak_is_one_at_the_end_of_the_rise():
 
 def test_after_the_rise_the_rate_is_half_a_cosine():
     for share in (0.25, 0.5, 0.75):
-        assert warmup_cosine(20 + round(share * 80), 100, 0.2) == pytest.approx((1 + math.cos(math.pi * share)) / 2)
+        assert warmup_cosine(20 + round(share * 80), 100, 0.2) == pytest.approx(
+            (1 + math.cos(math.pi * share)) / 2)
 
 
 def test_the_rate_ends_at_zero_and_stays_there():
@@ -58,7 +60,9 @@ def test_every_trainable_parameter_is_in_one_group_and_frozen_ones_in_none():
     model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
     model[0].requires_grad_(False)
     groups = parameter_groups([model], 0.1, 0.1)
-    assert [id(p) for group in groups for p in group["params"]] == [id(p) for p in model[1].parameters()]
+    assert [id(p)
+            for group in groups
+            for p in group["params"]] == [id(p) for p in model[1].parameters()]
 
 
 def test_the_optimizer_follows_the_schedule():
@@ -82,18 +86,23 @@ def test_a_linear_head_starts_at_zero_and_prefers_no_class():
 
 def test_the_mlp_head_has_hidden_layers_of_512_and_128():
     head = mlp_head(96, 10)
-    assert [tuple(p.shape) for p in head.parameters() if p.ndim == 2] == [(512, 96), (128, 512), (10, 128)]
+    assert [tuple(p.shape) for p in head.parameters() if p.ndim == 2] == [(512, 96), (128, 512),
+                                                                          (10, 128)]
 
 
 def classifier(**options) -> Classifier:
     encoder = build("slim", channels=1, image_size=8, width=8)
-    return Classifier(encoder, linear_head(encoder.num_features, 3), CleanView(), steps=10, **options)
+    return Classifier(encoder, linear_head(encoder.num_features, 3), CleanView(), steps=10,
+                      **options)
 
 
 def test_the_head_learns_at_its_own_rate():
     module = classifier(lr=0.1, head_lr=0.4)
-    rates = {id(p): group["initial_lr"] for group in module.configure_optimizers()["optimizer"].param_groups
-             for p in group["params"]}
+    rates = {
+        id(p): group["initial_lr"]
+        for group in module.configure_optimizers()["optimizer"].param_groups
+        for p in group["params"]
+    }
     assert {rates[id(p)] for p in module.encoder.parameters()} == {0.1}
     assert {rates[id(p)] for p in module.head.parameters()} == {0.4}
 
@@ -119,7 +128,8 @@ def test_the_loss_of_the_first_step_is_that_of_guessing_evenly():
 def test_the_loss_is_cross_entropy_of_the_viewed_images():
     module = classifier().eval()
     nn.init.normal_(module.head.weight)
-    images, labels = torch.randint(0, 256, (4, 1, 8, 8), dtype=torch.uint8), torch.tensor([0, 1, 2, 0])
+    images, labels = torch.randint(0, 256, (4, 1, 8, 8),
+                                   dtype=torch.uint8), torch.tensor([0, 1, 2, 0])
     expected = F.cross_entropy(module(images / 127.5 - 1), labels)
     torch.testing.assert_close(module.training_step((images, labels), 0), expected)
 
@@ -132,8 +142,8 @@ def test_warm_up_stable_decay_rises_holds_and_falls_to_nearly_nothing():
 
 
 def test_a_classifier_follows_the_schedule_it_is_given():
-    module = Classifier(build("slim", channels=1, image_size=8, width=8), linear_head(32, 3), CleanView(), steps=50,
-                        lr=0.1, schedule="stable")
+    module = Classifier(build("slim", channels=1, image_size=8, width=8), linear_head(32, 3),
+                        CleanView(), steps=50, lr=0.1, schedule="stable")
     made = module.configure_optimizers()
     rates = []
     for _ in range(50):

@@ -13,7 +13,13 @@ from helpers.models.weights import choose as choosing
 from helpers.models.weights import prompts
 from helpers.models.weights import registry as manifest
 from helpers.models.weights.checkpoint import save_encoder
-from helpers.models.weights.choose import Choice, ask_encoder, ask_start, encoder_choices, start_choices
+from helpers.models.weights.choose import (
+    Choice,
+    ask_encoder,
+    ask_start,
+    encoder_choices,
+    start_choices,
+)
 
 ENVIRONMENT = {ask_start: "FEWLABELS_PRETRAINED", ask_encoder: "FEWLABELS_WEIGHTS"}
 DEFAULT = {ask_start: "train", ask_encoder: "auto"}
@@ -30,7 +36,8 @@ def nobody(monkeypatch):
 
 @pytest.fixture
 def own(tmp_path):
-    return save_encoder(randomised(build("slim", channels=1, image_size=16, width=4)), tmp_path / "own.safetensors")
+    return save_encoder(randomised(build("slim", channels=1, image_size=16, width=4)),
+                        tmp_path / "own.safetensors")
 
 
 @pytest.fixture
@@ -96,7 +103,8 @@ def test_in_notebook_02_the_setting_may_be_a_plain_true_or_false(value):
 
 
 def test_the_first_number_means_yes_in_notebook_02_and_the_usual_encoder_in_the_later_ones():
-    assert ask_start("1").choice() == Choice("imagenet") and ask_encoder("1").choice() == Choice("auto")
+    assert ask_start("1").choice() == Choice("imagenet") and ask_encoder("1").choice() == Choice(
+        "auto")
 
 
 @ASKS
@@ -114,7 +122,8 @@ def test_the_word_file_asks_for_the_path(ask, monkeypatch, own):
 @ASKS
 @pytest.mark.parametrize(("nonsense", "words"), [("nonsense", "'nonsense' is not an answer here"),
                                                  ("missing.pth", "no file missing.pth")])
-def test_a_typed_answer_that_is_none_is_asked_again_with_the_choices(ask, nonsense, words, monkeypatch, capsys):
+def test_a_typed_answer_that_is_none_is_asked_again_with_the_choices(ask, nonsense, words,
+                                                                     monkeypatch, capsys):
     typed(monkeypatch, nonsense, "imagenet")
     assert ask().choice() == Choice("imagenet")
     said = capsys.readouterr().out
@@ -139,8 +148,9 @@ def test_a_path_answers_too(ask, way, own, monkeypatch):
 
 
 @ASKS
-@pytest.mark.parametrize(("answer", "words"), [
-    ("nonsense", "answers 'nonsense' to"), ("missing.pth", "no file missing.pth"), ("file", "no file was named")])
+@pytest.mark.parametrize(("answer", "words"), [("nonsense", "answers 'nonsense' to"),
+                                               ("missing.pth", "no file missing.pth"),
+                                               ("file", "no file was named")])
 def test_a_wrong_setting_is_one_line(ask, answer, words):
     with pytest.raises(UserError, match=words) as error:
         ask(answer).choice()
@@ -200,7 +210,8 @@ def test_a_file_of_ones_own_gives_its_encoder(own, capsys):
 def test_listed_weights_are_fetched_and_read(monkeypatch, tmp_path):
     peer = randomised(small_vit())
     torch.save(as_vit("timm", peer) | {"head.weight": torch.ones(1)}, tmp_path / "vit.pth")
-    monkeypatch.setattr(choosing.fetching, "fetch", lambda name: {"pytorch-byol-40": tmp_path / "vit.pth"}[name])
+    monkeypatch.setattr(choosing.fetching, "fetch",
+                        lambda name: {"pytorch-byol-40": tmp_path / "vit.pth"}[name])
     encoder = ask_encoder("pytorch-byol-40").choice().encoder("resnet18", 16, 3)
     torch.testing.assert_close(encoder.eval()(some_images(peer)), peer(some_images(peer)))
 
@@ -215,9 +226,14 @@ def test_imagenet_gives_the_architecture_wished_for_or_resnet18(wished, given, m
 def test_every_choice_has_a_label_and_a_start_of_its_own(own, tmp_path):
     other = tmp_path / "other" / own.name
     save_encoder(build("slim", channels=1, image_size=16, width=8), other)
-    choices = [Choice("train"), Choice("imagenet"), Choice("listed", "pytorch-byol-40"), Choice("file", path=own)]
-    assert [choice.label for choice in choices] == ["random weights", "ImageNet backbone", "pytorch-byol-40",
-                                                    "own.safetensors"]
+    choices = [
+        Choice("train"),
+        Choice("imagenet"),
+        Choice("listed", "pytorch-byol-40"),
+        Choice("file", path=own)
+    ]
+    assert [choice.label for choice in choices
+            ] == ["random weights", "ImageNet backbone", "pytorch-byol-40", "own.safetensors"]
     starts = [choice.start for choice in (*choices, Choice("file", path=other))]
     assert starts[:3] == ["scratch", "imagenet", "pytorch-byol-40"] and len(set(starts)) == 5
     assert all(str(tmp_path) not in start for start in starts)
@@ -229,7 +245,8 @@ def kernel():
         yield client
 
 
-HERE = f"import os, sys; sys.path[:0] = [{sys.path[0]!r}, '.']; os.environ.pop('JPY_SESSION_NAME', None)\n"
+HERE = (f"import os, sys; sys.path[:0] = [{sys.path[0]!r}, '.']; "
+        "os.environ.pop('JPY_SESSION_NAME', None)\n")
 
 
 @pytest.mark.parametrize(("call", "typed", "chosen"), [
@@ -237,14 +254,19 @@ HERE = f"import os, sys; sys.path[:0] = [{sys.path[0]!r}, '.']; os.environ.pop('
     ("ask_encoder()", ["imagenet"], "imagenet"), ("ask_encoder()", [""], "auto"),
     ("ask_encoder()", ["byol.pth", "pytorch-byol-80"], "pytorch-byol-80")])
 def test_a_real_kernel_asks_and_a_typed_answer_arrives(kernel, call, typed, chosen):
-    code = f"from helpers.models.weights.choose import ask_encoder, ask_start\nchoice = {call}.choice()\n"
-    printed, questions, status = run_in(kernel, HERE + code + "print('chosen', choice.name or choice.kind)", typed)
+    code = ("from helpers.models.weights.choose import ask_encoder, ask_start\nchoice = "
+            f"{call}.choice()\n")
+    printed, questions, status = run_in(kernel,
+                                        HERE + code + "print('chosen', choice.name or choice.kind)",
+                                        typed)
     assert status == "ok" and len(questions) == len(typed)
     assert "imagenet: " in questions[0] and printed.splitlines()[-1] == f"chosen {chosen}"
 
 
 def test_a_real_kernel_of_a_jupyter_server_shows_a_drop_down_and_does_not_wait(kernel):
-    code = ("os.environ['JPY_SESSION_NAME'] = 'x.ipynb'\nfrom helpers.models.weights.choose import ask_encoder\n"
-            "asked = ask_encoder()\nprint(type(asked.menu).__name__, asked.choice().kind)\nasked")
+    code = (
+        "os.environ['JPY_SESSION_NAME'] = 'x.ipynb'\nfrom helpers.models.weights.choose import "
+        "ask_encoder\n"
+        "asked = ask_encoder()\nprint(type(asked.menu).__name__, asked.choice().kind)\nasked")
     printed, questions, status = run_in(kernel, HERE + code, [])
     assert (status, questions) == ("ok", []) and printed.splitlines()[0] == "Dropdown auto"

@@ -15,7 +15,10 @@ from helpers.models.weights import registry as manifest
 from helpers.models.weights.checkpoint import save_encoder
 from helpers.models.weights.export import export_onnx, export_program
 
-ENCODERS = {"slim": dict(channels=1, image_size=16, width=4), "vit_digits": dict(channels=1, image_size=16, depth=1)}
+ENCODERS = {
+    "slim": dict(channels=1, image_size=16, width=4),
+    "vit_digits": dict(channels=1, image_size=16, depth=1)
+}
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -42,7 +45,8 @@ def test_an_export_that_gives_other_features_is_not_kept(tmp_path, monkeypatch):
 
 def test_onnx_without_its_packages_says_which_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(export, "ONNX_PACKAGES", ("no_such_onnx",))
-    with pytest.raises(UserError, match="the ONNX export needs no_such_onnx: pip install no_such_onnx"):
+    with pytest.raises(UserError,
+                       match="the ONNX export needs no_such_onnx: pip install no_such_onnx"):
         export_onnx(build("slim", **ENCODERS["slim"]), tmp_path / "e.onnx")
 
 
@@ -54,7 +58,8 @@ def test_onnx_runtime_gives_the_features_for_any_batch_size(name, tmp_path):
     session = onnxruntime.InferenceSession(str(export_onnx(encoder, tmp_path / "e.onnx")))
     x = torch.rand(5, 1, 16, 16) * 2 - 1
     (features,) = session.run(None, {"images": x.numpy()})
-    torch.testing.assert_close(torch.from_numpy(features), encoder(x).detach(), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(torch.from_numpy(features),
+                               encoder(x).detach(), rtol=1e-3, atol=1e-4)
 
 
 def said(capsys, **options):
@@ -73,7 +78,8 @@ def test_list_names_every_entry_and_says_what_is_here(capsys, tmp_path, monkeypa
 
 
 def test_check_says_what_our_own_file_is_and_what_it_was_trained_on(capsys, tmp_path):
-    path = save_encoder(build("slim", **ENCODERS["slim"]), tmp_path / "e.safetensors", method="byol", dataset="digits")
+    path = save_encoder(build("slim", **ENCODERS["slim"]), tmp_path / "e.safetensors",
+                        method="byol", dataset="digits")
     text = said(capsys, action="check", file=str(path))
     assert "slim (" in text and "method: byol" in text and "dataset: digits" in text
     assert manifest.sha256(path) in text and text.strip().endswith("is whole")
@@ -90,8 +96,10 @@ def test_check_says_what_a_foreign_file_is_and_what_was_left_out(capsys, tmp_pat
 
 def test_check_knows_what_was_fetched_before_by_the_hash_in_the_lock(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("FEWLABELS_WEIGHTS_DIR", str(tmp_path / "fetched"))
-    torch.save(self_learner(as_sequential(build("resnet18", image_size=32, stem="imagenet"))), tmp_path / "byol.pth")
-    manifest.record(tmp_path / "fetched", "self-learner-byol", tmp_path / "byol.pth", "Google Drive")
+    torch.save(self_learner(as_sequential(build("resnet18", image_size=32, stem="imagenet"))),
+               tmp_path / "byol.pth")
+    manifest.record(tmp_path / "fetched", "self-learner-byol", tmp_path / "byol.pth",
+                    "Google Drive")
     text = said(capsys, action="check", file=str(tmp_path / "byol.pth"))
     assert "listed as self-learner-byol: BYOL" in text and "trained on STL-10 unlabelled" in text
 
@@ -115,22 +123,26 @@ def test_export_writes_a_program_and_says_what_it_takes(capsys, tmp_path):
     encoder = randomised(build("slim", **ENCODERS["slim"]))
     path = save_encoder(encoder, tmp_path / "e.safetensors")
     text = said(capsys, action="export", file=str(path), target=str(tmp_path / "e.pt2"))
-    assert text.startswith(f"{tmp_path / 'e.pt2'}: ") and "N x 1 x 16 x 16 in [-1, 1]" in text and text.count("\n") == 1
+    assert text.startswith(f"{tmp_path / 'e.pt2'}: "
+                           ) and "N x 1 x 16 x 16 in [-1, 1]" in text and text.count("\n") == 1
     x = torch.rand(3, 1, 16, 16) * 2 - 1
-    torch.testing.assert_close(torch.export.load(tmp_path / "e.pt2").module()(x), encoder(x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        torch.export.load(tmp_path / "e.pt2").module()(x), encoder(x), rtol=1e-4, atol=1e-5)
 
 
 def test_export_to_an_unknown_kind_of_file_is_one_line(tmp_path):
     with pytest.raises(UserError, match="must end in .onnx .* or .pt2"):
-        weights(argparse.Namespace(action="export", file="e.safetensors", target=str(tmp_path / "e.pt")))
+        weights(
+            argparse.Namespace(action="export", file="e.safetensors",
+                               target=str(tmp_path / "e.pt")))
 
 
 def test_fetch_prints_the_path_and_the_hash(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("FEWLABELS_WEIGHTS_DIR", str(tmp_path))
     monkeypatch.setattr(manifest, "MANIFEST", tmp_path / "manifest.json")
     torch.save(as_vit("timm", randomised(small_vit())), tmp_path / "vit.pth")
-    entry = dict(what="", method="", encoder="", dataset="", epochs=None, accuracy={}, command="", licence="",
-                 file="vit.pth", bytes=None, sha256=None, sources=[])
+    entry = dict(what="", method="", encoder="", dataset="", epochs=None, accuracy={}, command="",
+                 licence="", file="vit.pth", bytes=None, sha256=None, sources=[])
     manifest.MANIFEST.write_text(json.dumps({"vit": entry}))
     text = said(capsys, action="fetch", name="vit")
     assert str(tmp_path / "vit.pth") in text and manifest.sha256(tmp_path / "vit.pth") in text
@@ -139,4 +151,5 @@ def test_fetch_prints_the_path_and_the_hash(capsys, tmp_path, monkeypatch):
 def test_a_colour_encoder_is_exported_at_its_own_size(tmp_path):
     encoder = randomised(small_vit())
     module = torch.export.load(export_program(encoder, tmp_path / "e.pt2")).module()
-    torch.testing.assert_close(module(some_images(encoder)), encoder(some_images(encoder)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(module(some_images(encoder)), encoder(some_images(encoder)),
+                               rtol=1e-4, atol=1e-5)

@@ -1,6 +1,7 @@
 """Damaged, mislabelled and malicious files: refused in one line, never run, nothing left behind.
 
-Three thousand damaged files in all; FEWLABELS_FUZZ=5000 tries so many of each kind and each sort of damage.
+Three thousand damaged files in all; FEWLABELS_FUZZ=5000 tries so many of each kind and each sort of
+damage.
 """
 
 import gzip
@@ -34,12 +35,14 @@ def torch_file(content, **options):
 
 
 def own_file(folder):
-    path = save_encoder(randomised(build("slim", channels=1, image_size=8, width=2)), folder / "whole.safetensors")
+    path = save_encoder(randomised(build("slim", channels=1, image_size=8, width=2)),
+                        folder / "whole.safetensors")
     return path.read_bytes()
 
 
 def vit_weights():
-    return as_vit("timm", randomised(small_vit(depth=1, patch_size=2, image_size=4, channels=1, mlp_ratio=1)))
+    return as_vit(
+        "timm", randomised(small_vit(depth=1, patch_size=2, image_size=4, channels=1, mlp_ratio=1)))
 
 
 WHOLE = {  # kind -> (suffix, how a whole file of it is made)
@@ -75,7 +78,10 @@ def test_a_truncated_file_is_refused_wherever_it_ends(kind, tmp_path):
     data, dice = make(tmp_path), random.Random(1)
     path = tmp_path / f"cut{suffix}"
     before = sorted(tmp_path.iterdir())
-    for length in [0, 1, 7, 8, 9, len(data) - 1, *(dice.randrange(len(data)) for _ in range(ROUNDS))]:
+    for length in [
+            0, 1, 7, 8, 9,
+            len(data) - 1, *(dice.randrange(len(data)) for _ in range(ROUNDS))
+    ]:
         path.write_bytes(data[:length])
         assert refusal(path), f"read although only {length} of {len(data)} bytes are there"
     path.unlink()
@@ -105,7 +111,8 @@ def test_a_flipped_bit_in_a_format_without_checksums_never_ends_in_a_crash(kind,
     refused = 0
     for _ in range(ROUNDS):
         damaged = bytearray(data)
-        for _ in range(dice.choice([1, 2, 8])):  # the header, where structure is, more often than the numbers
+        # the header, where structure is, more often than the numbers
+        for _ in range(dice.choice([1, 2, 8])):
             end = min(len(data), 3000) if dice.random() < 0.7 else len(data)
             damaged[dice.randrange(end)] ^= 1 << dice.randrange(8)
         path.write_bytes(damaged)
@@ -174,8 +181,10 @@ MISLABELLED = {
     "a header longer than the file": struct.pack("<Q", 1 << 40) + b"{}",
     "no tensors": unknown_header("{}"),
     "offsets outside": unknown_header('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'),
-    "a huge shape": unknown_header('{"a":{"dtype":"F32","shape":[1000000,1000000,1000000],"data_offsets":[0,4]}}'),
-    "an unknown type": unknown_header('{"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}}') + bytes(4),
+    "a huge shape": unknown_header(
+        '{"a":{"dtype":"F32","shape":[1000000,1000000,1000000],"data_offsets":[0,4]}}'),
+    "an unknown type": unknown_header('{"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}}')
+    + bytes(4),
     "deep JSON": unknown_header('{"a":' + "[" * 50_000 + "]" * 50_000 + "}"),
     "a sparse tensor": torch_file({"weight": torch.eye(3).to_sparse()}),
 }
@@ -265,14 +274,19 @@ def deep():
 
 
 GREEDY = {
-    "a tensor that claims more than it holds": lambda: torch_file(
-        {"cls_token": torch.zeros(1).expand(10**6, 10**6), "patch_embed.proj.weight": torch.zeros(1).expand(10**12)}),
-    "a compressed archive": lambda: zipped("archive/data.pkl", bytes(50 << 20), zipfile.ZIP_DEFLATED),
+    "a tensor that claims more than it holds": lambda: torch_file({
+        "cls_token": torch.zeros(1).expand(10**6, 10**6), "patch_embed.proj.weight": torch.zeros(1).
+        expand(10**12)
+    }),
+    "a compressed archive": lambda: zipped("archive/data.pkl", bytes(50 << 20), zipfile.ZIP_DEFLATED
+                                           ),
     "a loop": lambda: torch_file(looped()),
     "deep nesting": lambda: torch_file(deep()),
-    "a pickle of endless brackets": lambda: LEGACY_MAGIC + b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b".",
-    "a storage of 8 GB": lambda: torch_file(torch.ones(70_000), _use_new_zipfile_serialization=False).replace(
-        b"J" + struct.pack("<i", 70_000), b"J" + struct.pack("<i", (1 << 31) - 1)),
+    "a pickle of endless brackets": lambda: LEGACY_MAGIC + b"\x80\x02" + b"]" * 200_000 + b"a" *
+    199_999 + b".",
+    "a storage of 8 GB": lambda: torch_file(torch.ones(
+        70_000), _use_new_zipfile_serialization=False).replace(
+            b"J" + struct.pack("<i", 70_000), b"J" + struct.pack("<i", (1 << 31) - 1)),
     "an exported program": lambda: zipped("archive/models/model.json", "{}"),
 }
 
@@ -286,7 +300,9 @@ def test_a_file_that_asks_for_too_much_is_refused_without_giving_it(what, tmp_pa
 
 def test_our_own_loader_refuses_all_of_it_too(tmp_path):
     path = tmp_path / "weights.safetensors"
-    for content in [*MISLABELLED.values(), *(wrappings(bombs(str(tmp_path / "canary"))["eval"]).values())]:
+    for content in [
+            *MISLABELLED.values(), *(wrappings(bombs(str(tmp_path / "canary"))["eval"]).values())
+    ]:
         path.write_bytes(content)
         with pytest.raises(UserError) as error:
             load_encoder(path)

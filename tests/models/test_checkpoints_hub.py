@@ -61,8 +61,9 @@ def folder(tmp_path):
 
 
 def listed(*sources, name="vit", **fields):
-    entry = dict(what="a ViT", method="", encoder="vit_tiny", dataset="", epochs=None, accuracy={}, command="",
-                 licence="", file="vit.pth", bytes=None, sha256=None, sources=list(sources))
+    entry = dict(what="a ViT", method="", encoder="vit_tiny", dataset="", epochs=None, accuracy={},
+                 command="", licence="", file="vit.pth", bytes=None, sha256=None,
+                 sources=list(sources))
     manifest.MANIFEST.write_text(json.dumps({name: entry | fields}))
 
 
@@ -85,7 +86,8 @@ def test_a_fetched_file_is_whole_and_nothing_else_is_left(world, folder, encoder
     assert left_in(folder) == ["vit.pth", "weights.lock.json"]
 
 
-def test_a_file_in_a_shared_folder_is_found_by_its_name_however_it_is_spelled(world, folder, encoder):
+def test_a_file_in_a_shared_folder_is_found_by_its_name_however_it_is_spelled(
+        world, folder, encoder):
     world.folders[FOLDER_ID] = {"other.pth": "3" * 33, "pre_trained_BYOL-checkpoint.pth": DRIVE_ID}
     listed({"drive_folder": FOLDER_ID, "name": "pretrained_byol_checkpoint.pth"})
     assert fetch("vit", folder).read_bytes() == content_of(encoder)
@@ -116,7 +118,8 @@ def test_the_second_fetch_asks_no_server(world, folder):
     ("not shared", "does not give the file out"),
     ("html", "a web page in place of weights"),
 ])
-def test_a_page_of_drive_in_place_of_the_file_is_one_line_with_the_ways_out(world, folder, mood, words):
+def test_a_page_of_drive_in_place_of_the_file_is_one_line_with_the_ways_out(
+        world, folder, mood, words):
     listed(DRIVE)
     world.moods[DRIVE_ID] = [mood]
     message = refused(words, folder)
@@ -139,7 +142,8 @@ def test_the_next_source_is_tried_when_one_fails(world, folder, encoder):
     assert manifest.lock(folder)["vit"]["source"] == "weights.example"
 
 
-@pytest.mark.parametrize(("source", "key"), [(DRIVE, DRIVE_ID), (ADDRESS, WEB)], ids=["Drive", "web"])
+@pytest.mark.parametrize(("source", "key"), [(DRIVE, DRIVE_ID), (ADDRESS, WEB)],
+                         ids=["Drive", "web"])
 def test_a_broken_connection_is_continued_where_it_ended(world, folder, encoder, source, key):
     listed(source)
     world.moods[key] = ["cut", "ok"]
@@ -149,8 +153,10 @@ def test_a_broken_connection_is_continued_where_it_ended(world, folder, encoder,
     assert len(whole) // 3 < int(asked.removeprefix("bytes=").rstrip("-")) <= len(whole) // 2
 
 
-@pytest.mark.parametrize(("source", "key"), [(DRIVE, DRIVE_ID), (ADDRESS, WEB)], ids=["Drive", "web"])
-def test_what_arrived_before_a_failure_is_kept_for_the_next_call(world, folder, encoder, source, key, monkeypatch):
+@pytest.mark.parametrize(("source", "key"), [(DRIVE, DRIVE_ID), (ADDRESS, WEB)],
+                         ids=["Drive", "web"])
+def test_what_arrived_before_a_failure_is_kept_for_the_next_call(world, folder, encoder, source,
+                                                                 key, monkeypatch):
     listed(source)
     monkeypatch.setattr(fetching, "WAITS", ())
     whole = world.files[key] = large(encoder)
@@ -201,7 +207,8 @@ def test_an_address_that_is_gone_is_not_asked_again(world, folder):
 
 
 @pytest.mark.parametrize("source", [DRIVE, ADDRESS], ids=["Drive", "web"])
-def test_a_truncated_file_that_looks_complete_is_refused_and_removed(world, folder, encoder, source):
+def test_a_truncated_file_that_looks_complete_is_refused_and_removed(world, folder, encoder,
+                                                                     source):
     listed(source)
     world.files = {DRIVE_ID: content_of(encoder)[:-500], WEB: content_of(encoder)[:-500]}
     refused("what came is not it: is damaged or cut off", folder)
@@ -271,7 +278,8 @@ def test_a_copy_put_there_by_hand_is_checked_and_locked(world, folder, encoder):
 
 def test_weights_of_the_repository_need_no_network(world, folder, monkeypatch, tmp_path):
     monkeypatch.setattr(manifest, "ROOT", tmp_path)
-    own = save_encoder(build("slim", channels=1, image_size=16, width=4), tmp_path / "weights" / "own.safetensors")
+    own = save_encoder(build("slim", channels=1, image_size=16, width=4),
+                       tmp_path / "weights" / "own.safetensors")
     listed({"file": "weights/own.safetensors"}, sha256=manifest.sha256(own))
     assert fetch("vit", folder) == own and not world.asked
 
@@ -298,7 +306,8 @@ def test_imagenet_weights_come_from_torchvisions_address(world, folder, monkeypa
 
 
 def test_without_network_imagenet_weights_say_how_to_go_on(world, folder):
-    listed({"torchvision": "ResNet18_Weights.IMAGENET1K_V1"}, name="imagenet-resnet18", file="r.pth")
+    listed({"torchvision": "ResNet18_Weights.IMAGENET1K_V1"}, name="imagenet-resnet18",
+           file="r.pth")
     with pytest.raises(UserError, match="put your own copy at .*r.pth; or train from scratch"):
         pretrained("resnet18", 32, folder=folder)
 
@@ -322,7 +331,8 @@ def on_colab(monkeypatch, tmp_path):
     return uploads
 
 
-def test_on_colab_an_upload_is_offered_when_no_source_has_the_file(world, folder, encoder, on_colab, monkeypatch):
+def test_on_colab_an_upload_is_offered_when_no_source_has_the_file(world, folder, encoder, on_colab,
+                                                                   monkeypatch):
     listed(DRIVE)
     world.moods[DRIVE_ID] = ["quota"]
     monkeypatch.setattr(fetching, "ask_yes_no", lambda *args, **options: True)
@@ -363,14 +373,19 @@ def test_torchvisions_accuracies_and_recipes_are_those_it_documents():
     from torchvision.models import get_weight
 
     for entry in manifest.entries().values():
-        for meta in (get_weight(source["torchvision"]).meta for source in entry.sources if "torchvision" in source):
-            assert entry.accuracy == {"ImageNet top-1": pytest.approx(meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)}
+        for meta in (get_weight(source["torchvision"]).meta
+                     for source in entry.sources
+                     if "torchvision" in source):
+            assert entry.accuracy == {
+                "ImageNet top-1": pytest.approx(meta["_metrics"]["ImageNet-1K"]["acc@1"] / 100)
+            }
             assert entry.command.endswith(meta["recipe"])
 
 
 def test_a_released_checkpoint_is_copied_and_listed_with_what_it_says_of_itself(tmp_path):
-    path = save_encoder(build("slim", channels=1, image_size=16, width=4), tmp_path / "e.safetensors",
-                        method="byol", dataset="digits", command="python -m helpers pretrain byol")
+    path = save_encoder(build("slim", channels=1, image_size=16,
+                              width=4), tmp_path / "e.safetensors", method="byol", dataset="digits",
+                        command="python -m helpers pretrain byol")
     target = tmp_path / "weights" / "manifest.json"
     target.parent.mkdir()
     target.write_text("{}")
@@ -386,7 +401,8 @@ def test_a_resnet_is_released_in_half_precision_and_not_in_full(world, tmp_path)
     manifest.MANIFEST.write_text("{}")
     with pytest.raises(UserError, match="takes 42 MB.*25 MB only; try --half"):
         manifest.release(path, "byol-resnet")
-    assert sorted(p.name for p in manifest.MANIFEST.parent.iterdir()) == ["e.safetensors", "manifest.json"]
+    assert sorted(
+        p.name for p in manifest.MANIFEST.parent.iterdir()) == ["e.safetensors", "manifest.json"]
     entry = manifest.release(path, "byol-resnet", half=True)
     kept = load_encoder(manifest.MANIFEST.parent / entry.file).eval()
     images = torch.rand(2, 3, 96, 96) * 2 - 1
@@ -399,16 +415,18 @@ def test_a_resnet_is_released_in_half_precision_and_not_in_full(world, tmp_path)
 @pytest.mark.parametrize(("name", "source"), [("Two Words", {}), ("../byol", {}), ("", {}),
                                               ("vit", {"url": "https://elsewhere/vit.pth"})])
 def test_a_release_takes_no_odd_name_and_none_of_somebody_elses(name, source, world, tmp_path):
-    path = save_encoder(build("slim", channels=1, image_size=16, width=4), tmp_path / "e.safetensors")
+    path = save_encoder(build("slim", channels=1, image_size=16, width=4),
+                        tmp_path / "e.safetensors")
     listed(source)
     before = manifest.MANIFEST.read_text()
     with pytest.raises(UserError, match="cannot be a new name"):
         manifest.release(path, name)
-    assert manifest.MANIFEST.read_text() == before and sorted(p.name for p in tmp_path.iterdir()) == [
-        "e.safetensors", "manifest.json"]
+    assert manifest.MANIFEST.read_text() == before and sorted(
+        p.name for p in tmp_path.iterdir()) == ["e.safetensors", "manifest.json"]
 
 
-def test_what_the_repository_releases_is_whole_and_says_of_itself_what_the_list_says(tmp_path, monkeypatch):
+def test_what_the_repository_releases_is_whole_and_says_of_itself_what_the_list_says(
+        tmp_path, monkeypatch):
     monkeypatch.setenv("FEWLABELS_OFFLINE", "1")
     released = [entry for entry in manifest.entries().values() if manifest.kept(entry)]
     assert {"byol-slim-digits"} <= {entry.name for entry in released}
@@ -416,8 +434,10 @@ def test_what_the_repository_releases_is_whole_and_says_of_itself_what_the_list_
         path = fetch(entry.name, tmp_path)
         encoder = load_encoder(path)
         assert (path.stat().st_size, manifest.sha256(path)) == (entry.bytes, entry.sha256)
-        assert (encoder.name, encoder.meta["method"], encoder.meta["dataset"], encoder.meta["epochs"],
-                encoder.meta["command"]) == (entry.encoder, entry.method, entry.dataset, entry.epochs, entry.command)
+        assert (encoder.name, encoder.meta["method"], encoder.meta["dataset"],
+                encoder.meta["epochs"], encoder.meta["command"]) == (entry.encoder, entry.method,
+                                                                     entry.dataset, entry.epochs,
+                                                                     entry.command)
         assert entry.accuracy and entry.licence and entry.bytes <= manifest.LARGEST_BYTES
     assert sum(entry.bytes for entry in released) <= 60 << 20
     assert not list(tmp_path.iterdir())

@@ -51,7 +51,8 @@ RESNET_FILES = {
     "Self-Learner": (lambda e: self_learner(as_sequential(e)), "net/backbone."),
     "DINO, full": (lambda e: dino(e.backbone.state_dict()), "teacher/module.backbone."),
     "lightly benchmark": (lambda e: lightning(e.backbone.state_dict()), "state_dict/backbone."),
-    "lightly benchmark, Sequential": (lambda e: lightning(as_sequential(e)), "state_dict/backbone."),
+    "lightly benchmark, Sequential": (lambda e: lightning(as_sequential(e)),
+                                      "state_dict/backbone."),
 }
 
 
@@ -82,13 +83,16 @@ sizes = st.fixed_dictionaries({"channels": st.sampled_from([1, 3]), "grid": st.i
 
 
 @pytest.mark.parametrize("kind", VIT_FILES)
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(size=sizes)
-def test_a_random_vit_written_in_any_layout_and_read_back_gives_equal_features(kind, size, tmp_path):
+def test_a_random_vit_written_in_any_layout_and_read_back_gives_equal_features(
+        kind, size, tmp_path):
     make, place = VIT_FILES[kind]
     size = dict(size)
     seed, grid = size.pop("seed"), size.pop("grid")
-    encoder = randomised(small_vit(width=64 * size["heads"], image_size=grid * size["patch_size"], **size), seed)
+    encoder = randomised(
+        small_vit(width=64 * size["heads"], image_size=grid * size["patch_size"], **size), seed)
     if "vit-pytorch" in kind:
         for block in encoder.backbone.blocks:
             block.attention.qkv.bias.data.zero_()
@@ -102,7 +106,8 @@ def test_a_random_vit_written_in_any_layout_and_read_back_gives_equal_features(k
 @pytest.mark.parametrize("kind", RESNET_FILES)
 def test_a_random_resnet_written_in_any_layout_and_read_back_gives_equal_features(kind, tmp_path):
     make, place = RESNET_FILES[kind]
-    encoder = randomised(build("resnet18", image_size=32, stem="imagenet", normalisation="imagenet"))
+    encoder = randomised(build("resnet18", image_size=32, stem="imagenet",
+                               normalisation="imagenet"))
     path = written(tmp_path / "weights.pth", make(encoder))
     read, report = read_weights(path, image_size=32)
     same_features(read, encoder)
@@ -127,7 +132,8 @@ def test_a_file_of_torch_before_1_6_is_read(tmp_path):
 
 def test_our_own_checkpoint_is_read_with_what_was_said_about_it(tmp_path):
     encoder = randomised(build("slim", channels=1, image_size=16, width=4))
-    read, report = read_weights(save_encoder(encoder, tmp_path / "own.safetensors", method="byol"), channels=1)
+    read, report = read_weights(save_encoder(encoder, tmp_path / "own.safetensors", method="byol"),
+                                channels=1)
     same_features(read, encoder)
     assert read.meta["method"] == "byol" and not report.left_out
 
@@ -144,7 +150,8 @@ def test_torchvisions_own_resnet_gives_its_features_on_imagenet_images(tmp_path)
 
 def test_torchvisions_own_vit_gives_its_features(tmp_path):
     peer = randomised(VisionTransformer(32, 8, 2, 2, 128, 256, num_classes=5))
-    read, _ = read_weights(written(tmp_path / "v.pth", peer.state_dict()), normalisation="symmetric")
+    read, _ = read_weights(written(tmp_path / "v.pth", peer.state_dict()),
+                           normalisation="symmetric")
     x = torch.rand(2, 3, 32, 32) * 2 - 1
     peer.heads = nn.Identity()
     torch.testing.assert_close(read.eval()(x), peer(x), rtol=1e-4, atol=1e-5)
@@ -164,9 +171,12 @@ def test_pytorch_byol_reads_pixels_from_0_to_1_and_so_do_we_after_saving(tmp_pat
 
 
 @pytest.mark.parametrize(("trained_in", "channels"), [(3, 1), (1, 3)])
-def test_pixels_from_0_to_1_stay_exact_between_grey_and_colour_at_the_border_too(trained_in, channels, tmp_path):
-    encoder = randomised(build("slim", channels=trained_in, image_size=16, width=4, normalisation="unit"))
-    read, report = read_weights(save_encoder(encoder, tmp_path / "own.safetensors"), channels=channels)
+def test_pixels_from_0_to_1_stay_exact_between_grey_and_colour_at_the_border_too(
+        trained_in, channels, tmp_path):
+    encoder = randomised(
+        build("slim", channels=trained_in, image_size=16, width=4, normalisation="unit"))
+    read, report = read_weights(save_encoder(encoder, tmp_path / "own.safetensors"),
+                                channels=channels)
     grey = torch.rand(2, 1, 16, 16) * 2 - 1
     torch.testing.assert_close(read.eval()(grey.expand(-1, channels, -1, -1)),
                                encoder(grey.expand(-1, trained_in, -1, -1)), rtol=1e-4, atol=1e-5)
@@ -174,25 +184,29 @@ def test_pixels_from_0_to_1_stay_exact_between_grey_and_colour_at_the_border_too
 
 
 @pytest.mark.parametrize("trained_on", ["imagenet", "symmetric", "unit"])
-def test_colour_weights_give_for_grey_images_what_they_gave_for_the_same_grey_in_colour(trained_on, tmp_path):
+def test_colour_weights_give_for_grey_images_what_they_gave_for_the_same_grey_in_colour(
+        trained_on, tmp_path):
     path = written(tmp_path / "v.pth", as_vit("timm", randomised(small_vit())))
     colour, _ = read_weights(path, normalisation=trained_on)
     grey, _ = read_weights(path, channels=1, normalisation=trained_on)
     x = some_images(grey)
-    torch.testing.assert_close(grey.eval()(x), colour.eval()(x.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(grey.eval()(x),
+                               colour.eval()(x.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("layout,stretch", [("torchvision", "corners"), ("timm", "dino")])
 def test_positions_are_interpolated_when_the_images_have_another_size(layout, stretch, tmp_path):
     encoder = randomised(small_vit())
     read, report = read_weights(written(tmp_path / "v.pth", as_vit(layout, encoder)), image_size=32)
-    torch.testing.assert_close(read.backbone.positions.data,
-                               interpolate_positions(encoder.backbone.positions.data, 2, 4, stretch))
+    torch.testing.assert_close(
+        read.backbone.positions.data,
+        interpolate_positions(encoder.backbone.positions.data, 2, 4, stretch))
     assert read.config["image_size"] == 32 and "2 x 2 to 4 x 4" in str(report)
 
 
 def test_the_encoder_read_can_be_saved_and_loaded_as_ours(tmp_path):
-    encoder, _ = read_weights(written(tmp_path / "v.pth", dino(as_vit("timm", randomised(small_vit())))), channels=1)
+    encoder, _ = read_weights(
+        written(tmp_path / "v.pth", dino(as_vit("timm", randomised(small_vit())))), channels=1)
     again, _ = read_weights(save_encoder(encoder, tmp_path / "own.safetensors"), channels=1)
     same_features(again, encoder)
 
@@ -205,15 +219,18 @@ def refused(words, *args, **options):
 
 def test_the_wrong_encoder_is_refused_with_the_tensor_and_the_likely_one(tmp_path):
     path = written(tmp_path / "r.pth", resnet18().state_dict())
-    refused(r"does not hold a resnet50: layer1.0.conv1.weight is 64 x 64 x 3 x 3 and would have to be 64 x 64 x 1 x 1; "
-            "it is probably a resnet18", path, "resnet50")
+    refused(
+        r"does not hold a resnet50: layer1.0.conv1.weight is 64 x 64 x 3 x 3 and would have to be "
+        r"64 x 64 x 1 x 1; "
+        "it is probably a resnet18", path, "resnet50")
 
 
 @pytest.mark.parametrize(("change", "words"), [
     (lambda w: w.pop("blocks.1.mlp.fc1.bias"), r"lacks blocks.1.mlp.0.bias"),
     (lambda w: w.update({"blocks.1.ls1.gamma": torch.ones(64)}), r"unknown blocks.1.ls1.gamma"),
     (lambda w: w.update(reg_token=torch.ones(1, 4, 64)), "reg_token, which its features need"),
-    (lambda w: w.update({"blocks.0.norm1.weight": torch.ones(63)}), "blocks.0.norm1.weight is 63, not 64"),
+    (lambda w: w.update({"blocks.0.norm1.weight": torch.ones(63)}),
+     "blocks.0.norm1.weight is 63, not 64"),
     (lambda w: w["norm.weight"].fill_(float("nan")), "norm.weight holds infinities or no numbers"),
     (lambda w: w.pop("pos_embed"), "positions"),
     (lambda w: w.clear() or w.update(weight=torch.ones(2)), "holds no encoder known here"),

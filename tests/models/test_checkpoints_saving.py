@@ -47,7 +47,8 @@ def test_an_encoder_read_back_gives_the_same_features(tmp_path, name, options):
 
 
 def test_what_was_said_about_an_encoder_comes_back_with_the_versions(tmp_path):
-    path = save_encoder(tiny(), tmp_path / "e.safetensors", method="byol", classes=("a", "b"), accuracy=0.5)
+    path = save_encoder(tiny(), tmp_path / "e.safetensors", method="byol", classes=("a", "b"),
+                        accuracy=0.5)
     meta = load_encoder(path).meta
     assert (meta["method"], meta["classes"], meta["accuracy"]) == ("byol", ["a", "b"], 0.5)
     assert meta["torch"] == torch.__version__ and meta["suite"]
@@ -55,7 +56,8 @@ def test_what_was_said_about_an_encoder_comes_back_with_the_versions(tmp_path):
 
 def test_saving_and_loading_leave_the_training_mode_alone(tmp_path):
     encoder = tiny()
-    assert load_encoder(save_encoder(encoder, tmp_path / "e.safetensors")).training and encoder.training
+    assert load_encoder(save_encoder(encoder,
+                                     tmp_path / "e.safetensors")).training and encoder.training
 
 
 def test_loading_uses_up_no_random_numbers(tmp_path):

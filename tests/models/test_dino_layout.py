@@ -1,7 +1,9 @@
-"""Weights in the layout of DINO's repository give what its architecture is defined to give, at any image size.
+"""Weights in the layout of DINO's repository give what its architecture is defined to give, at any
+image size.
 
-The reference below is written from the definition (Caron et al. 2021; Dosovitskiy et al. 2021), with plain tensor
-algebra on the file's own names; it shares nothing with the suite's ViT, not even torch's interpolation.
+The reference below is written from the definition (Caron et al. 2021; Dosovitskiy et al. 2021),
+with plain tensor algebra on the file's own names; it shares nothing with the suite's ViT, not even
+torch's interpolation.
 """
 
 import math
@@ -30,7 +32,8 @@ def cubic(distance):
 
 
 def stretching(old, new):
-    """new x old: how each new place along a side is mixed from the old ones; the new grid counts as new + 0.1 long."""
+    """new x old: how each new place along a side is mixed from the old ones; the new grid counts
+    as new + 0.1 long."""
     matrix = np.zeros((new, old))
     for place in range(new):
         source = (place + 0.5) * old / (new + 0.1) - 0.5
@@ -53,7 +56,8 @@ def reference(weights, images, heads):
     """Tokens after every block through the final norm, and every block's attention, in float64."""
     w = {name: value.double() for name, value in weights.items()}
     x = (images.double() + 1) / 2
-    x = (x - torch.tensor(IMAGENET_MEAN).double().view(3, 1, 1)) / torch.tensor(IMAGENET_STD).double().view(3, 1, 1)
+    x = (x - torch.tensor(IMAGENET_MEAN).double().view(
+        3, 1, 1)) / torch.tensor(IMAGENET_STD).double().view(3, 1, 1)
     kernel = w["patch_embed.proj.weight"]
     patch, grid = kernel.shape[-1], x.shape[-1] // kernel.shape[-1]
     cut = x.unfold(2, patch, patch).unfold(3, patch, patch)  # B, C, G, G, P, P
@@ -66,7 +70,8 @@ def reference(weights, images, heads):
     first = (w["cls_token"] + w["pos_embed"][:, :1]).expand(len(x), 1, -1)
     tokens = torch.cat([first, (tokens + plane).flatten(1, 2)], 1)
     states, maps = [], []
-    for number in range(1 + max(int(name.split(".")[1]) for name in w if name.startswith("blocks."))):
+    for number in range(1
+                        + max(int(name.split(".")[1]) for name in w if name.startswith("blocks."))):
         tokens, attention = block(tokens, w, f"blocks.{number}", heads)
         states.append(norm(tokens, w, "norm"))
         maps.append(attention)
@@ -75,10 +80,12 @@ def reference(weights, images, heads):
 
 def block(tokens, w, name, heads):
     count, width = tokens.shape[1:]
-    query, key, value = linear(norm(tokens, w, f"{name}.norm1"), w, f"{name}.attn.qkv").split(width, -1)
+    query, key, value = linear(norm(tokens, w, f"{name}.norm1"), w,
+                               f"{name}.attn.qkv").split(width, -1)
     taken, maps = [], []
     for head in torch.arange(width).split(width // heads):
-        scores = torch.einsum("btd,bsd->bts", query[..., head], key[..., head]) * (width // heads) ** -0.5
+        scores = torch.einsum("btd,bsd->bts", query[..., head], key[...,
+                                                                    head]) * (width // heads)**-0.5
         maps.append((scores - scores.logsumexp(-1, keepdim=True)).exp())
         taken.append(maps[-1] @ value[..., head])
     tokens = tokens + linear(torch.cat(taken, -1), w, f"{name}.attn.proj")
@@ -94,7 +101,8 @@ def weights():
 
 
 def vit(**options):
-    """A random ViT whose positions and patches count as much as its class token, so that a mistake in them shows."""
+    """A random ViT whose positions and patches count as much as its class token, so that a mistake
+    in them shows."""
     sizes = dict(width=64 * HEADS, heads=HEADS, depth=4, image_size=TRAINED, patch_size=PATCH)
     made = randomised(small_vit(**sizes, **options), seed=3)
     made.backbone.positions.data.mul_(100)
@@ -139,7 +147,8 @@ def test_last_blocks_and_pooled_patches_are_those_of_the_definition(encoder, wei
     images = some_images(encoder, size=size)
     states, _ = reference(weights, images, HEADS)
     close(last_blocks(encoder, images, 4), torch.cat([state[:, 0] for state in states[-4:]], 1))
-    close(last_blocks(encoder, images, 1, pooled=True), torch.cat([states[-1][:, 0], states[-1][:, 1:].mean(1)], 1))
+    close(last_blocks(encoder, images, 1, pooled=True),
+          torch.cat([states[-1][:, 0], states[-1][:, 1:].mean(1)], 1))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -176,5 +185,6 @@ def test_the_other_way_to_stretch_would_be_noticed(weights):
     torchvisions = vit(normalisation="imagenet")
     images = some_images(torchvisions, size=48)
     with torch.no_grad():
-        far = (torchvisions(images).double() - reference(weights, images, HEADS)[0][-1][:, 0]).abs().max()
+        far = (torchvisions(images).double()
+               - reference(weights, images, HEADS)[0][-1][:, 0]).abs().max()
     assert far > 1e-3

@@ -56,34 +56,41 @@ def test_resnet_features_with_the_imagenet_stem_are_torchvisions(name, count):
     torch.manual_seed(0)
     peer = getattr(models, name)(weights=None).eval()
     encoder = build(name, image_size=32, stem="imagenet").eval()
-    encoder.backbone.load_state_dict({k: v for k, v in peer.state_dict().items() if not k.startswith("fc.")})
+    encoder.backbone.load_state_dict(
+        {k: v
+         for k, v in peer.state_dict().items()
+         if not k.startswith("fc.")})
     peer.fc = nn.Identity()
     with torch.inference_mode():
         torch.testing.assert_close(encoder(images()), peer(images()))
     assert encoder.num_features == count
 
 
-@pytest.mark.parametrize("height,width,kernel,stride", [(3, 3, 3, 1), (6, 8, 3, 2), (4, 4, 3, 1), (5, 2, 3, 1),
-                                                        (8, 7, 1, 2), (1, 1, 3, 1), (9, 9, 3, 1)])
+@pytest.mark.parametrize("height,width,kernel,stride", [(3, 3, 3, 1), (6, 8, 3, 2), (4, 4, 3, 1),
+                                                        (5, 2, 3, 1), (8, 7, 1, 2), (1, 1, 3, 1),
+                                                        (9, 9, 3, 1)])
 def test_a_product_of_matrices_is_the_convolution(height, width, kernel, stride):
     torch.manual_seed(0)
     plain = nn.Conv2d(5, 7, kernel, stride, kernel // 2, bias=False).double()
     quick = FewPixelsConv2d(5, 7, kernel, stride, kernel // 2, bias=False).double()
     quick.load_state_dict(plain.state_dict())
     x = torch.randn(2, 5, height, width, dtype=torch.float64)
-    first, second = (x.clone().contiguous(memory_format=torch.channels_last).requires_grad_() for _ in range(2))
+    first, second = (x.clone().contiguous(memory_format=torch.channels_last).requires_grad_()
+                     for _ in range(2))
     expected, result = plain(first), quick(second)
     weights = torch.randn_like(expected)
     for output in (expected, result):
         (output * weights).sum().backward()
-    for ours, theirs in ((result, expected), (second.grad, first.grad), (quick.weight.grad, plain.weight.grad)):
+    for ours, theirs in ((result, expected), (second.grad, first.grad), (quick.weight.grad,
+                                                                         plain.weight.grad)):
         torch.testing.assert_close(ours, theirs)
     assert result.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_product_is_taken_in_training_and_for_few_pixels_only(monkeypatch):
     taken = []
-    monkeypatch.setattr(torch.Tensor, "index_select", lambda *a: taken.append(a) or torch.index_select(*a))
+    monkeypatch.setattr(torch.Tensor, "index_select",
+                        lambda *a: taken.append(a) or torch.index_select(*a))
     convolution, few = FewPixelsConv2d(2, 2, 3, padding=1, bias=False), int(FEW ** 0.5)
     convolution(torch.zeros(1, 2, few + 1, few + 1))
     convolution.eval()(torch.zeros(1, 2, few, few))
@@ -95,14 +102,19 @@ def test_the_product_is_taken_in_training_and_for_few_pixels_only(monkeypatch):
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_a_training_resnet_is_torchvisions(name):
     torch.manual_seed(0)
-    peer, encoder = getattr(models, name)(weights=None).double(), build(name, image_size=96).double()
-    encoder.backbone.load_state_dict({k: v for k, v in peer.state_dict().items() if not k.startswith("fc.")})
+    peer, encoder = getattr(models, name)(weights=None).double(), build(name,
+                                                                        image_size=96).double()
+    encoder.backbone.load_state_dict(
+        {k: v
+         for k, v in peer.state_dict().items()
+         if not k.startswith("fc.")})
     peer.fc = nn.Identity()
     x = images(size=96).double()
     torch.testing.assert_close(encoder(x), peer(x))
 
 
-@pytest.mark.parametrize("size,kernel,stride", [(16, 3, 1), (32, 3, 1), (64, 3, 1), (65, 7, 2), (96, 7, 2)])
+@pytest.mark.parametrize("size,kernel,stride", [(16, 3, 1), (32, 3, 1), (64, 3, 1), (65, 7, 2),
+                                                (96, 7, 2)])
 def test_images_up_to_64_pixels_get_the_small_stem(size, kernel, stride):
     backbone = build("resnet18", image_size=size).backbone
     assert (backbone.conv1.kernel_size[0], backbone.conv1.stride[0]) == (kernel, stride)
@@ -170,7 +182,8 @@ def test_unit_normalisation_gives_pixels_from_0_to_1():
 
 
 def test_an_unknown_normalisation_is_one_line():
-    with pytest.raises(UserError, match="unknown normalisation 'none': choose symmetric, unit, imagenet"):
+    with pytest.raises(UserError,
+                       match="unknown normalisation 'none': choose symmetric, unit, imagenet"):
         build("slim", normalisation="none")
 
 

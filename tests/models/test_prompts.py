@@ -18,7 +18,8 @@ def nothing_set(monkeypatch):
 
 @pytest.fixture
 def person(monkeypatch):
-    """A person at a terminal who types the given lines, one after the other; returns what they were shown."""
+    """A person at a terminal who types the given lines, one after the other; returns what they
+    were shown."""
 
     def types(*lines):
         shown, left = [], list(lines)
@@ -37,8 +38,8 @@ def pretrained(setting="ask"):
 def colour(default, setting="ask", env=None):
     """A question with named and numbered answers, as the suite puts them."""
     return prompts.Question(prompts.numbered("Which?", COLOURS, f"Number or name [{default}] "),
-                            lambda text: prompts.parse_choice(text, list(COLOURS)), prompts.named(COLOURS), default,
-                            default, env).answer(setting)
+                            lambda text: prompts.parse_choice(text, list(COLOURS)),
+                            prompts.named(COLOURS), default, default, env).answer(setting)
 
 
 @pytest.mark.parametrize("word", ["yes", "Y", "True", "1", " yEs ", "t", "on"])
@@ -121,8 +122,8 @@ def test_a_terminal_that_closes_at_the_question_means_the_default(monkeypatch, p
     assert "so: yes" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("answer, name", [("2", "green"), ("GREY", "grey"), ("r", "red"), ("gree", "green"),
-                                          ("", "grey")])
+@pytest.mark.parametrize("answer, name", [("2", "green"), ("GREY", "grey"), ("r", "red"),
+                                          ("gree", "green"), ("", "grey")])
 def test_a_choice_is_a_number_a_name_a_prefix_or_enter(person, answer, name):
     person(answer)
     assert colour("grey") == name
@@ -145,7 +146,8 @@ def test_a_choice_from_setting_and_environment(monkeypatch):
 
 @pytest.mark.parametrize("stdin", ["<&-", "</dev/null", "<<< yes"])
 def test_a_process_without_a_terminal_ends_with_the_default(stdin):
-    code = "from helpers.models.weights.prompts import PRETRAINED, ask_yes_no; print(ask_yes_no(PRETRAINED, default=False))"
+    code = ("from helpers.models.weights.prompts import PRETRAINED, ask_yes_no; "
+            "print(ask_yes_no(PRETRAINED, default=False))")
     command = ["bash", "-c", f'"{sys.executable}" -c "{code}" {stdin}']
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -159,7 +161,8 @@ def kernel():
         yield client
 
 
-ASK = "from helpers.models.weights.prompts import PRETRAINED, ask_yes_no\nprint('got', ask_yes_no(PRETRAINED, default=False))"
+ASK = ("from helpers.models.weights.prompts import PRETRAINED, ask_yes_no\nprint('got', "
+       "ask_yes_no(PRETRAINED, default=False))")
 
 
 def test_a_real_kernel_asks_again_after_a_bad_answer(kernel):

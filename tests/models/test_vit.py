@@ -9,7 +9,14 @@ from torchvision.models.vision_transformer import VisionTransformer, interpolate
 
 from helpers.common.errors import UserError
 from helpers.evaluation.attention import attention_rollout
-from helpers.models.vit import PRESETS, StochasticDepth, ViT, build_vit, default_patch_size, interpolate_positions
+from helpers.models.vit import (
+    PRESETS,
+    StochasticDepth,
+    ViT,
+    build_vit,
+    default_patch_size,
+    interpolate_positions,
+)
 from helpers.models.weights.layouts import load_torchvision
 
 SIZES = {"image_size": 32, "patch_size": 8, "width": 48, "depth": 3, "heads": 4}
@@ -45,7 +52,9 @@ def parameters(model: nn.Module) -> int:
 def test_another_image_size_is_read_with_stretched_positions(size):
     model = small()
     built = small(image_size=size)
-    state = model.state_dict() | {"positions": interpolate_positions(model.positions.detach(), 4, size // 8)}
+    state = model.state_dict() | {
+        "positions": interpolate_positions(model.positions.detach(), 4, size // 8)
+    }
     built.load_state_dict(state)
     torch.testing.assert_close(model(some_images(size=size)), built(some_images(size=size)))
     model(some_images(size=size)).sum().backward()
@@ -71,7 +80,8 @@ def test_gradients_equal_torchvisions_with_the_same_weights():
     labels = torch.tensor([0, 3, 6])
     for model in (peer, ours):
         nn.functional.cross_entropy(model(some_images()), labels).backward()
-    torch.testing.assert_close(ours.patches.weight.grad, peer.conv_proj.weight.grad, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(ours.patches.weight.grad, peer.conv_proj.weight.grad, atol=1e-5,
+                               rtol=1e-4)
 
 
 def test_torchvisions_older_names_of_the_mlp_load_too():
@@ -87,7 +97,8 @@ def test_loading_into_a_vit_without_head_gives_the_features_before_torchvisions_
     ours = load_torchvision(small(), peer.state_dict())
     head = peer.heads.head
     with torch.no_grad():
-        torch.testing.assert_close(head(ours(some_images())), peer(some_images()), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(head(ours(some_images())), peer(some_images()), atol=1e-5,
+                                   rtol=1e-5)
 
 
 def test_loading_weights_of_another_width_is_one_line_that_names_a_tensor():
@@ -123,7 +134,8 @@ def test_attention_maps_equal_a_softmax_computed_by_hand():
         query = tokens @ attention.qkv.weight[:48][rows].T + attention.qkv.bias[:48][rows]
         key = tokens @ attention.qkv.weight[48:96][rows].T + attention.qkv.bias[48:96][rows]
         scores = (query @ key.T / math.sqrt(size)).exp()
-        torch.testing.assert_close(maps[0, head], scores / scores.sum(1, keepdim=True), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(maps[0, head], scores / scores.sum(1, keepdim=True), atol=1e-5,
+                                   rtol=1e-4)
 
 
 def test_attention_maps_equal_those_of_torch_multihead_attention():
@@ -172,7 +184,8 @@ def test_a_token_is_the_linear_map_of_its_own_patch():
     model = small()
     images = some_images(1)
     patch = images[0, :, 8:16, 24:32]                                        # row 1, column 3
-    expected = model.patches.weight.flatten(1) @ patch.flatten() + model.patches.bias + model.positions[0, 8]
+    expected = model.patches.weight.flatten(
+        1) @ patch.flatten() + model.patches.bias + model.positions[0, 8]
     torch.testing.assert_close(model.embed(images)[0, 8], expected, atol=1e-5, rtol=1e-4)
 
 
@@ -185,7 +198,8 @@ def test_every_token_is_normalised_over_its_features():
 def test_the_mlp_ends_without_an_activation():
     model = small()
     nn.init.constant_(model.blocks[0].mlp[3].bias, -5.0)
-    assert model.blocks[0].mlp(model.embed(some_images())).min() < -4  # a GELU never goes below -0.17
+    # a GELU never goes below -0.17
+    assert model.blocks[0].mlp(model.embed(some_images())).min() < -4
 
 
 def test_stochastic_depth_keeps_the_expected_value_and_drops_whole_images():
@@ -227,9 +241,11 @@ def test_the_default_patch_is_near_the_root_of_the_image(size, patch):
     (lambda: small(dropout=1.0), "dropout is 1.0"),
     (lambda: build_vit("vit_huge", 32), "no ViT is called 'vit_huge'; choose one of vit_tiny"),
     (lambda: build_vit("vit_tiny", 17), "no patch size cuts 17 px"),
-    (lambda: small()(some_images(size=36)), "3 x 32 x 32 or another multiple of 8, not 3 x 36 x 36"),
+    (lambda: small()
+     (some_images(size=36)), "3 x 32 x 32 or another multiple of 8, not 3 x 36 x 36"),
     (lambda: small()(some_images()[..., :24]), "not 3 x 32 x 24"),
-    (lambda: small()(some_images(channels=1)), "3 x 32 x 32 or another multiple of 8, not 1 x 32 x 32"),
+    (lambda: small()
+     (some_images(channels=1)), "3 x 32 x 32 or another multiple of 8, not 1 x 32 x 32"),
 ])
 def test_sizes_that_do_not_fit_are_named(build, message):
     with pytest.raises(ValueError, match=message):
@@ -237,7 +253,9 @@ def test_sizes_that_do_not_fit_are_named(build, message):
 
 
 def test_positions_follow_torchvisions_interpolation():
-    state = {"encoder.pos_embedding": torch.randn(1, 17, 48, generator=torch.Generator().manual_seed(0))}
+    state = {
+        "encoder.pos_embedding": torch.randn(1, 17, 48, generator=torch.Generator().manual_seed(0))
+    }
     theirs = interpolate_embeddings(image_size=48, patch_size=8, model_state=dict(state))
     ours = interpolate_positions(state["encoder.pos_embedding"], 4, 6)
     torch.testing.assert_close(ours, theirs["encoder.pos_embedding"])
@@ -261,7 +279,8 @@ def test_rollout_of_tokens_that_only_look_at_themselves_is_the_identity():
 def test_rollout_multiplies_the_later_block_from_the_left():
     first, second = torch.tensor([[0.0, 1.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     rollout = attention_rollout([first[None, None], second[None, None]])[0]
-    # block 1: token 0 keeps half of itself, takes half of token 1; block 2: token 1 takes half of token 0
+    # block 1: token 0 keeps half of itself, takes half of token 1; block 2: token 1 takes half of
+    # token 0
     torch.testing.assert_close(rollout, torch.tensor([[0.5, 0.5], [0.25, 0.75]]))
 
 

@@ -15,8 +15,9 @@ def test_a_card_has_the_facts_of_the_file(name):
     card = (manifest.MANIFEST.parent / f"{name}.md").read_text(encoding="utf-8")
     size = "{0} x {1} x {1}".format(encoder.config["channels"], encoder.config["image_size"])
     weights = round(sum(p.numel() for p in encoder.parameters()) / 1000)
-    for fact in (entry.command, f"{entry.bytes:,} bytes", entry.sha256[:8], size, f"{encoder.num_features} features",
-                 f"{weights} thousand weights", f"{encoder.meta['steps']:,} steps"):
+    for fact in (entry.command, f"{entry.bytes:,} bytes", entry.sha256[:8], size,
+                 f"{encoder.num_features} features", f"{weights} thousand weights",
+                 f"{encoder.meta['steps']:,} steps"):
         assert fact in card, fact
     for heading in ("| data |", "| recipe |", "| licence |", "**Numbers**", "**Limits**"):
         assert heading in card, heading

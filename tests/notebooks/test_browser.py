@@ -1,4 +1,5 @@
-"""Notebooks as a person meets them: JupyterLab in Chromium, run from the menu, answered and explored with the mouse.
+"""Notebooks as a person meets them: JupyterLab in Chromium, run from the menu, answered and
+explored with the mouse.
 
 Screenshots are kept in results/browser.
 """
@@ -10,10 +11,15 @@ import pytest
 from lab import CHROMIUM, PATIENCE, ROOT, Lab, browser, jupyter_lab
 
 IMAGES = ROOT / "results" / "browser"
-MISSING = [what for what, there in (("Chromium (Debian: apt-get install chromium)", CHROMIUM),
-                                    ("the package playwright", importlib.util.find_spec("playwright"))) if not there]
-pytestmark = [pytest.mark.slow,
-              pytest.mark.skipif(bool(MISSING), reason=f"no browser test without {' and '.join(MISSING)}")]
+MISSING = [
+    what for what, there in (("Chromium (Debian: apt-get install chromium)", CHROMIUM),
+                             ("the package playwright", importlib.util.find_spec("playwright")))
+    if not there
+]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(MISSING), reason=f"no browser test without {' and '.join(MISSING)}")
+]
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +36,17 @@ def chromium():
 
 @pytest.fixture
 def opened(request, server, chromium):
-    """The notebook that `opened_notebook` marks, run from the menu; the last look at it is kept as an image."""
+    """The notebook that `opened_notebook` marks, run from the menu; the last look at it is kept as
+    an image."""
     lab = Lab(chromium, *server, request.param, IMAGES)
     try:
         lab.restart_and_run_all()
         state = lab.state()
         assert state["errors"] == [] and state["warnings"] == [] and lab.complaints == []
-        assert state["prompts"] == [f"[{number}]:" for number in range(1, len(state["prompts"]) + 1)]
+        assert state["prompts"] == [
+            f"[{number}]:" for number in range(1,
+                                               len(state["prompts"]) + 1)
+        ]
         yield lab
     finally:
         lab.screenshot(f"{lab.name[:2]}_last")
@@ -91,13 +101,16 @@ def test_the_sigma_slider_of_notebook_07_changes_the_image_and_what_is_said_of_i
     shown = opened.output("explorer(look")
     image, slider = shown.locator("img"), shown.locator(".widget-slider", has_text="sigma")
     is_readable(opened, "07_slider", image)
-    source, title, *verdicts = [image.get_attribute("src"), *image.get_attribute("alt").splitlines()]
+    source, title, *verdicts = [
+        image.get_attribute("src"), *image.get_attribute("alt").splitlines()
+    ]
     assert title.endswith("at sigma 0")
 
     opened.drag(slider, 0.9)
     sigma = slider.locator(".widget-readout").text_content()
     assert float(sigma) > 1.5
-    expect(image).to_have_attribute("alt", re.compile(f"at sigma {float(sigma):g}$", re.M), timeout=PATIENCE)
+    expect(image).to_have_attribute("alt", re.compile(f"at sigma {float(sigma):g}$", re.M),
+                                    timeout=PATIENCE)
     opened.screenshot("07_moved")
     assert image.get_attribute("src") != source
     assert image.get_attribute("alt").splitlines()[1:] != verdicts
@@ -113,5 +126,6 @@ def test_a_point_of_the_map_of_notebook_08_shows_its_image(opened):
     expect(images).to_have_count(0)
     point.locator("circle").hover()
     expect(images).to_have_count(1, timeout=PATIENCE)
-    assert point.locator("image").is_visible() and point.locator("text").text_content().startswith("image ")
+    assert point.locator("image").is_visible() and point.locator("text").text_content().startswith(
+        "image ")
     opened.screenshot("08_pointed")

@@ -1,4 +1,5 @@
-"""The notebooks, executed: all of them in order as a newcomer runs them, and those that build on others alone."""
+"""The notebooks, executed: all of them in order as a newcomer runs them, and those that build on
+others alone."""
 
 import json
 import os
@@ -21,17 +22,28 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
 # The fewest images each notebook has to draw.
-FIGURES = {"01": 7, "02": 4, "03": 2, "04": 2, "05": 12, "06": 5, "07": 9, "08": 10, "09": 3, "10": 4, "11": 4}
+FIGURES = {
+    "01": 7, "02": 4, "03": 2, "04": 2, "05": 12, "06": 5, "07": 9, "08": 10, "09": 3, "10": 4,
+    "11": 4
+}
 GATHERS = "10"  # it measures nothing
 
 
 def execute(out, *options, **variables):
     """`python -m helpers run` with nobody watching, in folders of its own."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("FEWLABELS_")}
+    environment = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("FEWLABELS_")
+    }
     environment |= {"FEWLABELS_RUN_DIR": str(out / "runs"), "FEWLABELS_OFFLINE": "1"}
     environment |= variables
-    command = [sys.executable, "-m", "helpers", "run", "--dataset", "digits", "--out", str(out / "results"), *options]
-    return subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    command = [
+        sys.executable, "-m", "helpers", "run", "--dataset", "digits", "--out",
+        str(out / "results"), *options
+    ]
+    return subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +64,16 @@ def executed(folder, number):
 
 
 def outputs(notebook):
-    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    return [
+        output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
+    ]
 
 
 def cells_of(path, kind):
     """The sources of a notebook's cells of one kind."""
-    return [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+    return [
+        cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind
+    ]
 
 
 def test_there_are_eleven_notebooks_in_order():
@@ -87,21 +103,25 @@ def test_every_code_cell_but_setup_and_parameters_follows_prose(path):
 def test_every_question_has_a_hint_and_the_end_names_what_comes_next(path):
     last = cells_of(path, "markdown")[-1]
     questions = re.split(r"\n(?=\d+\. )", last.split("**References**")[0])[1:]
-    assert len(questions) >= 3 and [question for question in questions if "*(Hint: " not in question] == []
+    assert len(questions) >= 3 and [
+        question for question in questions if "*(Hint: " not in question
+    ] == []
     following = [name for name in NAMES if name > path.stem][:1]
     assert (f"Next: `{following[0]}`" if following else "This is the last notebook") in last
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
 def test_what_a_hint_imports_is_there(path):
-    for line in re.findall(r"`(from helpers[\w.]* import [^`]+?)[`;]", cells_of(path, "markdown")[-1]):
+    for line in re.findall(r"`(from helpers[\w.]* import [^`]+?)[`;]",
+                           cells_of(path, "markdown")[-1]):
         exec(" ".join(line.split()), {})
 
 
 @pytest.mark.parametrize("number", ["02", "03", "04", "06", "07", "11"])
 def test_what_is_kept_for_other_notebooks_has_a_folder_to_choose(number):
     code = "\n".join(cells_of(NOTEBOOKS[int(number) - 1], "code"))
-    assert re.search(r'^RUN_DIR = "auto" +# @param', code, re.MULTILINE) and "run_dir=RUN_DIR)" in code
+    assert re.search(r'^RUN_DIR = "auto" +# @param', code,
+                     re.MULTILINE) and "run_dir=RUN_DIR)" in code
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
@@ -115,8 +135,12 @@ def test_numbers_that_others_report_are_those_of_the_published_table():
         for said in re.finditer(r"\breport(?:s|ed)\b(.*?)(?:\.\s|·|\n\n|\Z)", text, re.DOTALL):
             numbers = re.findall(r"(\d+\.\d) %", said[1])
             if numbers:
-                system = max(set(rows.system), key=text[:said.start()].rfind)  # the one named last before
-                known = {f"{100 * value:.1f}" for value in rows.value[rows.system == system].dropna()}
+                # the one named last before
+                system = max(set(rows.system), key=text[:said.start()].rfind)
+                known = {
+                    f"{100 * value:.1f}"
+                    for value in rows.value[rows.system == system].dropna()
+                }
                 assert system in text[:said.start()] and set(numbers) <= known, said[0]
                 found += numbers
     assert len(found) >= 7
@@ -127,7 +151,11 @@ def test_every_cell_ran_and_the_figures_are_there(whole_run, number):
     notebook = executed(whole_run[0], number)
     shown = outputs(notebook)
     assert not [output for output in shown if output.output_type == "error"]
-    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    counts = [
+        cell.execution_count
+        for cell in notebook.cells
+        if cell.cell_type == "code" and cell.source.strip()
+    ]
     assert None not in counts and counts == sorted(counts)
     figures = [output for output in shown if "image/png" in output.get("data", {})]
     assert len(figures) >= FIGURES[number]
@@ -135,8 +163,11 @@ def test_every_cell_ran_and_the_figures_are_there(whole_run, number):
 
 @pytest.mark.parametrize("number", sorted(FIGURES))
 def test_the_closing_paragraph_has_numbers(whole_run, number):
-    markdown = [output["data"]["text/markdown"] for output in outputs(executed(whole_run[0], number))
-                if "text/markdown" in output.get("data", {})]
+    markdown = [
+        output["data"]["text/markdown"]
+        for output in outputs(executed(whole_run[0], number))
+        if "text/markdown" in output.get("data", {})
+    ]
     assert markdown and len(re.findall(r"\d+\.\d", markdown[-1])) >= 3
     assert "nan" not in markdown[-1]
 
@@ -160,13 +191,14 @@ def test_byol_features_are_worth_what_is_claimed(numbers, labels, least):
     probe = dict(protocol="linear probe", labels_per_class=labels)
     byol = mean(numbers, "03", method="BYOL", **probe)
     assert byol >= least
-    assert byol > max(mean(numbers, "03", method=name, **probe) for name in ("raw pixels", "random encoder"))
+    assert byol > max(
+        mean(numbers, "03", method=name, **probe) for name in ("raw pixels", "random encoder"))
 
 
 @pytest.mark.parametrize("labels", [1, 5])
 def test_fine_tuning_beats_the_equally_treated_baseline(numbers, labels):
-    fine, scratch = (mean(numbers, "04", method=name, labels_per_class=labels, metric="test accuracy")
-                     for name in ("fine-tuned BYOL", "from scratch"))
+    fine, scratch = (mean(numbers, "04", method=name, labels_per_class=labels,
+                          metric="test accuracy") for name in ("fine-tuned BYOL", "from scratch"))
     assert fine > scratch
 
 
@@ -182,14 +214,16 @@ def test_noise_byol_holds_where_the_clean_baseline_breaks(numbers):
 def test_a_notebook_makes_what_it_needs_when_run_alone(tmp_path, number):
     done = execute(tmp_path, "--preset", "smoke", "--only", number)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    printed = "".join(output.get("text", "") for output in outputs(executed(tmp_path / "results", number)))
+    printed = "".join(
+        output.get("text", "") for output in outputs(executed(tmp_path / "results", number)))
     assert "no encoder in" in printed and "one is trained now" in printed
 
 
 def test_the_gathering_notebook_shows_the_kept_numbers_where_nothing_was_run(tmp_path):
     done = execute(tmp_path, "--preset", "smoke", "--only", GATHERS)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    printed = "".join(output.get("text", "") for output in outputs(executed(tmp_path / "results", GATHERS)))
+    printed = "".join(
+        output.get("text", "") for output in outputs(executed(tmp_path / "results", GATHERS)))
     assert "holds no results yet" in printed
 
 
@@ -197,18 +231,26 @@ def test_the_gathering_notebook_shows_the_kept_numbers_where_nothing_was_run(tmp
 def test_a_copy_for_the_repository_is_small_whole_and_without_widgets(whole_run, number):
     (source,) = (path for path in NOTEBOOKS if path.name.startswith(number))
     copy = copies.clean(whole_run[0] / "notebooks" / f"{number}.ipynb")
-    # This run has its own folders and gives its preset as a parameter: that alone may be found fault with.
-    assert not [line for line in copies.complaints(copy, source) if "not today's" not in line and "places" not in line]
+    # This run has its own folders and gives its preset as a parameter: that alone may be found
+    # fault with.
+    assert not [
+        line for line in copies.complaints(copy, source)
+        if "not today's" not in line and "places" not in line
+    ]
     assert len(copies.closing(copy)) > 100
 
 
 def test_chosen_weights_go_through_to_what_is_recorded(tmp_path):
-    done = execute(tmp_path, "--preset", "smoke", "--only", "03", "04", FEWLABELS_WEIGHTS="byol-slim-digits")
+    done = execute(tmp_path, "--preset", "smoke", "--only", "03", "04",
+                   FEWLABELS_WEIGHTS="byol-slim-digits")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     methods = set(summary(tmp_path / "results").method)
     assert {"byol-slim-digits", "fine-tuned byol-slim-digits"} <= methods and "BYOL" not in methods
-    closing = [output["data"]["text/markdown"] for output in outputs(executed(tmp_path / "results", "03"))
-               if "text/markdown" in output.get("data", {})][-1]
+    closing = [
+        output["data"]["text/markdown"]
+        for output in outputs(executed(tmp_path / "results", "03"))
+        if "text/markdown" in output.get("data", {})
+    ][-1]
     assert "byol-slim-digits" in closing and not (tmp_path / "runs").exists()
 
 
@@ -217,16 +259,20 @@ def test_every_answer_that_a_form_on_colab_offers_is_understood(number):
     ask = ask_start if number == "02" else ask_encoder
     cells = nbformat.read(NOTEBOOKS[int(number) - 1], 4).cells
     (parameters,) = (cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
-    offered = json.loads(re.search(r"(?:BACKBONE|WEIGHTS) = .*@param (\[.*\]) \{allow-input", parameters)[1])
+    offered = json.loads(
+        re.search(r"(?:BACKBONE|WEIGHTS) = .*@param (\[.*\]) \{allow-input", parameters)[1])
     assert {"ask", "file"} < set(offered) and len(offered) >= 5
-    assert number == "02" or {"byol-slim-digits", PHOTOGRAPHS} < set(offered)  # what "auto" may come to
+    # what "auto" may come to
+    assert number == "02" or {"byol-slim-digits", PHOTOGRAPHS} < set(offered)
     for answer in offered[1:]:
         assert ask(answer).answer is not None
 
 
 def test_notebook_02_asks_a_person_and_goes_on_with_the_answer(tmp_path, monkeypatch):
     monkeypatch.setenv("FEWLABELS_RUN_DIR", str(tmp_path))
-    cells = [cell.source for cell in nbformat.read(NOTEBOOKS[1], 4).cells if cell.cell_type == "code"]
+    cells = [
+        cell.source for cell in nbformat.read(NOTEBOOKS[1], 4).cells if cell.cell_type == "code"
+    ]
     last = next(number for number, source in enumerate(cells) if "asked.choice()" in source)
     with real_kernel(cwd=ROOT / "notebooks") as client:
         for source in cells[:last - 1]:

@@ -83,7 +83,8 @@ for turn in range(int(sys.argv[2])):
 def test_contenders_take_turns_until_each_has_ended(tmp_path):
     said = tmp_path / "said"
     turns = {"a": "3", "b": "1"}
-    race.take_turns([[sys.executable, "-c", WORKER, name, count, str(said)] for name, count in turns.items()])
+    race.take_turns([[sys.executable, "-c", WORKER, name, count,
+                      str(said)] for name, count in turns.items()])
     assert said.read_text().split() == ["a", "b", "a", "a"]
 
 
@@ -93,20 +94,23 @@ def test_a_contender_that_fails_is_one_line():
 
 
 @pytest.mark.parametrize("method", ["byol", "noise-byol", "dino", runs.PEER])
-def test_every_method_trains_for_its_epochs_and_is_read_back_when_it_has_ended(method, images, tmp_path, monkeypatch):
+def test_every_method_trains_for_its_epochs_and_is_read_back_when_it_has_ended(
+        method, images, tmp_path, monkeypatch):
     monkeypatch.setattr(peer, "BATCH", 8)
     folder, splits, settings = images
     run = runs.train(method, folder, splits, settings, out=tmp_path, epochs=1.0)
     assert run.steps == len(run.losses) == round(len(splits.unlabeled) / 8) and run.path.exists()
     assert [run.curve[0]["step"], run.curve[-1]["step"]] == [0, run.steps]
     assert 0 < run.curve[-1]["cpu_seconds"] <= run.clock.cpu
-    again = runs.train(method, folder, splits, settings, out=tmp_path, epochs=9.0)  # the plan stands
+    # the plan stands
+    again = runs.train(method, folder, splits, settings, out=tmp_path, epochs=9.0)
     assert (again.steps, again.losses, again.clock.cpu) == (run.steps, run.losses, run.clock.cpu)
 
 
 def test_minutes_buy_steps_by_what_a_step_costs(images):
     folder, splits, settings = images
-    few, many = (runs.planned_steps("byol", folder, splits, settings, None, minutes) for minutes in (0.05, 1.0))
+    few, many = (runs.planned_steps("byol", folder, splits, settings, None, minutes)
+                 for minutes in (0.05, 1.0))
     assert 1 <= few < many
 
 
@@ -129,10 +133,14 @@ def test_the_peers_loss_is_byols_and_its_target_gets_no_gradient(images):
     loss = module.training_step(views, 0)
     loss.backward()
     online = [module.predictor(module.projector(module.encoder.backbone(view))) for view in views]
-    target = [module.target_projector(module.target_encoder.backbone(view)) for view in reversed(views)]
+    target = [
+        module.target_projector(module.target_encoder.backbone(view)) for view in reversed(views)
+    ]
     wanted = -sum(F.cosine_similarity(a, b).mean() for a, b in zip(online, target, strict=True)) / 2
     torch.testing.assert_close(loss, wanted, atol=1e-4, rtol=1e-3)
-    assert all(p.grad is None for part in (module.target_encoder, module.target_projector) for p in part.parameters())
+    assert all(p.grad is None
+               for part in (module.target_encoder, module.target_projector)
+               for p in part.parameters())
 
 
 def test_the_peer_has_torchvisions_resnet_with_imagenets_stem_and_its_input(images):
@@ -141,9 +149,12 @@ def test_the_peer_has_torchvisions_resnet_with_imagenets_stem_and_its_input(imag
 
 
 def test_a_run_is_kept_with_what_made_it_and_without_this_machines_folders(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", [f"{tmp_path}/imagenette.py", "train", f"{tmp_path}/imagenette160",
-                                      "--turn", "45.0", "--seed", "3"])
-    data.keep("run", dict(seed=3), [dict(protocol="kNN", mean=0.5)], tmp_path, cost=dict(cpu_seconds=7))
+    monkeypatch.setattr(sys, "argv", [
+        f"{tmp_path}/imagenette.py", "train", f"{tmp_path}/imagenette160", "--turn", "45.0",
+        "--seed", "3"
+    ])
+    data.keep("run", dict(seed=3), [dict(protocol="kNN", mean=0.5)], tmp_path,
+              cost=dict(cpu_seconds=7))
     record = json.loads((tmp_path / "run.json").read_text())
     assert record["command"] == "python benchmarks/imagenette.py train imagenette160 --seed 3"
     assert record["settings"]["seed"] == 3 and record["cost"]["cpu_seconds"] == 7
@@ -156,19 +167,27 @@ def test_every_protocol_gives_rows_of_a_file_that_was_named(images, tmp_path, mo
     monkeypatch.setattr(protocols, "STEPS", {1: 2, 10: 2, 0: 2})
     monkeypatch.setattr(protocols, "SHARES", {"10 %": 2, "100 %": 2})
     monkeypatch.setenv("FEWLABELS_DATA_DIR", str(tmp_path / "data"))
-    path = save_encoder(build("slim", channels=3, image_size=48), tmp_path / "own.safetensors", method="byol")
-    options = argparse.Namespace(folder=images[0], weights=str(path), seed=0, draws=2, device="cpu", results=tmp_path,
-                                 protocols=list(protocols.PROTOCOLS))
+    path = save_encoder(build("slim", channels=3, image_size=48), tmp_path / "own.safetensors",
+                        method="byol")
+    options = argparse.Namespace(folder=images[0], weights=str(path), seed=0, draws=2, device="cpu",
+                                 results=tmp_path, protocols=list(protocols.PROTOCOLS))
     imagenette.evaluate(options)
     table = pd.read_csv(tmp_path / "imagenette-own.csv")
-    assert {"kNN, k = 20", "kNN, k = 200", "linear probe", "MLP 512-128", "fine-tuned, 10 % of the labels",
-            "fine-tuned, 100 % of the labels", "linear, noisy images"} == set(table.protocol)
+    assert {
+        "kNN, k = 20", "kNN, k = 200", "linear probe", "MLP 512-128",
+        "fine-tuned, 10 % of the labels", "fine-tuned, 100 % of the labels", "linear, noisy images"
+    } == set(table.protocol)
     assert set(table.method) == {"BYOL"} and table["mean"].between(0, 1).all()
     assert table.sigma.dropna().tolist() == list(protocols.SIGMAS)
 
 
-def test_the_search_changes_one_thing_at_a_time_and_goes_on_where_it_stopped(images, tmp_path, monkeypatch):
-    changed = [sum(a[key] != b[key] for key in a) for (_, a), (_, b) in itertools.pairwise(search.candidates())]
+def test_the_search_changes_one_thing_at_a_time_and_goes_on_where_it_stopped(
+        images, tmp_path, monkeypatch):
+    changed = [
+        sum(a[key] != b[key]
+            for key in a)
+        for (_, a), (_, b) in itertools.pairwise(search.candidates())
+    ]
     assert changed[:len(search.STEPS_TO_IT) - 1] == [1] * (len(search.STEPS_TO_IT) - 1)
     monkeypatch.setattr(search, "ALTERNATIVES", [])
     monkeypatch.setattr(search, "STEPS_TO_IT", search.STEPS_TO_IT[:1])
@@ -184,26 +203,36 @@ def test_the_search_changes_one_thing_at_a_time_and_goes_on_where_it_stopped(ima
 
 
 def test_the_side_by_side_table_holds_every_run_with_a_budget(tmp_path):
-    for (method, encoder), seconds in zip(race.CONTENDERS["cpu"].values(), (60, 120, 180, 240), strict=True):
-        record = dict(settings=dict(method=method, encoder=encoder, minutes=3.0, seed=0, size=48),
-                      cost=dict(cpu_seconds=seconds, seconds=2 * seconds, epochs=1.5), machine=dict(chip="A"),
-                      curve=[dict(cpu_seconds=0, seconds=0, knn=0.3), dict(cpu_seconds=seconds, seconds=1, knn=0.4)],
-                      results=[dict(protocol="kNN, k = 20", labels_per_class="all", mean=0.4)])
+    for (method, encoder), seconds in zip(race.CONTENDERS["cpu"].values(), (60, 120, 180, 240),
+                                          strict=True):
+        record = dict(
+            settings=dict(method=method, encoder=encoder, minutes=3.0, seed=0,
+                          size=48), cost=dict(cpu_seconds=seconds, seconds=2 * seconds, epochs=1.5),
+            machine=dict(chip="A"), curve=[
+                dict(cpu_seconds=0, seconds=0, knn=0.3),
+                dict(cpu_seconds=seconds, seconds=1, knn=0.4)
+            ], results=[dict(protocol="kNN, k = 20", labels_per_class="all", mean=0.4)])
         (tmp_path / f"imagenette-{method}-{encoder}.json").write_text(json.dumps(record))
     table = race.summarise(tmp_path)
-    assert sorted(table.minutes) == [1, 2, 3, 4] and set(table.contender) == set(race.CONTENDERS["cpu"])
-    assert len(pd.read_csv(tmp_path / f"{race.NAME}-curves.csv")) == 8 and (tmp_path / f"{race.NAME}.png").exists()
+    assert sorted(table.minutes) == [1, 2, 3, 4] and set(table.contender) == set(
+        race.CONTENDERS["cpu"])
+    assert len(pd.read_csv(
+        tmp_path / f"{race.NAME}-curves.csv")) == 8 and (tmp_path / f"{race.NAME}.png").exists()
 
 
 def raced(folder: Path, device: str, method: str, seed: int = 0, pixels: int = 48) -> None:
-    """The record of a training of three minutes, by the wall twice as many seconds as those of the CPU."""
-    cost, encoder = dict(cpu_seconds=180, seconds=360, epochs=1.5), "slim" if device == "cpu" else "resnet18"
+    """The record of a training of three minutes, by the wall twice as many seconds as those of the
+    CPU."""
+    cost, encoder = dict(cpu_seconds=180, seconds=360,
+                         epochs=1.5), "slim" if device == "cpu" else "resnet18"
     if device != "cpu":
         cost["minutes"] = 6.0
-    record = dict(settings=dict(method=method, encoder=encoder, minutes=3.0, seed=seed, size=pixels), cost=cost,
-                  machine=dict(chip="A", device=device), curve=[dict(cost, knn=0.4)],
-                  results=[dict(protocol="kNN, k = 20", labels_per_class="all", mean=0.4)])
-    (folder / f"imagenette-{method}-{device}-{pixels}-seed{seed}.json").write_text(json.dumps(record))
+    record = dict(
+        settings=dict(method=method, encoder=encoder, minutes=3.0, seed=seed, size=pixels),
+        cost=cost, machine=dict(chip="A", device=device), curve=[dict(cost, knn=0.4)],
+        results=[dict(protocol="kNN, k = 20", labels_per_class="all", mean=0.4)])
+    (folder / f"imagenette-{method}-{device}-{pixels}-seed{seed}.json").write_text(
+        json.dumps(record))
 
 
 def test_a_gpu_races_with_gpus_alone_and_its_minutes_are_those_by_the_wall(tmp_path):
@@ -227,11 +256,14 @@ def test_where_nobody_had_a_rival_there_is_no_race_and_where_nothing_is_nothing_
 
 
 def test_what_train_wrote_is_called_after_its_folder():
-    assert imagenette.named("runs/imagenette-byol-seed3/encoder.safetensors") == "imagenette-byol-seed3"
-    assert imagenette.named("byol-slim-imagenette") == imagenette.named("a/byol-slim-imagenette.safetensors")
+    assert imagenette.named(
+        "runs/imagenette-byol-seed3/encoder.safetensors") == "imagenette-byol-seed3"
+    assert imagenette.named("byol-slim-imagenette") == imagenette.named(
+        "a/byol-slim-imagenette.safetensors")
 
 
-def test_a_clock_of_a_gpu_counts_seconds_by_the_wall_and_waits_for_its_work_where_it_is_read(monkeypatch):
+def test_a_clock_of_a_gpu_counts_seconds_by_the_wall_and_waits_for_its_work_where_it_is_read(
+        monkeypatch):
     waited = []
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append(1))
     counted = clock.Clock(turn=60.0, device="cuda")
@@ -250,18 +282,24 @@ def test_a_device_has_its_own_settings_and_its_runs_their_own_names(images, monk
     assert [(s.device, s.encoder, s.image_size, s.preset) for s in on.values()] == [
         ("cuda", "resnet18", 128, "full"), ("cpu", "slim", 48, "quick")]
     names = [imagenette.run_name("byol", settings, 10.0) for settings in on.values()]
-    assert names == ["imagenette-byol-resnet18-128px-10min-cuda-seed0", "imagenette-byol-slim-48px-10min-seed0"]
+    assert names == [
+        "imagenette-byol-resnet18-128px-10min-cuda-seed0", "imagenette-byol-slim-48px-10min-seed0"
+    ]
     monkeypatch.setattr("helpers.common.machine.has_cuda", lambda: False)
     assert data.settings_for(images[0], device="auto").device == "cpu"
 
 
 def test_all_seeds_of_a_long_training_are_in_one_figure(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(plots, "curves", lambda lines, *said, **more: drawn.append((lines, said, more)) or Figure())
+    monkeypatch.setattr(plots, "curves", lambda lines, *said, **more: drawn.append(
+        (lines, said, more)) or Figure())
     for seed in (0, 1):
-        results = [dict(protocol="kNN, k = 20", mean=0.5 + seed / 10), dict(protocol="kNN, k = 200", mean=0.9)]
-        record = dict(settings=dict(method="byol", encoder="slim", minutes=40, seed=seed, size=48), results=results,
-                      cost=dict(epochs=9 + 2 * seed), machine={},
+        results = [
+            dict(protocol="kNN, k = 20", mean=0.5 + seed / 10),
+            dict(protocol="kNN, k = 200", mean=0.9)
+        ]
+        record = dict(settings=dict(method="byol", encoder="slim", minutes=40, seed=seed, size=48),
+                      results=results, cost=dict(epochs=9 + 2 * seed), machine={},
                       curve=[dict(cpu_seconds=seconds, knn=0.3) for seconds in (0, 2400)])
         (tmp_path / f"imagenette-byol-40min-seed{seed}.json").write_text(json.dumps(record))
     short = record | dict(curve=[dict(cpu_seconds=100, knn=0.3)])
@@ -269,13 +307,16 @@ def test_all_seeds_of_a_long_training_are_in_one_figure(tmp_path, monkeypatch):
     runs.draw(tmp_path)
     assert [path.name for path in tmp_path.glob("*.png")] == ["imagenette-byol-40min.png"]
     [(lines, (unit, _, title), more)] = drawn
-    assert lines == {f"BYOL, seed {seed}": ([0, 40], [0.3, 0.3]) for seed in (0, 1)} and "CPU" in unit
-    assert "about 10 epochs" in title and more["note"].endswith("on test: 50.0% (seed 0), 60.0% (seed 1)")
+    assert lines == {f"BYOL, seed {seed}": ([0, 40], [0.3, 0.3])
+                     for seed in (0, 1)} and "CPU" in unit
+    assert "about 10 epochs" in title and more["note"].endswith(
+        "on test: 50.0% (seed 0), 60.0% (seed 1)")
 
 
 @pytest.mark.parametrize("contenders", [["BYOL"], ["BYOL", "BYOL, ResNet18"]])
 def test_a_race_names_who_may_run(images, contenders, tmp_path):
-    options = argparse.Namespace(folder=images[0], device="cpu", contenders=contenders, seeds=[0], results=tmp_path)
+    options = argparse.Namespace(folder=images[0], device="cpu", contenders=contenders, seeds=[0],
+                                 results=tmp_path)
     with pytest.raises(UserError, match="'BYOL', 'DINO'.*`train`"):
         imagenette.race_all(options)
 
@@ -295,14 +336,17 @@ def test_the_comparison_goes_on_where_it_stopped(images, tmp_path, monkeypatch):
     (tmp_path / "labels.csv").write_text("".join(text[:-1]))
     asked = []
     once = labels.few_label_training
-    monkeypatch.setattr(labels, "few_label_training",
-                        lambda *given, **options: asked.append(options["steps"]) or once(*given, **options))
-    assert list(labels.compare(encoder, splits, settings, tmp_path, "labels").method) == list(table.method)
+    monkeypatch.setattr(
+        labels, "few_label_training",
+        lambda *given, **options: asked.append(options["steps"]) or once(*given, **options))
+    assert list(labels.compare(encoder, splits, settings, tmp_path,
+                               "labels").method) == list(table.method)
     assert asked == [3]  # the line that was missing, and no other
 
 
-@pytest.mark.parametrize("words", [["train", "nowhere"], ["labels", "nowhere", "--weights", "nothing-like-it"]])
+@pytest.mark.parametrize(
+    "words", [["train", "nowhere"], ["labels", "nowhere", "--weights", "nothing-like-it"]])
 def test_a_missing_folder_or_weights_is_one_line(words, tmp_path):
-    done = subprocess.run([sys.executable, ROOT / "benchmarks" / "imagenette.py", *words], cwd=tmp_path, text=True,
-                          capture_output=True)
+    done = subprocess.run([sys.executable, ROOT / "benchmarks" / "imagenette.py", *words],
+                          cwd=tmp_path, text=True, capture_output=True)
     assert done.returncode and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1

@@ -17,12 +17,15 @@ STEPS = 40
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
-    """The names that the blocks leave behind, run one after the other in an empty folder, with fewer steps."""
+    """The names that the blocks leave behind, run one after the other in an empty folder, with
+    fewer steps."""
     names, folder = {}, tmp_path_factory.mktemp("extending")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for name, code in BLOCKS.items():
-            exec(compile(re.sub(r"steps, batch_size = 200", f"steps, batch_size = {STEPS}", code), name, "exec"), names)
+            exec(
+                compile(re.sub(r"steps, batch_size = 200", f"steps, batch_size = {STEPS}", code),
+                        name, "exec"), names)
     return names, folder
 
 
@@ -40,7 +43,8 @@ def test_the_dataset_is_split_and_its_images_without_labels_stay_apart(executed)
     splits = executed[0]["splits"]
     assert (len(splits.train), len(splits.val), len(splits.test)) == (777, 120, 300)
     assert len(splits.unlabeled) == 600 + 777
-    assert all(set(part.labels.tolist()) == {0, 1} for part in (splits.train, splits.val, splits.test))
+    assert all(
+        set(part.labels.tolist()) == {0, 1} for part in (splits.train, splits.val, splits.test))
     assert splits.unlabeled.dtype == torch.uint8 and splits.unlabeled.shape[1:] == (1, 16, 16)
 
 
@@ -56,15 +60,19 @@ def test_the_method_learns_and_is_watched(executed):
 def test_its_encoder_is_evaluated_and_kept(executed):
     names, folder = executed
     assert names["everything"] > 0.8 and len(names["few"]) == 3
-    kept, images = load_encoder(folder / "runs" / "simsiam.safetensors"), names["splits"].test.images
+    kept, images = load_encoder(
+        folder / "runs" / "simsiam.safetensors"), names["splits"].test.images
     assert kept.meta["method"] == "simsiam"
-    torch.testing.assert_close(extract_features(kept, images), extract_features(names["encoder"], images))
+    torch.testing.assert_close(extract_features(kept, images),
+                               extract_features(names["encoder"], images))
 
 
 def test_the_places_that_the_page_names_exist():
-    for name, file in (("METHODS", "pretraining"), ("def recipe", "pretraining"), ("def learner", "pretraining"),
-                       ("METHODS", "__main__"), ("DATASETS", "settings"), ("DEFAULT_IMAGE_SIZE", "settings"),
-                       ("READERS", "data/named"), ("def view_for", "views"), ("METHOD_COLORS", "plots/style")):
+    for name, file in (("METHODS", "pretraining"), ("def recipe", "pretraining"),
+                       ("def learner", "pretraining"), ("METHODS", "__main__"),
+                       ("DATASETS", "settings"), ("DEFAULT_IMAGE_SIZE", "settings"),
+                       ("READERS", "data/named"), ("def view_for", "views"), ("METHOD_COLORS",
+                                                                              "plots/style")):
         text = (ROOT / "helpers" / f"{file}.py").read_text(encoding="utf-8")
         assert re.search(rf"^{name}\b", text, re.MULTILINE), (name, file)
         assert f"helpers/{file}.py" in PAGE and f"`{name.removeprefix('def ')}`" in PAGE

@@ -1,4 +1,5 @@
-"""Sentences about the tables: they say the rows' numbers, and call a difference one only where a test does."""
+"""Sentences about the tables: they say the rows' numbers, and call a difference one only where a
+test does."""
 
 import pandas as pd
 import pytest
@@ -8,8 +9,8 @@ from helpers.report.claims import GAIN, lessons
 
 
 def row(notebook, method, protocol, labels, mean, std, n, sigma=None):
-    return dict(notebook=notebook, method=method, protocol=protocol, labels_per_class=labels, mean=mean, std=std, n=n,
-                sigma=sigma, metric="test accuracy")
+    return dict(notebook=notebook, method=method, protocol=protocol, labels_per_class=labels,
+                mean=mean, std=std, n=n, sigma=sigma, metric="test accuracy")
 
 
 def results(tuned=0.80, std=0.01):
@@ -18,17 +19,23 @@ def results(tuned=0.80, std=0.01):
               for name, mean in {"BYOL": 0.9, "raw pixels": 0.6, "random encoder": 0.4}.items()]
     starts = [row("04_x", name, "100 steps", labels, mean, std, 3) for labels in ("1", "all")
               for name, mean in {"fine-tuned BYOL": tuned, "from scratch": 0.7}.items()]
-    starts += [row("04_x", "fine-tuned BYOL", "100 steps", labels, 100 * (tuned - 0.7), 100 * std, 3)
-               | dict(metric=GAIN) for labels in ("1", "all")]
-    noise = [row("07_x", name, "all labels", "all", 0.99 if sigma == 0 else 0.5, 0.01, 3, sigma) for sigma in (0.0, 1.6)
-             for name in ("supervised", "supervised + noise", "noise-BYOL", "BYOL", "raw pixels")]
+    starts += [
+        row("04_x", "fine-tuned BYOL", "100 steps", labels, 100 * (tuned - 0.7), 100 * std, 3)
+        | dict(metric=GAIN) for labels in ("1", "all")
+    ]
+    noise = [
+        row("07_x", name, "all labels", "all", 0.99 if sigma == 0 else 0.5, 0.01, 3, sigma)
+        for sigma in (0.0, 1.6)
+        for name in ("supervised", "supervised + noise", "noise-BYOL", "BYOL", "raw pixels")
+    ]
     return pd.DataFrame(probes + starts + noise)
 
 
 @pytest.mark.parametrize("tuned, std, word", [(0.8, 0.01, "ahead"), (0.6, 0.01, "behind"),
                                               (0.8, 0.2, "no more than chance could make")])
 def test_a_start_is_ahead_only_where_the_test_finds_it(tuned, std, word):
-    line = next(line for line in lessons(results(tuned, std)).splitlines() if "Pretrained or from scratch" in line)
+    line = next(line for line in lessons(results(tuned, std)).splitlines()
+                if "Pretrained or from scratch" in line)
     assert line.count(word) == 2 and f"1: {100 * (tuned - 0.7):+.1f} points" in line
 
 

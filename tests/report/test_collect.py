@@ -18,35 +18,45 @@ class Quick:
 def write_run(folder, seed, knn, minutes=12, **settings):
     """A training on photographs as the benchmark writes it."""
     looks = [dict(knn=0.3, cpu_seconds=0.0), dict(knn=knn, cpu_seconds=60.0 * minutes + seed)]
-    record = dict(settings=dict(method="byol", encoder="slim", size=48, minutes=minutes, seed=seed) | settings,
-                  cost=dict(cpu_seconds=60 * minutes + seed, epochs=30), curve=looks,
-                  results=[dict(protocol="kNN, k = 20", labels_per_class="all", n=1, mean=knn, std=None)])
+    record = dict(
+        settings=dict(method="byol", encoder="slim", size=48, minutes=minutes, seed=seed)
+        | settings, cost=dict(cpu_seconds=60 * minutes + seed, epochs=30), curve=looks,
+        results=[dict(protocol="kNN, k = 20", labels_per_class="all", n=1, mean=knn, std=None)])
     (folder / f"imagenette-byol-slim-48px-seed{seed}.json").write_text(json.dumps(record))
-    pd.DataFrame(record["results"]).to_csv(folder / f"imagenette-byol-slim-48px-seed{seed}.csv", index=False)
+    pd.DataFrame(record["results"]).to_csv(folder / f"imagenette-byol-slim-48px-seed{seed}.csv",
+                                           index=False)
 
 
 def test_the_kept_digits_are_found_with_their_numbers_unchanged():
     kept = pd.read_csv(gathering.KEPT / "digits-quick.csv")
     frame = gathering.measured(gathering.KEPT)
     found = frame[frame.file == "digits-quick"]
-    assert found["mean"].tolist() == kept["mean"].tolist() and found.method.tolist() == kept.method.tolist()
+    assert found["mean"].tolist() == kept["mean"].tolist() and found.method.tolist(
+    ) == kept.method.tolist()
     assert set(found.over[found.n > 1]) == {"label draws", "draws of the noise", "trainings"}
     assert set(found.over[found.n == 1]) == {"one run"}
 
 
 def test_with_all_labels_there_is_one_draw_so_what_was_repeated_is_the_training(tmp_path):
-    rows = [dict(method="BYOL", protocol="p", labels_per_class=labels, metric="test accuracy", mean=0.9, std=0.1, n=3,
-                 sigma=sigma) for labels, sigma in (("all", None), (10, None), ("all", 0.5))]
+    rows = [
+        dict(method="BYOL", protocol="p", labels_per_class=labels, metric="test accuracy", mean=0.9,
+             std=0.1, n=3, sigma=sigma)
+        for labels, sigma in (("all", None), (10, None), ("all", 0.5))
+    ]
     results.record(tmp_path, "04", rows, Quick)
-    assert gathering.measured(tmp_path).over.tolist() == ["trainings", "label draws", "draws of the noise"]
+    assert gathering.measured(tmp_path).over.tolist() == [
+        "trainings", "label draws", "draws of the noise"
+    ]
 
 
 def test_trainings_that_differ_in_their_seed_become_one_row(tmp_path):
     for seed, knn in enumerate((0.60, 0.62, 0.67)):
         write_run(tmp_path, seed, knn)
     (row,) = gathering.measured(tmp_path).to_dict("records")
-    assert row["mean"] == pytest.approx(0.63) and row["std"] == pytest.approx(np.std([0.60, 0.62, 0.67], ddof=1))
-    assert (row["n"], row["over"], row["dataset"], row["method"]) == (3, "trainings", "imagenette", "BYOL")
+    assert row["mean"] == pytest.approx(0.63) and row["std"] == pytest.approx(
+        np.std([0.60, 0.62, 0.67], ddof=1))
+    assert (row["n"], row["over"], row["dataset"], row["method"]) == (3, "trainings", "imagenette",
+                                                                      "BYOL")
     assert (row["pixels"], row["encoder"], row["epochs"]) == (48, "slim", 30)
     assert row["minutes"] == pytest.approx(12 + 1 / 60)
 
@@ -67,22 +77,27 @@ def test_looks_of_several_seeds_are_averaged(tmp_path):
     assert curve["std"].tolist() == pytest.approx([0, np.std([0.60, 0.64], ddof=1)])
 
 
-
 def test_noise_is_averaged_over_its_draws_before_trainings_are_compared(tmp_path):
-    rows = [dict(method="BYOL", training_seed=t, noise_seed=s, sigma=0.5, accuracy=0.5 + 0.1 * t + 0.02 * s)
-            for t in (0, 1) for s in (0, 1)]
+    rows = [
+        dict(method="BYOL", training_seed=t, noise_seed=s, sigma=0.5,
+             accuracy=0.5 + 0.1 * t + 0.02 * s) for t in (0, 1) for s in (0, 1)
+    ]
     pd.DataFrame(rows).to_csv(tmp_path / "digits-noise.csv", index=False)
     sigmas, scores = gathering.noise_trainings(tmp_path)["BYOL"]
     assert sigmas.tolist() == [0.5] and scores == pytest.approx(np.array([[0.51], [0.61]]))
     (row,) = gathering.measured(tmp_path).to_dict("records")
-    assert (row["n"], row["over"]) == (2, "trainings") and row["std"] == pytest.approx(np.std([0.51, 0.61], ddof=1))
+    assert (row["n"], row["over"]) == (2, "trainings") and row["std"] == pytest.approx(
+        np.std([0.51, 0.61], ddof=1))
 
 
 def test_what_was_run_here_replaces_the_kept_rows_of_that_notebook_only(tmp_path):
     kept, own = tmp_path / "kept", tmp_path / "own"
     for folder, mean in ((kept, 0.5), (own, 0.9)):
-        results.record(folder, "03", [dict(method="BYOL", protocol="p", metric="test accuracy", mean=mean)], Quick)
-    results.record(kept, "04", [dict(method="BYOL", protocol="p", metric="test accuracy", mean=0.7)], Quick)
+        results.record(folder, "03",
+                       [dict(method="BYOL", protocol="p", metric="test accuracy", mean=mean)],
+                       Quick)
+    results.record(kept, "04",
+                   [dict(method="BYOL", protocol="p", metric="test accuracy", mean=0.7)], Quick)
     frame, said = gathering.gather(own, kept)
     assert sorted(frame["mean"]) == [0.7, 0.9]
     assert said == "1 numbers were measured here (notebooks 03), 1 are kept in benchmarks/results."
@@ -116,7 +131,8 @@ def test_published_numbers_are_fractions_with_a_source_and_all_five_predecessors
     frame = gathering.published()
     assert frame.value.dropna().between(0, 1).all()
     assert frame[frame.kind == "predecessor"].system.nunique() == 5
-    assert not frame.duplicated(["system", "method", "dataset", "protocol", "sigma", "epochs"]).any()
+    assert not frame.duplicated(["system", "method", "dataset", "protocol", "sigma", "epochs"
+                                 ]).any()
 
 
 def test_a_published_number_without_a_source_is_refused(tmp_path):

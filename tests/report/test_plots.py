@@ -29,27 +29,46 @@ from helpers.report.plots import (
     style,
     sweeps,
 )
-from helpers.report.plots.images import image
+from helpers.report.plots.images import as_array
 from helpers.report.plots.lines import running_mean
 from helpers.report.plots.lookup import explorer
-from helpers.report.plots.style import CLASS_COLORS, RIGHT, WRONG, class_colors, line_styles, spread_out
+from helpers.report.plots.style import (
+    CLASS_COLORS,
+    RIGHT,
+    WRONG,
+    class_colors,
+    line_styles,
+    spread_out,
+)
 
 matplotlib.use("agg")
 DIGITS = tuple("0123456789")
 LABELS = torch.arange(40) % 10
-MONITOR = [dict(step=10 * i, knn=0.5 + 0.04 * i, spread=0.9 - 0.1 * i, rank=20 - 2 * i, dimensions=96)
-           for i in range(9)]
-ANSWERS = [dict(step=0, knn=0.5)] + [dict(step=10 * i, entropy=6 - i, variety=6 - i / 4, kl=0.5 / i, uniform=6.24)
-                                     for i in range(1, 6)]
-ROWS = [dict(method=method, labels_per_class=count, mean=0.9, std=0.02 if count else None, n=5 if count else 1)
-        for method in ("fine-tuned BYOL", "from scratch") for count in (1, 10, 0)]
+MONITOR = [
+    dict(step=10 * i, knn=0.5 + 0.04 * i, spread=0.9 - 0.1 * i, rank=20 - 2 * i, dimensions=96)
+    for i in range(9)
+]
+ANSWERS = [dict(step=0, knn=0.5)] + [
+    dict(step=10 * i, entropy=6 - i, variety=6 - i / 4, kl=0.5 / i, uniform=6.24)
+    for i in range(1, 6)
+]
+ROWS = [
+    dict(method=method, labels_per_class=count, mean=0.9, std=0.02 if count else None,
+         n=5 if count else 1)
+    for method in ("fine-tuned BYOL", "from scratch")
+    for count in (1, 10, 0)
+]
 SIGMAS = [0.0, 0.5, 1.0]
 SCORES = np.array([[1.0, 0.6, 0.2], [0.8, 0.4, 0.2]])
 
 DAMAGE = {"blur": np.array([0.1, 0.2, 0.3, 0.4, 0.5]), "fog": np.array([0.5] * 5)}
-TRIALS = [dict(number=0, values=dict(lr=1e-3, hidden=64), score=0.5, pruned=False, looks={10: 0.4, 20: 0.5}),
-          dict(number=1, values=dict(lr=1e-2, hidden=256), score=0.3, pruned=True, looks={10: 0.3}),
-          dict(number=2, values=dict(lr=3e-3, hidden=64), score=0.7, pruned=False, looks={10: 0.6, 20: 0.7})]
+TRIALS = [
+    dict(number=0, values=dict(lr=1e-3, hidden=64), score=0.5, pruned=False,
+         looks={10: 0.4, 20: 0.5}),
+    dict(number=1, values=dict(lr=1e-2, hidden=256), score=0.3, pruned=True, looks={10: 0.3}),
+    dict(number=2, values=dict(lr=3e-3, hidden=64), score=0.7, pruned=False,
+         looks={10: 0.6, 20: 0.7})
+]
 PUBLISHED = [dict(name="theirs", minutes=54, mean=0.7)]
 MCE = {"BYOL": 1.0, "noise-BYOL": 0.5}
 
@@ -63,40 +82,55 @@ def some_images(count=4, channels=1):
 
 
 FIGURES = {
-    "accuracy_over_time": lambda: budget.accuracy_over_time({"BYOL": [([1e-7, 1, 10], [0.3, 0.4, 0.6], [0, 0.1, 0])]},
-                                                           PUBLISHED, "T", "kNN (%)", "n"),
+    "accuracy_over_time": lambda: budget.accuracy_over_time(
+        {"BYOL": [([1e-7, 1, 10], [0.3, 0.4, 0.6], [0, 0.1, 0])]}, PUBLISHED, "T", "kNN (%)", "n"),
     "image_grid": lambda: images.image_grid(some_images(), title="T"),
     "views_grid": lambda: images.views_grid(some_images(), some_images(), some_images(), title="T"),
-    "curves": lambda: lines.curves({"a": [1, 2], "b": ([0, 5], [2, 1])}, "step", "loss (nats)", "T", smooth=2),
+    "curves": lambda: lines.curves({"a": [1, 2], "b": ([0, 5], [2, 1])}, "step", "loss (nats)", "T",
+                                   smooth=2),
     "confusion": lambda: classes.confusion(np.eye(10) * 3, DIGITS, "T"),
     "per_class": lambda: classes.per_class({"BYOL": np.linspace(0.5, 1, 10)}, DIGITS, "T"),
-    "loss_curves": lambda: lines.loss_curves({"a": [2.0, 0.1], "b": [2.0, 1.0]}, "T", {"limit": 0.5}),
-    "ways": lambda: bars.ways([dict(method="ViT", scores=[0.5, 0.6], seconds=1.0, parameters=1000)], "T"),
-    "learning_rates": lambda: checks.learning_rates({0.1: Overfit([2.0, 0.0], 1, True, 0.1)}, 0.01, "T"),
-    "layer_profile": lambda: checks.layer_profile({"blocks.0.mlp.0.weight": 0.5}, {"blocks.0.mlp.0.weight": 0.5},
-                                                 [dict(mean=0.0, std=1.0)], "T"),
-    "distributions": lambda: checks.distributions({"block 1": (torch.randn(99), torch.randn(9))}, "T"),
+    "loss_curves": lambda: lines.loss_curves({"a": [2.0, 0.1], "b": [2.0, 1.0]}, "T",
+                                             {"limit": 0.5}),
+    "ways": lambda: bars.ways([dict(method="ViT", scores=[0.5, 0.6], seconds=1.0, parameters=1000)],
+                              "T"),
+    "learning_rates": lambda: checks.learning_rates({0.1: Overfit([2.0, 0.0], 1, True, 0.1)}, 0.01,
+                                                    "T"),
+    "layer_profile": lambda: checks.layer_profile({"blocks.0.mlp.0.weight": 0.5}, {
+        "blocks.0.mlp.0.weight": 0.5
+    }, [dict(mean=0.0, std=1.0)], "T"),
+    "distributions": lambda: checks.distributions({"block 1": (torch.randn(99), torch.randn(9))},
+                                                  "T"),
     "check_table": lambda: checks.check_table({"healthy": [Finding("a", True, 0.0, "0")]}, "T"),
-    "attention_heads": lambda: attention.attention_heads(some_images(1)[0], [torch.rand(3, 4, 4)], "T"),
-    "attention_close_up": lambda: attention.attention_close_up(some_images(1)[0], torch.full((4, 4), 1 / 16), "T"),
-    "neighbours_grid": lambda: lookup.neighbours_grid(some_images(2), [0, 1], some_images(6).view(2, 3, 1, 8, 8),
-                                                     [[0, 1, 0], [1, 1, 0]], DIGITS, title="T"),
-    "attention_grid": lambda: attention.attention_grid(some_images(3), {"4 x 4": torch.rand(3, 4, 4)}, title="T"),
-    "image_map": lambda: lookup.image_map(points(), some_images(40), np.arange(40) < 3, title="T", note="red: three"),
+    "attention_heads": lambda: attention.attention_heads(
+        some_images(1)[0], [torch.rand(3, 4, 4)], "T"),
+    "attention_close_up": lambda: attention.attention_close_up(
+        some_images(1)[0], torch.full((4, 4), 1 / 16), "T"),
+    "neighbours_grid": lambda: lookup.neighbours_grid(some_images(2), [0, 1],
+                                                      some_images(6).view(2, 3, 1, 8, 8),
+                                                      [[0, 1, 0], [1, 1, 0]], DIGITS, title="T"),
+    "attention_grid": lambda: attention.attention_grid(some_images(3),
+                                                       {"4 x 4": torch.rand(3, 4, 4)}, title="T"),
+    "image_map": lambda: lookup.image_map(points(), some_images(40),
+                                          np.arange(40) < 3, title="T", note="red: three"),
     "teacher_watch": lambda: lines.teacher_watch(ANSWERS),
     "pretraining_watch": lambda: lines.pretraining_watch([1.0] * 80, [0.99] * 80, MONITOR),
     "bars": lambda: plots.bars([dict(method="BYOL", mean=0.826, std=0.039, n=5)], "T", chance=0.1),
-    "grouped_bars": lambda: bars.grouped_bars([dict(method="BYOL", protocol="kNN", mean=0.8)], "T", chance=0.1),
-    "paired_gains": lambda: bars.paired_gains({"1": np.array([0.1, 0.2])}, "T", "gain (percentage points)"),
+    "grouped_bars": lambda: bars.grouped_bars([dict(method="BYOL", protocol="kNN", mean=0.8)], "T",
+                                              chance=0.1),
+    "paired_gains": lambda: bars.paired_gains({"1": np.array([0.1, 0.2])}, "T",
+                                              "gain (percentage points)"),
     "label_curve": lambda: sweeps.label_curve(ROWS, 104, "T"),
     "noise_curve": lambda: sweeps.noise_curve({"BYOL": (SIGMAS, SCORES)}, "T", 0.1),
     "similarity_curve": lambda: sweeps.similarity_curve({"BYOL": (SIGMAS, SCORES)}, "T"),
-    "corruption_table": lambda: sweeps.corruption_table({"BYOL": DAMAGE, "noise-BYOL": DAMAGE}, MCE, "T"),
+    "corruption_table": lambda: sweeps.corruption_table({"BYOL": DAMAGE, "noise-BYOL": DAMAGE}, MCE,
+                                                        "T"),
     "search_history": lambda: search.search_history(TRIALS, "T"),
     "importances": lambda: search.importances({"lr": 0.7, "hidden": 0.3}, "T"),
     "slices": lambda: search.slices(TRIALS, ["lr"], "T"),
     "layer_curve": lambda: sweeps.layer_curve({"BYOL": [("pixels", 0.9), ("features", 0.5)]}, "T"),
-    "predictions": lambda: images.predictions(some_images(), LABELS[:4], {"BYOL": LABELS[:4]}, DIGITS, "T"),
+    "predictions": lambda: images.predictions(some_images(), LABELS[:4], {"BYOL": LABELS[:4]},
+                                              DIGITS, "T"),
     "embeddings": lambda: scatter.embeddings({"PCA": points()}, LABELS, DIGITS, None, "T"),
     "embedding_3d": lambda: scatter.embedding_3d(points(3), LABELS, DIGITS, "T"),
 }
@@ -112,7 +146,11 @@ def drawn(name):
 def words(figure):
     """All text that the figure shows."""
     figure.draw_without_rendering()
-    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_text() and text.get_visible()]
+    return [
+        text.get_text()
+        for text in figure.findobj(matplotlib.text.Text)
+        if text.get_text() and text.get_visible()
+    ]
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -121,19 +159,30 @@ def test_a_figure_is_returned_titled_and_closed(name):
     assert plt.get_fignums() == []
 
 
-@pytest.mark.parametrize("name", sorted(set(FIGURES) - {"image_grid", "views_grid", "predictions", "embedding_3d",
-                                                        "embeddings", "neighbours_grid", "attention_grid",
-                                                        "attention_heads", "attention_close_up", "image_map"}))
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        set(FIGURES) - {
+            "image_grid", "views_grid", "predictions", "embedding_3d", "embeddings",
+            "neighbours_grid", "attention_grid", "attention_heads", "attention_close_up",
+            "image_map"
+        }))
 def test_both_axes_of_a_chart_are_named(name):
-    unnamed_y = {"bars", "grouped_bars", "ways", "corruption_table", "importances"}  # their y axis lists the methods
+    # their y axis lists the methods
+    unnamed_y = {"bars", "grouped_bars", "ways", "corruption_table", "importances"}
     for ax in drawn(name).axes if name != "check_table" else ():  # whose columns are the checks
         if ax.get_label() != "<colorbar>":
             assert ax.get_xlabel() or ax.get_shared_x_axes().get_siblings(ax) != [ax]
-            assert ax.get_ylabel() or name in unnamed_y or ax.get_shared_y_axes().get_siblings(ax) != [ax]
+            assert ax.get_ylabel() or name in unnamed_y or ax.get_shared_y_axes().get_siblings(
+                ax) != [ax]
 
 
 def test_every_function_of_the_package_is_drawn_here():
-    assert set(FIGURES) == {name for name in plots.__all__ if name not in ("METHOD_COLORS", "method_color")}
+    assert set(FIGURES) == {
+        name
+        for name in plots.__all__
+        if name not in ("METHOD_COLORS", "method_color")
+    }
 
 
 def test_drawing_leaves_the_global_style_alone():
@@ -147,7 +196,8 @@ def test_methods_have_different_colours():
 
 
 def test_a_longer_name_has_the_colour_of_the_longest_method_it_begins_with():
-    assert style.method_color("supervised + noise, 5 labels") == style.METHOD_COLORS["supervised + noise"]
+    assert style.method_color(
+        "supervised + noise, 5 labels") == style.METHOD_COLORS["supervised + noise"]
     assert style.method_color("BYOL, kNN") == style.METHOD_COLORS["BYOL"]
     assert style.method_color("BYOLish") not in style.METHOD_COLORS.values()
 
@@ -175,7 +225,8 @@ def test_classes_have_different_colours(count):
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12).map(sorted))
 def test_labels_keep_their_order_their_distance_and_the_axes(heights):
     placed = spread_out(heights, 0.06)
-    assert all(after - before >= 0.06 - 1e-9 for before, after in zip(placed, placed[1:], strict=False))
+    assert all(after - before >= 0.06 - 1e-9
+               for before, after in zip(placed, placed[1:], strict=False))
     assert placed[0] >= -1e-9 and placed[-1] <= 1 + 1e-9
 
 
@@ -225,7 +276,10 @@ def test_a_curve_that_ends_in_nan_is_named_at_its_last_number():
 
 
 def test_bars_write_percentages_and_the_number_of_runs():
-    rows = [dict(method="BYOL", mean=0.826, std=0.039, n=5), dict(method="ViT", mean=0.5, std=None, n=1)]
+    rows = [
+        dict(method="BYOL", mean=0.826, std=0.039, n=5),
+        dict(method="ViT", mean=0.5, std=None, n=1)
+    ]
     text = words(plots.bars(rows, "T"))
     assert "82.6 ± 3.9  (n = 5)" in text and "50.0  (n = 1)" in text
 
@@ -258,7 +312,8 @@ def test_a_class_without_images_has_no_mark():
 
 def test_all_labels_lie_at_the_size_of_a_class():
     ax = sweeps.label_curve(ROWS, 104, "T").axes[0]
-    ticks = dict(zip(ax.get_xticks(), (tick.get_text() for tick in ax.get_xticklabels()), strict=True))
+    ticks = dict(
+        zip(ax.get_xticks(), (tick.get_text() for tick in ax.get_xticklabels()), strict=True))
     assert ticks == {1.0: "1", 10.0: "10", 104.0: "all (104)"}
 
 
@@ -268,7 +323,8 @@ def test_the_word_all_is_understood_like_zero():
 
 
 def test_a_label_curve_says_how_many_draws_it_is_the_mean_of():
-    assert any("n = 5, with all labels n = 1" in text for text in words(sweeps.label_curve(ROWS, 104, "T")))
+    assert any("n = 5, with all labels n = 1" in text
+               for text in words(sweeps.label_curve(ROWS, 104, "T")))
 
 
 def test_minutes_are_drawn_from_the_first_training_on_and_published_points_stand_alone():
@@ -281,7 +337,8 @@ def test_minutes_are_drawn_from_the_first_training_on_and_published_points_stand
 
 def test_the_budgets_of_one_contender_have_one_look_and_one_name_at_the_longest():
     short, long = ([1, 3], [0.3, 0.5], [0, 0]), ([1, 6], [0.3, 0.4], [0, 0])
-    figure = budget.accuracy_over_time({"BYOL": [long, short], "BYOL, slim": [short]}, [], "T", "kNN (%)", "n")
+    figure = budget.accuracy_over_time({"BYOL": [long, short], "BYOL, slim": [short]}, [], "T",
+                                       "kNN (%)", "n")
     lines = figure.axes[0].lines
     looks = [(line.get_color(), line.get_linestyle()) for line in lines]
     assert looks[0] == looks[1] != looks[2] and looks[0][0] == looks[2][0]
@@ -316,7 +373,8 @@ def test_a_corruption_table_shows_mean_accuracies_and_marks_the_best_of_a_column
     figure = sweeps.corruption_table({"BYOL": DAMAGE, "noise-BYOL": better}, MCE, "T")
     (ax, _) = figure.axes
     shown = {text.get_text(): text.get_weight() for text in ax.texts}
-    assert shown["70.0"] == "normal" and shown["85.0"] == "bold"  # errors of 0.3 and 0.15 on average
+    # errors of 0.3 and 0.15 on average
+    assert shown["70.0"] == "normal" and shown["85.0"] == "bold"
     assert {"60.0", "80.0", "mean", "0.50", "1.00", "mCE"} <= set(shown)
 
 
@@ -338,7 +396,8 @@ def test_slices_put_numbers_on_an_axis_and_choices_beside_each_other():
     rates, widths = search.slices(TRIALS, ["lr"], "T").axes
     assert rates.get_xscale() == "log" and widths.get_xscale() == "linear"
     assert [label.get_text() for label in widths.get_xticklabels()] == ["64", "256"]
-    assert [line.get_marker() for line in rates.lines] == ["o", "x", "o", "o"]  # the last one rings the best
+    # the last one rings the best
+    assert [line.get_marker() for line in rates.lines] == ["o", "x", "o", "o"]
 
 
 def test_collapse_begins_at_one_height_for_spread_and_rank():
@@ -369,7 +428,8 @@ def test_images_without_a_label_are_named_so():
 
 
 def test_class_names_are_written_into_the_map():
-    assert words(scatter.embeddings({"PCA": points()}, LABELS, DIGITS)).count("7") == 2  # in the cloud, in the legend
+    # in the cloud, in the legend
+    assert words(scatter.embeddings({"PCA": points()}, LABELS, DIGITS)).count("7") == 2
 
 
 def test_a_method_has_one_colour_in_different_figures_wherever_it_stands():
@@ -385,12 +445,17 @@ def test_teacher_watch_marks_both_collapses():
     answers, lag = lines.teacher_watch(ANSWERS).axes
     heights = [line.get_ydata()[0] for line in answers.lines if len(set(line.get_ydata())) == 1]
     assert heights == [6.24, 0]
-    assert list(lag.lines[0].get_xdata()) == [10, 20, 30, 40, 50]  # the look before the first step knows no answers
+    # the look before the first step knows no answers
+    assert list(lag.lines[0].get_xdata()) == [10, 20, 30, 40, 50]
 
 
 def test_neighbours_are_framed_by_whether_they_have_the_querys_class():
     figure = drawn("neighbours_grid")
-    frames = [ax.spines["left"].get_edgecolor()[:3] for ax in figure.axes if ax.spines["left"].get_visible()]
+    frames = [
+        ax.spines["left"].get_edgecolor()[:3]
+        for ax in figure.axes
+        if ax.spines["left"].get_visible()
+    ]
     right, wrong = to_rgb(RIGHT), to_rgb(WRONG)
     assert frames == [right, wrong, right, right, right, wrong]
 
@@ -405,7 +470,8 @@ def test_a_image_map_shows_marked_images_even_where_it_leaves_others_out(monkeyp
 def test_the_explorer_is_one_svg_with_a_image_and_an_escaped_caption_a_point():
     svg = explorer(points(), some_images(40), LABELS, DIGITS, captions=["<b>"] * 40)
     root = ElementTree.fromstring(svg)
-    assert len(root.findall("./circle")) == len(root.findall("./g/circle")) == len(root.findall("./g/g/image")) == 40
+    assert len(root.findall("./circle")) == len(root.findall("./g/circle")) == len(
+        root.findall("./g/g/image")) == 40
     assert {text.text for text in root.findall(".//text")} == {"<b>"}
     assert "script" not in svg
 
@@ -420,6 +486,9 @@ def test_images_of_the_explorer_lie_above_all_dots_and_inside_the_map():
 
 
 def test_bands_of_a_label_curve_are_one_deviation_wide_and_end_at_certainty():
-    rows = [dict(method="BYOL", labels_per_class=count, mean=0.9, std=0.2, n=3) for count in (1, 10)]
-    heights = sweeps.label_curve(rows, 104, "T").axes[0].collections[0].get_paths()[0].vertices[:, 1]
+    rows = [
+        dict(method="BYOL", labels_per_class=count, mean=0.9, std=0.2, n=3) for count in (1, 10)
+    ]
+    heights = sweeps.label_curve(rows, 104, "T").axes[0].collections[0].get_paths()[0].vertices[:,
+                                                                                                1]
     assert heights.min() == pytest.approx(70) and heights.max() == pytest.approx(100)

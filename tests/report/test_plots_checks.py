@@ -14,16 +14,19 @@ IMAGE = torch.zeros(1, 8, 8, dtype=torch.uint8)
 
 
 def test_loss_curves_draw_the_losses_and_name_their_marks():
-    (ax,) = lines.loss_curves({"healthy": [2.0, 0.5], "broken": [2.0, 1.9]}, "T", {"tolerance": 0.01}).axes
+    (ax,) = lines.loss_curves({"healthy": [2.0, 0.5], "broken": [2.0, 1.9]}, "T",
+                               {"tolerance": 0.01}).axes
     assert [list(line.get_ydata()) for line in ax.lines] == [[2.0, 0.5], [2.0, 1.9], [0.01, 0.01]]
     assert {text.get_text() for text in ax.texts} == {"broken", "healthy", "tolerance"}
     assert ax.get_yscale() == "log"
 
 
 def test_the_highlighted_loss_is_thicker_and_on_top():
-    (ax,) = lines.loss_curves({"broken": [2.0, 1.9], "healthy": [2.0, 0.5]}, "T", highlight="healthy").axes
+    (ax,) = lines.loss_curves({"broken": [2.0, 1.9], "healthy": [2.0, 0.5]}, "T",
+                               highlight="healthy").axes
     broken, healthy = ax.lines
-    assert healthy.get_linewidth() > broken.get_linewidth() and healthy.get_zorder() > broken.get_zorder()
+    assert healthy.get_linewidth() > broken.get_linewidth() and healthy.get_zorder(
+    ) > broken.get_zorder()
 
 
 def test_a_loss_that_diverges_is_cut():
@@ -43,16 +46,19 @@ def test_the_check_table_colours_exactly_what_was_caught():
                 "broken": [Finding("a", False, 0.25, "0"), Finding("b", True, 0.75, "> 0.5")]}
     (ax,) = checks.check_table(findings, "T").axes
     assert ax.images[0].get_array().tolist() == [[0, 0], [1, 0]]
-    assert {text.get_text(): text.get_weight() for text in ax.texts} == {"0": "normal", "1.00": "normal",
-                                                                         "0.25": "bold", "0.75": "normal"}
+    assert {text.get_text(): text.get_weight()
+            for text in ax.texts
+            } == {"0": "normal", "1.00": "normal", "0.25": "bold", "0.75": "normal"}
 
 
 def test_a_patch_of_attention_lies_where_the_patch_is():
     weights = torch.tensor([[[0.0, 1.0], [0.0, 0.0]]])
-    figure = attention.attention_grid(IMAGE[None], {"rollout": weights, "head 1": 2 * weights}, "T", ["zero"])
+    figure = attention.attention_grid(IMAGE[None], {"rollout": weights, "head 1": 2 * weights}, "T",
+                                      ["zero"])
     assert [ax.get_ylabel() for ax in figure.axes] == ["image", "rollout", "head 1"]
     assert figure.axes[0].get_title() == "zero"
-    assert [ax.images[1].get_array().tolist() for ax in figure.axes[1:]] == [[[0, 1], [0, 0]], [[0, 2], [0, 0]]]
+    assert [ax.images[1].get_array().tolist() for ax in figure.axes[1:]] == [[[0, 1], [0, 0]],
+                                                                             [[0, 2], [0, 0]]]
     assert figure.axes[1].images[0].get_extent() == figure.axes[1].images[1].get_extent()
 
 
@@ -84,7 +90,8 @@ def test_ways_of_training_show_accuracy_time_and_size():
     rows = [dict(method="from scratch", scores=[0.8, 0.9], seconds=3.0, parameters=136_581),
             dict(method="last block", scores=[0.7, 0.7], seconds=1.5, parameters=33_925)]
     figure = bars.ways(rows, "T")
-    assert [[text.get_text() for text in ax.texts] for ax in figure.axes] == [["85.0", "70.0"], ["3.0", "1.5"],
+    assert [[text.get_text() for text in ax.texts] for ax in figure.axes] == [["85.0", "70.0"],
+                                                                              ["3.0", "1.5"],
                                                                               ["137", "34"]]
     assert figure.axes[0].collections[0].get_offsets()[:, 0].tolist() == [80.0, 90.0]
 
@@ -100,13 +107,17 @@ def test_distributions_are_shares_of_the_entries():
 def test_the_layer_profile_puts_weights_at_their_block():
     norms = {"patches.weight": 1.0, "blocks.0.mlp.0.weight": 0.5, "blocks.1.mlp.0.weight": 0.25,
              "head.weight": 2.0}
-    rows = [{"layer": "block 1", "mean": 0.0, "std": 1.0}, {"layer": "block 2", "mean": 0.0, "std": 2.0}]
+    rows = [{"layer": "block 1", "mean": 0.0, "std": 1.0},
+            {"layer": "block 2", "mean": 0.0, "std": 2.0}]
     ax = checks.layer_profile(norms, norms, rows, "T").axes[0]
-    lines = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in ax.lines}
+    lines = {
+        line.get_label(): (list(line.get_xdata()), list(line.get_ydata()))
+        for line in ax.lines
+    }
     assert lines == {"MLP in": ([1, 2], [0.5, 0.25]), "patches": ([0], [1.0]), "head": ([3], [2.0])}
 
 
-@pytest.mark.parametrize(("value", "text"), [(0, "0"), (9e-7, "9e-07"), (0.00113, "0.001"), (0.214, "0.21"),
-                                             (11.254, "11.25")])
+@pytest.mark.parametrize(("value", "text"), [(0, "0"), (9e-7, "9e-07"), (0.00113, "0.001"),
+                                             (0.214, "0.21"), (11.254, "11.25")])
 def test_measured_values_are_short(value, text):
     assert short(value) == text

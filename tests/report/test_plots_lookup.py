@@ -1,4 +1,5 @@
-"""Maps of images: shown to a mouse and to a finger, and drawn from images that are fetched one by one."""
+"""Maps of images: shown to a mouse and to a finger, and drawn from images that are fetched one by
+one."""
 
 import numpy as np
 import torch
@@ -9,7 +10,8 @@ from helpers.report.plots.lookup import explorer
 
 def test_a_image_appears_for_a_pointing_mouse_and_for_a_tap():
     svg = explorer(torch.eye(2), torch.zeros(2, 1, 8, 8), torch.tensor([0, -1]), ["a"])
-    assert svg.count('class="p" tabindex="-1"') == 2  # a tap gives it the focus; the tab key does not walk through it
+    # a tap gives it the focus; the tab key does not walk through it
+    assert svg.count('class="p" tabindex="-1"') == 2
     assert ".p:is(:hover,:focus) .v{display:block" in svg
     assert "image 1, no label" in svg
 

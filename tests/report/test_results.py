@@ -53,14 +53,16 @@ def test_a_loss_may_be_above_one(tmp_path):
     assert results.summary(tmp_path)["mean"][0] == 2.3
 
 
-@pytest.mark.parametrize("bad, said", [({"methd": "x"}, "unknown columns"), ({"mean": None}, "lacks")])
+@pytest.mark.parametrize("bad, said", [({"methd": "x"}, "unknown columns"),
+                                       ({"mean": None}, "lacks")])
 def test_a_misspelled_or_missing_column_is_named(tmp_path, bad, said):
     with pytest.raises(ValueError, match=said):
         results.record(tmp_path, "01", [row(**bad)], QUICK)
 
 
 def test_tiny_numbers_do_not_become_zero_and_scalars_of_numpy_are_numbers(tmp_path):
-    results.record(tmp_path, "05", [row(metric="loss", mean=np.float32(1e-6), n=np.int64(3))], QUICK)
+    results.record(tmp_path, "05", [row(metric="loss", mean=np.float32(1e-6), n=np.int64(3))],
+                   QUICK)
     frame = results.summary(tmp_path)
     assert frame["mean"][0] == pytest.approx(1e-6)
     assert frame["n"][0] == 3
@@ -79,7 +81,9 @@ def test_a_foreign_csv_is_not_overwritten(tmp_path):
 
 
 def test_the_table_shows_percent_with_one_decimal_and_leaves_empty_columns_out(tmp_path):
-    results.record(tmp_path, "01", [row(mean=0.8264, std=0.0391, n=5), row(metric="loss", mean=0.25)], QUICK)
+    results.record(tmp_path, "01",
+                   [row(mean=0.8264, std=0.0391, n=5),
+                    row(metric="loss", mean=0.25)], QUICK)
     text = results.table(results.summary(tmp_path))
     assert "82.6 ± 3.9 %" in text
     assert " 0.25" in text

@@ -13,17 +13,20 @@ FIRST, SECOND = np.array([0.81, 0.84, 0.80, 0.86]), np.array([0.78, 0.83, 0.78, 
 def test_pairs_are_judged_by_their_differences():
     found = comparison.paired(FIRST, SECOND)
     gains = FIRST - SECOND
-    assert found.gain == pytest.approx(gains.mean()) and found.error == pytest.approx(gains.std(ddof=1) / 2)
+    assert found.gain == pytest.approx(gains.mean()) and found.error == pytest.approx(
+        gains.std(ddof=1) / 2)
     assert found.p == pytest.approx(ttest_rel(FIRST, SECOND).pvalue) and found.clear
     assert found.p < ttest_ind(FIRST, SECOND).pvalue  # what both share is gone
     back = comparison.paired(SECOND, FIRST)
     assert (back.gain, back.p) == (pytest.approx(-found.gain), pytest.approx(found.p))
 
 
-@pytest.mark.parametrize("first, second", [([0.9], [0.1]), ([0.5, 0.6], [0.5, 0.6]), ([0.7, 0.6], [0.5, 0.4])])
+@pytest.mark.parametrize("first, second", [([0.9], [0.1]), ([0.5, 0.6], [0.5, 0.6]),
+                                           ([0.7, 0.6], [0.5, 0.4])])
 def test_without_a_spread_nothing_is_more_than_chance(first, second):
     found = comparison.paired(first, second)
-    assert found.p == 1 and not found.clear and found.gain == pytest.approx(np.mean(first) - np.mean(second))
+    assert found.p == 1 and not found.clear and found.gain == pytest.approx(
+        np.mean(first) - np.mean(second))
     assert not comparison.unpaired(0.9, None, 1, 0.1, 0.1, 3).clear
     assert not comparison.unpaired(0.9, 0.0, 3, 0.1, 0.0, 3).clear
 
@@ -55,18 +58,21 @@ def test_mcnemar_agrees_with_its_approximation_where_many_images_differ():
     rough = chi2.sf((abs(240 - 200) - 1) ** 2 / 440, 1)
     found = comparison.same_images(first, second, labels)
     assert found.p == pytest.approx(rough, rel=0.05)
-    assert found.error == pytest.approx(np.std(np.repeat([1, -1, 0], [240, 200, 1560])) / 2000 ** 0.5)
+    assert found.error == pytest.approx(np.std(np.repeat([1, -1, 0], [240, 200, 1560])) / 2000**0.5)
 
 
 def test_means_alone_are_compared_with_welch():
-    found = comparison.unpaired(FIRST.mean(), FIRST.std(ddof=1), 4, SECOND.mean(), SECOND.std(ddof=1), 4)
+    found = comparison.unpaired(FIRST.mean(), FIRST.std(ddof=1), 4, SECOND.mean(),
+                                SECOND.std(ddof=1), 4)
     assert found.p == pytest.approx(ttest_ind(FIRST, SECOND, equal_var=False).pvalue)
     assert found.error == pytest.approx((FIRST.var(ddof=1) / 4 + SECOND.var(ddof=1) / 4) ** 0.5)
 
 
-@pytest.mark.parametrize("gain, p, word", [(0.1, 0.01, "helps"), (-0.1, 0.01, "harms"), (0.1, 0.05, "neither")])
+@pytest.mark.parametrize("gain, p, word", [(0.1, 0.01, "helps"), (-0.1, 0.01, "harms"),
+                                           (0.1, 0.05, "neither")])
 def test_the_verdict_needs_both_a_direction_and_a_small_p(gain, p, word):
     found = comparison.Comparison(gain, 0.01, p, "a test")
     assert found.choose("helps", "harms", "neither") == word
-    assert found.sure.startswith("more than" if found.clear else "no more than") and f"p = {p}, a test" in found.sure
+    assert found.sure.startswith(
+        "more than" if found.clear else "no more than") and f"p = {p}, a test" in found.sure
     assert "p < 0.001" in comparison.Comparison(gain, 0.01, 1e-9, "a test").why

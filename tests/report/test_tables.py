@@ -42,23 +42,28 @@ def test_a_pair_that_was_not_measured_leaves_a_gap():
 
 
 def test_photographs_show_budget_trainings_and_baselines_without_one():
-    base = dict(file="f", encoder="slim", pixels=48, protocol="kNN, k = 20", labels_per_class="all", sigma=np.nan,
-                epochs=60.0, minutes=23.2, std=0.02, n=3, over="trainings")
-    frame = pd.DataFrame([base | dict(method="BYOL", mean=0.63),
-                          base | dict(method="raw pixels", encoder="", mean=0.38, std=None, n=1, over="one run")])
+    base = dict(file="f", encoder="slim", pixels=48, protocol="kNN, k = 20", labels_per_class="all",
+                sigma=np.nan, epochs=60.0, minutes=23.2, std=0.02, n=3, over="trainings")
+    frame = pd.DataFrame([
+        base | dict(method="BYOL", mean=0.63),
+        base | dict(method="raw pixels", encoder="", mean=0.38, std=None, n=1, over="one run")
+    ])
     text = reporting.photographs(frame)
     assert "| BYOL | slim, 48 px | 60.0 epochs, 23.2 min | 3 | 63.0 ± 2.0 |" in text
     assert "| raw pixels |  |  |  | 38.0 |" in text
 
 
 def test_ways_to_use_labels_are_a_table_of_their_own():
-    base = dict(file="f", encoder="", pixels=np.nan, sigma=np.nan, epochs=np.nan, minutes=np.nan, std=0.02, n=5,
-                over="label draws", mean=0.5)
-    frame = pd.DataFrame([base | dict(method=method, protocol=protocol, labels_per_class=count)
-                          for method, protocol in (("features", "linear probe"), ("from scratch", "training"))
-                          for count in ("1", "10")])
+    base = dict(file="f", encoder="", pixels=np.nan, sigma=np.nan, epochs=np.nan, minutes=np.nan,
+                std=0.02, n=5, over="label draws", mean=0.5)
+    frame = pd.DataFrame([
+        base | dict(method=method, protocol=protocol, labels_per_class=count)
+        for method, protocol in (("features", "linear probe"), ("from scratch", "training"))
+        for count in ("1", "10")
+    ])
     text = reporting.photographs(frame)
-    assert text.count("| --- |") == 2 and "| from scratch, training | 50.0 ± 2.0 | 50.0 ± 2.0 |" in text
+    assert text.count(
+        "| --- |") == 2 and "| from scratch, training | 50.0 ± 2.0 | 50.0 ± 2.0 |" in text
 
 
 def test_published_tables_name_source_dataset_protocol_and_n_and_hold_every_number():
@@ -67,7 +72,8 @@ def test_published_tables_name_source_dataset_protocol_and_n_and_hold_every_numb
     for row in frame.itertuples():
         assert row.source in text and row.dataset in text and row.protocol in text
         assert pd.isna(row.value) or f"{100 * row.value:.1f} |" in text
-    assert text.count("n: not stated") + text.count("n: 1") == frame.groupby(["system", "dataset"]).ngroups
+    assert text.count("n: not stated") + text.count("n: 1") == frame.groupby(["system",
+                                                                              "dataset"]).ngroups
 
 
 def test_speed_says_how_many_times_as_fast_ours_is():
@@ -76,7 +82,8 @@ def test_speed_says_how_many_times_as_fast_ours_is():
                          dict(contender="compute limit", images_per_second=350.0, ours_is=0.93)])
     lines = reporting.speed(content).splitlines()
     assert lines[2] == "| kornia | 145 | 2.2 times as fast |"
-    assert lines[0].startswith("|  | images/s |") and lines[4].endswith("| 350 | 0.93 of this limit |")
+    assert lines[0].startswith("|  | images/s |") and lines[4].endswith(
+        "| 350 | 0.93 of this limit |")
 
 
 def test_the_listing_has_a_line_for_every_number_and_percent_for_accuracies_only():
@@ -89,27 +96,41 @@ def test_the_listing_has_a_line_for_every_number_and_percent_for_accuracies_only
 
 
 def test_a_search_says_what_each_change_adds_to_the_recipe_it_changes():
-    knn = {"random encoder": (0.3, 0.3), "plain": (0.4, 0.42), "+ more": (0.45, 0.45), "instead: less": (0.35, 0.39)}
-    frame = pd.DataFrame([dict(change=change, seed=seed, knn=value, steps=None if change == "random encoder" else 10,
-                               cpu_seconds=None if change == "random encoder" else 9)
-                          for change, values in knn.items() for seed, value in enumerate(values)])
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in reporting.trials(frame).splitlines()[2:]]
+    knn = {
+        "random encoder": (0.3, 0.3), "plain": (0.4, 0.42), "+ more": (0.45, 0.45),
+        "instead: less": (0.35, 0.39)
+    }
+    frame = pd.DataFrame([
+        dict(change=change, seed=seed, knn=value, steps=None if change == "random encoder" else 10,
+             cpu_seconds=None if change == "random encoder" else 9)
+        for change, values in knn.items()
+        for seed, value in enumerate(values)
+    ])
+    lines = [[cell.strip()
+              for cell in line.split("|")[1:-1]]
+             for line in reporting.trials(frame).splitlines()[2:]]
     assert [line[2] for line in lines] == ["", "", "+4.0 ± 1.4", "-8.0 ± 2.8"]
     assert lines[1][1] == "41.0 ± 1.4" and [line[4] for line in lines] == ["", "9 s", "9 s", "9 s"]
 
 
 def test_encoders_stand_in_columns_and_protocols_in_lines():
     common = dict(over="one run", encoder="slim", pixels=48, n=1, std=None)
-    frame = pd.DataFrame([dict(common, file="a", method="BYOL", protocol="kNN", labels_per_class="all", mean=0.5,
-                               epochs=3.0, minutes=40.0),
-                          dict(common, file="b", method="raw pixels", protocol="MLP", labels_per_class="all", mean=0.3,
-                               epochs=None, minutes=None)])
+    frame = pd.DataFrame([
+        dict(common, file="a", method="BYOL", protocol="kNN", labels_per_class="all", mean=0.5,
+             epochs=3.0, minutes=40.0),
+        dict(common, file="b", method="raw pixels", protocol="MLP", labels_per_class="all",
+             mean=0.3, epochs=None, minutes=None)
+    ])
     header, _, knn, mlp = reporting.encoders(frame).splitlines()
     assert "BYOL, slim, 48 px, 3.0 epochs, 40.0 min" in header and "raw pixels" in header
     assert knn == "| kNN | all | 50.0 |  |" and mlp == "| MLP | all |  | 30.0 |"
 
 
 def test_side_by_side_is_a_line_for_each_budget_machine_and_contender():
-    frame = pd.DataFrame([dict(contender="BYOL", budget=3.0, chip="A", pixels=48, seed=seed, epochs=9.0,
-                               **{"kNN, k = 20, all labels per class": value}) for seed, value in enumerate((0.4, 0.44))])
-    assert reporting.side_by_side(frame).splitlines()[-1] == "| 3 min, A, 48 px | BYOL | 9.0 | 42.0 ± 2.8 | 2 |"
+    frame = pd.DataFrame([
+        dict(contender="BYOL", budget=3.0, chip="A", pixels=48, seed=seed, epochs=9.0,
+             **{"kNN, k = 20, all labels per class": value})
+        for seed, value in enumerate((0.4, 0.44))
+    ])
+    assert reporting.side_by_side(
+        frame).splitlines()[-1] == "| 3 min, A, 48 px | BYOL | 9.0 | 42.0 ± 2.8 | 2 |"

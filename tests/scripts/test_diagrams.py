@@ -25,7 +25,8 @@ def test_a_diagram_is_small_white_and_the_same_each_time(name):
     text = DRAWN[name]
     assert len(text.encode()) < 70_000
     assert text == diagrams.svg(diagrams.DIAGRAMS[name])
-    background = ElementTree.fromstring(text).find(".//*[@id='patch_1']/{http://www.w3.org/2000/svg}path")
+    background = ElementTree.fromstring(text).find(
+        ".//*[@id='patch_1']/{http://www.w3.org/2000/svg}path")
     assert "#ffffff" in background.get("style")
 
 

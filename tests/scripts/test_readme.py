@@ -12,7 +12,8 @@ from scripts import readme
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-MEASURED = ("## Results", "## On photographs", "## How fast it is")  # sections whose numbers come from files
+# sections whose numbers come from files
+MEASURED = ("## Results", "## On photographs", "## How fast it is")
 
 
 def block(name):
@@ -41,7 +42,8 @@ def test_a_number_changed_in_the_file_is_noticed():
 
 def test_the_readme_says_what_the_file_of_the_digits_says():
     frame = pd.read_csv(readme.KEPT, dtype={"labels_per_class": str})
-    byol = frame[frame.notebook.str.startswith("03") & (frame.method == "BYOL") & (frame.protocol == "linear probe")]
+    byol = frame[frame.notebook.str.startswith("03") & (frame.method == "BYOL") &
+                 (frame.protocol == "linear probe")]
     line = next(line for line in TEXT.splitlines() if line.startswith("| BYOL, linear probe |"))
     means = [float(cell.split("±")[0]) for cell in line.split("|")[2:-1]]
     assert means == pytest.approx(100 * byol["mean"], abs=0.051)
@@ -52,7 +54,8 @@ def test_no_measured_number_is_typed_between_the_marked_parts():
         section = TEXT.split(f"{heading}\n")[1].split("\n## ")[0].split("**Not measured yet:**")[0]
         prose = re.sub(r"<!-- (\w+) -->.*?<!-- /\1 -->", "", section, flags=re.DOTALL)
         prose = re.sub(r"!?\[.*?\]\(.*?\)|`[^`]*`", "", prose)
-        assert not re.findall(r"\d+\.\d+|\d+(?=\s?(?:%|points?\b|times\b|minutes?\b|images/s))", prose), heading
+        assert not re.findall(r"\d+\.\d+|\d+(?=\s?(?:%|points?\b|times\b|minutes?\b|images/s))",
+                              prose), heading
 
 
 def test_a_readme_without_its_marks_is_refused():
@@ -62,7 +65,11 @@ def test_a_readme_without_its_marks_is_refused():
 
 def test_links_and_modules_named_in_the_readme_exist():
     links = [link for link in re.findall(r"\]\(([^)]+)\)", TEXT) if not link.startswith("http")]
-    modules = re.findall(r"`([\w/]+(?:\.py|/))`", TEXT.split("## How it is built")[1].split("## What it unites")[0])
+    modules = re.findall(r"`([\w/]+(?:\.py|/))`",
+                         TEXT.split("## How it is built")[1].split("## What it unites")[0])
     assert links and modules
     assert not [link for link in links if not (ROOT / link).exists()]
-    assert not [name for name in modules if not (ROOT / "helpers" / name).exists() and not (ROOT / name).exists()]
+    assert not [
+        name for name in modules
+        if not (ROOT / "helpers" / name).exists() and not (ROOT / name).exists()
+    ]

@@ -49,7 +49,8 @@ def test_stamping_writes_badge_and_setup_cell(root):
 
 def test_the_badge_opens_the_notebook_of_the_main_branch_in_colab():
     assert tool.badge("01_a.ipynb", OLD).endswith(
-        "(https://colab.research.google.com/github/few-labels/few-labels/blob/main/notebooks/01_a.ipynb)")
+        "(https://colab.research.google.com/github/few-labels/few-labels/blob/main/notebooks/01_a.ipynb)"
+    )
 
 
 def test_stamping_twice_changes_nothing_more(root):
@@ -84,9 +85,10 @@ def test_check_names_what_differs_and_writes_nothing(root):
 
 def test_a_image_gets_the_address_it_has_for_those_who_opened_the_notebook_alone(root):
     path = root / "notebooks" / "01_first_look.ipynb"
-    path.write_text(path.read_text(encoding="utf-8").replace("Prose.", "![A (b)](images/a.svg) ![c](../images/c.png) "
-                                                          "![d](https://example.org/images/d.png)"),
-                    encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace(
+            "Prose.", "![A (b)](images/a.svg) ![c](../images/c.png) "
+            "![d](https://example.org/images/d.png)"), encoding="utf-8")
     for _ in range(2):
         tool.stamp(root)
         assert "".join(notebook_of(root)["cells"][0]["source"]).splitlines()[-1] == (
@@ -133,7 +135,8 @@ def test_the_readme_gets_its_table_and_its_clone_line_and_keeps_the_rest(root):
     assert text.endswith("```\nThe end.\n")
 
 
-INTEL = times.Time("01_first_look", 73.2, "quick", "digits", "cpu", "Intel(R) Xeon(R) Processor, amx_bf16", 2, "2.11.0")
+INTEL = times.Time("01_first_look", 73.2, "quick", "digits", "cpu",
+                   "Intel(R) Xeon(R) Processor, amx_bf16", 2, "2.11.0")
 
 
 def measure(root, *rows):
@@ -143,7 +146,8 @@ def measure(root, *rows):
 def table_of(root):
     """The README's rows after stamping, without the badges; the paragraph below."""
     tool.stamp(root)
-    block = re.search(r"<!-- notebooks -->\n(.*)\n\n(.*)\n<!-- /notebooks", (root / "README.md").read_text(), re.DOTALL)
+    block = re.search(r"<!-- notebooks -->\n(.*)\n\n(.*)\n<!-- /notebooks",
+                      (root / "README.md").read_text(), re.DOTALL)
     return [[cell.strip() for cell in re.sub(r"\[!.*?\)\]\(.*?\)", "", line).split("|")[1:-1]]
             for line in block[1].splitlines()], block[2]
 
@@ -158,7 +162,8 @@ def copy_of(root):
 
 def says_time(root, said):
     path = root / "notebooks" / "01_first_look.ipynb"
-    path.write_text(path.read_text(encoding="utf-8").replace("Prose.", f"Prose.\\n\\n{said}"), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("Prose.", f"Prose.\\n\\n{said}"), encoding="utf-8")
 
 
 def time_line(path):
@@ -169,21 +174,25 @@ def time_line(path):
 def test_without_times_and_copies_the_table_has_neither_and_says_so(root):
     rows, below = table_of(root)
     assert rows[0] == ["notebook", "what it shows", "open it"] and len(rows) == 3
-    assert below.startswith("No time was measured yet. Nothing was measured on a GPU.") and "--keep-times" in below
+    assert below.startswith(
+        "No time was measured yet. Nothing was measured on a GPU.") and "--keep-times" in below
 
 
 def test_every_measured_machine_has_a_column_and_a_sum(root):
     copy_of(root)
     measure(root, {}, dict(cores=16, seconds=21, chip="AMD EPYC, avx512_bf16"))
     rows, below = table_of(root)
-    assert rows[0][3:] == ["with outputs", "2 CPU cores (Intel, AMX)", "16 CPU cores (AMD, AVX512-BF16)"]
+    assert rows[0][3:] == [
+        "with outputs", "2 CPU cores (Intel, AMX)", "16 CPU cores (AMD, AVX512-BF16)"
+    ]
     assert rows[2][3:] == ["[outputs](docs/executed/01_first_look.ipynb)", "70 s", "20 s"]
     assert rows[3] == ["all (`make run`)", "", "", "", "70 s", "20 s"]
     assert "`benchmarks/results/times.csv`" in below and "Nothing was measured on a GPU." in below
 
 
 def test_a_gpu_has_its_column_and_ends_the_sentence_about_them(root):
-    measure(root, dict(device="cuda", chip="NVIDIA H100", dataset="stl10", preset="full", seconds=9000))
+    measure(root,
+            dict(device="cuda", chip="NVIDIA H100", dataset="stl10", preset="full", seconds=9000))
     rows, below = table_of(root)
     assert rows[0][3:] == ["H100 (GPU), stl10, full"] and rows[2][3:] == ["2.5 h"]
     assert "GPU" not in below
@@ -202,13 +211,15 @@ def test_the_first_cell_gets_the_measured_time_and_keeps_what_follows(root):
     measure(root, {})
     for _ in range(2):
         table_of(root)
-        assert time_line(path) == ("**Time** about 70 seconds on two CPU cores with the embedded digits (measured; "
-                                   "on a GPU not measured), once 02 has run (before it: longer).")
+        assert time_line(path) == (
+            "**Time** about 70 seconds on two CPU cores with the embedded digits (measured; "
+            "on a GPU not measured), once 02 has run (before it: longer).")
     measure(root, dict(device="cuda", seconds=12, chip="GeForce (laptop)"))
     for _ in range(2):
         table_of(root)
-        assert time_line(path).endswith("(measured; about 10 seconds on a GPU with digits, preset quick), once 02 has "
-                                        "run (before it: longer).")
+        assert time_line(path).endswith(
+            "(measured; about 10 seconds on a GPU with digits, preset quick), once 02 has "
+            "run (before it: longer).")
 
 
 def test_a_second_run_on_the_same_machine_changes_no_text(root):
@@ -225,13 +236,16 @@ def test_a_copy_gets_the_prose_and_keeps_the_code_that_ran(root):
     measure(root, {})
     before = json.loads(path.read_text(encoding="utf-8"))["cells"]
     assert "docs/executed/01_first_look.ipynb" in tool.stamp(root)
-    assert time_line(path) == time_line(root / "notebooks" / path.name) != "**Time** not measured yet."
+    assert time_line(path) == time_line(
+        root / "notebooks" / path.name) != "**Time** not measured yet."
     assert json.loads(path.read_text(encoding="utf-8"))["cells"][1:] == before[1:]
     assert tool.stamp(root, check=True) == []
 
 
-@pytest.mark.parametrize("bad", ["few-labels", "https://example.org/a/b", "https://github.com/only-owner",
-                                 'https://github.com/a/b"\nx = "'])
+@pytest.mark.parametrize("bad", [
+    "few-labels", "https://example.org/a/b", "https://github.com/only-owner",
+    'https://github.com/a/b"\nx = "'
+])
 def test_an_address_that_is_no_repository_is_refused(root, bad):
     before = (root / "pyproject.toml").read_text()
     with pytest.raises(UserError, match="OWNER/NAME"):
@@ -241,7 +255,8 @@ def test_an_address_that_is_no_repository_is_refused(root, bad):
 
 def test_a_notebook_without_a_setup_cell_is_named(root):
     path = root / "notebooks" / "01_first_look.ipynb"
-    path.write_text(path.read_text(encoding="utf-8").replace('"setup"', '"other"'), encoding="utf-8")
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"setup"', '"other"'), encoding="utf-8")
     with pytest.raises(UserError, match=r"01_first_look\.ipynb.*setup"):
         tool.stamp(root)
 
@@ -266,18 +281,21 @@ def test_this_repository_is_stamped():
     assert tool.stamp(check=True) == []
 
 
-@pytest.mark.parametrize("path", sorted((tool.ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((tool.ROOT / "notebooks").glob("*.ipynb")),
+                         ids=lambda path: path.stem)
 def test_every_first_cell_says_how_long_it_takes_in_words_that_are_measured(path):
     assert tool.TIME.match(time_line(path))
 
 
 def test_images_of_the_notebooks_exist_and_the_citation_is_whole():
-    text = "".join(path.read_text(encoding="utf-8") for path in (tool.ROOT / "notebooks").glob("*.ipynb"))
+    text = "".join(
+        path.read_text(encoding="utf-8") for path in (tool.ROOT / "notebooks").glob("*.ipynb"))
     names = re.findall(r"raw\.githubusercontent\.com/[\w./-]+/images/([\w.-]+)", text)
     assert names and all((tool.ROOT / "images" / name).exists() for name in names)
     citation = yaml.safe_load((tool.ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["repository-code"] == tool.read_address()
-    assert {"cff-version", "message", "title", "authors"} <= citation.keys()  # what the format asks for
+    # what the format asks for
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
     assert citation["authors"] == [{"name": "The Few Labels authors"}]
 
 

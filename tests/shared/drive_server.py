@@ -8,11 +8,18 @@ from urllib.parse import parse_qs, urlsplit
 
 from requests.adapters import HTTPAdapter
 
-QUOTA = ('<html><title>Google Drive - Quota exceeded</title><p class="uc-error-subcaption">Too many users have '
-         "viewed or downloaded this file recently. Please try accessing the file again later.</p></html>")
+QUOTA = (
+    '<html><title>Google Drive - Quota exceeded</title><p class="uc-error-subcaption">Too many '
+    'users have '
+    "viewed or downloaded this file recently. Please try accessing the file again later.</p></html>"
+)
 NOT_SHARED = "<html><title>Google Drive: Sign-in</title><body>You need access</body></html>"
-CONFIRM = ('<html><form id="download-form" action="https://drive.usercontent.google.com/download" method="get">'
-           '<input type="hidden" name="id" value="{id}"><input type="hidden" name="confirm" value="t"></form></html>')
+CONFIRM = (
+    '<html><form id="download-form" action="https://drive.usercontent.google.com/download" '
+    'method="get">'
+    '<input type="hidden" name="id" value="{id}"><input type="hidden" name="confirm" '
+    'value="t"></form></html>'
+)
 
 
 class World:
@@ -20,8 +27,8 @@ class World:
 
     Args:
         files: file id or address (host/path) -> content, for as long as it behaves.
-        moods: the same -> a list of moods, one an answer: "ok", "quota", "not shared", "html", "cut" (the
-            connection ends half-way), "500", "404", "no ranges".
+        moods: the same -> a list of moods, one an answer: "ok", "quota", "not shared", "html",
+            "cut" (the connection ends half-way), "500", "404", "no ranges".
         folders: id -> {name: file id}.
     """
 
@@ -76,16 +83,20 @@ class Answers(BaseHTTPRequestHandler):
 
     def drive_page(self, key):
         moods = self.world.moods.get(key, ["ok"])
-        page = {"quota": QUOTA, "not shared": NOT_SHARED}.get(moods[0], CONFIRM.replace("{id}", key))
+        page = {"quota": QUOTA, "not shared": NOT_SHARED}.get(moods[0],
+                                                              CONFIRM.replace("{id}", key))
         self.page(page)
 
     def folder(self, key):
         if key not in self.world.folders:
             return self.page("<html>gone</html>", 404)
         names = self.world.folders[key]
-        links = "".join(f'<a href="https://drive.google.com/file/d/{id}/view">{name}</a>' for name, id in names.items())
-        rows = json.dumps([[[id, None, name, "application/octet-stream"] for name, id in names.items()]])
-        script = f"<script>window['_DRIVE_ivd'] = '{rows}';</script>"  # what gdown 5 reads; gdown 6 reads the links
+        links = "".join(f'<a href="https://drive.google.com/file/d/{id}/view">{name}</a>'
+                        for name, id in names.items())
+        rows = json.dumps([[[id, None, name, "application/octet-stream"]
+                            for name, id in names.items()]])
+        # what gdown 5 reads; gdown 6 reads the links
+        script = f"<script>window['_DRIVE_ivd'] = '{rows}';</script>"
         return self.page(f"<html><title>weights - Google Drive</title>{script}{links}</html>")
 
     def file(self, key, attachment=False):
@@ -100,7 +111,9 @@ class Answers(BaseHTTPRequestHandler):
             begin = int(asked.removeprefix("bytes=").rstrip("-"))
         if begin and begin >= len(content):
             return self.page("", 416, {"Content-Range": f"bytes */{len(content)}"})
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(len(content) - begin)}
+        headers = {
+            "Content-Type": "application/octet-stream", "Content-Length": str(len(content) - begin)
+        }
         if begin:
             headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
         if attachment:
@@ -113,8 +126,11 @@ class Answers(BaseHTTPRequestHandler):
 
     def page(self, text, status=200, headers=None):
         body = text.encode()
-        self.start(status, {"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(body)),
-                            **(headers or {})})
+        self.start(
+            status, {
+                "Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(body)),
+                **(headers or {})
+            })
         self.wfile.write(body)
 
     def start(self, status, headers):

@@ -1,4 +1,5 @@
-"""Our encoders written as other projects write theirs; the names are spelled out again on purpose."""
+"""Our encoders written as other projects write theirs; the names are spelled out again on
+purpose."""
 
 import argparse
 
@@ -19,13 +20,22 @@ BLOCK_NAMES = {  # ours -> theirs, inside block {i}
 BLOCK_PLACE = {"timm": "blocks.{}.", "torchvision": "encoder.layers.encoder_layer_{}.",
                "hugging face": "encoder.layer.{}.", "vit-pytorch": "transformer.layers.{}."}
 TOP = {
-    "timm": {"class_token": "cls_token", "positions": "pos_embed", "patches": "patch_embed.proj", "norm": "norm"},
-    "torchvision": {"class_token": "class_token", "positions": "encoder.pos_embedding", "patches": "conv_proj",
-                    "norm": "encoder.ln"},
-    "hugging face": {"class_token": "embeddings.cls_token", "positions": "embeddings.position_embeddings",
-                     "patches": "embeddings.patch_embeddings.projection", "norm": "layernorm"},
-    "vit-pytorch": {"class_token": "cls_token", "positions": "pos_embedding", "patches": "to_patch_embedding.1",
-                    "norm": "mlp_head.0"},
+    "timm": {
+        "class_token": "cls_token", "positions": "pos_embed", "patches": "patch_embed.proj",
+        "norm": "norm"
+    },
+    "torchvision": {
+        "class_token": "class_token", "positions": "encoder.pos_embedding", "patches": "conv_proj",
+        "norm": "encoder.ln"
+    },
+    "hugging face": {
+        "class_token": "embeddings.cls_token", "positions": "embeddings.position_embeddings",
+        "patches": "embeddings.patch_embeddings.projection", "norm": "layernorm"
+    },
+    "vit-pytorch": {
+        "class_token": "cls_token", "positions": "pos_embedding", "patches": "to_patch_embedding.1",
+        "norm": "mlp_head.0"
+    },
 }
 
 
@@ -60,8 +70,10 @@ def as_vit(layout, encoder):
             _, block, inner = name.split(".", 2)
             stem, _, kind = inner.rpartition(".")
             place = BLOCK_PLACE[layout].format(block)
-            out |= _attention(layout, place, kind, value) if stem == "attention.qkv" and layout != "timm" else {
-                f"{place}{BLOCK_NAMES[layout][stem]}.{kind}": value}
+            out |= _attention(layout, place, kind,
+                              value) if stem == "attention.qkv" and layout != "timm" else {
+                                  f"{place}{BLOCK_NAMES[layout][stem]}.{kind}": value
+                              }
         else:
             stem, _, kind = name.partition(".")
             out[TOP[layout][stem] + (f".{kind}" if kind else "")] = value
@@ -85,7 +97,10 @@ def as_sequential(encoder):
     """A ResNet's state dict as that of `nn.Sequential(*list(resnet.children())[:-1])`."""
     places = {"conv1": "0", "bn1": "1", "layer1": "4", "layer2": "5", "layer3": "6", "layer4": "7"}
     state = encoder.backbone.state_dict()
-    return {".".join([places[name.split(".")[0]], *name.split(".")[1:]]): value for name, value in state.items()}
+    return {
+        ".".join([places[name.split(".")[0]], *name.split(".")[1:]]): value
+        for name, value in state.items()
+    }
 
 
 def under(prefix, state):
@@ -98,29 +113,51 @@ def other(state):
 
 
 def self_learner(state):
-    heads = {"projection_head.layers.0.weight": torch.ones(3, 3), "prediction_head.layers.0.weight": torch.ones(3, 3)}
-    copies = under("backbone_momentum.", other(state)) | {"projection_head_momentum.layers.0.weight": torch.ones(3)}
-    return {"net": under("backbone.", state) | heads | copies, "optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}},
-            "epoch": 3}
+    heads = {
+        "projection_head.layers.0.weight": torch.ones(3, 3),
+        "prediction_head.layers.0.weight": torch.ones(3, 3)
+    }
+    copies = under("backbone_momentum.",
+                   other(state)) | {"projection_head_momentum.layers.0.weight": torch.ones(3)}
+    return {
+        "net": under("backbone.", state) | heads | copies,
+        "optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}}, "epoch": 3
+    }
 
 
 def pytorch_byol(state, inner="encoder."):
     online = under(inner, state) | {"projetion.net.0.weight": torch.ones(3, 3)}
-    return {"online_network_state_dict": online, "target_network_state_dict": other(online),
-            "predictor_network_state_dict": {"net.0.weight": torch.ones(3, 3)},
-            "optimizer_state_dict": {"state": {0: {"momentum_buffer": torch.ones(2)}}, "param_groups": [{"lr": 0.1}]}}
+    return {
+        "online_network_state_dict": online, "target_network_state_dict": other(online),
+        "predictor_network_state_dict": {"net.0.weight": torch.ones(3, 3)},
+        "optimizer_state_dict": {
+            "state": {0: {"momentum_buffer": torch.ones(2)}}, "param_groups": [{"lr": 0.1}]
+        }
+    }
 
 
 def dino(state):
-    head = {"module.head.mlp.0.weight": torch.ones(3, 3), "module.head.last_layer.weight_g": torch.ones(3)}
+    head = {
+        "module.head.mlp.0.weight": torch.ones(3, 3),
+        "module.head.last_layer.weight_g": torch.ones(3)
+    }
     teacher = under("module.backbone.", state) | head
-    return {"teacher": teacher, "student": other(teacher), "epoch": 1, "args": argparse.Namespace(arch="vit_small"),
-            "optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}}, "dino_loss": {"center": torch.ones(1, 3)}}
+    return {
+        "teacher": teacher, "student": other(teacher), "epoch": 1,
+        "args": argparse.Namespace(arch="vit_small"),
+        "optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}},
+        "dino_loss": {"center": torch.ones(1, 3)}
+    }
 
 
 def lightning(state):
-    heads = {"projection_head.layers.0.weight": torch.ones(3, 3), "online_classifier.linear.weight": torch.ones(3, 3)}
+    heads = {
+        "projection_head.layers.0.weight": torch.ones(3, 3),
+        "online_classifier.linear.weight": torch.ones(3, 3)
+    }
     copies = under("teacher_backbone.", other(state))
-    return {"state_dict": under("backbone.", state) | heads | copies, "epoch": 3, "global_step": 7,
-            "pytorch-lightning_version": "2.0.4", "loops": {}, "callbacks": {}, "lr_schedulers": [],
-            "optimizer_states": [{"state": {0: {"momentum_buffer": torch.ones(2)}}, "param_groups": []}]}
+    return {
+        "state_dict": under("backbone.", state) | heads | copies, "epoch": 3, "global_step": 7,
+        "pytorch-lightning_version": "2.0.4", "loops": {}, "callbacks": {}, "lr_schedulers": [],
+        "optimizer_states": [{"state": {0: {"momentum_buffer": torch.ones(2)}}, "param_groups": []}]
+    }

@@ -24,7 +24,8 @@ def real_kernel(**options):
 
 
 def run_in(client, code, answers=None):
-    """Execute code, typing the answers to its questions; returns (printed text, questions, status)."""
+    """Execute code, typing the answers to its questions; returns (printed text, questions,
+    status)."""
     client.execute(code, allow_stdin=answers is not None)
     printed, questions, answers = "", [], list(answers or [])
     while True:

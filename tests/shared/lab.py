@@ -16,7 +16,8 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which(
+    "google-chrome")
 SECONDS = 1000  # Playwright counts in milliseconds
 PATIENCE = 180 * SECONDS  # for a page, a kernel's start, an answer of a widget
 CELLS = 1800 * SECONDS  # for all cells of a notebook
@@ -32,7 +33,8 @@ DONE = f"""() => {{
   const {{prompts, errors}} = ({STATE})();
   return !prompts.some(text => text.includes('*')) && (errors.length || prompts.every(text => /\\d/.test(text)));
 }}"""
-# Texts of widgets, tables and printed lines whose contrast with what is behind them is below 3 (WCAG 2.1, large text).
+# Texts of widgets, tables and printed lines whose contrast with what is behind them is below 3
+# (WCAG 2.1, large text).
 PALE = """() => {
   const numbers = color => color.match(/[\\d.]+/g).map(Number);
   const linear = part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
@@ -63,7 +65,8 @@ CUT = """() => [...document.querySelectorAll('.jp-Notebook .jp-OutputArea-output
 def jupyter_lab(folder, **variables):
     """A JupyterLab server on a copy of the notebooks in `folder`; yields its address and its token.
 
-    Runs, results and settings go to `folder` too. The server and its kernels have ended when the block is left.
+    Runs, results and settings go to `folder` too. The server and its kernels have ended when the
+    block is left.
 
     Args:
         variables: added to the environment of the kernels.
@@ -74,13 +77,14 @@ def jupyter_lab(folder, **variables):
         shutil.copy(path, folder / "notebooks")
     settings = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     settings.parent.mkdir(parents=True)
-    settings.write_text(json.dumps({"checkForUpdates": False, "fetchNews": "false"}))  # no question about news
+    # no question about news
+    settings.write_text(json.dumps({"checkForUpdates": False, "fetchNews": "false"}))
     token = secrets.token_hex(8)
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0",
                f"--notebook-dir={folder}", f"--IdentityProvider.token={token}"]
     with (folder / "server.log").open("w") as log:
-        server = subprocess.Popen(command, cwd=folder, env=_environment(folder, variables), stdout=log,
-                                  stderr=subprocess.STDOUT)
+        server = subprocess.Popen(command, cwd=folder, env=_environment(folder, variables),
+                                  stdout=log, stderr=subprocess.STDOUT)
     try:
         yield _address(server, folder), token
     finally:
@@ -89,13 +93,23 @@ def jupyter_lab(folder, **variables):
 
 def _environment(folder, variables):
     """The environment without a person's own choices and settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FEWLABELS_", "JUPYTER", "JPY_"))}
-    own = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "share", "JUPYTER_RUNTIME_DIR": "runtime",
-           "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython",
-           "FEWLABELS_RUN_DIR": "runs", "FEWLABELS_RESULTS_DIR": "results", "FEWLABELS_DATA_DIR": "data"}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("FEWLABELS_", "JUPYTER", "JPY_"))
+    }
+    own = {
+        "JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "share",
+        "JUPYTER_RUNTIME_DIR": "runtime", "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython",
+        "FEWLABELS_RUN_DIR": "runs", "FEWLABELS_RESULTS_DIR": "results",
+        "FEWLABELS_DATA_DIR": "data"
+    }
     own = {name: str(folder / place) for name, place in own.items()}
-    return {**kept, **own, "JUPYTER_PREFER_ENV_PATH": "1", "FEWLABELS_PRESET": "smoke", "FEWLABELS_DATASET": "digits",
-            "FEWLABELS_OFFLINE": "1", **variables}
+    return {
+        **kept, **own, "JUPYTER_PREFER_ENV_PATH": "1", "FEWLABELS_PRESET": "smoke",
+        "FEWLABELS_DATASET": "digits", "FEWLABELS_OFFLINE": "1", **variables
+    }
 
 
 def _address(server, folder):
@@ -185,12 +199,14 @@ class Lab:
         self.page.locator(".jp-StatusBar-TextItem", has_text="| Idle").wait_for()
 
     def wait_done(self):
-        """Until no cell waits or runs and all were run (or one of them failed, after which none is run)."""
+        """Until no cell waits or runs and all were run (or one of them failed, after which none is
+        run)."""
         self.page.wait_for_function(DONE, timeout=CELLS)
         self.wait_idle()
 
     def state(self):
-        """What stands beside the cells ([3]:), the texts of error and of warning outputs, as a dict of lists."""
+        """What stands beside the cells ([3]:), the texts of error and of warning outputs, as a
+        dict of lists."""
         return self.page.evaluate(STATE)
 
     def cell(self, text):
@@ -222,7 +238,8 @@ class Lab:
         return self.page.evaluate(CUT)
 
     def show(self, part):
-        """Scroll until this part of the page stays in the middle; what comes into view can still push it away."""
+        """Scroll until this part of the page stays in the middle; what comes into view can still
+        push it away."""
         for _ in range(3):
             part.evaluate("""e => new Promise(done => {
               e.scrollIntoView({block: 'center'});

@@ -1,4 +1,5 @@
-"""DINO trained by one process or by two together; test_distributed starts it as `shared_dino.py FOLDER`.
+"""DINO trained by one process or by two together; test_distributed starts it as `shared_dino.py
+FOLDER`.
 
 As in `shared_training`, the views depend on the image alone. The loss is in single precision.
 """
@@ -35,7 +36,8 @@ def train(folder, processes):
     torch.set_num_threads(1)
     torch.manual_seed(0)
     encoder = build("slim", channels=1, image_size=16, width=8)
-    module = DINO(encoder, Crops(), steps=STEPS, hidden=16, bottleneck=8, outputs=32, batch_norm=True).double()
+    module = DINO(encoder, Crops(), steps=STEPS, hidden=16, bottleneck=8, outputs=32,
+                  batch_norm=True).double()
     module.criterion.float()
     loader = BatchLoader(load("digits").unlabeled[:40], None, batch_size=16, steps=STEPS)
     history = fit(module, loader, devices=processes, folder=folder)

@@ -1,11 +1,12 @@
 """A training that one process or several do together; test_distributed starts it.
 
-`shared_training.py FOLDER {script,notebook} [DIES_AT]`: two processes, started as from a shell or as from a
-notebook. In the end each writes FOLDER/RANK.pt, and the one that was started first FOLDER/main.pt as well. With
-DIES_AT the last process kills itself after that step. Run again, it goes on from the last checkpoint.
+`shared_training.py FOLDER {script,notebook} [DIES_AT]`: two processes, started as from a shell or
+as from a notebook. In the end each writes FOLDER/RANK.pt, and the one that was started first
+FOLDER/main.pt as well. With DIES_AT the last process kills itself after that step. Run again, it
+goes on from the last checkpoint.
 
-The views depend on the image alone, so that it does not matter which process makes them, and all is in
-double precision, so that sums taken in another order differ by next to nothing.
+The views depend on the image alone, so that it does not matter which process makes them, and all is
+in double precision, so that sums taken in another order differ by next to nothing.
 """
 
 import os
@@ -69,14 +70,21 @@ def train(folder, processes, dies_at=None):
     torch.manual_seed(0)
     encoder = build("slim", channels=1, image_size=16, width=8)
     module = BYOL(encoder, (plain, mirrored), steps=STEPS, hidden=16, projection=8).double()
-    known = [Labeled(plain(part.images[:50]), part.labels[:50]) for part in (splits.train, splits.val)]
+    known = [
+        Labeled(plain(part.images[:50]), part.labels[:50]) for part in (splits.train, splits.val)
+    ]
     monitor = Monitor(*known, every=5)
     survival.ASK_EVERY = SAVED_EVERY
-    history = fit(module, BatchLoader(splits.unlabeled[:40], None, batch_size=16, steps=STEPS), devices=processes,
-                  callbacks=[monitor, Keeps(folder), Dies(dies_at)], folder=folder, resume=True, save_minutes=0)
+    history = fit(module, BatchLoader(splits.unlabeled[:40], None, batch_size=16, steps=STEPS),
+                  devices=processes, callbacks=[monitor, Keeps(folder),
+                                                Dies(dies_at)], folder=folder, resume=True,
+                  save_minutes=0)
     if is_first():
-        torch.save({"model": module.state_dict(), "losses": history.losses, "rows": monitor.rows,
-                    "kinds": [type(part).__name__ for part in module.modules()]}, folder / "main.pt")
+        torch.save(
+            {
+                "model": module.state_dict(), "losses": history.losses, "rows": monitor.rows,
+                "kinds": [type(part).__name__ for part in module.modules()]
+            }, folder / "main.pt")
 
 
 if __name__ == "__main__":

@@ -21,9 +21,14 @@ HERE = Path(__file__).parent
 
 def run(*words, **variables):
     """Run Python with these words; its exit status and what it said."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("FEWLABELS_", "SLURM_"))}
-    done = subprocess.run([sys.executable, *map(str, words)], env={**environment, "OMP_NUM_THREADS": "1", **variables},
-                          cwd=HERE.parent, capture_output=True, text=True, timeout=240)
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("FEWLABELS_", "SLURM_"))
+    }
+    done = subprocess.run([sys.executable, *map(str, words)],
+                          env={**environment, "OMP_NUM_THREADS": "1", **variables}, cwd=HERE.parent,
+                          capture_output=True, text=True, timeout=240)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -34,7 +39,8 @@ def start(folder, *arguments):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """One process, and two that a shell started, of which one was killed, and that went on in a notebook."""
+    """One process, and two that a shell started, of which one was killed, and that went on in a
+    notebook."""
     alone, together = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     train(alone, 1)
     killed, _ = start(together, "script", 9)  # the last checkpoint is that of step 8
@@ -54,7 +60,8 @@ def test_two_processes_end_with_the_weights_of_one(runs):
 
 def test_online_and_target_are_the_same_in_every_process(runs):
     for name, value in runs.main["model"].items():
-        assert torch.equal(value, runs.first["model"][name]) and torch.equal(value, runs.second["model"][name]), name
+        assert torch.equal(value, runs.first["model"][name]) and torch.equal(
+            value, runs.second["model"][name]), name
 
 
 def test_the_losses_are_those_of_the_whole_batch(runs):
@@ -81,16 +88,18 @@ def test_two_processes_train_dino_as_one_does(tmp_path):
     finished, said = run(HERE / "shared_dino.py", together)
     assert finished == 0, said
     one, two = (torch.load(folder / "main.pt", weights_only=True) for folder in (alone, together))
-    assert len(two["losses"]) == shared_dino.STEPS and two["losses"] == pytest.approx(one["losses"], abs=1e-5)
-    assert one["model"]["criterion.center"].abs().max() > 0.01  # it has moved, and so the processes had to agree on it
+    assert len(two["losses"]) == shared_dino.STEPS and two["losses"] == pytest.approx(
+        one["losses"], abs=1e-5)
+    # it has moved, and so the processes had to agree on it
+    assert one["model"]["criterion.center"].abs().max() > 0.01
     for name, value in one["model"].items():
         assert torch.allclose(value, two["model"][name], rtol=0, atol=1e-7), name
 
 
 def test_torchrun_starts_the_command_line_once_for_each_process(tmp_path):
-    finished, said = run("-m", "torch.distributed.run", "--nproc-per-node", 2, "-m", "helpers", "pretrain", "byol",
-                         "--dataset", "digits", "--preset", "smoke", "--device", "cpu", "--out", tmp_path,
-                         FEWLABELS_PRETRAIN_STEPS="4")
+    finished, said = run("-m", "torch.distributed.run", "--nproc-per-node", 2, "-m", "helpers",
+                         "pretrain", "byol", "--dataset", "digits", "--preset", "smoke", "--device",
+                         "cpu", "--out", tmp_path, FEWLABELS_PRETRAIN_STEPS="4")
     assert finished == 0, said
     (path,) = tmp_path.rglob("encoder.safetensors")
     assert said.count(f"{path}: kNN on validation") == 1 and load_encoder(path).meta["steps"] == 4
@@ -104,7 +113,9 @@ def test_alone_nothing_is_shared():
 
 
 def test_a_batch_that_cannot_be_shared_is_one_line():
-    with pytest.raises(UserError, match="a batch of 65 cannot be shared evenly by 4 processes: choose 64 or 68"):
+    with pytest.raises(
+            UserError,
+            match="a batch of 65 cannot be shared evenly by 4 processes: choose 64 or 68"):
         trainer_options("cpu", 2, 2, 65)
 
 
@@ -125,14 +136,16 @@ def test_notebooks_fork_and_scripts_start_processes(monkeypatch):
 
 def test_torchrun_says_how_many_processes_there_are(monkeypatch):
     assert launched(3, 1) == (3, 1)
-    for name, value in {"TORCHELASTIC_RUN_ID": "none", "LOCAL_WORLD_SIZE": "4", "WORLD_SIZE": "8"}.items():
+    for name, value in {"TORCHELASTIC_RUN_ID": "none", "LOCAL_WORLD_SIZE": "4",
+                        "WORLD_SIZE": "8"}.items():
         monkeypatch.setenv(name, value)
     assert launched(1, 1) == (4, 2)
 
 
 @pytest.mark.parametrize("affine", [True, False])
 def test_shared_batch_norm_is_batch_norm(monkeypatch, affine):
-    """One process's sum is the sum of all: then it must equal torch's own layer, its gradients included."""
+    """One process's sum is the sum of all: then it must equal torch's own layer, its gradients
+    included."""
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda x: None)
     torch.manual_seed(0)
     x = torch.randn(6, 3, 5, 5, dtype=torch.double)

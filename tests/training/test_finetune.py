@@ -29,7 +29,8 @@ def splits() -> Splits:
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings.resolve(preset="smoke", dataset="digits", device="cpu", seed=0, image_size=8, batch_size=8, draws=2)
+    return Settings.resolve(preset="smoke", dataset="digits", device="cpu", seed=0, image_size=8,
+                            batch_size=8, draws=2)
 
 
 def encoder():
@@ -71,7 +72,8 @@ def test_training_is_the_same_for_the_same_seed_and_differs_for_another(settings
 
 
 def test_the_seed_of_the_settings_is_used_unless_another_is_given(settings):
-    assert train(settings.replace(seed=4), steps=3).losses == train(settings, steps=3, seed=4).losses
+    assert train(settings.replace(seed=4), steps=3).losses == train(settings, steps=3,
+                                                                    seed=4).losses
 
 
 def test_a_curve_is_drawn_only_with_validation_images(settings):
@@ -80,7 +82,8 @@ def test_a_curve_is_drawn_only_with_validation_images(settings):
     assert [row["step"] for row in curve] == [1, 2]
 
 
-def test_early_stopping_ends_a_training_that_no_longer_gets_better_and_gives_the_best_weights_back(settings):
+def test_early_stopping_ends_a_training_that_no_longer_gets_better_and_gives_the_best_weights_back(
+        settings):
     val = images(seed=1)
     wrong = Labeled(val.images, 1 - val.labels)  # the better it learns, the worse it does on these
     run = train(settings, steps=60, val=wrong, patience=3)
@@ -95,7 +98,8 @@ def test_early_stopping_leaves_a_training_alone_that_goes_on_getting_better(sett
     assert len(run.losses) == 20
 
 
-@pytest.mark.parametrize("head,kind", [("linear", nn.Linear), ("mlp", nn.Sequential), (nn.Linear(32, 2), nn.Linear)])
+@pytest.mark.parametrize("head,kind", [("linear", nn.Linear), ("mlp", nn.Sequential),
+                                       (nn.Linear(32, 2), nn.Linear)])
 def test_a_head_is_named_or_given(settings, head, kind):
     trained = train(settings, steps=1, head=head)
     assert isinstance(trained.classifier.head, kind)
@@ -105,12 +109,14 @@ def test_a_head_is_named_or_given(settings, head, kind):
 def test_score_is_the_share_of_right_answers(settings):
     data = images()
     trained = train(settings, steps=30)
-    assert trained.score(Labeled(data.images, 1 - data.labels)) == pytest.approx(1 - trained.score(data))
+    assert trained.score(Labeled(data.images,
+                                 1 - data.labels)) == pytest.approx(1 - trained.score(data))
 
 
 def few(splits, settings, start=None, **options):
-    return supervised.few_label_training(start or encoder(), splits, settings,
-                                         **{"per_class": 2, "lr": 1e-2, "head_lr": 1e-2, "steps": 4, **options})
+    return supervised.few_label_training(
+        start or encoder(), splits, settings,
+        **{"per_class": 2, "lr": 1e-2, "head_lr": 1e-2, "steps": 4, **options})
 
 
 def test_few_label_training_leaves_the_given_encoder_unchanged(splits, settings):

@@ -1,4 +1,5 @@
-"""What notebook 09 compares: counts and networks as a person writes them, and ImageNet's weights where they lie."""
+"""What notebook 09 compares: counts and networks as a person writes them, and ImageNet's weights
+where they lie."""
 
 import pytest
 import torch
@@ -30,15 +31,17 @@ def settings():
     return Settings.resolve(preset="quick", dataset="digits", device="cpu")
 
 
-@pytest.mark.parametrize("text,counts", [("1 2 5 10 20 50 100 all", [1, 2, 5, 10, 20, 50, 100, 0]), ("10, 1", [1, 10]),
-                                         ("all", [0]), ("500 all", [0]), ("500", [0])])
+@pytest.mark.parametrize("text,counts", [("1 2 5 10 20 50 100 all", [1, 2, 5, 10, 20, 50, 100, 0]),
+                                         ("10, 1", [1, 10]), ("all", [0]), ("500 all", [0]),
+                                         ("500", [0])])
 def test_counts_that_the_classes_have_are_kept(text, counts):
     assert label_counts(text, 109.7) == counts
 
 
 @pytest.mark.parametrize("text", ["one", "0 1", "-1", "1.5", ""])
 def test_counts_that_are_none_are_one_line(text):
-    with pytest.raises(UserError, match="labels per class .*: give whole numbers and the word all") as caught:
+    with pytest.raises(UserError,
+                       match="labels per class .*: give whole numbers and the word all") as caught:
         label_counts(text, 100)
     assert "\n" not in str(caught.value)
 
@@ -53,12 +56,14 @@ def test_auto_takes_what_the_preset_has_time_for(settings):
 
 def test_networks_are_taken_as_named_and_an_unknown_one_is_one_line(settings):
     assert model_names("resnet18, vit_tiny resnet18", settings) == ("resnet18", "vit_tiny")
-    with pytest.raises(UserError, match="no network is called 'resnet34': choose among slim, resnet18"):
+    with pytest.raises(UserError,
+                       match="no network is called 'resnet34': choose among slim, resnet18"):
         model_names("slim, resnet34", settings)
 
 
 def test_random_weights_depend_on_the_seed_alone(digits, settings):
-    one, two = (scratch_encoders(names, digits, settings)["slim"] for names in (["slim"], ["vit_digits", "slim"]))
+    one, two = (scratch_encoders(names, digits, settings)["slim"]
+                for names in (["slim"], ["vit_digits", "slim"]))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
 
 
@@ -67,18 +72,21 @@ def test_missing_weights_are_one_line_and_no_row(digits, settings, tmp_path, mon
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     assert imagenet_encoders(("resnet18", "slim", "resnet50"), digits, settings) == {}
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 and lines[0] == ("ImageNet resnet18 is left out: its weights are not on this disk (`python "
-                                            "-m helpers weights fetch imagenet-resnet18` gets them)")
+    assert len(lines) == 2 and lines[0] == (
+        "ImageNet resnet18 is left out: its weights are not on this disk (`python "
+        "-m helpers weights fetch imagenet-resnet18` gets them)")
 
 
-def test_weights_of_torchs_cache_are_used_and_others_are_not(digits, settings, tmp_path, monkeypatch, capsys):
+def test_weights_of_torchs_cache_are_used_and_others_are_not(digits, settings, tmp_path,
+                                                             monkeypatch, capsys):
     monkeypatch.setenv("FEWLABELS_WEIGHTS_DIR", str(tmp_path / "none"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     peer = resnet18().eval()
     file = tmp_path / "hub" / "checkpoints" / manifest.entry("imagenet-resnet18").file
     file.parent.mkdir(parents=True)
     torch.save(peer.state_dict(), file)
-    assert imagenet_encoders(("slim",), digits, settings) == {}  # not the published file, by its hash
+    # not the published file, by its hash
+    assert imagenet_encoders(("slim",), digits, settings) == {}
     assert "ImageNet resnet18 is left out" in capsys.readouterr().out
     monkeypatch.setattr(manifest, "check_hash", lambda *_: None)
     encoder = imagenet_encoders(("slim",), digits, settings)["resnet18"]
@@ -89,7 +97,8 @@ def test_weights_of_torchs_cache_are_used_and_others_are_not(digits, settings, t
 def trained(monkeypatch):
     """The trainings that `kept_training` asks for; each gives two made-up scores."""
     asked = []
-    monkeypatch.setattr(label_study, "few_label_training", lambda *_, **numbers: asked.append(numbers) or [0.5, 0.25])
+    monkeypatch.setattr(label_study, "few_label_training",
+                        lambda *_, **numbers: asked.append(numbers) or [0.5, 0.25])
     return asked
 
 
@@ -98,7 +107,8 @@ def test_a_training_that_was_done_is_read_back(digits, settings, tmp_path, train
     encoder = scratch_encoders(["slim"], digits, settings)["slim"]
     numbers = dict(per_class=1, lr=1e-3, head_lr=1e-3)
     for _ in range(2):
-        assert kept_training("from scratch, slim", encoder, digits, settings, **numbers) == [0.5, 0.25]
+        assert kept_training("from scratch, slim", encoder, digits, settings,
+                             **numbers) == [0.5, 0.25]
     assert trained == [numbers]
     (kept,) = (settings.checkpoints / "label_curve").iterdir()
     assert kept.name.startswith("from_scratch_slim-1-")
@@ -109,7 +119,8 @@ def test_a_training_that_was_done_is_read_back(digits, settings, tmp_path, train
 
 def test_another_number_network_or_image_is_trained_anew(digits, settings, tmp_path, trained):
     settings = settings.replace(run_dir=tmp_path)
-    encoder, other = (scratch_encoders(["slim"], digits, settings.replace(seed=seed))["slim"] for seed in (0, 1))
+    encoder, other = (scratch_encoders(["slim"], digits, settings.replace(seed=seed))["slim"]
+                      for seed in (0, 1))
     numbers = dict(per_class=1, lr=1e-3, head_lr=1e-3)
     kept_training("slim", encoder, digits, settings, **numbers)
     for changed in (dict(lr=2e-3), dict(per_class=0)):
@@ -122,6 +133,8 @@ def test_another_number_network_or_image_is_trained_anew(digits, settings, tmp_p
 
 
 def test_a_row_has_a_deviation_where_there_are_several_draws():
-    assert curve_row("BYOL", "linear probe", 5, [0.8, 0.9])["std"] == pytest.approx(0.0707, abs=1e-4)
-    assert curve_row("BYOL", "linear probe", 0, [0.8]) == dict(
-        method="BYOL", protocol="linear probe", labels_per_class="all", metric="test accuracy", mean=0.8, std=None, n=1)
+    assert curve_row("BYOL", "linear probe", 5,
+                     [0.8, 0.9])["std"] == pytest.approx(0.0707, abs=1e-4)
+    assert curve_row("BYOL", "linear probe", 0,
+                     [0.8]) == dict(method="BYOL", protocol="linear probe", labels_per_class="all",
+                                    metric="test accuracy", mean=0.8, std=None, n=1)

@@ -14,7 +14,8 @@ from helpers.training import loader as batches
 from helpers.training.loader import BatchLoader
 from helpers.training.trainer import fit
 
-IMAGES = torch.randint(0, 256, (50, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.randint(0, 256, (50, 1, 16, 16), dtype=torch.uint8,
+                       generator=torch.Generator().manual_seed(0))
 
 
 def loader(steps, **options):
@@ -49,10 +50,12 @@ def test_two_processes_share_a_batch_without_overlap(monkeypatch):
 
 
 def block(folder, megabytes):
-    """A file of that many MB of black images, memory-mapped as in the cache; sparse, without room on the disk."""
+    """A file of that many MB of black images, memory-mapped as in the cache; sparse, without room
+    on the disk."""
     shape = (megabytes * 2**20 // (3 * 64 * 64), 3, 64, 64)
     with open(folder / "images.npy", "wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         file.truncate(file.tell() + int(np.prod(shape)))
     return torch.from_numpy(np.load(folder / "images.npy", mmap_mode="c"))
 
@@ -67,7 +70,8 @@ def own_memory():
 @pytest.mark.parametrize("on_host", [False, True])
 def test_memory_stays_flat_whatever_the_size_of_the_file(tmp_path, on_host):
     images = block(tmp_path, 2048)
-    loader = BatchLoader(images, torch.zeros(len(images), dtype=torch.long), batch_size=64, steps=100, on_host=on_host)
+    loader = BatchLoader(images, torch.zeros(len(images), dtype=torch.long), batch_size=64,
+                         steps=100, on_host=on_host)
     next(iter(loader))  # what the first use of anything takes
     loader.position, before = 0, own_memory()
     seen = sum(len(images) for images, _ in loader)
@@ -97,11 +101,14 @@ def test_the_host_path_goes_on_where_it_stopped_not_where_it_had_fetched():
 
 def test_too_large_a_block_stays_on_the_host(monkeypatch):
     moved = []
-    monkeypatch.setattr(BatchLoader, "_picked", lambda self, steps: moved.extend(steps) or iter([(IMAGES, IMAGES)] * 2))
-    monkeypatch.setattr(batches, "free_memory", lambda device: IMAGES.nbytes / (batches.MOST_OF_FREE + 0.01))
+    monkeypatch.setattr(BatchLoader, "_picked",
+                        lambda self, steps: moved.extend(steps) or iter([(IMAGES, IMAGES)] * 2))
+    monkeypatch.setattr(batches, "free_memory", lambda device: IMAGES.nbytes /
+                        (batches.MOST_OF_FREE + 0.01))
     list(loader(2))
     assert moved == []
-    monkeypatch.setattr(batches, "free_memory", lambda device: IMAGES.nbytes / (batches.MOST_OF_FREE - 0.01))
+    monkeypatch.setattr(batches, "free_memory", lambda device: IMAGES.nbytes /
+                        (batches.MOST_OF_FREE - 0.01))
     list(loader(2))
     assert moved == [0, 1]
 
@@ -114,7 +121,8 @@ def test_a_loader_keeps_no_images_on_the_device_once_its_batches_have_ended():
 
 def test_an_epoch_is_shuffled_once(monkeypatch):
     shuffled, shuffle = [], torch.randperm
-    monkeypatch.setattr(torch, "randperm", lambda *args, **kwargs: shuffled.append(args) or shuffle(*args, **kwargs))
+    monkeypatch.setattr(torch, "randperm",
+                        lambda *args, **kwargs: shuffled.append(args) or shuffle(*args, **kwargs))
     list(loader(25))
     assert len(shuffled) == 8
 

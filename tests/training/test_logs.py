@@ -18,8 +18,10 @@ from helpers.training.trainer import fit
 from helpers.transforms.views import CleanView
 
 STEPS, EVERY = 10, 2
-COLUMNS = {"step", "epoch", "loss", "learning_rate", "momentum", "images_per_second", "knn", "spread", "rank",
-           "dimensions"}
+COLUMNS = {
+    "step", "epoch", "loss", "learning_rate", "momentum", "images_per_second", "knn", "spread",
+    "rank", "dimensions"
+}
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +31,8 @@ def splits():
 
 def run(splits, folder, *callbacks):
     torch.manual_seed(0)
-    module = BYOL(build("slim", channels=1, image_size=16, width=8), (CleanView(), CleanView()), steps=STEPS, hidden=16,
-                  projection=8)
+    module = BYOL(build("slim", channels=1, image_size=16, width=8), (CleanView(), CleanView()),
+                  steps=STEPS, hidden=16, projection=8)
     loader = BatchLoader(splits.unlabeled[:64], None, batch_size=16, steps=STEPS)
     monitor = Monitor(splits.train, splits.val, every=EVERY, limit=50)
     logs = Logs(folder / "logs", monitor, loader)
@@ -47,7 +49,11 @@ def events(folder):
     """The scalars of TensorBoard's files: name -> [(step, value)]."""
     reader = EventAccumulator(str(folder / "logs"))
     reader.Reload()
-    return {name: [(event.step, event.value) for event in reader.Scalars(name)] for name in reader.Tags()["scalars"]}
+    return {
+        name: [(event.step, event.value)
+               for event in reader.Scalars(name)]
+        for name in reader.Tags()["scalars"]
+    }
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +98,8 @@ def test_a_resumed_run_has_every_row_once(splits, whole, tmp_path, monkeypatch):
                       if trainer.global_step == 5 else None)
         with pytest.raises(RuntimeError, match="plug"):
             run(splits, tmp_path, PulledPlug())
-    assert [int(row["step"]) for row in table(tmp_path)] == [0, 2, 4, 6]  # step 6 will be done again
+    # step 6 will be done again
+    assert [int(row["step"]) for row in table(tmp_path)] == [0, 2, 4, 6]
     run(splits, tmp_path)
     for ours, theirs in zip(table(tmp_path), table(whole[0]), strict=True):
         ours, theirs = ({name: value for name, value in row.items() if name != "images_per_second"}
@@ -103,6 +110,8 @@ def test_a_resumed_run_has_every_row_once(splits, whole, tmp_path, monkeypatch):
 
 def test_without_tensorboard_there_is_the_csv(tmp_path, monkeypatch):
     for name in ("tensorboard", "tensorboardX"):
-        monkeypatch.setattr(f"pytorch_lightning.loggers.tensorboard._{name.upper()}_AVAILABLE", False, raising=False)
-        monkeypatch.setattr(f"lightning_fabric.loggers.tensorboard._{name.upper()}_AVAILABLE", False)
+        monkeypatch.setattr(f"pytorch_lightning.loggers.tensorboard._{name.upper()}_AVAILABLE",
+                            False, raising=False)
+        monkeypatch.setattr(f"lightning_fabric.loggers.tensorboard._{name.upper()}_AVAILABLE",
+                            False)
     assert [type(logger).__name__ for logger in open_loggers(tmp_path / "logs")] == ["CSVLogger"]

@@ -46,8 +46,8 @@ def watch(constant: bool, steps: int = 6, every: int = 2, count: int = 40, folde
     torch.manual_seed(0)
     monitor = monitors.Monitor(images(count), images(count, seed=1), every, **options)
     module = Module(constant)
-    history = fit(module, BatchLoader(*images(), batch_size=8, steps=steps), callbacks=[monitor], folder=folder,
-                  resume=folder is not None)
+    history = fit(module, BatchLoader(*images(), batch_size=8, steps=steps), callbacks=[monitor],
+                  folder=folder, resume=folder is not None)
     return monitor, module, history
 
 
@@ -56,8 +56,9 @@ def trainer_at(step: int, should_stop: bool = False):
     return SimpleNamespace(global_step=step, max_steps=99, should_stop=should_stop, callbacks=[])
 
 
-@pytest.mark.parametrize("values,expected", [
-    ((0.9, 30.0), False), ((0.1, 2.0), False), ((0.09, 30.0), True), ((0.9, 1.9), True), ((0.0, 1.0), True)])
+@pytest.mark.parametrize("values,expected", [((0.9, 30.0), False), ((0.1, 2.0), False),
+                                             ((0.09, 30.0), True), ((0.9, 1.9), True),
+                                             ((0.0, 1.0), True)])
 def test_a_low_spread_or_a_low_rank_is_a_collapse(values, expected):
     assert collapse.collapsed(dict(zip(("spread", "rank"), values, strict=True))) is expected
 
@@ -88,17 +89,20 @@ def test_a_training_that_a_collapse_has_ended_stays_ended_until_it_may_go_on(tmp
     assert len(history.losses) == 6 and capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("count,said", [(monitors.ENOUGH // 2 - 1, False), (monitors.ENOUGH // 2, True)])
+@pytest.mark.parametrize("count,said", [(monitors.ENOUGH // 2 - 1, False),
+                                        (monitors.ENOUGH // 2, True)])
 def test_few_images_are_not_called_a_collapse(count, said, capsys):
     watch(constant=True, count=count)
     assert bool(capsys.readouterr().out) is said
 
 
 def test_training_images_count_where_those_of_validation_are_few():
-    """The rank of n images is at most n - 1: with 4 of validation alone a good encoder would look collapsed."""
+    """The rank of n images is at most n - 1: with 4 of validation alone a good encoder would look
+    collapsed."""
     torch.manual_seed(0)
     monitor, encoder = monitors.Monitor(images(60), images(4, seed=1), 1), Module(constant=False)
-    row, few = monitor.measure(5, encoder), extract_features(encoder.encoder, images(4, seed=1).images)
+    row, few = monitor.measure(5, encoder), extract_features(encoder.encoder,
+                                                             images(4, seed=1).images)
     assert effective_rank(few) < 3 < 5 < row["rank"]
 
 
@@ -107,7 +111,8 @@ def test_a_loss_that_is_no_number_is_said_before_the_look(capsys):
     nn.init.constant_(module.encoder[1].weight, float("nan"))
     monitor = monitors.Monitor(images(), images(seed=1), every=2)
     monitor.rows.append({"step": 0})  # as if the weights were spoiled after the look at the start
-    with pytest.raises(UserError, match="the loss became nan at step 1: try a smaller learning rate"):
+    with pytest.raises(UserError,
+                       match="the loss became nan at step 1: try a smaller learning rate"):
         fit(module, BatchLoader(*images(), batch_size=8, steps=6), callbacks=[monitor])
     assert capsys.readouterr().out == ""
 
@@ -115,7 +120,9 @@ def test_a_loss_that_is_no_number_is_said_before_the_look(capsys):
 def test_features_that_are_no_numbers_end_the_training_in_one_line():
     module = Module(constant=False)
     nn.init.constant_(module.encoder[1].weight, float("nan"))
-    with pytest.raises(UserError, match="the features are no numbers any more at step 3: try a smaller") as caught:
+    with pytest.raises(
+            UserError,
+            match="the features are no numbers any more at step 3: try a smaller") as caught:
         monitors.Monitor(images(), images(), 1).look(trainer_at(3), module)
     assert "\n" not in str(caught.value)
 
@@ -174,12 +181,17 @@ def test_the_last_look_is_not_preceded_by_another_one_just_before():
     assert [row["step"] for row in watch(constant=False, steps=7, every=3)[0].rows] == [0, 3, 7]
 
 
-@pytest.mark.parametrize("train,unlabelled,steps,expected", [
-    (200, 64_000, 40_000, 1000),    # an epoch of 1,000 steps
-    (200, 64_000, 6_000, 500),      # twelve times at least, though an epoch is longer
-    (2000, 640, 40_000, 150),       # an epoch of 10 steps: a look each would cost more than the training
-    (200, 640, 5, 1)])
-def test_looks_come_each_epoch_unless_that_is_too_seldom_or_too_dear(train, unlabelled, steps, expected):
+@pytest.mark.parametrize(
+    "train,unlabelled,steps,expected",
+    [
+        (200, 64_000, 40_000, 1000),  # an epoch of 1,000 steps
+        (200, 64_000, 6_000, 500),  # twelve times at least, though an epoch is longer
+        # an epoch of 10 steps: a look each would cost more than the training
+        (2000, 640, 40_000, 150),
+        (200, 640, 5, 1)
+    ])
+def test_looks_come_each_epoch_unless_that_is_too_seldom_or_too_dear(train, unlabelled, steps,
+                                                                     expected):
     splits = SimpleNamespace(train=images(train), val=images(304 if train == 2000 else 104),
                              unlabeled=torch.zeros(unlabelled, 1))
     assert monitors.looks_every(splits, 64, steps) == expected
@@ -187,7 +199,8 @@ def test_looks_come_each_epoch_unless_that_is_too_seldom_or_too_dear(train, unla
 
 def test_a_row_holds_the_numbers_of_the_evaluation():
     monitor, module, _ = watch(constant=False)
-    bank, queries = (extract_features(module.encoder, part.images) for part in (images(), images(seed=1)))
+    bank, queries = (extract_features(module.encoder, part.images)
+                     for part in (images(), images(seed=1)))
     row, both = monitor.rows[-1], torch.cat([queries, bank])
     assert row["dimensions"] == 8
     assert row["spread"] == pytest.approx(spread(both), rel=1e-4)
@@ -223,7 +236,8 @@ def test_a_resumed_monitor_does_not_look_at_the_start_again():
 def looks(steps: int, count: int) -> list[int]:
     curve = callbacks.AccuracyCurve(images(), images(seed=1), looks=count)
     for step in range(1, steps + 1):
-        curve.on_train_batch_end(SimpleNamespace(global_step=step, max_steps=steps), Module(constant=False).encoder)
+        curve.on_train_batch_end(SimpleNamespace(global_step=step, max_steps=steps),
+                                 Module(constant=False).encoder)
     return [row["step"] for row in curve.rows]
 
 
@@ -242,6 +256,9 @@ def test_an_accuracy_curve_holds_accuracies_and_the_loss_on_validation():
     assert model.training
     with torch.inference_mode():
         seen, unseen = (model.eval()(part.images[:30] / 127.5 - 1) for part in (train, val))
-    assert row["train_accuracy"] == pytest.approx((seen.argmax(1) == train.labels[:30]).float().mean().item())
-    assert row["val_accuracy"] == pytest.approx((unseen.argmax(1) == val.labels[:30]).float().mean().item())
-    assert row["val_loss"] == pytest.approx(F.cross_entropy(unseen, val.labels[:30]).item(), rel=1e-4)
+    assert row["train_accuracy"] == pytest.approx(
+        (seen.argmax(1) == train.labels[:30]).float().mean().item())
+    assert row["val_accuracy"] == pytest.approx(
+        (unseen.argmax(1) == val.labels[:30]).float().mean().item())
+    assert row["val_loss"] == pytest.approx(
+        F.cross_entropy(unseen, val.labels[:30]).item(), rel=1e-4)

@@ -24,21 +24,28 @@ def splits():
 
 @pytest.fixture
 def settings(tmp_path):
-    return Settings.resolve(preset="smoke", dataset="digits", run_dir=tmp_path, pretrain_steps=10, supervised_steps=3)
+    return Settings.resolve(preset="smoke", dataset="digits", run_dir=tmp_path, pretrain_steps=10,
+                            supervised_steps=3)
 
 
 def test_everyone_takes_part_and_answers(splits, settings):
     readers = noise_study.contestants(splits, settings, 0.5, Choice(TRAIN), "BYOL")
-    assert set(readers) == {"supervised", "supervised + noise", "BYOL", "noise-BYOL", "noise-BYOL, sigma 0.5",
-                            "raw pixels"}
-    sweep = noise_sweep(readers, splits.test.images[:20], splits.test.labels[:20], [0.0, 1.0], range(2))
+    assert set(readers) == {
+        "supervised", "supervised + noise", "BYOL", "noise-BYOL", "noise-BYOL, sigma 0.5",
+        "raw pixels"
+    }
+    sweep = noise_sweep(readers, splits.test.images[:20], splits.test.labels[:20], [0.0, 1.0],
+                        range(2))
     assert all(values.shape == (2, 2) for values in sweep.accuracy.values())
 
 
-def test_the_second_noise_byol_has_its_own_sigma_from_the_start_and_fewer_steps(splits, settings, monkeypatch):
+def test_the_second_noise_byol_has_its_own_sigma_from_the_start_and_fewer_steps(
+        splits, settings, monkeypatch):
     asked = []
-    monkeypatch.setattr(noise_study, "find_or_pretrain", lambda method, _, chosen: asked.append((method, chosen)))
-    assert list(noise_study.noise_encoders(splits, settings, 0.5)) == ["noise-BYOL", "noise-BYOL, sigma 0.5"]
+    monkeypatch.setattr(noise_study, "find_or_pretrain", lambda method, _, chosen: asked.append(
+        (method, chosen)))
+    assert list(noise_study.noise_encoders(splits, settings,
+                                           0.5)) == ["noise-BYOL", "noise-BYOL, sigma 0.5"]
     (_, usual), (method, second) = asked
     assert (usual.noise_sigma, usual.pretrain_steps) == (0.0, 10)
     assert (method, second.noise_sigma, second.noise_schedule) == ("noise-byol", 0.5, "constant")
@@ -47,8 +54,9 @@ def test_the_second_noise_byol_has_its_own_sigma_from_the_start_and_fewer_steps(
 
 def test_the_supervised_ones_differ_in_noise_alone(splits, settings, monkeypatch):
     seen = {}
-    monkeypatch.setattr(noise_study, "train_classifier",
-                        lambda encoder, *_, view, title, steps: seen.update({title: (encoder, view, steps)}))
+    monkeypatch.setattr(
+        noise_study, "train_classifier",
+        lambda encoder, *_, view, title, steps: seen.update({title: (encoder, view, steps)}))
     noise_study.supervised_classifiers(splits, settings.replace(noise_sigma=0.5))
     (clean_encoder, clean, steps), (noisy_encoder, noisy, same_steps) = seen.values()
     assert isinstance(noisy, Noisy) and noisy.view == clean and steps == same_steps
@@ -68,7 +76,8 @@ def test_the_probe_that_names_most_noisy_validation_images_is_taken(splits):
 
 
 def test_curves_keep_every_number_with_its_seeds():
-    sweep = Sweep([0.0, 1.0], {"a": np.array([[1.0, 0.5], [1.0, 0.4]])}, {"a": np.array([[1.0, 0.9], [1.0, 0.8]])})
+    sweep = Sweep([0.0, 1.0], {"a": np.array([[1.0, 0.5], [1.0, 0.4]])},
+                  {"a": np.array([[1.0, 0.9], [1.0, 0.8]])})
     frame = noise_study.curves({7: sweep, 8: sweep})
     assert len(frame) == 8
     row = frame[(frame.training_seed == 8) & (frame.noise_seed == 1) & (frame.sigma == 1.0)]
@@ -76,7 +85,8 @@ def test_curves_keep_every_number_with_its_seeds():
 
 
 def test_the_kept_curves_hold_every_method_at_every_sigma_for_several_trainings():
-    kept = pd.read_csv(Path(__file__).parents[2] / "benchmarks" / "results" / "digits-noise-seeds.csv")
+    kept = pd.read_csv(
+        Path(__file__).parents[2] / "benchmarks" / "results" / "digits-noise-seeds.csv")
     assert set(kept.sigma) == set(sigmas_for("digits"))
     counts = kept.groupby("method").training_seed.nunique()
     assert len(counts) == 6 and counts.min() >= 3

@@ -49,10 +49,12 @@ def test_an_encoder_is_made_once_and_then_found(splits, settings, capsys):
 
 def test_the_newest_run_is_found_and_names_where_it_started(splits, settings, capsys):
     pretrain("byol", splits, settings)
-    other = pretrain("byol", splits, settings, encoder=fresh_encoder(splits, settings.replace(seed=5)), start="mine")
+    other = pretrain("byol", splits, settings,
+                     encoder=fresh_encoder(splits, settings.replace(seed=5)), start="mine")
     found, name = chosen_encoder(Choice("train"), splits, settings)
     assert str(other.path) in capsys.readouterr().out and name == "BYOL from mine"
-    pretrain("byol", splits, settings)  # the finished run is read back, and so it is the last one looked at
+    # the finished run is read back, and so it is the last one looked at
+    pretrain("byol", splits, settings)
     assert chosen_encoder(Choice("train"), splits, settings)[1] == "BYOL"
 
 
@@ -65,13 +67,16 @@ def test_a_start_is_left_as_it_was(splits, settings):
 
 def test_an_encoder_for_other_images_or_of_another_kind_is_not_taken(splits, settings, capsys):
     made = pretrain("byol", splits, settings).path
-    for config in (dict(name="slim", channels=1, image_size=32), dict(name="vit_digits", channels=1, image_size=16)):
-        save_encoder(build(**config), settings.checkpoints / "byol-other" / "encoder.safetensors", start="scratch")
+    for config in (dict(name="slim", channels=1,
+                        image_size=32), dict(name="vit_digits", channels=1, image_size=16)):
+        save_encoder(build(**config), settings.checkpoints / "byol-other" / "encoder.safetensors",
+                     start="scratch")
         find_or_pretrain("byol", splits, settings)
         assert str(made) in capsys.readouterr().out
 
 
-def test_a_released_encoder_is_taken_only_if_this_very_run_made_it(splits, settings, tmp_path, monkeypatch, capsys):
+def test_a_released_encoder_is_taken_only_if_this_very_run_made_it(splits, settings, tmp_path,
+                                                                   monkeypatch, capsys):
     made = pretrain("byol", splits, settings).path
     (tmp_path / "weights").mkdir()
     monkeypatch.setattr(manifest, "ROOT", tmp_path)
@@ -80,8 +85,10 @@ def test_a_released_encoder_is_taken_only_if_this_very_run_made_it(splits, setti
     manifest.release(made, "byol-toy")
     elsewhere = settings.replace(run_dir=tmp_path / "elsewhere")
     find_or_pretrain("byol", splits, elsewhere)
-    assert "the released encoder byol-toy" in capsys.readouterr().out and not elsewhere.run_dir.exists()
-    for other in (elsewhere.replace(pretrain_steps=7), elsewhere.replace(seed=1), elsewhere.replace(preset="quick")):
+    assert "the released encoder byol-toy" in capsys.readouterr(
+    ).out and not elsewhere.run_dir.exists()
+    for other in (elsewhere.replace(pretrain_steps=7), elsewhere.replace(seed=1),
+                  elsewhere.replace(preset="quick")):
         assert finding._released("byol", other) is None
     assert finding._released("noise-byol", elsewhere) is None
 
@@ -97,14 +104,16 @@ def test_the_repository_has_what_notebook_02_would_train_with_the_digits(splits,
 
 def test_an_encoder_says_with_which_command_it_was_made(splits, settings):
     meta = load_encoder(pretrain("byol", splits, settings, start="my weights").path).meta
-    assert meta["command"] == ("FEWLABELS_PRETRAIN_STEPS=6 python -m helpers pretrain byol --dataset digits "
-                               "--preset smoke --encoder slim --start 'my weights' --batch-size 64 --image-size 16 "
-                               "--seed 0")
+    assert meta["command"] == (
+        "FEWLABELS_PRETRAIN_STEPS=6 python -m helpers pretrain byol --dataset digits "
+        "--preset smoke --encoder slim --start 'my weights' --batch-size 64 --image-size 16 "
+        "--seed 0")
     assert meta["epochs"] == round(6 * 64 / len(splits.unlabeled))
 
 
 def test_a_chosen_file_flows_through_with_its_name_and_a_random_twin(splits, settings, tmp_path):
-    path = save_encoder(build("slim", channels=3, image_size=32, width=8, normalisation="imagenet"), tmp_path / "my.st")
+    path = save_encoder(build("slim", channels=3, image_size=32, width=8, normalisation="imagenet"),
+                        tmp_path / "my.st")
     encoder, name = chosen_encoder(Choice("file", path=path), splits, settings)
     twin = fresh_encoder(splits, settings, like=encoder)
     assert name == "my.st" and not encoder.training
@@ -115,9 +124,11 @@ def test_a_chosen_file_flows_through_with_its_name_and_a_random_twin(splits, set
 
 @pytest.fixture
 def photographs(tmp_path):
-    """Settings and splits of a folder of coloured images of a size that the released encoder knows."""
+    """Settings and splits of a folder of coloured images of a size that the released encoder
+    knows."""
     folder = make_folder(tmp_path / "birds", classes=("ant", "bee"), each=12)
-    chosen = Settings.resolve(preset="smoke", dataset=str(folder), run_dir=tmp_path / "runs", pretrain_steps=4)
+    chosen = Settings.resolve(preset="smoke", dataset=str(folder), run_dir=tmp_path / "runs",
+                              pretrain_steps=4)
     return load(folder, image_size=chosen.image_size, data_dir=tmp_path / "data"), chosen
 
 
@@ -137,13 +148,15 @@ def test_an_encoder_that_learned_from_the_folder_comes_before_the_released_one(p
 
 
 @pytest.mark.parametrize("change", [dict(dataset="cifar10"), dict(encoder="resnet18")])
-def test_the_released_one_is_not_taken_for_named_datasets_or_another_architecture(change, photographs):
+def test_the_released_one_is_not_taken_for_named_datasets_or_another_architecture(
+        change, photographs):
     splits, chosen = photographs
     assert finding._usual(splits, chosen.replace(**change)) == Choice("train")
 
 
 @pytest.mark.parametrize("shape", [(1, 48, 48), (3, 24, 24), (3, 96, 96)])
-def test_the_released_one_is_not_taken_for_gray_images_or_sizes_it_does_not_know(shape, photographs):
+def test_the_released_one_is_not_taken_for_gray_images_or_sizes_it_does_not_know(
+        shape, photographs):
     splits, chosen = photographs
     other = dataclasses.replace(splits, unlabeled=torch.zeros(4, *shape, dtype=torch.uint8))
     assert finding._usual(other, chosen) == Choice("train")
@@ -155,12 +168,13 @@ def test_who_asks_for_training_gets_training_on_photographs_too(photographs, cap
 
 
 def dyed(folder, name, blue):
-    """Splits of a folder with this name, whose images have a color of their own, of a size that trains quickly."""
+    """Splits of a folder with this name, whose images have a color of their own, of a size that
+    trains quickly."""
     for kind in ("ant", "bee"):
         for n in range(12):
             paint(folder / name / "train" / kind / f"{n}.png", (20 * n, len(kind), blue))
-    chosen = Settings.resolve(preset="smoke", dataset=str(folder / name), run_dir=folder.parent / "runs",
-                              pretrain_steps=2, image_size=16)
+    chosen = Settings.resolve(preset="smoke", dataset=str(folder / name),
+                              run_dir=folder.parent / "runs", pretrain_steps=2, image_size=16)
     return load(folder / name, image_size=16, data_dir=folder / "data"), chosen
 
 
@@ -182,14 +196,16 @@ def test_a_folder_whose_images_changed_does_not_get_its_earlier_encoder(tmp_path
     changed, chosen = dyed(tmp_path / "b", "pics", blue=10)
     changed = dataclasses.replace(changed, unlabeled=changed.unlabeled[:-1])
     find_or_pretrain("byol", changed, chosen)
-    assert f"byol: {made} is not taken, for it has learned from other images" in capsys.readouterr().out
+    assert f"byol: {made} is not taken, for it has learned from other images" in capsys.readouterr(
+    ).out
 
 
 def test_a_named_dataset_needs_no_look_at_its_images(splits, settings):
     assert runs.images_of(splits, settings) == ""
     assert "images" not in load_encoder(pretrain("byol", splits, settings).path).meta
     usual = Settings.resolve(preset="quick", dataset="digits", device="cpu")
-    assert folder_of("byol", usual).name == "byol-7e72411d"  # what the released weights were made by
+    # what the released weights were made by
+    assert folder_of("byol", usual).name == "byol-7e72411d"
 
 
 @pytest.fixture
@@ -199,8 +215,8 @@ def collapse(monkeypatch):
     monkeypatch.setattr(monitors, "young", lambda encoder: False)
 
 
-def test_a_run_that_a_collapse_has_stopped_stays_stopped_and_its_encoder_is_not_taken(splits, settings, collapse,
-                                                                                     capsys):
+def test_a_run_that_a_collapse_has_stopped_stays_stopped_and_its_encoder_is_not_taken(
+        splits, settings, collapse, capsys):
     run = pretrain("byol", splits, settings, stop_on_collapse=True)
     meta = load_encoder(run.path).meta
     assert len(run.losses) == len(run.momentum) == meta["steps"] == 1 and meta["stopped_of"] == 6
@@ -216,16 +232,21 @@ def test_a_run_that_a_collapse_has_stopped_stays_stopped_and_its_encoder_is_not_
     assert "the encoder of an earlier run" in capsys.readouterr().out
 
 
-def test_a_loss_that_is_no_number_is_one_line_while_the_monitor_looks(splits, settings, monkeypatch):
+def test_a_loss_that_is_no_number_is_one_line_while_the_monitor_looks(splits, settings,
+                                                                      monkeypatch):
     monkeypatch.setitem(recipes.SMALL_RECIPE, "lr", float("nan"))
-    with pytest.raises(UserError, match="the loss became nan at step 2: try a smaller learning rate"):
+    with pytest.raises(UserError,
+                       match="the loss became nan at step 2: try a smaller learning rate"):
         pretrain("byol", splits, settings.replace(pretrain_steps=24))  # the first look is at step 2
-    assert not list(settings.run_dir.rglob("*.ckpt")) and not list(settings.run_dir.rglob("*.safetensors"))
+    assert not list(settings.run_dir.rglob("*.ckpt")) and not list(
+        settings.run_dir.rglob("*.safetensors"))
 
 
 def test_runs_that_cannot_be_written_are_one_line(splits, settings, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot write in .*file/digits-smoke-seed0/byol.*: choose another folder"):
+    with pytest.raises(
+            UserError,
+            match="cannot write in .*file/digits-smoke-seed0/byol.*: choose another folder"):
         find_or_pretrain("byol", splits, settings.replace(run_dir=tmp_path / "file"))
 
 
@@ -282,9 +303,12 @@ def test_the_rate_of_a_large_encoder_grows_with_the_batch(settings):
 
 
 def test_one_sigma_and_a_schedule_replace_the_datasets_range(settings):
-    usual, chosen = recipe("noise-byol", settings), settings.replace(noise_sigma=0.5, noise_schedule="constant")
+    usual, chosen = recipe("noise-byol", settings), settings.replace(noise_sigma=0.5,
+                                                                     noise_schedule="constant")
     assert (usual["noise"], usual["ramp"]) == (NOISE["digits"], (0.05, 0.3))
-    assert (recipe("noise-byol", chosen)["noise"], recipe("noise-byol", chosen)["ramp"]) == ((0.5, 0.5), (0.0, 0.0))
+    assert (recipe("noise-byol",
+                   chosen)["noise"], recipe("noise-byol",
+                                            chosen)["ramp"]) == ((0.5, 0.5), (0.0, 0.0))
     assert recipe("noise-byol", settings.replace(noise_schedule="linear"))["ramp"] == (0.0, 1.0)
     assert recipe("byol", chosen) == recipe("byol", settings)
 
@@ -300,12 +324,16 @@ def test_encoders_of_other_noise_are_not_taken_for_one_another(splits, settings,
 
 
 def test_noise_byol_trains_a_vit_that_is_found_again_whole(splits, settings):
-    settings = settings.replace(encoder="vit_digits", noise_sigma=0.4, noise_schedule="linear", pretrain_steps=12)
+    settings = settings.replace(encoder="vit_digits", noise_sigma=0.4, noise_schedule="linear",
+                                pretrain_steps=12)
     fresh = fresh_encoder(splits, settings)
     run = pretrain("noise-byol", splits, settings)
     assert len(run.losses) == 12 and run.losses[-1] < run.losses[0]
     assert (run.encoder.name, run.encoder.num_features) == ("vit_digits", 64)
-    moved = [not torch.equal(a, b) for a, b in zip(fresh.parameters(), run.encoder.parameters(), strict=True)]
+    moved = [
+        not torch.equal(a, b)
+        for a, b in zip(fresh.parameters(), run.encoder.parameters(), strict=True)
+    ]
     assert all(moved)  # the class token, the positions and every block take part
     found = find_or_pretrain("noise-byol", splits, settings)
     images = normalise(splits.test.images[:4])
@@ -342,10 +370,14 @@ def test_a_fresh_encoder_depends_on_the_seed_alone(splits, settings):
     first = next(fresh_encoder(splits, settings).parameters())
     torch.manual_seed(2)
     assert torch.equal(first, next(fresh_encoder(splits, settings).parameters()))
-    assert not torch.equal(first, next(fresh_encoder(splits, settings.replace(seed=1)).parameters()))
+    assert not torch.equal(first, next(
+        fresh_encoder(splits, settings.replace(seed=1)).parameters()))
 
 
 def test_photographs_have_a_recipe_of_their_own_on_a_cpu():
-    momentum = {name: recipe("byol", Settings.resolve(dataset=name, preset="quick", device="cpu"))["momentum"]
-                for name in ("digits", "imagenette")}
+    momentum = {
+        name: recipe("byol", Settings.resolve(dataset=name, preset="quick",
+                                              device="cpu"))["momentum"]
+        for name in ("digits", "imagenette")
+    }
     assert momentum["imagenette"] < momentum["digits"]

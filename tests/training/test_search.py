@@ -41,7 +41,8 @@ def test_the_usual_recipe_lies_within_what_is_searched(settings):
         assert value in limits if isinstance(limits, list) else limits[0] <= value <= limits[1]
 
 
-def test_the_first_trial_is_the_usual_recipe_and_later_ones_lie_in_the_space(splits, settings, tmp_path, monkeypatch):
+def test_the_first_trial_is_the_usual_recipe_and_later_ones_lie_in_the_space(
+        splits, settings, tmp_path, monkeypatch):
     monkeypatch.setattr(search, "train", fixed([[0.1, 0.2, 0.3, 0.4]] * 6))
     study = search.open_study("s", tmp_path / "s.db", settings)
     search.run(study, splits, settings, trials=6, steps=4, sigma=1.0)
@@ -54,7 +55,8 @@ def test_the_first_trial_is_the_usual_recipe_and_later_ones_lie_in_the_space(spl
     assert len({row["values"]["lr"] for row in rows}) == 6
 
 
-def test_a_trial_below_the_median_is_pruned_and_a_good_one_is_not(splits, settings, tmp_path, monkeypatch):
+def test_a_trial_below_the_median_is_pruned_and_a_good_one_is_not(splits, settings, tmp_path,
+                                                                  monkeypatch):
     good, bad = [0.5, 0.6, 0.7, 0.8], [0.1, 0.1, 0.1, 0.1]
     monkeypatch.setattr(search, "STARTUP", 3)
     monkeypatch.setattr(search, "train", fixed([good, good, good, bad, [0.6, 0.7, 0.8, 0.9]]))
@@ -67,9 +69,11 @@ def test_a_trial_below_the_median_is_pruned_and_a_good_one_is_not(splits, settin
     assert sum(search.importances(study).values()) == pytest.approx(1)
 
 
-def test_a_study_goes_on_where_it_was_and_proposes_other_points(splits, settings, tmp_path, monkeypatch):
+def test_a_study_goes_on_where_it_was_and_proposes_other_points(splits, settings, tmp_path,
+                                                                monkeypatch):
     monkeypatch.setattr(search, "train", fixed([[0.1, 0.2, 0.3, 0.4]] * 5))
-    search.run(search.open_study("s", tmp_path / "s.db", settings), splits, settings, trials=3, steps=4, sigma=1.0)
+    search.run(search.open_study("s", tmp_path / "s.db", settings), splits, settings, trials=3,
+               steps=4, sigma=1.0)
     again = search.open_study("s", tmp_path / "s.db", settings)
     assert len(search.rows(again)) == 3
     search.run(again, splits, settings, trials=5, steps=4, sigma=1.0)
@@ -83,16 +87,20 @@ def test_a_training_takes_the_values_and_is_scored_at_its_looks(splits, settings
     watch = search.Watch(splits, 1.0, lambda score, step: judged.append((step, score)))
     values = {"lr": 1e-3, "momentum gap": 0.1, "sigma": 0.7, "hidden": 64, "projection": 32}
     module = search.train(values, splits, settings, 8, watch)
-    assert [step for step, _ in judged] == [2, 4, 6, 8] and [score for _, score in judged] == watch.scores
+    assert [step for step, _ in judged] == [2, 4, 6, 8] and [score
+                                                             for _, score in judged] == watch.scores
     assert module.momentum == pytest.approx(0.9) and module.lr == 1e-3
     assert module.views[1].sigma == (recipe("noise-byol", settings)["noise"][0], 0.7) == (0.6, 0.7)
     assert module.predictor.layers[0].out_features == 64
-    assert watch.scores[-1] == pytest.approx(search.robust_knn(module.encoder, splits, splits.val, 1.0))
+    assert watch.scores[-1] == pytest.approx(
+        search.robust_knn(module.encoder, splits, splits.val, 1.0))
 
 
 def test_the_first_trial_trains_as_noise_byol_does(splits, settings):
-    module, numbers = search.train(search.usual(settings), splits, settings, 2), recipe("noise-byol", settings)
-    assert module.views[1].sigma == numbers["noise"] and module.lr == numbers["lr"] and module.ramp == numbers["ramp"]
+    module, numbers = search.train(search.usual(settings), splits, settings,
+                                   2), recipe("noise-byol", settings)
+    assert module.views[1].sigma == numbers["noise"] and module.lr == numbers[
+        "lr"] and module.ramp == numbers["ramp"]
     assert module.momentum == pytest.approx(numbers["momentum"])
 
 
@@ -106,7 +114,8 @@ def test_the_score_is_the_mean_of_clean_and_noisy_images(splits):
     encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 16))
     quiet = search.robust_knn(encoder, splits, splits.val, 0.0)
     loud = search.robust_knn(encoder, splits, splits.val, 50.0)
-    assert quiet / 2 < loud < quiet / 2 + 0.15  # of the noisy ones hardly any is right, of the clean ones all as before
+    # of the noisy ones hardly any is right, of the clean ones all as before
+    assert quiet / 2 < loud < quiet / 2 + 0.15
 
 
 def test_without_optuna_one_line_says_how_to_get_it(settings, tmp_path, monkeypatch):

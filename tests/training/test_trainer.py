@@ -29,20 +29,22 @@ from helpers.training.trainer import fit
 from helpers.transforms.views import DigitView
 
 ROOT = Path(__file__).parents[2]
-IMAGES = torch.randint(0, 256, (50, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+IMAGES = torch.randint(0, 256, (50, 1, 16, 16), dtype=torch.uint8,
+                       generator=torch.Generator().manual_seed(0))
 
 
 def make(steps):
     torch.manual_seed(0)
-    return BYOL(build("slim", channels=1, image_size=16, width=8), (DigitView(), DigitView()), steps=steps, hidden=16,
-                projection=8)
+    return BYOL(build("slim", channels=1, image_size=16, width=8), (DigitView(), DigitView()),
+                steps=steps, hidden=16, projection=8)
 
 
 def loader(steps, **options):
     return BatchLoader(IMAGES, None, batch_size=16, steps=steps, **options)
 
 
-@pytest.mark.parametrize("amx,avx512,expected", [(False, False, "32-true"), (True, False, "bf16-mixed"),
+@pytest.mark.parametrize("amx,avx512,expected", [(False, False, "32-true"),
+                                                 (True, False, "bf16-mixed"),
                                                  (False, True, "bf16-mixed")])
 def test_a_cpu_computes_in_bf16_only_where_the_chip_does(monkeypatch, amx, avx512, expected):
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
@@ -109,11 +111,15 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
             if trainer.global_step == 2:
                 next(module.encoder.parameters()).data.fill_(float("nan"))
 
-    for options, steps in (dict(save_minutes=0), 3), ({}, 2):  # at a save in between, and at the end
-        with pytest.raises(UserError, match="no numbers any more at step 2: .* any checkpoint before it is good"):
+    # at a save in between, and at the end
+    for options, steps in (dict(save_minutes=0), 3), ({}, 2):
+        with pytest.raises(
+                UserError,
+                match="no numbers any more at step 2: .* any checkpoint before it is good"):
             fit(make(steps), loader(steps), folder=tmp_path, callbacks=[Spoils()], **options)
     kept = torch.load(tmp_path / "last.ckpt", weights_only=True)
-    assert all(value.isfinite().all() for value in kept["state_dict"].values()) and kept["global_step"] in (1, 3)
+    assert all(value.isfinite().all()
+               for value in kept["state_dict"].values()) and kept["global_step"] in (1, 3)
 
 
 SCRIPT = """
@@ -141,7 +147,8 @@ STEPS = 60
 def train_to_the_end(folder):
     torch.set_num_threads(1)
     module = make(STEPS)
-    history = fit(module, loader(STEPS), folder=folder, resume=True, save_minutes=1e-4)  # saves at every step
+    # saves at every step
+    history = fit(module, loader(STEPS), folder=folder, resume=True, save_minutes=1e-4)
     torch.save({"state": module.state_dict(), "losses": history.losses}, folder.with_suffix(".pt"))
 
 
@@ -161,18 +168,22 @@ def wait_for_a_save(folder, before):
 
 def test_killed_at_random_moments_and_resumed_gives_the_same_weights_bit_for_bit(tmp_path):
     delays = [random.uniform(0, 0.15) for _ in range(5)]  # seconds after a save
-    script = SCRIPT.format(paths=[str(ROOT), str(ROOT / "tests")], runs={"whole": [], "killed": delays})
-    done = subprocess.run([sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=tmp_path,
+    script = SCRIPT.format(paths=[str(ROOT), str(ROOT / "tests")],
+                           runs={"whole": [], "killed": delays})
+    done = subprocess.run([sys.executable, "-c", script],
+                          env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=tmp_path,
                           capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(f"killed {int(signal.SIGKILL)}\n") >= 3, done.stdout
     assert done.stdout.endswith("killed 0\n")
-    whole, killed = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("whole", "killed"))
+    whole, killed = (torch.load(tmp_path / f"{name}.pt", weights_only=True)
+                     for name in ("whole", "killed"))
     assert len(whole["losses"]) == STEPS
     assert killed["losses"] == whole["losses"], delays
     for name, value in whole["state"].items():
         assert torch.equal(value, killed["state"][name]), (name, delays)
-    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == ["last.ckpt", "previous.ckpt"]
+    assert sorted(path.name
+                  for path in (tmp_path / "killed").iterdir()) == ["last.ckpt", "previous.ckpt"]
 
 
 def test_an_epochs_end_is_saved_but_not_twice_within_a_minute(tmp_path, monkeypatch):
@@ -191,7 +202,8 @@ def test_a_finished_training_is_read_back(tmp_path):
     first, again = make(6), make(6)
     losses = fit(first, loader(6), folder=tmp_path).losses
     assert fit(again, loader(6), folder=tmp_path, resume=True).losses == losses
-    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
 
 
 def test_a_truncated_checkpoint_is_named_and_the_one_before_it_is_used(tmp_path, capsys):
@@ -212,28 +224,33 @@ def test_foreign_checkpoints_are_refused_by_name(tmp_path):
 def test_a_checkpoint_of_another_model_is_named_and_the_one_before_it_is_used(tmp_path, capsys):
     fit(make(4), loader(4), folder=tmp_path)
     (tmp_path / "last.ckpt").rename(tmp_path / "previous.ckpt")
-    other = DINO(build("slim", channels=1, image_size=16, width=8), None, steps=4, hidden=16, bottleneck=8, outputs=32)
-    foreign = torch.load(tmp_path / "previous.ckpt", weights_only=True) | {"state_dict": other.state_dict()}
+    other = DINO(build("slim", channels=1, image_size=16, width=8), None, steps=4, hidden=16,
+                 bottleneck=8, outputs=32)
+    foreign = torch.load(tmp_path / "previous.ckpt",
+                         weights_only=True) | {"state_dict": other.state_dict()}
     torch.save(foreign, tmp_path / "last.ckpt")
     assert len(fit(make(4), loader(4), folder=tmp_path, resume=True).losses) == 4
     assert "last.ckpt is of another training (it lacks " in capsys.readouterr().out
     torch.save(foreign, tmp_path / "last.ckpt")
     torch.save(foreign, tmp_path / "previous.ckpt")
-    with pytest.raises(UserError, match="last.ckpt is of another .*previous.ckpt is of another .*: delete the folder"):
+    with pytest.raises(
+            UserError,
+            match="last.ckpt is of another .*previous.ckpt is of another .*: delete the folder"):
         fit(make(4), loader(4), folder=tmp_path, resume=True)
 
 
 def test_a_checkpoint_of_other_sizes_is_of_another_training(tmp_path):
     fit(make(4), loader(4), folder=tmp_path)
-    wide = BYOL(build("slim", channels=1, image_size=16, width=8), (DigitView(), DigitView()), steps=4, hidden=32,
-                projection=8)
+    wide = BYOL(build("slim", channels=1, image_size=16, width=8), (DigitView(), DigitView()),
+                steps=4, hidden=32, projection=8)
     assert "is of another training" in damage(tmp_path / "last.ckpt", wide)
     assert damage(tmp_path / "last.ckpt", make(4)) is None
 
 
 def test_a_file_in_place_of_the_folder_is_one_line(tmp_path):
     (tmp_path / "runs").touch()
-    with pytest.raises(UserError, match="cannot write in .*runs/byol .*choose another folder") as caught:
+    with pytest.raises(UserError,
+                       match="cannot write in .*runs/byol .*choose another folder") as caught:
         fit(make(4), loader(4), folder=tmp_path / "runs" / "byol")
     assert "\n" not in str(caught.value)
 
@@ -261,12 +278,12 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path):
     assert not (tmp_path / "boom").exists()
 
 
-@pytest.mark.parametrize("error,word", [(OSError(28, "No space left on device"), "disk is full"),
-                                        (MemoryError(), "memory is full"),
-                                        (torch.OutOfMemoryError("CUDA out of memory"), "GPU's memory is full"),
-                                        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"),
-                                         "GPU's memory is full"),
-                                        (RuntimeError("CUDA error: out of memory"), "GPU's memory is full")])
+@pytest.mark.parametrize(
+    "error,word",
+    [(OSError(28, "No space left on device"), "disk is full"), (MemoryError(), "memory is full"),
+     (torch.OutOfMemoryError("CUDA out of memory"), "GPU's memory is full"),
+     (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), "GPU's memory is full"),
+     (RuntimeError("CUDA error: out of memory"), "GPU's memory is full")])
 def test_a_full_machine_ends_in_one_line(tmp_path, error, word):
     (tmp_path / "last.ckpt").touch()
     with pytest.raises(UserError, match=word) as caught, one_line_errors(tmp_path):
@@ -278,10 +295,12 @@ def test_a_full_machine_ends_in_one_line(tmp_path, error, word):
     assert "is good" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text,line", [
-    ("-- Process 1 terminated:\nTraceback\n  File\nhelpers.errors.UserError: the loss became nan",
-     "the loss became nan"),
-    ("-- Process 0 terminated\nTraceback\nKeyError: 3", r"another process .* resume \(KeyError: 3\)")])
+@pytest.mark.parametrize(
+    "text,line",
+    [("-- Process 1 terminated:\nTraceback\n  File\nhelpers.errors.UserError: the loss became nan",
+      "the loss became nan"),
+     ("-- Process 0 terminated\nTraceback\nKeyError: 3",
+      r"another process .* resume \(KeyError: 3\)")])
 def test_what_a_notebooks_processes_complain_of_is_one_line(text, line):
     with pytest.raises(UserError, match=line), one_line_errors(None):
         raise ProcessRaisedException(text, 0, 17)
@@ -295,11 +314,13 @@ def test_a_kernel_that_will_fork_lets_another_process_look_at_the_gpu(monkeypatc
 
 
 def test_a_lost_process_is_one_line_among_several_only(monkeypatch):
-    lost = RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:1234")
+    lost = RuntimeError(
+        "[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:1234")
     with pytest.raises(RuntimeError), one_line_errors(None):
         raise lost
     monkeypatch.setattr("helpers.training.distributed.rank_and_world", lambda: (0, 2))
-    with pytest.raises(UserError, match="another process .* has ended .*with resume"), one_line_errors(None):
+    with pytest.raises(UserError,
+                       match="another process .* has ended .*with resume"), one_line_errors(None):
         raise lost
 
 

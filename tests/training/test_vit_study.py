@@ -31,26 +31,35 @@ def test_the_halves_share_no_class_and_count_theirs_from_zero(splits):
 
 def test_only_the_last_block_and_the_final_norm_are_left_to_train():
     encoder = vit_study.only_the_last_block(small())
-    names = {name.removeprefix("backbone.") for name, weight in encoder.named_parameters() if weight.requires_grad}
+    names = {
+        name.removeprefix("backbone.")
+        for name, weight in encoder.named_parameters()
+        if weight.requires_grad
+    }
     assert names and all(name.startswith(("blocks.1.", "norm.")) for name in names)
     last = encoder.backbone.blocks[-1]
-    assert vit_study.trainable(encoder) == sum(weight.numel() for weight in [*last.parameters(),
-                                                                            *encoder.backbone.norm.parameters()])
+    assert vit_study.trainable(encoder) == sum(
+        weight.numel() for weight in [*last.parameters(), *encoder.backbone.norm.parameters()])
 
 
 def test_a_start_from_scratch_depends_on_its_seed_and_a_pretrained_one_is_a_copy():
     pretrained = small()
-    weights = [vit_study.start_of("from scratch", pretrained, seed).backbone.patches.weight for seed in (1, 1, 2)]
+    weights = [
+        vit_study.start_of("from scratch", pretrained, seed).backbone.patches.weight
+        for seed in (1, 1, 2)
+    ]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
     copy = vit_study.start_of("from pretrained weights", pretrained, 0)
-    assert copy is not pretrained and torch.equal(copy.backbone.positions, pretrained.backbone.positions)
+    assert copy is not pretrained and torch.equal(copy.backbone.positions,
+                                                  pretrained.backbone.positions)
 
 
 def test_three_ways_train_what_they_say_and_leave_the_start_alone(splits):
     settings = Settings.resolve(preset="smoke", dataset="digits", batch_size=16, draws=2)
     pretrained = small()
     before = {name: value.clone() for name, value in pretrained.state_dict().items()}
-    rows = vit_study.three_ways(pretrained, vit_study.half_of_the_classes(splits, True), settings, per_class=2, steps=4)
+    rows = vit_study.three_ways(pretrained, vit_study.half_of_the_classes(splits, True), settings,
+                                per_class=2, steps=4)
     assert [row["method"] for row in rows] == list(vit_study.WAYS)
     assert rows[0]["parameters"] == rows[1]["parameters"] > rows[2]["parameters"]
     assert all(len(row["scores"]) == row["n"] == 2 and row["seconds"] > 0 for row in rows)

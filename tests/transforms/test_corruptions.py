@@ -11,7 +11,8 @@ from helpers.transforms.views import normalise
 def some_images(count=4, channels=1, side=16):
     """Smooth images: random ones of 4 x 4 pixels, enlarged."""
     coarse = torch.rand(count, channels, 4, 4, generator=torch.Generator().manual_seed(0))
-    return (255 * torch.nn.functional.interpolate(coarse, (side, side), mode="bilinear")).to(torch.uint8)
+    return (255 * torch.nn.functional.interpolate(coarse,
+                                                  (side, side), mode="bilinear")).to(torch.uint8)
 
 
 def flat(level, side=64, count=1):
@@ -39,7 +40,8 @@ def test_normalised_images_come_back_as_the_uint8_ones_do(name):
 @pytest.mark.parametrize("name", SEVERITIES)
 def test_each_severity_does_more_harm_than_the_one_before(name):
     images = some_images(32, 3, 48)
-    harm = [(corrupt(images, name, severity).float() - images).square().mean().item() for severity in range(1, 6)]
+    harm = [(corrupt(images, name, severity).float() - images).square().mean().item()
+            for severity in range(1, 6)]
     assert len(SEVERITIES[name]) == 5 and harm == sorted(harm)
 
 
@@ -82,7 +84,8 @@ def test_brightness_is_added_and_white_stays_white():
 def test_pixelate_makes_squares_of_their_mean():
     x = torch.rand(1, 1, 16, 16)
     blocks = corruptions.pixelate(x, 0.25, None)
-    expected = x.view(1, 1, 4, 4, 4, 4).mean((3, 5), keepdim=True).expand(1, 1, 4, 4, 4, 4).reshape(1, 1, 16, 16)
+    expected = x.view(1, 1, 4, 4, 4, 4).mean((3, 5), keepdim=True).expand(1, 1, 4, 4, 4,
+                                                                          4).reshape(1, 1, 16, 16)
     torch.testing.assert_close(blocks, expected)
 
 
@@ -93,7 +96,8 @@ def test_blur_keeps_a_flat_image_and_its_width_grows_with_the_side():
         point[..., side // 2, side // 2] = 1
         row = corruptions.defocus(point, 0.06, None)[0, 0].sum(0)
         place = torch.arange(side + 1) - side // 2
-        assert (row * place.square()).sum().sqrt().item() == pytest.approx(0.06 * (side + 1), rel=0.02)
+        assert (row * place.square()).sum().sqrt().item() == pytest.approx(
+            0.06 * (side + 1), rel=0.02)
 
 
 def test_jpeg_loses_fine_detail_and_keeps_flat_colours():

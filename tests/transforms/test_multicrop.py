@@ -1,4 +1,5 @@
-"""Multi-crop: sizes, areas, what each dataset's views may do, and lightly's transform for DINO as a peer."""
+"""Multi-crop: sizes, areas, what each dataset's views may do, and lightly's transform for DINO as
+a peer."""
 
 from dataclasses import replace
 
@@ -30,20 +31,23 @@ def some_images(count=5, size=32, channels=3):
 
 
 def slopes(count=64, size=64):
-    """Images whose red is the column and whose green is the row, so that a pixel tells where it is from."""
+    """Images whose red is the column and whose green is the row, so that a pixel tells where it is
+    from."""
     line = torch.linspace(0, 255, size)
-    return torch.stack([line.expand(size, size), line[:, None].expand(size, size), torch.zeros(size, size)]).to(
-        torch.uint8).expand(count, 3, size, size)
+    return torch.stack(
+        [line.expand(size, size), line[:, None].expand(size, size),
+         torch.zeros(size, size)]).to(torch.uint8).expand(count, 3, size, size)
 
 
-@pytest.mark.parametrize("image_size,step,expected", [(224, 16, 96), (224, 8, 96), (96, 8, 40), (32, 4, 12), (16, 8, 8),
-                                                      (16, 4, 8), (64, 32, 32)])
+@pytest.mark.parametrize("image_size,step,expected", [(224, 16, 96), (224, 8, 96), (96, 8, 40),
+                                                      (32, 4, 12), (16, 8, 8), (16, 4, 8),
+                                                      (64, 32, 32)])
 def test_parts_are_three_sevenths_of_the_side_in_whole_patches(image_size, step, expected):
     assert local_size(image_size, step) == expected
 
 
-@pytest.mark.parametrize("dataset,size,channels", [("digits", 16, 1), ("fashion-mnist", 28, 1), ("stl10", 96, 3),
-                                                   ("my/folder", 32, 3)])
+@pytest.mark.parametrize("dataset,size,channels", [("digits", 16, 1), ("fashion-mnist", 28, 1),
+                                                   ("stl10", 96, 3), ("my/folder", 32, 3)])
 def test_views_have_two_sizes_and_normalised_units(dataset, size, channels):
     whole, parts = crops_for(dataset, size, parts=6)(some_images(5, size, channels))
     small = local_size(size)
@@ -54,8 +58,8 @@ def test_views_have_two_sizes_and_normalised_units(dataset, size, channels):
         assert max(whole.abs().max(), parts.abs().max()) <= 1 + 1e-5
 
 
-@pytest.mark.parametrize("image_size,step,whole,part", [(48, 6, 30, 12), (48, 8, 32, 16), (96, 8, 96, 40),
-                                                         (224, 16, 224, 96)])
+@pytest.mark.parametrize("image_size,step,whole,part", [(48, 6, 30, 12), (48, 8, 32, 16),
+                                                        (96, 8, 96, 40), (224, 16, 224, 96)])
 def test_sides_of_photographs_are_whole_patches(image_size, step, whole, part):
     views = crops_for("my/folder", image_size, step=step, parts=1)(some_images(2, image_size))
     assert [view.shape[-1] for view in views] == [whole, part]
@@ -135,7 +139,8 @@ def of_ours(images, parts=2):
 def of_lightly(images, parts=2, **options):
     """The same from lightly, at the same sides, its normalisation undone."""
     transform = DINOTransform(72, local_crop_size=32, n_local_views=parts, **options)
-    for view in transform.transforms:  # its cubic filter is sharper; ours is BYOL's, for all methods
+    # its cubic filter is sharper; ours is BYOL's, for all methods
+    for view in transform.transforms:
         view.transform.transforms[0].interpolation = InterpolationMode.BILINEAR
     views = [transform(Image.fromarray(image.permute(1, 2, 0).numpy())) for image in images]
     mean, std = (torch.tensor(IMAGENET_NORMALIZE[name]).view(3, 1, 1) for name in ("mean", "std"))
@@ -147,13 +152,15 @@ def of_lightly(images, parts=2, **options):
 def test_lightlys_transform_makes_as_many_views_of_the_same_shapes(image_size, step):
     whole, parts = crops_for("my/folder", image_size, step=step)(some_images(1, image_size))
     sides = {} if image_size == 224 else {"global_crop_size": 96, "local_crop_size": 40}
-    theirs = DINOTransform(**sides)(Image.fromarray(some_images(1, image_size)[0].permute(1, 2, 0).numpy()))
+    theirs = DINOTransform(**sides)(Image.fromarray(
+        some_images(1, image_size)[0].permute(1, 2, 0).numpy()))
     assert [view.shape for view in (*whole, *parts)] == [view.shape for view in theirs]
 
 
 @pytest.fixture(scope="module")
 def pairs():
-    """{kind: (ours, lightly's)}: views of the same 60 images, bright coloured clouds with fine detail."""
+    """{kind: (ours, lightly's)}: views of the same 60 images, bright coloured clouds with fine
+    detail."""
     seed()
     coarse = torch.rand(60, 3, 24, 24).sqrt()
     images = (torch.nn.functional.interpolate(coarse, 72, mode="bilinear") * 255).to(torch.uint8)
@@ -165,7 +172,8 @@ def pairs():
 def test_every_channel_has_lightlys_mean_and_deviation(pairs, kind):
     (mean, std), (peers_mean, peers_std) = ((x.mean((0, 2, 3)).tolist(), x.std((0, 2, 3)).tolist())
                                             for x in pairs[kind])
-    assert mean == pytest.approx(peers_mean, abs=0.02) and std == pytest.approx(peers_std, abs=0.015)
+    assert mean == pytest.approx(peers_mean, abs=0.02) and std == pytest.approx(
+        peers_std, abs=0.015)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -175,7 +183,8 @@ def test_gradients_are_as_strong_as_lightlys(pairs, kind):
 
 
 def share(views):
-    """Area that each crop of `slopes` shows, as a share of the image: from the middle half of the view."""
+    """Area that each crop of `slopes` shows, as a share of the image: from the middle half of the
+    view."""
     size = views.shape[-1]
     low, high = size // 4, size // 4 + size // 2
     return 4 * (views[:, 0, :, high] - views[:, 0, :, low]).abs().mean(1) * (
@@ -190,9 +199,12 @@ def shares():
     still = dict(jitter_chance=0.0, gray=0.0, blur=0.0, solarize=0.0)
     views = [replace(view, **still)(slopes(count, 72)) * 0.5 + 0.5
              for view, count in ((crops.first, 600), (crops.second, 600), (crops.part, 1200))]
-    theirs = of_lightly(slopes(200, 72), cj_prob=0.0, random_gray_scale=0.0, gaussian_blur=(0.0, 0.0, 0.0),
-                        solarization_prob=0.0)
-    return {kind: (share(ours), share(peers)) for kind, ours, peers in zip(KINDS, views, theirs, strict=True)}
+    theirs = of_lightly(slopes(200, 72), cj_prob=0.0, random_gray_scale=0.0,
+                        gaussian_blur=(0.0, 0.0, 0.0), solarization_prob=0.0)
+    return {
+        kind: (share(ours), share(peers))
+        for kind, ours, peers in zip(KINDS, views, theirs, strict=True)
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -16,7 +16,9 @@ from helpers.evaluation.diagnostics.measures import (
            update_ratios,
 )
 
-__all__ = ["CHECKS", "DATA_FAULTS", "FAULTS", "Finding", "LossAtStart", "Overfit", "Trial",
-           "activation_statistics", "attention_and_gradients", "best_learning_rate", "block_values", "check_up",
-           "check_up_faults", "gradient_norms", "gradient_rollout",
-           "loss_at_start", "overfit_one_batch", "search_learning_rate", "update_ratios"]
+__all__ = [
+    "CHECKS", "DATA_FAULTS", "FAULTS", "Finding", "LossAtStart", "Overfit", "Trial",
+    "activation_statistics", "attention_and_gradients", "best_learning_rate", "block_values",
+    "check_up", "check_up_faults", "gradient_norms", "gradient_rollout", "loss_at_start",
+    "overfit_one_batch", "search_learning_rate", "update_ratios"
+]

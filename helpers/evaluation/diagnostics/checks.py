@@ -1,4 +1,5 @@
-"""The check-up: eight measurements with a limit each, so that a fault shows before a long training."""
+"""The check-up: eight measurements with a limit each, so that a fault shows before a long
+training."""
 
 from __future__ import annotations
 
@@ -13,7 +14,12 @@ from torch import Tensor, nn
 from helpers.common.compute import threads_for
 from helpers.common.progress import progress
 from helpers.evaluation.diagnostics.faults import DATA_FAULTS, FAULTS
-from helpers.evaluation.diagnostics.measures import adamw, gradient_norms, loss_at_start, overfit_one_batch
+from helpers.evaluation.diagnostics.measures import (
+    adamw,
+    gradient_norms,
+    loss_at_start,
+    overfit_one_batch,
+)
 from helpers.evaluation.features import eval_mode
 
 
@@ -22,7 +28,8 @@ class Trial:
     """What the checks work with; every model that they make starts from the same seed.
 
     The first `batch_size` images are the batch to overfit; the last quarter is held out from the
-    short training that the last check does. Images are float N x C x S x S in [-1, 1], labels int64 N.
+    short training that the last check does. Images are float N x C x S x S in [-1, 1], labels int64
+    N.
     """
 
     make_model: Callable[[], nn.Module]
@@ -75,15 +82,18 @@ def sees_order(trial: Trial) -> Finding:
     """Shuffled patches make another image. Measured: change of the output, over its spread."""
     model, (images, _) = trial.model(), trial.batch
     with eval_mode(model), torch.no_grad():
-        logits, shuffled = model(images), model(shuffle_patches(images, model.patch_size, trial.seed))
+        logits, shuffled = model(images), model(
+            shuffle_patches(images, model.patch_size, trial.seed))
     change = ((shuffled - logits).norm() / (logits - logits.mean(0)).norm()).item()
     return Finding("order of patches", change > 1e-3, change, "> 0.001")
 
 
 def shuffle_patches(images: Tensor, patch_size: int, seed: int = 0) -> Tensor:
-    """The patches of each image in another order, the same for all: B x C x S x S to B x C x S x S."""
+    """The patches of each image in another order, the same for all: B x C x S x S to B x C x S x
+    S."""
     side = images.shape[-1]
-    columns = F.unfold(images, patch_size, stride=patch_size)                      # B, C * P * P, G * G
+    # B, C * P * P, G * G
+    columns = F.unfold(images, patch_size, stride=patch_size)
     order = torch.randperm(columns.shape[2], generator=torch.Generator().manual_seed(seed))
     return F.fold(columns[:, :, order.to(images.device)], side, patch_size, stride=patch_size)
 
@@ -91,8 +101,8 @@ def shuffle_patches(images: Tensor, patch_size: int, seed: int = 0) -> Tensor:
 def norms_mind_one_token(trial: Trial) -> Finding:
     """A norm layer treats each token by itself.
 
-    Measured: one token at the input of each norm is replaced; the largest change of the other tokens
-    at its output, over the change of that token.
+    Measured: one token at the input of each norm is replaced; the largest change of the other
+    tokens at its output, over the change of that token.
     """
     model, (images, _) = trial.model(), trial.batch
     norms = [module for name, module in model.named_modules() if "norm" in name.rsplit(".", 1)[-1]]
@@ -108,7 +118,8 @@ def norms_mind_one_token(trial: Trial) -> Finding:
 
 
 def leak_of(norm: nn.Module, tokens: Tensor) -> float:
-    """How much a norm's outputs for other tokens move when the first of B x T x W `tokens` is reversed."""
+    """How much a norm's outputs for other tokens move when the first of B x T x W `tokens` is
+    reversed."""
     changed = tokens.clone()
     changed[0, 0] = tokens[0, 0].flip(0)
     moved = (norm(changed) - norm(tokens)).norm(dim=-1)                            # B, T
@@ -152,7 +163,8 @@ def memorises(trial: Trial) -> Finding:
     """One small batch is learnt by heart. Measured: the lowest loss."""
     run = overfit_one_batch(trial.model(), *trial.batch, lr=trial.lr, max_steps=trial.max_steps,
                             tolerance=trial.tolerance, seed=trial.seed)
-    return Finding("overfits a batch", run.reached, min(run.losses), f"< {trial.tolerance:g}", run.losses)
+    return Finding("overfits a batch", run.reached, min(run.losses), f"< {trial.tolerance:g}",
+                   run.losses)
 
 
 def carries_over(trial: Trial) -> Finding:
@@ -173,7 +185,8 @@ def carries_over(trial: Trial) -> Finding:
 
 
 def train_briefly(model: nn.Module, images: Tensor, labels: Tensor, trial: Trial) -> list[float]:
-    """The trial's number of steps on random batches of N x C x S x S images and N labels; the losses."""
+    """The trial's number of steps on random batches of N x C x S x S images and N labels; the
+    losses."""
     optimizer, losses = adamw(model, trial.lr), []
     with torch.random.fork_rng():
         torch.manual_seed(trial.seed)
@@ -211,7 +224,10 @@ def check_up_faults(make_model: Callable[[], nn.Module], images: Tensor, labels:
     The arguments are those of `check_up`.
     """
     patients = {"healthy": (make_model, labels)}
-    patients |= {name: (lambda plant=plant: plant(make_model()), labels) for name, plant in FAULTS.items()}
+    patients |= {
+        name: (lambda plant=plant: plant(make_model()), labels)
+        for name, plant in FAULTS.items()
+    }
     patients |= {name: (make_model, spoil(labels)) for name, spoil in DATA_FAULTS.items()}
     return {name: check_up(make, images, given, **options)
             for name, (make, given) in progress(list(patients.items()), "check-ups", "models")}

@@ -34,7 +34,8 @@ class Overfit:
 
 
 class LossAtStart(NamedTuple):
-    """The mean cross-entropy of an untrained model, and the ln(classes) of one that does not guess."""
+    """The mean cross-entropy of an untrained model, and the ln(classes) of one that does not
+    guess."""
 
     loss: float
     expected: float
@@ -52,8 +53,8 @@ def overfit_one_batch(model: nn.Module, images: Tensor, labels: Tensor, *, lr: f
     """Train `model` in place on the same batch, until its cross-entropy is below `tolerance`.
 
     A network that cannot learn a few dozen images by heart will not learn from thousands, and this
-    takes seconds. It is in training mode, and `seed` fixes what its dropout draws. A loss that is not
-    a number ends the attempt.
+    takes seconds. It is in training mode, and `seed` fixes what its dropout draws. A loss that is
+    not a number ends the attempt.
     """
     optimizer = adamw(model.train(), lr)
     losses: list[float] = []
@@ -83,13 +84,14 @@ def search_learning_rate(make_model: Callable[[], nn.Module], images: Tensor, la
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = make_model()
-        runs[lr] = overfit_one_batch(model.to(images.device), images, labels, lr=lr, max_steps=max_steps,
-                                     tolerance=tolerance, seed=seed)
+        runs[lr] = overfit_one_batch(model.to(images.device), images, labels, lr=lr,
+                                     max_steps=max_steps, tolerance=tolerance, seed=seed)
     return runs
 
 
 def best_learning_rate(runs: dict[float, Overfit]) -> float:
-    """The rate that reached the tolerance in the fewest steps; if none did, the one that came nearest."""
+    """The rate that reached the tolerance in the fewest steps; if none did, the one that came
+    nearest."""
     def rank(lr: float) -> tuple[bool, int, float]:
         run = runs[lr]
         last = run.losses[-1] if math.isfinite(run.losses[-1]) else math.inf
@@ -99,7 +101,8 @@ def best_learning_rate(runs: dict[float, Overfit]) -> float:
 
 
 def loss_at_start(model: nn.Module, images: Tensor, labels: Tensor) -> LossAtStart:
-    """Cross-entropy in eval mode; before training it should be near ln(classes), as no class is preferred."""
+    """Cross-entropy in eval mode; before training it should be near ln(classes), as no class is
+    preferred."""
     with eval_mode(model), torch.no_grad():
         logits = model(images)
     return LossAtStart(F.cross_entropy(logits, labels).item(), math.log(logits.shape[1]))
@@ -110,7 +113,11 @@ def gradient_norms(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str
 
     0 stands for a parameter that is frozen or that the output does not depend on.
     """
-    named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    named = {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
     norms = {name: 0.0 for name, _ in model.named_parameters()}
     with eval_mode(model):
         loss = F.cross_entropy(model(images), labels)
@@ -122,13 +129,19 @@ def gradient_norms(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str
 
 def update_ratios(model: nn.Module, images: Tensor, labels: Tensor, lr: float,
                   steps: int = 10) -> dict[str, float]:
-    """Norm of an AdamW update over the norm of the weights it changes, averaged over `steps`, on a copy.
+    """Norm of an AdamW update over the norm of the weights it changes, averaged over `steps`, on a
+    copy.
 
-    About 1e-3 is a healthy order of magnitude; far below it a layer stands still, far above it a layer
-    is rewritten at every step. Only tensors of two or more dimensions count: biases start at zero.
+    About 1e-3 is a healthy order of magnitude; far below it a layer stands still, far above it a
+    layer is rewritten at every step. Only tensors of two or more dimensions count: biases start at
+    zero.
     """
     model = copy.deepcopy(model).train()
-    weights = {name: parameter for name, parameter in model.named_parameters() if parameter.ndim > 1}
+    weights = {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if parameter.ndim > 1
+    }
     optimizer = adamw(model, lr)
     total = dict.fromkeys(weights, 0.0)
     with torch.random.fork_rng(), threads_for(images):
@@ -139,12 +152,14 @@ def update_ratios(model: nn.Module, images: Tensor, labels: Tensor, lr: float,
             F.cross_entropy(model(images), labels).backward()
             optimizer.step()
             for name, weight in weights.items():
-                total[name] += ((weight.detach() - before[name]).norm() / before[name].norm()).item() / steps
+                total[name] += (
+                    (weight.detach() - before[name]).norm() / before[name].norm()).item() / steps
     return total
 
 
-def activation_statistics(model: nn.Module, images: Tensor,
-                          layers: dict[str, nn.Module] | None = None) -> list[dict[str, float | str]]:
+def activation_statistics(
+        model: nn.Module, images: Tensor,
+        layers: dict[str, nn.Module] | None = None) -> list[dict[str, float | str]]:
     """Mean and standard deviation of what each layer puts out, read by forward hooks in eval mode.
 
     Args:
@@ -172,12 +187,14 @@ def activation_statistics(model: nn.Module, images: Tensor,
     return [rows[name] for name in layers]
 
 
-def block_values(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """Everything that each block puts out, and the loss's gradient by everything that it learns, in eval mode.
+def block_values(model: nn.Module, images: Tensor,
+                 labels: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """Everything that each block puts out, and the loss's gradient by everything that it learns, in
+    eval mode.
 
     Returns:
-        "block 1" and so on -> all entries of the block's output and all entries of the gradients of its weights,
-        each as one flat tensor on the CPU.
+        "block 1" and so on -> all entries of the block's output and all entries of the gradients of
+        its weights, each as one flat tensor on the CPU.
     """
     outputs: list[Tensor] = []
     hooks = [block.register_forward_hook(lambda _, __, output: outputs.append(output.detach()))
@@ -188,10 +205,19 @@ def block_values(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, 
     finally:
         for hook in hooks:
             hook.remove()
-    weights = [[weight for weight in block.parameters() if weight.requires_grad] for block in model.blocks]
-    gradients = iter(torch.autograd.grad(loss, [weight for each in weights for weight in each], allow_unused=True))
+    weights = [[weight
+                for weight in block.parameters()
+                if weight.requires_grad]
+               for block in model.blocks]
+    gradients = iter(
+        torch.autograd.grad(loss, [weight for each in weights for weight in each],
+                            allow_unused=True))
     values = {}
     for number, (output, own) in enumerate(zip(outputs, weights, strict=True), start=1):
-        found = [gradient.flatten() for gradient in (next(gradients) for _ in own) if gradient is not None]
-        values[f"block {number}"] = (output.flatten().cpu(), torch.cat(found).cpu() if found else torch.empty(0))
+        found = [
+            gradient.flatten() for gradient in (next(gradients)
+                                                for _ in own) if gradient is not None
+        ]
+        values[f"block {number}"] = (output.flatten().cpu(),
+                                     torch.cat(found).cpu() if found else torch.empty(0))
     return values

@@ -22,7 +22,8 @@ from helpers.common.files import write_atomically
 from helpers.models.encoder import Encoder, build
 
 FORMAT, VERSION = "few-labels encoder", "1"
-STRINGS = ("format", "version", "config", "normalisation", "meta")  # what the digest covers, with the tensors
+# what the digest covers, with the tensors
+STRINGS = ("format", "version", "config", "normalisation", "meta")
 LARGEST_OPTION = 1 << 14  # a width or an image size beyond this is damage, not a choice
 
 
@@ -31,9 +32,11 @@ def save_encoder(encoder: Encoder, path: str | Path, half: bool = False, **meta:
 
     Args:
         encoder: made by `helpers.models.encoder.build`; it may be on any device.
-        half: keep the weights in half precision, which takes half the room; read again they are float32, rounded.
+        half: keep the weights in half precision, which takes half the room; read again they are
+            float32, rounded.
         meta: what a person wants to know later (method, dataset, classes, preset, steps, accuracy,
-            command, ...); anything JSON can hold. The versions of torch and of this suite are added if it has none.
+            command, ...); anything JSON can hold. The versions of torch and of this suite are added
+            if it has none.
 
     Returns:
         `path`, as a Path.
@@ -44,16 +47,20 @@ def save_encoder(encoder: Encoder, path: str | Path, half: bool = False, **meta:
     state = halved(encoder) if half else encoder.state_dict()
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     meta = {"torch": str(torch.__version__), "suite": helpers.__version__, **meta}
-    strings = {"format": FORMAT, "version": VERSION, "config": json.dumps(encoder.config, sort_keys=True),
-               "normalisation": encoder.config.get("normalisation", "symmetric"),
-               "meta": json.dumps(meta, sort_keys=True, default=str)}
+    strings = {
+        "format": FORMAT, "version": VERSION, "config": json.dumps(encoder.config, sort_keys=True),
+        "normalisation": encoder.config.get("normalisation", "symmetric"),
+        "meta": json.dumps(meta, sort_keys=True, default=str)
+    }
     strings["digest"] = digest(tensors, strings)
     target = Path(path)
     try:
-        write_atomically(target, save(tensors, metadata=strings))  # save_file would let nobody else read it
+        # save_file would let nobody else read it
+        write_atomically(target, save(tensors, metadata=strings))
     except OSError as problem:
-        raise UserError(f"cannot write {target}: {problem.strerror or problem}; choose another folder or "
-                        "make room") from None
+        raise UserError(
+            f"cannot write {target}: {problem.strerror or problem}; choose another folder or "
+            "make room") from None
     return target
 
 
@@ -67,7 +74,8 @@ def halved(encoder: Encoder) -> dict[str, Tensor]:
                for name, value in encoder.state_dict().items()}
     for name, value in tensors.items():
         if not value.isfinite().all():
-            raise UserError(f"{name} has numbers too large for half precision: keep this encoder as it is")
+            raise UserError(
+                f"{name} has numbers too large for half precision: keep this encoder as it is")
     return tensors
 
 
@@ -104,7 +112,8 @@ def is_own(path: str | Path) -> bool:
 
 
 def _ours(strings: dict[str, str]) -> bool:
-    # One damaged string must not turn ours into a file of somebody else's, which has no digest to check.
+    # One damaged string must not turn ours into a file of somebody else's, which has no digest to
+    # check.
     return strings.get("format") == FORMAT or len(strings.keys() & {*STRINGS, "digest"}) > 2
 
 
@@ -112,15 +121,19 @@ def read_own(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and strings of one of the suite's checkpoints, checked against its digest.
 
     Raises:
-        UserError: missing, not safetensors, truncated, not the suite's, or changed since it was saved.
+        UserError: missing, not safetensors, truncated, not the suite's, or changed since it was
+            saved.
     """
     strings = metadata(path)
     if not _ours(strings):
-        raise UserError(f"{path} is a safetensors file of another project: "
-                        "use helpers.models.weights.convert.read_weights, which knows other layouts")
-    if strings.get("version") != VERSION or not all(isinstance(strings.get(key), str) for key in STRINGS):
-        raise UserError(f"{path} has the format version {strings.get('version')!r}, this suite reads "
-                        f"{VERSION!r}: update the suite, or save the encoder again")
+        raise UserError(
+            f"{path} is a safetensors file of another project: "
+            "use helpers.models.weights.convert.read_weights, which knows other layouts")
+    if strings.get("version") != VERSION or not all(
+            isinstance(strings.get(key), str) for key in STRINGS):
+        raise UserError(
+            f"{path} has the format version {strings.get('version')!r}, this suite reads "
+            f"{VERSION!r}: update the suite, or save the encoder again")
     tensors = load_file(path)
     if strings.get("digest") != digest(tensors, strings):
         raise UserError(f"{path} was damaged or changed after it was saved (its digest differs): "
@@ -141,11 +154,13 @@ def metadata(path: Path) -> dict[str, str]:
             return file.metadata() or {}
     except (safetensors.SafetensorError, OSError, ValueError) as problem:
         why = " ".join(str(problem).split())
-        raise UserError(f"{path} is not a whole safetensors file ({why}): fetch or save it again") from None
+        raise UserError(
+            f"{path} is not a whole safetensors file ({why}): fetch or save it again") from None
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """What was said about one of the suite's checkpoints (`meta` of `save_encoder`), read without its tensors.
+    """What was said about one of the suite's checkpoints (`meta` of `save_encoder`), read without
+    its tensors.
 
     Nothing is verified here; that is for `load_encoder`. Other files have no facts.
     """
@@ -169,7 +184,8 @@ def misfits(own: dict[str, Tensor], given: dict[str, Tensor]) -> str:
     """What keeps `given` from being loaded into `own`, in words; "" when everything fits."""
     missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
     if missing or unknown:
-        said = [f"lacks {name}" for name in missing[:1]] + [f"has an unknown {name}" for name in unknown[:1]]
+        said = [f"lacks {name}"
+                for name in missing[:1]] + [f"has an unknown {name}" for name in unknown[:1]]
         return f"it {' and '.join(said)} ({len(missing)} missing, {len(unknown)} unknown)"
     for name, value in own.items():
         if value.shape != given[name].shape:
@@ -187,8 +203,9 @@ def _config(path: Path, strings: dict[str, str], tensors: int) -> dict[str, Any]
     config = _table(path, strings["config"])
     sizes = [value for value in config.values() if isinstance(value, (int, float))]
     if not all(0 <= size <= LARGEST_OPTION for size in sizes) or config.get("depth", 0) > tensors:
-        raise UserError(f"{path} describes an encoder of impossible size ({strings['config'][:200]}): "
-                        "fetch or save it again")
+        raise UserError(
+            f"{path} describes an encoder of impossible size ({strings['config'][:200]}): "
+            "fetch or save it again")
     return config
 
 

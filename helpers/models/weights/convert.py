@@ -16,8 +16,10 @@ from helpers.models.weights.checkpoint import FORMAT, is_own, load_encoder
 from helpers.models.weights.layouts import Found, find, rename
 from helpers.models.weights.safe_read import read_tensors
 
-ROOTS = {"patches", "class_token", "positions", "blocks", "norm", "conv1", "bn1", "layer1", "layer2",
-         "layer3", "layer4", "stem"}  # how our encoders' tensors begin
+ROOTS = {
+    "patches", "class_token", "positions", "blocks", "norm", "conv1", "bn1", "layer1", "layer2",
+    "layer3", "layer4", "stem"
+}  # how our encoders' tensors begin
 CHANGES_FEATURES = "reg_token|register|dist_token|norm_pre|fc_norm|rope|relative_position"
 # What tensors of odd names and shapes can lead to; the file is at fault, not the code.
 BROKEN = (KeyError, IndexError, TypeError, ValueError, ArithmeticError, RuntimeError)
@@ -37,7 +39,8 @@ class Report:
         layout: how it names its tensors, in words.
         place: where in the file the encoder was, such as "net/backbone.".
         encoder: the name for `helpers.models.encoder.build`.
-        used: our name of each tensor of the encoder, and its names in the file (several where we join them).
+        used: our name of each tensor of the encoder, and its names in the file (several where we
+            join them).
         left_out: every other tensor's name, and why it was left out.
         notes: what else a careful reader should know.
     """
@@ -53,8 +56,10 @@ class Report:
     def __str__(self) -> str:
         reasons = Counter(self.left_out.values()).most_common()
         left = ", ".join(f"{count} ({reason})" for reason, count in reasons) or "none"
-        lines = [f"{self.path.name}: {self.layout} at {self.place or 'the top'}, read as {self.encoder}",
-                 f"  tensors used: {sum(map(len, self.used.values()))}; left out: {left}"]
+        lines = [
+            f"{self.path.name}: {self.layout} at {self.place or 'the top'}, read as {self.encoder}",
+            f"  tensors used: {sum(map(len, self.used.values()))}; left out: {left}"
+        ]
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 
@@ -65,16 +70,19 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
     Args:
         path: safetensors, or a file of torch.save (.pth, .pt, .ckpt); nothing in it is executed.
         encoder: the encoder you expect; "auto" takes what the file holds.
-        image_size: side of your images, in pixels; None keeps the file's. Positions are interpolated.
-        channels: of your images, 1 or 3; colour weights are folded to grey ones, and grey to colour.
-        normalisation: what the weights were trained on: "imagenet", "symmetric" ([-1, 1]), "unit" ([0, 1]),
-            or "auto" for what the layout's makers use.
+        image_size: side of your images, in pixels; None keeps the file's. Positions are
+            interpolated.
+        channels: of your images, 1 or 3; colour weights are folded to grey ones, and grey to
+            colour.
+        normalisation: what the weights were trained on: "imagenet", "symmetric" ([-1, 1]), "unit"
+            ([0, 1]), or "auto" for what the layout's makers use.
 
     Returns:
         The encoder (its `meta` says where it came from) and the report.
 
     Raises:
-        UserError: unreadable, unknown, or of another shape; a misfit names the tensor and the likely encoder.
+        UserError: unreadable, unknown, or of another shape; a misfit names the tensor and the
+            likely encoder.
     """
     path = Path(path)
     own = load_encoder(path) if is_own(path) else None
@@ -92,19 +100,22 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
         raise _not_whole(path, found, problem) from None
     layout = FORMAT if own else found.layout.title
     fit.encoder.meta = own.meta if own else {"source": path.name, "layout": layout}
-    return fit.encoder, Report(path, layout, found.prefix, config["name"], used, _left_out(tensors, used, places),
+    return fit.encoder, Report(path, layout, found.prefix, config["name"], used,
+                               _left_out(tensors, used, places),
                                (*fit.notes, *_remarks(found, own, trained_on)))
 
 
 def _places(path: Path, tensors: dict[str, Tensor]) -> list[Found]:
     places = find(set(tensors))
     if not places:
-        raise UserError(f"{path} holds no encoder known here (its first tensor is {min(tensors)[:80]}); "
-                        "known are ResNet18, ResNet50 and ViTs in the usual layouts")
+        raise UserError(
+            f"{path} holds no encoder known here (its first tensor is {min(tensors)[:80]}); "
+            "known are ResNet18, ResNet50 and ViTs in the usual layouts")
     return places
 
 
-def _ours(path: Path, found: Found, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, tuple]]:
+def _ours(path: Path, found: Found,
+          tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, tuple]]:
     """The encoder's tensors under our names, and the names that each has in the file."""
     weights: dict[str, Tensor] = {}
     used: dict[str, tuple[str, ...]] = {}
@@ -143,7 +154,8 @@ def _usual_normalisation(found: Found, tensors: dict[str, Tensor]) -> str:
     return "symmetric"
 
 
-def _left_out(tensors: dict[str, Tensor], used: dict[str, tuple], places: list[Found]) -> dict[str, str]:
+def _left_out(tensors: dict[str, Tensor], used: dict[str, tuple],
+              places: list[Found]) -> dict[str, str]:
     """Why each tensor that is not in `used` was left out."""
     taken = {name for names in used.values() for name in names}
     others = [place.prefix for place in places[1:] if not places[0].prefix.startswith(place.prefix)]
@@ -155,7 +167,8 @@ def _reason(name: str, prefix: str, others: list[str]) -> str:
         inner = name.removeprefix(other)
         if name.startswith(other) and not re.search("head|fc|proj_|projetion|pooler", inner):
             return f"another copy of the encoder, {other.rstrip('./')}"
-    # What stands before the encoder's own names (`online_network_state_dict/`) says nothing about a head.
+    # What stands before the encoder's own names (`online_network_state_dict/`) says nothing about a
+    # head.
     shared = prefix.rpartition("/")[0]
     name = name.removeprefix(shared).lower()
     return next((reason for pattern, reason in REASONS.items() if re.search(pattern, name)),
@@ -167,5 +180,6 @@ def _remarks(found: Found, own: Encoder | None, trained_on: str) -> list[str]:
     if found.layout.title == "vit-pytorch ViT":
         remarks.append("the suite applies the final LayerNorm; ViT-BYOL's own code leaves it out")
     if found.layout.title == "timm or DINO ViT" and own is None:
-        remarks.append(f"taken as trained on {trained_on} images; say normalisation=... if it was not so")
+        remarks.append(
+            f"taken as trained on {trained_on} images; say normalisation=... if it was not so")
     return remarks

@@ -1,4 +1,5 @@
-"""Encoders for other programs, as ONNX or as torch's exported programs, checked against the original."""
+"""Encoders for other programs, as ONNX or as torch's exported programs, checked against the
+original."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def export_program(encoder: Encoder, path: str | Path) -> Path:
-    """Write an encoder as a `torch.export` program (.pt2): no Python of this suite is needed to run it.
+    """Write an encoder as a `torch.export` program (.pt2): no Python of this suite is needed to run
+    it.
 
     It takes images B x C x S x S in [-1, 1], B being free, and gives B x D features:
     `torch.export.load(path).module()(images)`.
@@ -39,8 +41,9 @@ def export_onnx(encoder: Encoder, path: str | Path) -> Path:
     """
     missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(f"the ONNX export needs {', '.join(missing)}: pip install {' '.join(missing)}, "
-                        "or use export_program (a .pt2 file)")
+        raise UserError(
+            f"the ONNX export needs {', '.join(missing)}: pip install {' '.join(missing)}, "
+            "or use export_program (a .pt2 file)")
     return _export(encoder, Path(path), _write_onnx, _run_onnx)
 
 
@@ -60,8 +63,9 @@ def _export(encoder: Encoder, path: Path, write: Any, run: Any) -> Path:
 def _check(path: Path, expected: Tensor, exported: Tensor) -> None:
     off = ((exported.cpu() - expected).abs().max() / expected.abs().max().clamp(min=1e-12)).item()
     if not off <= TOLERANCE:
-        raise UserError(f"the export to {path} differs from the encoder by {off:.1e} of its largest feature "
-                        "and was not kept: use save_encoder")
+        raise UserError(
+            f"the export to {path} differs from the encoder by {off:.1e} of its largest feature "
+            "and was not kept: use save_encoder")
 
 
 def _write_program(encoder: Encoder, example: Tensor, path: Path) -> None:

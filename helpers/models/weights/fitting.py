@@ -47,13 +47,18 @@ def deduce(path: Path, weights: Weights) -> dict[str, Any]:
 
 
 def _deduce_resnet(path: Path, weights: Weights) -> dict[str, Any]:
-    blocks = tuple(len({name.split(".")[1] for name in weights if name.startswith(f"layer{stage}.")})
-                   for stage in (1, 2, 3, 4))
+    blocks = tuple(
+        len({name.split(".")[1]
+             for name in weights
+             if name.startswith(f"layer{stage}.")})
+        for stage in (1, 2, 3, 4))
     bottlenecks = "layer1.0.conv3.weight" in weights
-    kind = {(False, (2, 2, 2, 2)): "resnet18", (True, (3, 4, 6, 3)): "resnet50"}.get((bottlenecks, blocks))
+    kind = {(False, (2, 2, 2, 2)): "resnet18", (True, (3, 4, 6, 3)): "resnet50"}.get(
+                (bottlenecks, blocks))
     if kind is None:
-        raise UserError(f"{path} holds a ResNet of {blocks} blocks (its third stage ends with layer3."
-                        f"{blocks[2] - 1}): this suite has resnet18 and resnet50")
+        raise UserError(
+            f"{path} holds a ResNet of {blocks} blocks (its third stage ends with layer3."
+            f"{blocks[2] - 1}): this suite has resnet18 and resnet50")
     first = weights["conv1.weight"]
     return dict(name=kind, channels=first.shape[1], image_size=96,
                 stem="imagenet" if first.shape[-1] == 7 else "small")
@@ -64,8 +69,12 @@ def _deduce_vit(path: Path, weights: Weights) -> dict[str, Any]:
     depth = len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
     grid = math.isqrt(weights["positions"].shape[1] - 1)
     hidden = len(weights["blocks.0.mlp.0.weight"])
-    same = [name for name, sizes in PRESETS.items() if (sizes["width"], sizes["depth"]) == (width, depth)]
-    name = same[0] if same else min(PRESETS, key=lambda preset: abs(PRESETS[preset]["width"] - width))
+    same = [
+        name for name, sizes in PRESETS.items()
+        if (sizes["width"], sizes["depth"]) == (width, depth)
+    ]
+    name = same[0] if same else min(PRESETS,
+                                    key=lambda preset: abs(PRESETS[preset]["width"] - width))
     heads = PRESETS[name]["heads"] if same else max(1, width // HEAD_WIDTH)  # no tensor tells
     wanted = dict(width=width, depth=depth, heads=heads, mlp_ratio=hidden / width)
     usual = {"mlp_ratio": 4, **PRESETS[name]}
@@ -85,11 +94,15 @@ def check_expected(path: Path, expected: str, config: dict[str, Any], weights: W
     with torch.device("meta"):
         outline = build(expected, channels=config["channels"], image_size=config["image_size"])
     wanted = outline.backbone.state_dict()
-    wrong = [name for name in wanted if name in weights and wanted[name].shape != weights[name].shape]
+    wrong = [
+        name for name in wanted if name in weights and wanted[name].shape != weights[name].shape
+    ]
     misfit = f"{min(wanted.keys() ^ weights.keys(), default='nothing')} is in only one of the two"
     if wrong:
-        misfit = f"{wrong[0]} is {shape(weights[wrong[0]])} and would have to be {shape(wanted[wrong[0]])}"
-    raise UserError(f"{path} does not hold a {expected}: {misfit}; it is probably a {config['name']}")
+        misfit = (f"{wrong[0]} is {shape(weights[wrong[0]])} and would have to be "
+                  f"{shape(wanted[wrong[0]])}")
+    raise UserError(
+        f"{path} does not hold a {expected}: {misfit}; it is probably a {config['name']}")
 
 
 def fit(path: Path, config: dict[str, Any], weights: Weights, image_size: int | None, channels: int,
@@ -102,7 +115,8 @@ def fit(path: Path, config: dict[str, Any], weights: Weights, image_size: int | 
     kind = family(config["name"])
     weights, trained_on, notes = _fit_input(weights, kind, channels, trained_on)
     config = {**config, "channels": channels, "normalisation": trained_on}
-    if kind == "resnet" and config.get("stem", "auto") == "auto":  # the weights decide, not the image
+    # the weights decide, not the image
+    if kind == "resnet" and config.get("stem", "auto") == "auto":
         config["stem"] = "imagenet" if weights["conv1.weight"].shape[-1] == 7 else "small"
     if image_size is not None and image_size != config["image_size"]:
         notes += _fit_positions(path, weights, config, image_size) if kind == "vit" else []
@@ -115,39 +129,48 @@ def _filled(path: Path, config: dict[str, Any], weights: Weights) -> Encoder:
     with torch.device("meta"):
         own = _build(path, config).backbone.state_dict()
     for name in own.keys() - weights.keys():
-        if name.endswith("num_batches_tracked"):  # torch before 0.4.1 did not write it; nothing here reads it
+        # torch before 0.4.1 did not write it; nothing here reads it
+        if name.endswith("num_batches_tracked"):
             weights[name] = torch.tensor(0)
     wrong = misfits(own, weights)
     not_finite = [name for name, value in weights.items() if not torch.isfinite(value).all()]
     if not wrong and not_finite:
         wrong = f"{not_finite[0]} holds infinities or no numbers at all"
     if wrong:
-        raise UserError(f"{path} does not hold a whole {config['name']}: {wrong}; fetch it again, or use "
-                        "another file")
+        raise UserError(
+            f"{path} does not hold a whole {config['name']}: {wrong}; fetch it again, or use "
+            "another file")
     with torch.random.fork_rng(devices=[]):
         encoder = _build(path, config)
     encoder.backbone.load_state_dict(weights)
     return encoder
 
 
-def _fit_input(weights: Weights, kind: str, channels: int, trained_on: str) -> tuple[Weights, str, list[str]]:
-    """Fold colours into the first layer, and scaling where the encoder's own preparation cannot do it."""
+def _fit_input(weights: Weights, kind: str, channels: int,
+               trained_on: str) -> tuple[Weights, str, list[str]]:
+    """Fold colours into the first layer, and scaling where the encoder's own preparation cannot do
+    it."""
     name = INPUT[kind]
     first = weights[name]                                                            # D, C, K, K
     have = first.shape[1]
     if trained_on not in NORMALISATIONS:
-        raise UserError(f"unknown normalisation {trained_on!r}: choose {', '.join(NORMALISATIONS)} or auto")
+        raise UserError(
+            f"unknown normalisation {trained_on!r}: choose {', '.join(NORMALISATIONS)} or auto")
     if have == channels and (trained_on != "imagenet" or channels == 3):
         return dict(weights), trained_on, []
     if {have, channels} - {1, 3}:
-        raise UserError(f"{name} takes {have} channels and the images have {channels}: only 1 and 3 can be "
-                        "turned into each other")
-    weights, note, after = dict(weights), f"its {have}-channel, {trained_on} input is folded into {name}", trained_on
-    if trained_on == "imagenet":  # its channels differ, so grey images cannot be prepared for all at once
+        raise UserError(
+            f"{name} takes {have} channels and the images have {channels}: only 1 and 3 can be "
+            "turned into each other")
+    weights, note, after = dict(
+        weights), f"its {have}-channel, {trained_on} input is folded into {name}", trained_on
+    # its channels differ, so grey images cannot be prepared for all at once
+    if trained_on == "imagenet":
         scale, shift = _imagenet_affine(have)
         tensor, sign = SHIFTED[kind]
         moved = (first * shift).sum((1, 2, 3))
-        # A shift of every pixel is a shift of what the first layer puts out; padding alone makes a difference.
+        # A shift of every pixel is a shift of what the first layer puts out; padding alone makes a
+        # difference.
         first, weights[tensor], after = first * scale, weights[tensor] + sign * moved, "symmetric"
         if kind != "vit" and moved.any():
             note += ", exact except where the image's border is padded"
@@ -158,23 +181,27 @@ def _fit_input(weights: Weights, kind: str, channels: int, trained_on: str) -> t
 
 
 def _imagenet_affine(channels: int) -> tuple[Tensor, Tensor]:
-    """Scale and shift, C x 1 x 1, that take [-1, 1] to ImageNet's normalisation; grey is taken as it is."""
+    """Scale and shift, C x 1 x 1, that take [-1, 1] to ImageNet's normalisation; grey is taken as
+    it is."""
     if channels != 3:
         return torch.ones(channels, 1, 1), torch.zeros(channels, 1, 1)
     std, mean = torch.tensor(IMAGENET_STD).view(3, 1, 1), torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
     return 0.5 / std, (0.5 - mean) / std
 
 
-def _fit_positions(path: Path, weights: Weights, config: dict[str, Any], image_size: int) -> list[str]:
+def _fit_positions(path: Path, weights: Weights, config: dict[str, Any],
+                   image_size: int) -> list[str]:
     patch, count = weights["patches.weight"].shape[-1], weights["positions"].shape[1]
     old, new = math.isqrt(count - 1), image_size // patch
     if image_size % patch or new < 1 or count != 1 + old**2:
-        raise UserError(f"{path} cuts images into patches of {patch} px: take an image size that is a "
-                        f"multiple of it, not {image_size} px")
+        raise UserError(
+            f"{path} cuts images into patches of {patch} px: take an image size that is a "
+            f"multiple of it, not {image_size} px")
     config["patch_size"] = patch
     if old == new:
         return []
-    weights["positions"] = interpolate_positions(weights["positions"], old, new, config.get("stretch", "corners"))
+    weights["positions"] = interpolate_positions(weights["positions"], old, new,
+                                                 config.get("stretch", "corners"))
     return [f"position embeddings interpolated from {old} x {old} to {new} x {new} patches"]
 
 
@@ -183,4 +210,5 @@ def _build(path: Path, config: dict[str, Any]) -> Encoder:
         return build(**config)
     except (TypeError, ValueError, RuntimeError) as problem:
         why = " ".join(str(problem).split())
-        raise UserError(f"{path} holds a {config['name']} that cannot be built here ({why})") from None
+        raise UserError(
+            f"{path} holds a {config['name']} that cannot be built here ({why})") from None

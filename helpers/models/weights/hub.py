@@ -24,7 +24,10 @@ from helpers.models.weights.registry import Entry, check_hash, record
 from helpers.models.weights.safe_read import read_tensors
 
 WAITS = (2.0, 8.0)  # seconds before the second and the third attempt at one source
-IMAGENET = {"resnet18": "imagenet-resnet18", "resnet50": "imagenet-resnet50", "vit_base": "imagenet-vit-base"}
+IMAGENET = {
+    "resnet18": "imagenet-resnet18", "resnet50": "imagenet-resnet50",
+    "vit_base": "imagenet-vit-base"
+}
 
 
 def default_folder() -> Path:
@@ -36,12 +39,13 @@ def default_folder() -> Path:
 def fetch(name: str, folder: str | Path | None = None) -> Path:
     """The file of the weights called `name`, downloaded if it is not there.
 
-    What arrives is checked (hash, then whether it holds an encoder) before it gets its name, and its hash
-    is locked. An interrupted download is continued by the next call.
+    What arrives is checked (hash, then whether it holds an encoder) before it gets its name, and
+    its hash is locked. An interrupted download is continued by the next call.
 
     Args:
         name: of an entry of `weights/manifest.json`.
-        folder: keeps the files (None: `default_folder()`); one on a mounted Drive outlives a Colab machine.
+        folder: keeps the files (None: `default_folder()`); one on a mounted Drive outlives a Colab
+            machine.
 
     Raises:
         UserError: unknown name, no source has the file, or it is not the recorded one.
@@ -58,7 +62,8 @@ def fetch(name: str, folder: str | Path | None = None) -> Path:
         raise UserError(f"cannot use the folder {folder} ({why}): choose another") from None
 
 
-def pretrained(name: str, image_size: int, channels: int = 3, folder: str | Path | None = None) -> Encoder:
+def pretrained(name: str, image_size: int, channels: int = 3,
+               folder: str | Path | None = None) -> Encoder:
     """An encoder with torchvision's ImageNet weights.
 
     Args:
@@ -71,8 +76,9 @@ def pretrained(name: str, image_size: int, channels: int = 3, folder: str | Path
         UserError: there are no such weights for `name`, or they cannot be had here.
     """
     if name not in IMAGENET:
-        raise UserError(f"there are no ImageNet weights for {name!r}: choose {', '.join(IMAGENET)}, or train "
-                        "from scratch (answer no)")
+        raise UserError(
+            f"there are no ImageNet weights for {name!r}: choose {', '.join(IMAGENET)}, or train "
+            "from scratch (answer no)")
     try:
         path = fetch(IMAGENET[name], folder)
     except UserError as problem:
@@ -115,8 +121,9 @@ def _checked_again(entry: Entry, path: Path, folder: Path) -> Path:
     """`path`, unless it has changed since its hash was recorded."""
     wrong = check_hash(entry, path, folder)
     if wrong:
-        raise UserError(f"{path} is not the recorded {entry.name}: {wrong}; move it away and run again to "
-                        f"fetch it (what was fetched before is recorded in {folder / manifest.LOCK})")
+        raise UserError(
+            f"{path} is not the recorded {entry.name}: {wrong}; move it away and run again to "
+            f"fetch it (what was fetched before is recorded in {folder / manifest.LOCK})")
     if path.parent == folder and entry.name not in manifest.lock(folder):  # put there by hand
         _check_structure(path)
         record(folder, entry.name, path, "by hand")
@@ -173,7 +180,8 @@ def _transfer(source: dict[str, str], arriving: Path) -> None:
 
 
 def _check_arrival(entry: Entry, arriving: Path, folder: Path) -> None:
-    """Remove what arrived and raise `Failed` unless it is the recorded file and holds an encoder."""
+    """Remove what arrived and raise `Failed` unless it is the recorded file and holds an
+    encoder."""
     try:
         _check_structure(arriving)
         wrong, again = check_hash(entry, arriving, folder), False

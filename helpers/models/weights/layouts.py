@@ -44,7 +44,8 @@ class Layout:
         title: for people.
         family: "resnet", "vit" or "slim".
         anchors: two names (without what stands before them) that every such file has.
-        names: regular expressions of their names and what they are here; tried in order, all of them.
+        names: regular expressions of their names and what they are here; tried in order, all of
+            them.
         change: turns renamed weights into ours where a name alone does not do.
         options: of `build`, for what no tensor tells.
     """
@@ -72,7 +73,8 @@ def _lucidrains(weights: Weights) -> Weights:
     channels = 1 if _root(patches.shape[1]) ** 2 == patches.shape[1] else 3
     side = _root(patches.shape[1] // channels)
     weights = dict(weights)
-    weights["patches.weight"] = patches.unflatten(1, (side, side, channels)).permute(0, 3, 1, 2)  # W, C, P, P
+    # W, C, P, P
+    weights["patches.weight"] = patches.unflatten(1, (side, side, channels)).permute(0, 3, 1, 2)
     for name in [name for name in weights if name.endswith("qkv.weight")]:
         weights.setdefault(name.replace("weight", "bias"), torch.zeros(len(weights[name])))
     return weights
@@ -92,30 +94,35 @@ LAYOUTS = [
     Layout("timm or DINO ViT", "vit", ("cls_token", "patch_embed.proj.weight"),
            [(r"^patch_embed\.proj\.", "patches."), (r"^cls_token$", "class_token"),
             (r"^pos_embed$", "positions"), (r"\.attn\.proj\.", ".attention.out."),
-            (r"\.attn\.", ".attention."),
-            (r"\.mlp\.fc1\.", ".mlp.0."), (r"\.mlp\.fc2\.", ".mlp.3.")], options={"stretch": "dino"}),
+            (r"\.attn\.", ".attention."), (r"\.mlp\.fc1\.", ".mlp.0."),
+            (r"\.mlp\.fc2\.", ".mlp.3.")], options={"stretch": "dino"}),
     Layout("Hugging Face ViT", "vit",
            ("embeddings.cls_token", "embeddings.patch_embeddings.projection.weight"),
            [(r"^embeddings\.patch_embeddings\.projection\.", "patches."),
-            (r"^embeddings\.cls_token$", "class_token"), (r"^embeddings\.position_embeddings$", "positions"),
+            (r"^embeddings\.cls_token$", "class_token"),
+            (r"^embeddings\.position_embeddings$", "positions"),
             (r"^encoder\.layer\.(\d+)\.", r"blocks.\1."),
             (BLOCKS + r"layernorm_before\.", r"blocks.\1.norm1."),
             (BLOCKS + r"layernorm_after\.", r"blocks.\1.norm2."),
             (r"\.attention\.attention\.query\.", ".attention.qkv.0."),
             (r"\.attention\.attention\.key\.", ".attention.qkv.1."),
             (r"\.attention\.attention\.value\.", ".attention.qkv.2."),
-            (r"\.attention\.output\.dense\.", ".attention.out."), (r"\.intermediate\.dense\.", ".mlp.0."),
-            (BLOCKS + r"output\.dense\.", r"blocks.\1.mlp.3."), (r"^layernorm\.", "norm.")], _joined),
+            (r"\.attention\.output\.dense\.", ".attention.out."),
+            (r"\.intermediate\.dense\.", ".mlp.0."),
+            (BLOCKS + r"output\.dense\.", r"blocks.\1.mlp.3."),
+            (r"^layernorm\.", "norm.")], _joined),
     Layout("vit-pytorch ViT", "vit", ("cls_token", "to_patch_embedding.1.weight"),
            [(r"^to_patch_embedding\.1\.", "patches."), (r"^cls_token$", "class_token"),
             (r"^pos_embedding$", "positions"), (r"^transformer\.layers\.(\d+)\.", r"blocks.\1."),
-            (BLOCKS + r"0\.norm\.", r"blocks.\1.norm1."), (BLOCKS + r"1\.norm\.", r"blocks.\1.norm2."),
+            (BLOCKS + r"0\.norm\.", r"blocks.\1.norm1."),
+            (BLOCKS + r"1\.norm\.", r"blocks.\1.norm2."),
             (BLOCKS + r"0\.fn\.to_qkv\.", r"blocks.\1.attention.qkv."),
             (BLOCKS + r"0\.fn\.to_out\.0\.", r"blocks.\1.attention.out."),
             (BLOCKS + r"1\.fn\.net\.", r"blocks.\1.mlp."), (r"^mlp_head\.0\.", "norm."),
             (r"^mlp_head\.1\.", "head.")], _lucidrains),
     Layout("this suite's ViT", "vit", ("class_token", "patches.weight"), []),
-    Layout("this suite's slim encoder", "slim", ("stem.0.weight", "blocks.0.residual.0.weight"), []),
+    Layout("this suite's slim encoder", "slim", ("stem.0.weight", "blocks.0.residual.0.weight"),
+           []),
 ]
 
 
@@ -130,8 +137,8 @@ class Found:
 def find(names: set[str]) -> list[Found]:
     """The encoders among the names of a file's tensors, the one to use first.
 
-    The network that was trained comes before its slowly moving copy, except in DINO's files, where the
-    teacher is the better encoder (Caron et al. 2021, section 5.2).
+    The network that was trained comes before its slowly moving copy, except in DINO's files, where
+    the teacher is the better encoder (Caron et al. 2021, section 5.2).
     """
     found = []
     for layout in LAYOUTS:
@@ -176,7 +183,8 @@ def load_torchvision(vit: ViT, state_dict: dict[str, Tensor]) -> ViT:
     wrong = sorted(weights.keys() ^ own.keys()) or [
         name for name in own if own[name].shape != weights[name].shape]
     if wrong:
-        raise UserError(f"these weights do not fit this ViT: {len(wrong)} tensors are missing, unknown or of "
-                        f"another shape, first {wrong[0]}; build the ViT with the weights' own sizes")
+        raise UserError(
+            f"these weights do not fit this ViT: {len(wrong)} tensors are missing, unknown or of "
+            f"another shape, first {wrong[0]}; build the ViT with the weights' own sizes")
     vit.load_state_dict(weights)
     return vit

@@ -59,12 +59,14 @@ class Question(Generic[T]):
                 continue
             answer = self.parse(str(value))
             if answer is None:
-                raise UserError(f"{where} answers {str(value)!r} to {self.title()!r}: use {self.accepted}")
+                raise UserError(
+                    f"{where} answers {str(value)!r} to {self.title()!r}: use {self.accepted}")
             return answer
         return None
 
     def put(self) -> T:
-        """What a person answers, asked again until it is an answer; the default when nobody is there."""
+        """What a person answers, asked again until it is an answer; the default when nobody is
+        there."""
         while True:
             text = read_line(self.prompt)
             if text is None:
@@ -101,12 +103,17 @@ def ask_yes_no(question: str, *, default: bool, setting: bool | str | None = ASK
         UserError: the setting or the environment variable is none of the choices.
     """
     prompt = f"{question} [{'Yes/no' if default else 'yes/No'}] "
-    return Question(prompt, parse_yes_no, YES_NO, default, "yes" if default else "no", env).answer(setting)
+    return Question(prompt, parse_yes_no, YES_NO, default, "yes" if default else "no",
+                    env).answer(setting)
 
 
 def numbered(question: str, choices: dict[str, str], last: str) -> str:
-    """A prompt of several lines: the question, every choice with its number and meaning, and `last`."""
-    lines = [f"  {number}. {name}: {meaning}" for number, (name, meaning) in enumerate(choices.items(), 1)]
+    """A prompt of several lines: the question, every choice with its number and meaning, and
+    `last`."""
+    lines = [
+        f"  {number}. {name}: {meaning}" for number, (name,
+                                                      meaning) in enumerate(choices.items(), 1)
+    ]
     return "\n".join([question, *lines, last])
 
 

@@ -35,7 +35,8 @@ class Entry:
         epochs: passes over the data; None where nobody says.
         accuracy: protocol -> test accuracy in [0, 1], as its makers report it.
         file: its name on disk.
-        bytes, sha256: of the file, None where unknown; 8 or more leading digits of the hash will do.
+        bytes, sha256: of the file, None where unknown; 8 or more leading digits of the hash will
+            do.
         sources: where it is, in the order to try: {"file": path in the repository}, {"drive": id},
             {"drive_folder": id, "name": ...}, {"torchvision": weights enum}, {"url": address}.
     """
@@ -127,8 +128,10 @@ def record(folder: Path, name: str, path: Path, source: str) -> None:
 
 
 def release(checkpoint: str | Path, name: str, *, what: str | None = None, licence: str = "MIT",
-            accuracy: dict[str, float] | None = None, half: bool = False, manifest: Path | None = None) -> Entry:
-    """Copy one of our own checkpoints beside the manifest and list it there; an entry of that name is replaced.
+            accuracy: dict[str, float] | None = None, half: bool = False,
+            manifest: Path | None = None) -> Entry:
+    """Copy one of our own checkpoints beside the manifest and list it there; an entry of that name
+    is replaced.
 
     What the checkpoint's metadata says (method, dataset, epochs, command) goes into the entry.
 
@@ -138,15 +141,17 @@ def release(checkpoint: str | Path, name: str, *, what: str | None = None, licen
         half: keep it in half precision.
 
     Raises:
-        UserError: it is not a whole checkpoint of the suite or larger than 25 MB, or the name is no plain word or
-            taken by weights from elsewhere.
+        UserError: it is not a whole checkpoint of the suite or larger than 25 MB, or the name is no
+            plain word or taken by weights from elsewhere.
     """
     manifest, checkpoint = manifest or MANIFEST, Path(checkpoint)
     listed = entries(manifest)
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or (
             name in listed and not any("file" in source for source in listed[name].sources)):
-        raise UserError(f"{name!r} cannot be a new name: take one of small letters, digits and hyphens that is not "
-                        "in the list yet")
+        raise UserError(
+            f"{name!r} cannot be a new name: take one of small letters, digits and hyphens that "
+            "is not "
+            "in the list yet")
     encoder = load_encoder(checkpoint)
     meta, target = encoder.meta, manifest.parent / f"{name}.safetensors"
     with atomic_path(target) as temporary:
@@ -156,11 +161,15 @@ def release(checkpoint: str | Path, name: str, *, what: str | None = None, licen
             shutil.copyfile(checkpoint, temporary)
         size = temporary.stat().st_size
         if size > LARGEST_BYTES:
-            raise UserError(f"{checkpoint} takes {size >> 20} MB: the repository keeps files of up to 25 MB only"
-                            + "; try --half" * (not half))
-    what = what or f"{meta.get('method')} on {meta.get('dataset')}, {meta.get('epochs')} epochs, by this suite"
+            raise UserError(
+                f"{checkpoint} takes {size >> 20} MB: the repository keeps files of up to 25 MB "
+                "only"
+                + "; try --half" * (not half))
+    what = what or (f"{meta.get('method')} on {meta.get('dataset')}, {meta.get('epochs')} epochs, "
+                    "by this suite")
     new = Entry(name, what, str(meta.get("method", "")), encoder.name, str(meta.get("dataset", "")),
-                meta.get("epochs"), accuracy or {}, str(meta.get("command", "")), licence, target.name, size,
+                meta.get("epochs"), accuracy or {}, str(meta.get("command",
+                                                                 "")), licence, target.name, size,
                 sha256(target), [{"file": f"{manifest.parent.name}/{target.name}"}])
     table = {key: asdict(value) for key, value in listed.items()} | {name: asdict(new)}
     for fields in table.values():

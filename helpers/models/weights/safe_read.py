@@ -1,7 +1,8 @@
 """Tensors out of anybody's file, without running anything that the file holds.
 
 A .pth file is a pickle, and a pickle is a program. It is read with torch's `weights_only`
-unpickler, which knows tensors and plain containers and nothing else; what it refuses is refused here.
+unpickler, which knows tensors and plain containers and nothing else; what it refuses is refused
+here.
 """
 
 from __future__ import annotations
@@ -48,16 +49,18 @@ def sniff(path: Path) -> str:
     if head.startswith(LEGACY_MAGIC):
         return LEGACY
     if head.startswith(b"\x80"):
-        raise UserError(f"{path} is a bare pickle, which could run anything and is not opened: {WAYS_OUT}")
-    raise UserError(f"{path} is neither safetensors nor a file of torch.save, or its beginning is damaged: "
-                    f"{WAYS_OUT}")
+        raise UserError(
+            f"{path} is a bare pickle, which could run anything and is not opened: {WAYS_OUT}")
+    raise UserError(
+        f"{path} is neither safetensors nor a file of torch.save, or its beginning is damaged: "
+        f"{WAYS_OUT}")
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
     """Every tensor in a file of weights, by its place: `teacher/module.backbone.cls_token`.
 
-    Levels of containers are parted by "/". Nothing in the file is executed, and the process's memory is
-    not at the mercy of sizes that the file only claims.
+    Levels of containers are parted by "/". Nothing in the file is executed, and the process's
+    memory is not at the mercy of sizes that the file only claims.
 
     Raises:
         UserError: missing, truncated, damaged, hostile, or without tensors.
@@ -80,7 +83,8 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
 
 
 def _load(path: Path) -> Any:
-    # A Namespace holds a training script's options (facebookresearch/dino saves one); making it runs nothing.
+    # A Namespace holds a training script's options (facebookresearch/dino saves one); making it
+    # runs nothing.
     with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -93,8 +97,9 @@ def _guarded(path: Path, load: Any) -> Any:
         text = " ".join(str(problem).split()) or type(problem).__name__
         if "GLOBAL" in text or "weights_only" in text.lower() or "Unsupported" in text:
             what = text.split("GLOBAL ")[1].split(" ")[0] if "GLOBAL " in text else "something else"
-            raise UserError(f"{path} holds more than tensors ({what}), which could run anything and is not "
-                            "opened: save its state_dict alone where it was made, or use another") from None
+            raise UserError(
+                f"{path} holds more than tensors ({what}), which could run anything and is not "
+                "opened: save its state_dict alone where it was made, or use another") from None
         raise UserError(f"{path} is damaged or cut off ({text[:120]}): {WAYS_OUT}") from None
 
 
@@ -103,7 +108,8 @@ def _check_zip(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise UserError(f"{path} is a compressed archive, not a file of torch.save: unpack it first")
+                raise UserError(
+                    f"{path} is a compressed archive, not a file of torch.save: unpack it first")
             damaged = archive.testzip()
     except UserError:
         raise
@@ -119,7 +125,8 @@ def _leaves(path: Path, content: Any) -> Iterator[tuple[str, Tensor]]:
     while waiting:
         place, value, depth = waiting.pop()
         if depth > DEEPEST:
-            raise UserError(f"{path} is nested deeper than {DEEPEST} levels, as no weights are: {WAYS_OUT}")
+            raise UserError(
+                f"{path} is nested deeper than {DEEPEST} levels, as no weights are: {WAYS_OUT}")
         if isinstance(value, Tensor):
             yield place or "tensor", value
             continue
@@ -133,7 +140,9 @@ def _plain(path: Path, name: str, value: Tensor) -> Tensor:
     """`value` if it is an ordinary tensor that owns as much memory as it shows."""
     plain = type(value) in (Tensor, torch.nn.Parameter) and value.layout == torch.strided
     if not plain or value.is_quantized or value.device.type != "cpu":
-        raise UserError(f"{path}: {name} is not an ordinary tensor: save the weights as plain float tensors")
+        raise UserError(
+            f"{path}: {name} is not an ordinary tensor: save the weights as plain float tensors")
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        raise UserError(f"{path}: {name} claims to be {tuple(value.shape)} but holds less: {WAYS_OUT}")
+        raise UserError(
+            f"{path}: {name} claims to be {tuple(value.shape)} but holds less: {WAYS_OUT}")
     return value.detach()

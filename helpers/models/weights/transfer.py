@@ -27,9 +27,11 @@ def from_drive(file_id: str, target: Path) -> None:
     """
     gdown = _gdown()
     # gdown 5 has no time limit; where there is one, a silent server is not waited for for ever.
-    limits = {"timeout": SILENCE_SECONDS} if "timeout" in inspect.signature(gdown.download).parameters else {}
+    limits = {"timeout": SILENCE_SECONDS} if "timeout" in inspect.signature(
+        gdown.download).parameters else {}
     try:
-        got = gdown.download(id=file_id, output=str(target), resume=True, use_cookies=False, **limits)
+        got = gdown.download(id=file_id, output=str(target), resume=True, use_cookies=False,
+                             **limits)
     except Exception as problem:  # gdown lets through whatever its own helpers raise
         raise _drive_failure(problem) from problem
     if got is None or not target.is_file():
@@ -38,10 +40,12 @@ def from_drive(file_id: str, target: Path) -> None:
 
 
 def from_drive_folder(folder_id: str, name: str, target: Path) -> None:
-    """Download the file called `name` from a shared folder; letters and digits of the name have to agree."""
+    """Download the file called `name` from a shared folder; letters and digits of the name have to
+    agree."""
     gdown = _gdown()
     try:
-        listed = gdown.download_folder(id=folder_id, quiet=True, skip_download=True, use_cookies=False)
+        listed = gdown.download_folder(id=folder_id, quiet=True, skip_download=True,
+                                       use_cookies=False)
     except Exception as problem:
         raise _drive_failure(problem) from problem
     same = [file for file in listed or [] if _letters(Path(file.path).name) == _letters(name)]
@@ -63,8 +67,10 @@ def from_web(url: str, target: Path) -> None:
         resume(url, part, target.name)
         os.replace(part, target)
     except OSError as problem:
-        raise UserError(f"cannot write to {target.parent} ({problem.strerror or problem}): make room, or choose "
-                        "another folder") from problem
+        raise UserError(
+            f"cannot write to {target.parent} ({problem.strerror or problem}): make room, or "
+            "choose "
+            "another folder") from problem
 
 
 def _gdown() -> object:

@@ -15,11 +15,20 @@ from helpers.report.plots.lookup import image_map, neighbours_grid
 from helpers.report.plots.scatter import embedding_3d, embeddings
 from helpers.report.plots.search import importances, search_history, slices
 from helpers.report.plots.style import METHOD_COLORS, method_color
-from helpers.report.plots.sweeps import corruption_table, label_curve, layer_curve, noise_curve, similarity_curve
+from helpers.report.plots.sweeps import (
+    corruption_table,
+    label_curve,
+    layer_curve,
+    noise_curve,
+    similarity_curve,
+)
 
-__all__ = ["METHOD_COLORS", "accuracy_over_time", "attention_close_up", "attention_grid", "attention_heads", "bars",
-           "check_table", "confusion", "corruption_table", "curves", "distributions", "embedding_3d", "embeddings",
-           "grouped_bars", "image_grid", "importances", "label_curve", "layer_curve", "layer_profile",
-           "learning_rates", "loss_curves", "method_color", "neighbours_grid", "noise_curve", "paired_gains",
-           "per_class", "image_map", "predictions", "pretraining_watch", "search_history", "similarity_curve",
-           "slices", "teacher_watch", "views_grid", "ways"]
+__all__ = [
+    "METHOD_COLORS", "accuracy_over_time", "attention_close_up", "attention_grid",
+    "attention_heads", "bars", "check_table", "confusion", "corruption_table", "curves",
+    "distributions", "embedding_3d", "embeddings", "grouped_bars", "image_grid", "importances",
+    "label_curve", "layer_curve", "layer_profile", "learning_rates", "loss_curves", "method_color",
+    "neighbours_grid", "noise_curve", "paired_gains", "per_class", "image_map", "predictions",
+    "pretraining_watch", "search_history", "similarity_curve", "slices", "teacher_watch",
+    "views_grid", "ways"
+]

@@ -19,7 +19,8 @@ NUMBERED = 8  # patches a side, up to which a number fits into each
 
 
 @styled
-def attention_grid(images: Any, maps: Mapping[str, Any], title: str, titles: Sequence[str] = ()) -> Figure:
+def attention_grid(images: Any, maps: Mapping[str, Any], title: str,
+                   titles: Sequence[str] = ()) -> Figure:
     """A column an image, a row a map of it, each map from its own least to its own most.
 
     Args:
@@ -29,7 +30,8 @@ def attention_grid(images: Any, maps: Mapping[str, Any], title: str, titles: Seq
     """
     images = array(images)
     side = min(1.15, WIDTH / (len(images) + 1.6))
-    figure, axes = canvas(1 + len(maps), len(images), side * (len(images) + 1.6), 0.9 + side * (1 + len(maps)))
+    figure, axes = canvas(1 + len(maps), len(images), side * (len(images) + 1.6), 0.9 + side *
+                          (1 + len(maps)))
     for ax, image in zip(axes[0], images, strict=True):
         show(ax, image)
     for ax, text in zip(axes[0], titles, strict=False):
@@ -55,7 +57,8 @@ def attention_heads(image: Any, maps: Sequence[Any], title: str, most: int = 12)
     rows, columns = ([round(i) for i in np.linspace(0, count - 1, min(count, most))]
                      for count in (len(maps), len(maps[0])))
     side = min(1.15, WIDTH / (len(columns) + 1))
-    figure, axes = canvas(len(rows), len(columns), max(5.0, side * (len(columns) + 1)), 0.9 + side * len(rows))
+    figure, axes = canvas(len(rows), len(columns), max(5.0, side * (len(columns) + 1)),
+                          0.9 + side * len(rows))
     for line, block in zip(axes, rows, strict=True):
         for ax, head in zip(line, columns, strict=True):
             shade(ax, image, array(maps[block])[head])
@@ -68,7 +71,8 @@ def attention_heads(image: Any, maps: Sequence[Any], title: str, most: int = 12)
 
 @styled
 def attention_close_up(image: Any, weights: Any, title: str) -> Figure:
-    """One image and one map over it, large; patches are numbered by their share of the attention in percent.
+    """One image and one map over it, large; patches are numbered by their share of the attention in
+    percent.
 
     Args:
         image: C x H x W, uint8 or float in [-1, 1].
@@ -80,9 +84,11 @@ def attention_close_up(image: Any, weights: Any, title: str) -> Figure:
     shade(right, image, weights)
     patch = array(image).shape[-1] / len(weights)
     for (row, column), weight in np.ndenumerate(weights) if len(weights) <= NUMBERED else ():
-        right.text((column + 0.5) * patch, (row + 0.5) * patch, f"{100 * weight:.0f}", color="white", ha="center",
-                   va="center", fontsize=9.5, path_effects=[withStroke(linewidth=2, foreground="black")])
-    headline(figure, title, "n = 1 image" + (" · numbers: % of the attention" if len(weights) <= NUMBERED else ""))
+        right.text((column + 0.5) * patch, (row + 0.5) * patch, f"{100 * weight:.0f}",
+                   color="white", ha="center", va="center", fontsize=9.5,
+                   path_effects=[withStroke(linewidth=2, foreground="black")])
+    headline(figure, title, "n = 1 image" +
+             (" · numbers: % of the attention" if len(weights) <= NUMBERED else ""))
     return figure
 
 
@@ -90,7 +96,8 @@ def shade(ax: Axes, image: Any, weights: np.ndarray) -> None:
     """An image C x H x W in grey under G x G weights in colour, without ticks or frame."""
     pixels = as_array(image)
     box = (0, pixels.shape[1], pixels.shape[0], 0)
-    ax.imshow(pixels if pixels.ndim == 2 else pixels.mean(2), cmap="gray", vmin=0, vmax=1, extent=box)
+    ax.imshow(pixels if pixels.ndim == 2 else pixels.mean(2), cmap="gray", vmin=0, vmax=1,
+              extent=box)
     ax.imshow(weights, cmap="inferno", alpha=OPACITY, extent=box, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     ax.grid(False)

@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from helpers.report.plots.style import FAINT, WIDTH, array, canvas, class_ticks, headline, method_color, styled
+from helpers.report.plots.style import (
+    FAINT,
+    WIDTH,
+    array,
+    canvas,
+    class_ticks,
+    headline,
+    method_color,
+    styled,
+)
 
 MOST_NUMBERS = 20  # with more classes than this, numbers in a confusion matrix cannot be read
 MARKERS = "osD^vP"
@@ -33,7 +42,8 @@ def confusion(matrix: Any, classes: Sequence[str], title: str) -> Figure:
                 ax.text(column, row, f"{count:g}", ha="center", va="center", fontsize=9,
                         color="white" if shares[row, column] > 55 else "black")
     class_ticks(ax, classes)
-    ax.set(yticks=range(len(classes)), yticklabels=classes, xlabel="predicted class", ylabel="true class")
+    ax.set(yticks=range(len(classes)), yticklabels=classes, xlabel="predicted class",
+           ylabel="true class")
     ax.grid(False)
     ax.spines[:].set_visible(True)
     figure.colorbar(image, ax=ax, label="share of the true class (%)", shrink=0.8)
@@ -55,8 +65,8 @@ def per_class(series: Mapping[str, Any], classes: Sequence[str], title: str) -> 
     ax.vlines(places, every.min(0), every.max(0), color=FAINT, lw=14, zorder=1)
     for index, (method, scores) in enumerate(values.items()):
         beside = places + 0.16 * (index - (len(values) - 1) / 2)  # so that no mark hides another
-        ax.scatter(beside, scores, s=55, marker=MARKERS[index % len(MARKERS)], label=method, zorder=2 + index,
-                   color=method_color(method), edgecolor="white", linewidth=0.8)
+        ax.scatter(beside, scores, s=55, marker=MARKERS[index % len(MARKERS)], label=method,
+                   zorder=2 + index, color=method_color(method), edgecolor="white", linewidth=0.8)
     class_ticks(ax, classes)
     ax.set(xlabel="class", ylabel="accuracy (%)")
     ax.set_ylim(top=min(102, ax.get_ylim()[1]))

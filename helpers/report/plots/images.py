@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from helpers.report.plots.style import GRAY, RIGHT, WIDTH, WRONG, array, canvas, headline, styled
 
-SHORT, LONGEST = 3, 13  # letters of a class name: up to 3, ten images fit in a row; after 13 it is cut
+# letters of a class name: up to 3, ten images fit in a row; after 13 it is cut
+SHORT, LONGEST = 3, 13
 
 
 def as_array(image: Any) -> np.ndarray:
@@ -20,7 +21,8 @@ def as_array(image: Any) -> np.ndarray:
     Values outside [-1, 1], as noise makes them, are clipped: a screen cannot show them.
     """
     image = array(image)
-    image = image / 255 if image.dtype == np.uint8 else np.clip((image.astype(np.float32) + 1) / 2, 0, 1)
+    image = image / 255 if image.dtype == np.uint8 else np.clip(
+        (image.astype(np.float32) + 1) / 2, 0, 1)
     return image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
 
 
@@ -33,7 +35,8 @@ def show(ax: Axes, image: Any) -> None:
 
 
 @styled
-def image_grid(images: Any, titles: Sequence[str] | None = None, columns: int = 8, title: str = "") -> Figure:
+def image_grid(images: Any, titles: Sequence[str] | None = None, columns: int = 8,
+               title: str = "") -> Figure:
     """Images in rows.
 
     Args:
@@ -61,7 +64,8 @@ def image_grid(images: Any, titles: Sequence[str] | None = None, columns: int = 
 @styled
 def views_grid(originals: Any, firsts: Any, seconds: Any, title: str = "",
                labels: Sequence[str] = ("image", "view 1", "view 2")) -> Figure:
-    """Three rows, a column an image: the images and two companions of each, every one N x C x H x W."""
+    """Three rows, a column an image: the images and two companions of each, every one N x C x H x
+    W."""
     rows = [array(images) for images in (originals, firsts, seconds)]
     columns = len(rows[0])
     side = min(1.2, WIDTH / (columns + 1))
@@ -108,7 +112,8 @@ def predictions(images: Any, labels: Any, predicted: Mapping[str, Any], classes:
 
 
 def _verdict(ax: Axes, line: int, name: str, right: bool) -> None:
-    _beneath(ax, line, f"{'✓' if right else '✗'} {cut(name)}", 0.5, "center", RIGHT if right else WRONG)
+    _beneath(ax, line, f"{'✓' if right else '✗'} {cut(name)}", 0.5, "center",
+             RIGHT if right else WRONG)
 
 
 def cut(name: str) -> str:
@@ -118,5 +123,5 @@ def cut(name: str) -> str:
 
 def _beneath(ax: Axes, line: int, text: str, x: float, align: str, color: str) -> None:
     """A line of text under the axes, at `x` as a share of its width."""
-    ax.annotate(text, (x, 0), (0, -3 - 13 * line), xycoords="axes fraction", textcoords="offset points",
-                ha=align, va="top", fontsize=9, color=color)
+    ax.annotate(text, (x, 0), (0, -3 - 13 * line), xycoords="axes fraction",
+                textcoords="offset points", ha=align, va="top", fontsize=9, color=color)

@@ -62,7 +62,8 @@ def loss_curves(series: Mapping[str, Any], title: str, marks: Mapping[str, float
     """Losses by step on a logarithmic axis, named at their ends.
 
     Args:
-        series: name to losses (nats), the first one before any update; losses above `LARGEST_LOSS` are cut.
+        series: name to losses (nats), the first one before any update; losses above `LARGEST_LOSS`
+            are cut.
         marks: what a dashed line stands for, to its height.
         highlight: the one to be compared with the others, drawn thick.
         smooth: width of a running mean, as for `curves`.
@@ -75,7 +76,10 @@ def loss_curves(series: Mapping[str, Any], title: str, marks: Mapping[str, float
         chosen = name == highlight or len(series) == 1
         color = method_color("ViT") if chosen else next(others)
         y = np.clip(array(losses).astype(float), None, LARGEST_LOSS)
-        look = {"color": color, "linewidth": 3.2 if name == highlight else 1.6, "zorder": 3 if chosen else 2}
+        look = {
+            "color": color, "linewidth": 3.2 if name == highlight else 1.6,
+            "zorder": 3 if chosen else 2
+        }
         last = draw_line(ax, np.arange(len(y)), y, smooth, look)
         if last is not None:
             ends.append((*last, name, color))
@@ -122,18 +126,20 @@ def draw_line(ax: Axes, x: np.ndarray, y: np.ndarray, smooth: int,
 def reference_line(ax: Axes, value: float, label: str) -> None:
     """A dashed horizontal line, named above its left end."""
     ax.axhline(value, color="black", lw=1, ls=(0, (4, 3)))
-    ax.annotate(label, (0, value), (4, 3), xycoords=("axes fraction", "data"), textcoords="offset points",
-                fontsize=9, color=GRAY)
+    ax.annotate(label, (0, value), (4, 3), xycoords=("axes fraction", "data"),
+                textcoords="offset points", fontsize=9, color=GRAY)
 
 
 @styled
-def pretraining_watch(losses: Sequence[float], momentum: Sequence[float], monitor: Sequence[Mapping[str, float]],
-                      lowest_spread: float = 0.1, lowest_rank: float = 2.0, method: str = "BYOL") -> Figure:
+def pretraining_watch(losses: Sequence[float], momentum: Sequence[float],
+                      monitor: Sequence[Mapping[str, float]], lowest_spread: float = 0.1,
+                      lowest_rank: float = 2.0, method: str = "BYOL") -> Figure:
     """What a training without labels shows of itself, in four panels.
 
     Args:
         losses, momentum: one number a step.
-        monitor: dicts with step, knn (accuracy in [0, 1]), spread, rank and dimensions; at least one.
+        monitor: dicts with step, knn (accuracy in [0, 1]), spread, rank and dimensions; at least
+            one.
         lowest_spread, lowest_rank: below one of these the representation counts as collapsed.
         method: whose colour the curves have.
     """
@@ -150,7 +156,8 @@ def pretraining_watch(losses: Sequence[float], momentum: Sequence[float], monito
     for ax in axes.flat:
         ax.set_xlabel("step")
         ax.tick_params(labelbottom=True)
-    headline(figure, "Pretraining under watch", f"n = {len(losses):,} steps, {len(monitor)} looks at validation")
+    headline(figure, "Pretraining under watch",
+             f"n = {len(losses):,} steps, {len(monitor)} looks at validation")
     return figure
 
 
@@ -158,19 +165,22 @@ def _accuracy(ax: Axes, monitor: Sequence[Mapping[str, float]], color: Mapping[s
     steps, knn = [row["step"] for row in monitor], [100 * row["knn"] for row in monitor]
     ax.plot(steps, knn, **color, marker="o", markersize=4)
     highest = knn[-1] >= max(knn[-3:])  # or the number would lie on the line
-    ax.annotate(f"{knn[-1]:.1f} %", (steps[-1], knn[-1]), (0, 5 if highest else -6), textcoords="offset points",
-                ha="right", va="bottom" if highest else "top", fontsize=9.5)
+    ax.annotate(f"{knn[-1]:.1f} %", (steps[-1], knn[-1]), (0, 5 if highest else -6),
+                textcoords="offset points", ha="right", va="bottom" if highest else "top",
+                fontsize=9.5)
     if steps[0] == 0:
         ax.axhline(knn[0], color=method_color("random encoder"), lw=1.2, ls="--")
-        ax.annotate(f"random encoder, {knn[0]:.1f} %", (0.98, knn[0]), (0, 3), xycoords=("axes fraction", "data"),
-                    textcoords="offset points", ha="right", fontsize=9, color=GRAY)
+        ax.annotate(f"random encoder, {knn[0]:.1f} %", (0.98, knn[0]), (0, 3),
+                    xycoords=("axes fraction", "data"), textcoords="offset points", ha="right",
+                    fontsize=9, color=GRAY)
     ax.set(title="is it learning? kNN on validation", ylabel="accuracy (%)")
     ax.margins(y=0.12)
 
 
-def _collapse(ax: Axes, monitor: Sequence[Mapping[str, float]], lowest_spread: float, lowest_rank: float,
-              color: Mapping[str, str]) -> None:
-    """Spread on the left, effective rank on the right, so scaled that both limits lie at one height."""
+def _collapse(ax: Axes, monitor: Sequence[Mapping[str, float]], lowest_spread: float,
+              lowest_rank: float, color: Mapping[str, str]) -> None:
+    """Spread on the left, effective rank on the right, so scaled that both limits lie at one
+    height."""
     steps, spread, rank = ([row[key] for row in monitor] for key in ("step", "spread", "rank"))
     left, right, twin = color["color"], method_color("supervised"), ax.twinx()
     ax.plot(steps, spread, color=left, marker="o", markersize=4)
@@ -185,23 +195,29 @@ def _collapse(ax: Axes, monitor: Sequence[Mapping[str, float]], lowest_spread: f
     ax.set_ylabel("spread (solid; 1 = fills the sphere)", color=darker(left))
     twin.set_ylabel(f"effective rank of {monitor[0]['dimensions']:g} (dashed)", color=darker(right))
     ax.axhspan(0, lowest_spread, color=right, alpha=0.15, lw=0)
-    ax.annotate(f"collapsed below: spread {lowest_spread:g}, rank {lowest_rank:g}", (0.98, lowest_spread), (0, 2),
-                xycoords=("axes fraction", "data"), textcoords="offset points", ha="right", fontsize=8.5, color=GRAY)
+    ax.annotate(f"collapsed below: spread {lowest_spread:g}, rank {lowest_rank:g}",
+                (0.98, lowest_spread), (0, 2), xycoords=("axes fraction", "data"),
+                textcoords="offset points", ha="right", fontsize=8.5, color=GRAY)
 
 
 @styled
 def teacher_watch(monitor: Sequence[Mapping[str, float]]) -> Figure:
-    """DINO's two collapses, seen in the teacher's answers (Caron et al. 2021, figure 7), and the student's lag.
+    """DINO's two collapses, seen in the teacher's answers (Caron et al. 2021, figure 7), and the
+    student's lag.
 
     Args:
-        monitor: dicts with step, entropy, variety, kl and uniform, all in nats (see `helpers.methods.dino`); rows
-            without them, such as the one before the first step, are left out.
+        monitor: dicts with step, entropy, variety, kl and uniform, all in nats (see
+            `helpers.methods.dino`); rows without them, such as the one before the first step, are
+            left out.
     """
     rows = [row for row in monitor if "kl" in row]
     steps = [row["step"] for row in rows]
     figure, axes = canvas(1, 2, height=3.9)
     answers, lag = axes[0]
-    shown = {"all answers together": ("variety", "#0072B2", "-"), "one answer": ("entropy", "#D55E00", "--")}
+    shown = {
+        "all answers together": ("variety", "#0072B2", "-"),
+        "one answer": ("entropy", "#D55E00", "--")
+    }
     ends = []
     for name, (key, color, dashes) in shown.items():
         values = [row[key] for row in rows]
@@ -212,9 +228,10 @@ def teacher_watch(monitor: Sequence[Mapping[str, float]]) -> Figure:
     answers.set(title="entropy of the teacher's answers", ylabel="entropy (nats)",
                 ylim=(-0.06 * rows[-1]["uniform"], 1.16 * rows[-1]["uniform"]), xlim=(0, None))
     label_ends(answers, ends)
-    lag.plot(steps, [row["kl"] for row in rows], color=method_color("DINO"), marker="o", markersize=4)
-    lag.set(title="what the student still lacks", ylabel="KL from teacher to student (nats)", ylim=(0, None),
-            xlim=(0, None))
+    lag.plot(steps, [row["kl"] for row in rows], color=method_color("DINO"), marker="o",
+             markersize=4)
+    lag.set(title="what the student still lacks", ylabel="KL from teacher to student (nats)",
+            ylim=(0, None), xlim=(0, None))
     for ax in (answers, lag):
         ax.set_xlabel("step")
     headline(figure, "Has the teacher collapsed?", f"n = {len(rows)} looks, each at one batch")

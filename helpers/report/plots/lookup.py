@@ -1,4 +1,5 @@
-"""Figures that show images by their features: neighbours, and a map made of the images themselves."""
+"""Figures that show images by their features: neighbours, and a map made of the images
+themselves."""
 
 from __future__ import annotations
 
@@ -15,7 +16,17 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from helpers.report.plots.images import as_array, cut, show
-from helpers.report.plots.style import FAINT, RIGHT, WIDTH, WRONG, array, canvas, class_colors, headline, styled
+from helpers.report.plots.style import (
+    FAINT,
+    RIGHT,
+    WIDTH,
+    WRONG,
+    array,
+    canvas,
+    class_colors,
+    headline,
+    styled,
+)
 
 SHOWN = 300  # thumbnails in a map; more would lie on top of each other
 FLAT = 0.68  # height of that map over its width
@@ -23,9 +34,10 @@ SIDE = 640  # side of the map to point at, in CSS pixels
 
 
 @styled
-def neighbours_grid(queries: Any, labels: Any, found: Any, found_labels: Any, classes: Sequence[str],
-                    title: str) -> Figure:
-    """A row a query: the image, then its nearest ones, each under its class, framed green if that is the query's.
+def neighbours_grid(queries: Any, labels: Any, found: Any, found_labels: Any,
+                    classes: Sequence[str], title: str) -> Figure:
+    """A row a query: the image, then its nearest ones, each under its class, framed green if that
+    is the query's.
 
     Long names are cut, so that neighbours do not write over each other.
 
@@ -33,12 +45,14 @@ def neighbours_grid(queries: Any, labels: Any, found: Any, found_labels: Any, cl
         queries, labels: M x C x H x W, uint8 or float in [-1, 1], and M class numbers.
         found, found_labels: M x k x C x H x W and M x k.
     """
-    queries, labels, found, found_labels = (array(x) for x in (queries, labels, found, found_labels))
+    queries, labels, found, found_labels = (array(x)
+                                            for x in (queries, labels, found, found_labels))
     columns = found.shape[1] + 1
     side, names = WIDTH / columns, [cut(name) for name in classes]
     size = 9 if max(map(len, names)) <= 8 else 7
     figure, axes = canvas(len(queries), columns, WIDTH, 0.7 + len(queries) * (0.85 * side + 0.22))
-    for line, query, label, near, own in zip(axes, queries, labels, found, found_labels, strict=True):
+    for line, query, label, near, own in zip(axes, queries, labels, found, found_labels,
+                                             strict=True):
         show(line[0], query)
         line[0].set_title(names[label], fontsize=size, weight="bold")
         for ax, image, other in zip(line[1:], near, own, strict=True):
@@ -46,18 +60,21 @@ def neighbours_grid(queries: Any, labels: Any, found: Any, found_labels: Any, cl
             color = RIGHT if other == label else WRONG
             ax.set_title(names[other], fontsize=size, color=color)
             ax.spines[:].set(visible=True, color=color, linewidth=1.6)
-    headline(figure, title, "first column: the query · nearest first, by cosine similarity · green: the query's class, "
-                            "red: another")
+    headline(
+        figure, title,
+        "first column: the query · nearest first, by cosine similarity · green: the query's class, "
+        "red: another")
     return figure
 
 
 @styled
-def image_map(points: Any, images: Any, marked: Any = None, title: str = "", note: str = "") -> Figure:
+def image_map(points: Any, images: Any, marked: Any = None, title: str = "",
+              note: str = "") -> Figure:
     """A map whose points are the images themselves.
 
     Args:
-        points, images: N x 2 and N x C x H x W (or what gives an image for its number); an even choice of `SHOWN`
-            images is drawn, marked ones on top.
+        points, images: N x 2 and N x C x H x W (or what gives an image for its number); an even
+            choice of `SHOWN` images is drawn, marked ones on top.
         marked: N booleans; these get a red frame and lie on top.
         note: what the frame means.
     """
@@ -71,7 +88,8 @@ def image_map(points: Any, images: Any, marked: Any = None, title: str = "", not
     low, high = points.min(0), points.max(0)
     half = 0.013 * (high - low) / (1, FLAT)  # square on paper
     for index in [*others, *np.flatnonzero(marked)]:
-        _thumbnail(ax, array(images[index]), points[index], half * (1.5 if marked[index] else 1), marked[index])
+        _thumbnail(ax, array(images[index]), points[index], half * (1.5 if marked[index] else 1),
+                   marked[index])
     ax.set(xticks=[], yticks=[], xlim=(low[0] - 3 * half[0], high[0] + 3 * half[0]),
            ylim=(low[1] - 3 * half[1], high[1] + 3 * half[1]), aspect="auto")
     ax.grid(False)
@@ -81,16 +99,20 @@ def image_map(points: Any, images: Any, marked: Any = None, title: str = "", not
     return figure
 
 
-def _thumbnail(ax: Axes, image: np.ndarray, place: np.ndarray, half: np.ndarray, framed: bool) -> None:
+def _thumbnail(ax: Axes, image: np.ndarray, place: np.ndarray, half: np.ndarray,
+               framed: bool) -> None:
     (left, bottom), (right, top) = place - half, place + half
-    ax.imshow(as_array(image), cmap="gray", vmin=0, vmax=1, extent=(left, right, bottom, top), zorder=2 + framed)
+    ax.imshow(as_array(image), cmap="gray", vmin=0, vmax=1, extent=(left, right, bottom, top),
+              zorder=2 + framed)
     if framed:
-        ax.plot([left, right, right, left, left], [bottom, bottom, top, top, bottom], color=WRONG, lw=1.3, zorder=4)
+        ax.plot([left, right, right, left, left], [bottom, bottom, top, top, bottom], color=WRONG,
+                lw=1.3, zorder=4)
 
 
 def explorer(points: Any, images: Any, labels: Any, classes: Sequence[str],
              captions: Sequence[str] | None = None) -> str:
-    """A map as HTML in which an image appears where the mouse rests on a point, or a finger taps one.
+    """A map as HTML in which an image appears where the mouse rests on a point, or a finger taps
+    one.
 
     It needs no script, so it works in every notebook, in Colab and on a saved page.
 
@@ -103,27 +125,40 @@ def explorer(points: Any, images: Any, labels: Any, classes: Sequence[str],
     places = 20 + (SIDE - 40) * (points - low) / span
     colors = [*class_colors(len(classes)), FAINT]
     dots, looks = [], []  # every image lies above every dot
-    for number, ((x, y), image, label) in enumerate(zip(places, array(images), labels, strict=True)):
+    for number, ((x, y), image, label) in enumerate(zip(places, array(images), labels,
+                                                        strict=True)):
         name = classes[label] if label >= 0 else "no label"
         caption = captions[number] if captions is not None else f"image {number}, {name}"
         place = f'cx="{x:.0f}" cy="{y:.0f}"'
         dots.append(f'<circle {place} r="4.5" fill="{to_hex(colors[label])}"/>')
-        looks.append(f'<g class="p" tabindex="-1"><circle {place} r="5"/>{_look(x, y, image, caption)}</g>')
-    style = (".few-map .v{display:none} .few-map .p:is(:hover,:focus) .v{display:block;pointer-events:none} "
-             ".few-map .p{outline:none} .few-map .p circle{fill:none;pointer-events:all;stroke-width:2px} "
-             ".few-map .p:is(:hover,:focus) circle{stroke:#000} "
-             ".few-map image{image-rendering:pixelated;outline:1px solid #595959} "
-             ".few-map text{font:12px sans-serif;paint-order:stroke;stroke:#fff;stroke-width:3px}")
-    return (f'<svg class="few-map" viewBox="0 0 {SIDE} {SIDE}" style="max-width:{SIDE}px;background:#fff" role="img" '
-            f'aria-label="map of {len(points)} images"><style>{style}</style>{"".join(dots + looks)}</svg>')
+        looks.append(
+            f'<g class="p" tabindex="-1"><circle {place} r="5"/>{_look(x, y, image, caption)}</g>')
+    style = (
+        ".few-map .v{display:none} .few-map .p:is(:hover,:focus) "
+        ".v{display:block;pointer-events:none} "
+        ".few-map .p{outline:none} .few-map .p "
+        "circle{fill:none;pointer-events:all;stroke-width:2px} "
+        ".few-map .p:is(:hover,:focus) circle{stroke:#000} "
+        ".few-map image{image-rendering:pixelated;outline:1px solid #595959} "
+        ".few-map text{font:12px sans-serif;paint-order:stroke;stroke:#fff;stroke-width:3px}")
+    return (
+        f'<svg class="few-map" viewBox="0 0 {SIDE} {SIDE}" '
+        f'style="max-width:{SIDE}px;background:#fff" role="img" '
+        f'aria-label="map of {len(points)} '
+        f'images"><style>{style}</style>{"".join(dots + looks)}</svg>'
+    )
 
 
 def _look(x: float, y: float, image: np.ndarray, caption: str) -> str:
     """An image under its caption beside a point, on the side where there is more room."""
     right, top = x < SIDE / 2, min(max(y - 60, 14), SIDE - 100)
     left, edge, anchor = (x + 8, x + 8, "start") if right else (x - 104, x - 8, "end")
-    return (f'<g class="v"><image x="{left:.0f}" y="{top:.0f}" width="96" height="96" href="{_data(image)}"/>'
-            f'<text x="{edge:.0f}" y="{top - 3:.0f}" text-anchor="{anchor}">{html.escape(caption)}</text></g>')
+    return (
+        f'<g class="v"><image x="{left:.0f}" y="{top:.0f}" width="96" height="96" '
+        f'href="{_data(image)}"/>'
+        f'<text x="{edge:.0f}" y="{top - 3:.0f}" '
+        f'text-anchor="{anchor}">{html.escape(caption)}</text></g>'
+    )
 
 
 def _data(image: np.ndarray) -> str:

@@ -12,7 +12,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from helpers.report.plots.style import FAINT, GRAY, WIDTH, array, canvas, class_colors, headline, styled
+from helpers.report.plots.style import (
+    FAINT,
+    GRAY,
+    WIDTH,
+    array,
+    canvas,
+    class_colors,
+    headline,
+    styled,
+)
 
 ANGLES = (35, 125)  # degrees; two sides of a cloud, since a page cannot be turned
 MOST_NAMES = 12  # more class names than this would cover the points
@@ -37,14 +46,15 @@ def embeddings(panels: Mapping[str, Any], labels: Any, classes: Sequence[str],
     for ax, (name, points) in zip(axes.flat, panels.items(), strict=False):
         _panel(ax, array(points), labels, classes, noisy.get(name))
         ax.set_title(name)
-    figure.legend(handles=_handles(classes, labels, bool(noisy)), loc="outside right upper", fontsize=9,
-                  handletextpad=0.2)
+    figure.legend(handles=_handles(classes, labels, bool(noisy)), loc="outside right upper",
+                  fontsize=9, handletextpad=0.2)
     also = ", each once clean and once noisy" if noisy else ""
     headline(figure, title, f"n = {len(labels):,} images{also} · the axes have no unit")
     return figure
 
 
-def _panel(ax: Axes, points: np.ndarray, labels: np.ndarray, classes: Sequence[str], noisy: Any) -> None:
+def _panel(ax: Axes, points: np.ndarray, labels: np.ndarray, classes: Sequence[str],
+           noisy: Any) -> None:
     shades = _shades(labels, classes)
     if noisy is not None:
         noisy = array(noisy)
@@ -52,8 +62,9 @@ def _panel(ax: Axes, points: np.ndarray, labels: np.ndarray, classes: Sequence[s
     ax.scatter(points[:, 0], points[:, 1], s=13, c=shades, alpha=0.85, linewidths=0)
     if len(classes) <= MOST_NAMES:
         for label in np.unique(labels[labels >= 0]):
-            ax.annotate(classes[label], _middle(points[labels == label]), ha="center", va="center", fontsize=9.5,
-                        weight="bold", path_effects=[withStroke(linewidth=2.5, foreground="white")])
+            ax.annotate(classes[label], _middle(points[labels == label]), ha="center", va="center",
+                        fontsize=9.5, weight="bold",
+                        path_effects=[withStroke(linewidth=2.5, foreground="white")])
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set(visible=True, color=FAINT)
 
@@ -72,7 +83,9 @@ def _handles(classes: Sequence[str], labels: np.ndarray, noisy: bool) -> list[Li
     def dot(color: Any, label: str, marker: str = "o") -> Line2D:
         return Line2D([], [], linestyle="", marker=marker, color=color, label=label, markersize=6)
 
-    handles = [dot(color, name) for color, name in zip(class_colors(len(classes)), classes, strict=True)]
+    handles = [
+        dot(color, name) for color, name in zip(class_colors(len(classes)), classes, strict=True)
+    ]
     if (labels < 0).any():
         handles.append(dot(FAINT, "no label"))
     return handles + ([dot(GRAY, "clean"), dot(GRAY, "noisy", "x")] if noisy else [])
@@ -92,6 +105,7 @@ def embedding_3d(points: Any, labels: Any, classes: Sequence[str], title: str) -
             axis.set_ticklabels([])
             axis.set_label_text(f"dimension {name}", fontsize=9)
             axis.labelpad = -10
-    figure.legend(handles=_handles(classes, labels, False), loc="outside right upper", fontsize=9, handletextpad=0.2)
+    figure.legend(handles=_handles(classes, labels, False), loc="outside right upper", fontsize=9,
+                  handletextpad=0.2)
     headline(figure, title, f"n = {len(labels):,} images · the axes have no unit")
     return figure

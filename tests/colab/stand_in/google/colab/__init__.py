@@ -1,7 +1,7 @@
 """Stands in for Colab's own package, as far as the notebooks use it.
 
-Like Colab's it is an extension that IPython loads when a kernel starts, so that "google.colab" is among the
-loaded modules before a notebook's first cell.
+Like Colab's it is an extension that IPython loads when a kernel starts, so that "google.colab" is
+among the loaded modules before a notebook's first cell.
 """
 
 from typing import Any
