@@ -38,7 +38,7 @@ def test_the_drawings_that_notebooks_and_pages_name_are_there():
 def test_a_drawing_in_a_notebook_has_a_text_for_those_who_cannot_see_it():
     prose = "".join("".join(cell["source"]) for path in NOTEBOOKS
                     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"])
-    texts = re.findall(r"!\[([^\]]*)\]\([^)]*\.svg[^)]*\)", prose)
+    texts = re.findall(r"!\[([^\]]*)\]\([^)]*/images/[\w-]+\.svg[^)]*\)", prose)
     assert len(texts) >= 3 and all(len(alt.split()) > 5 for alt in texts)
 
 
