@@ -1,14 +1,15 @@
-"""Is it a difference? One rule for the whole suite: more than chance is p < 0.05 in the test that
-fits the numbers.
+"""How large is a difference, and how sure: the mean difference and its 95 % confidence interval.
 
-- `paired`: scores that share their draws, seeds or splits: Student's t-test on the differences
+One rule for the whole suite: a difference is clear where the interval leaves out zero.
+
+- `paired`: scores that share their draws, seeds or splits: Student's t on the differences
   (Student 1908, *The probable error of a mean*).
 - `same_images`: two classifiers, once each, on the same images: McNemar's exact test, which looks
-  only at the images that one of them names rightly and the other does not (McNemar 1947; Dietterich
-  1998 on why it is the test for classifiers that are trained once).
-- `unpaired`: means and deviations are all there is: Welch's t-test (Welch 1947).
+  only at the images that one of them classifies correctly and the other does not (McNemar 1947;
+  Dietterich 1998 on why it is the test for classifiers that are trained once).
+- `unpaired`: means and deviations are all there is: Welch's t (Welch 1947).
 
-A paired test is the stronger one: what both share, such as a lucky draw, is gone from the
+A paired comparison is the stronger one: what both share, such as a lucky draw, is gone from the
 differences.
 """
 
@@ -19,48 +20,61 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import binomtest, t, ttest_ind_from_stats
+from scipy.stats import binomtest, t
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-LIMIT = 0.05
+CONFIDENCE = 0.95  # of every interval here
+NAN = float("nan")
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The first against the second: `gain` and its standard `error` (fractions; NaN: not known),
-    `p` and the `test`."""
+    """The first against the second.
+
+    `gain`, its standard `error` and the ends of the interval, `low` and `high`, are fractions; all
+    but the gain are NaN where there is no spread to judge by.
+    """
 
     gain: float
     error: float
+    low: float
+    high: float
     p: float
     test: str
 
     @property
     def clear(self) -> bool:
-        """Whether the difference is more than chance would make."""
-        return self.p < LIMIT
+        """Whether the confidence interval leaves out zero."""
+        return self.low > 0 or self.high < 0
 
     @property
-    def sure(self) -> str:
-        """The verdict with its p and test, to end a sentence with."""
-        word = "more than chance would make" if self.clear else "no more than chance could make"
-        return f"{word} ({self.why})"
+    def interval(self) -> str:
+        """Both ends in points, such as "-0.2 to +5.6"; "not known" without a spread."""
+        if np.isnan(self.low):
+            return "not known"
+        return f"{100 * self.low:+.1f} to {100 * self.high:+.1f}"
 
     @property
     def why(self) -> str:
-        """p and the test, such as "p = 0.02, paired t-test"."""
-        return f"p {'< 0.001' if self.p < 0.001 else f'= {self.p:.2g}'}, {self.test}"
+        """The interval and where it comes from, to be put in brackets."""
+        return f"95 % confidence interval {self.interval}, {self.test}"
+
+    @property
+    def in_points(self) -> str:
+        """The difference in percentage points, with its interval and where that comes from."""
+        return f"{100 * self.gain:+.1f} points ({self.why})"
 
     def choose(self, ahead: str, behind: str, tie: str) -> str:
         """One of three words: the first is clearly ahead, clearly behind, or neither."""
-        return tie if not self.clear else ahead if self.gain > 0 else behind
+        if not self.clear:
+            return tie
+        return ahead if self.gain > 0 else behind
 
 
 def paired(first: Sequence[float], second: Sequence[float]) -> Comparison:
-    """Scores (fractions) of two methods, one a draw, seed or split, in the same order: a paired
-    t-test.
+    """Scores (fractions) of two methods, one a draw, seed or split, in the same order.
 
     One pair, or differences that are all the same, have no spread to judge by: p is 1 then.
 
@@ -75,15 +89,41 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Comparison:
 
 
 def gained(mean: float, std: float | None, n: int) -> Comparison:
-    """`paired` from the mean and standard deviation of `n` differences (fractions), where these
-    are all there is."""
-    error = std / n ** 0.5 if n > 1 and std is not None else float("nan")
-    p = 2 * t.sf(abs(mean) / error, n - 1) if error > 1e-9 else 1.0
-    return Comparison(float(mean), float(error), float(p), f"paired t-test, n = {n:g}")
+    """`paired` from the mean and standard deviation of `n` differences (fractions)."""
+    error = std / n ** 0.5 if n > 1 and std is not None else NAN
+    return _by_t(mean, error, n - 1, f"paired t-test, n = {n:g}")
+
+
+def unpaired(mean: float, std: float | None, n: int, other_mean: float, other_std: float | None,
+             other_n: int) -> Comparison:
+    """Means (fractions), standard deviations and counts of two methods: Welch's t.
+
+    A mean of one value, or two without any deviation, have no spread to judge by: p is 1 then.
+    """
+    test = f"Welch's t-test, n = {n:g} and {other_n:g}"
+    if None in (std, other_std) or min(n, other_n) < 2:
+        return _by_t(mean - other_mean, NAN, 1, test)
+    parts = np.array([std ** 2 / n, other_std ** 2 / other_n])
+    # Welch-Satterthwaite
+    freedom = parts.sum() ** 2 / max((parts ** 2 / [n - 1, other_n - 1]).sum(), 1e-300)
+    return _by_t(mean - other_mean, parts.sum() ** 0.5, freedom, test)
+
+
+def _by_t(gain: float, error: float, freedom: float, test: str) -> Comparison:
+    """A gain with its standard error, judged by Student's t with so many degrees of freedom."""
+    if not error > 1e-9:  # NaN as well
+        return Comparison(float(gain), float(error), NAN, NAN, 1.0, test)
+    reach = t.ppf((1 + CONFIDENCE) / 2, freedom) * error
+    p = 2 * t.sf(abs(gain) / error, freedom)
+    return Comparison(*(float(value) for value in (gain, error, gain - reach, gain + reach, p)),
+                      test)
 
 
 def same_images(first: Tensor, second: Tensor, labels: Tensor) -> Comparison:
     """Two classifiers' predictions of the same images: McNemar's exact test.
+
+    The interval is that of Clopper and Pearson for the share of the first among the images on
+    which the two differ, so it leaves out zero exactly where the test's p is below 0.05.
 
     Args:
         first, second, labels: N class numbers each.
@@ -92,29 +132,17 @@ def same_images(first: Tensor, second: Tensor, labels: Tensor) -> Comparison:
         ValueError: they are not of one length.
     """
     if not len(first) == len(second) == len(labels):
-        raise ValueError(
-            f"predictions of the same images are wanted, not {len(first)}, {len(second)}, "
-            f"{len(labels)}"
-        )
-    right, other = (np.asarray(each) == np.asarray(labels) for each in (first, second))
-    ours, theirs, count = int((right & ~other).sum()), int((other & ~right).sum()), len(right)
-    p = binomtest(ours, ours + theirs).pvalue if ours + theirs else 1.0
-    error = (ours + theirs - (ours - theirs) ** 2 / count) ** 0.5 / count
-    return Comparison((ours - theirs) / count, error, float(p),
-                      f"McNemar's test, {ours} against {theirs} images")
-
-
-def unpaired(mean: float, std: float | None, n: int, other_mean: float, other_std: float | None,
-             other_n: int) -> Comparison:
-    """Means (fractions), standard deviations and counts of two methods: Welch's t-test.
-
-    A mean of one value, or two without any deviation, have no spread to judge by: p is 1 then.
-    """
-    known = None not in (std, other_std) and min(n, other_n) > 1
-    error = (std ** 2 / n + other_std ** 2 / other_n) ** 0.5 if known else float("nan")
-    p = 1.0
-    if error > 1e-9:
-        p = ttest_ind_from_stats(mean, std, n, other_mean, other_std, other_n,
-                                 equal_var=False).pvalue
-    return Comparison(float(mean - other_mean), float(error), float(p),
-                      f"Welch's t-test, n = {n:g} and {other_n:g}")
+        raise ValueError("predictions of the same images are wanted, not "
+                         f"{len(first)}, {len(second)}, {len(labels)}")
+    correct, other = (np.asarray(each) == np.asarray(labels) for each in (first, second))
+    ours, theirs = int((correct & ~other).sum()), int((other & ~correct).sum())
+    count, differ = len(correct), ours + theirs
+    test = f"McNemar's test, {ours} against {theirs} images"
+    if not differ:
+        return Comparison(0.0, 0.0, NAN, NAN, 1.0, test)
+    found = binomtest(ours, differ)
+    share = found.proportion_ci(CONFIDENCE)
+    low, high = ((2 * end - 1) * differ / count for end in (share.low, share.high))
+    error = (differ - (ours - theirs) ** 2 / count) ** 0.5 / count
+    return Comparison((ours - theirs) / count, error, float(low), float(high),
+                      float(found.pvalue), test)

@@ -1,9 +1,9 @@
-"""One rule for differences: the right test, its closed forms, and no verdict without a spread."""
+"""One rule for differences: the right interval, its closed forms, and none without a spread."""
 
 import numpy as np
 import pytest
 import torch
-from scipy.stats import chi2, ttest_ind, ttest_rel
+from scipy.stats import chi2, sem, t, ttest_ind, ttest_ind_from_stats, ttest_rel
 
 from helpers.report import stats as comparison
 
@@ -38,10 +38,10 @@ def test_scores_that_do_not_pair_are_refused():
         comparison.same_images(torch.zeros(3), torch.zeros(3), torch.zeros(4))
 
 
-def test_images_that_both_name_alike_do_not_count():
+def test_images_that_both_classify_alike_do_not_count():
     labels = torch.zeros(100, dtype=torch.long)
     first, second = labels.clone(), labels.clone()
-    second[:6] = 1   # six that only the first names rightly
+    second[:6] = 1   # six that only the first classifies correctly
     first[6:7] = 1   # one that only the second does
     first[7:30] = second[7:30] = 2  # both wrong
     found = comparison.same_images(first, second, labels)
@@ -68,11 +68,40 @@ def test_means_alone_are_compared_with_welch():
     assert found.error == pytest.approx((FIRST.var(ddof=1) / 4 + SECOND.var(ddof=1) / 4) ** 0.5)
 
 
-@pytest.mark.parametrize("gain, p, word", [(0.1, 0.01, "helps"), (-0.1, 0.01, "harms"),
-                                           (0.1, 0.05, "neither")])
-def test_the_verdict_needs_both_a_direction_and_a_small_p(gain, p, word):
-    found = comparison.Comparison(gain, 0.01, p, "a test")
+@pytest.mark.parametrize("low, high, word", [(0.01, 0.3, "helps"), (-0.3, -0.01, "harms"),
+                                             (-0.01, 0.3, "neither")])
+def test_a_difference_is_clear_where_the_interval_leaves_out_zero(low, high, word):
+    found = comparison.Comparison((low + high) / 2, 0.01, low, high, 0.5, "a test")
     assert found.choose("helps", "harms", "neither") == word
-    assert found.sure.startswith(
-        "more than" if found.clear else "no more than") and f"p = {p}, a test" in found.sure
-    assert "p < 0.001" in comparison.Comparison(gain, 0.01, 1e-9, "a test").why
+
+
+def test_the_interval_of_pairs_is_students():
+    gains = FIRST - SECOND
+    low, high = t.interval(0.95, 3, gains.mean(), sem(gains))
+    found = comparison.paired(FIRST, SECOND)
+    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    assert found.in_points == (f"+2.5 points (95 % confidence interval {100 * low:+.1f} to "
+                               f"{100 * high:+.1f}, paired t-test, n = 4)")
+
+
+def test_the_interval_of_means_is_welchs():
+    found = comparison.unpaired(0.8, 0.02, 5, 0.7, 0.04, 3)
+    closed = ttest_ind_from_stats(0.8, 0.02, 5, 0.7, 0.04, 3, equal_var=False)
+    assert found.p == pytest.approx(closed.pvalue)
+    parts = np.array([0.02**2 / 5, 0.04**2 / 3])
+    freedom = parts.sum()**2 / (parts[0]**2 / 4 + parts[1]**2 / 2)
+    assert found.high - found.gain == pytest.approx(t.ppf(0.975, freedom) * parts.sum()**0.5)
+
+
+@pytest.mark.parametrize("ours", range(1, 13))
+def test_the_interval_of_the_same_images_agrees_with_mcnemars_test(ours):
+    labels = torch.zeros(50, dtype=torch.long)
+    first, second = labels.clone(), labels.clone()
+    second[:ours], first[ours:14] = 1, 1
+    found = comparison.same_images(first, second, labels)
+    assert found.low <= found.gain <= found.high
+    assert found.clear == (found.p < 0.05)
+
+
+def test_without_a_spread_no_interval_is_made_up():
+    assert "95 % confidence interval not known" in comparison.paired([0.9], [0.1]).in_points
