@@ -16,7 +16,15 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.photos.data import as_csv, keep
-from benchmarks.photos.protocols import RATES, SCRATCH_RATES, STEPS, best_rates, linear, row
+from benchmarks.photos.protocols import (
+    RATES,
+    SCRATCH_RATES,
+    STEPS,
+    best_rates,
+    labelled,
+    linear,
+    row,
+)
 from helpers.common.files import atomic_path, write_atomically
 from helpers.data.splits import Splits
 from helpers.models.encoder import Encoder
@@ -63,8 +71,8 @@ def trained(encoder: Encoder, splits: Splits, settings: Settings, count: int, st
     """The row of training `encoder` and a head for `steps` steps on `count` labels per class (0:
     all)."""
     lr, head_lr = rates()
-    scores = few_label_training(encoder, splits, settings, per_class=count, lr=lr, head_lr=head_lr,
-                                steps=steps)
+    scores = few_label_training(encoder, splits, settings,
+                                labelled(settings, (lr, head_lr), steps), per_class=count)
     yield row("training", count or "all", scores, chosen=f"rates {lr:g}, {head_lr:g}", steps=steps)
 
 

@@ -11,12 +11,13 @@ from torch import Tensor
 from helpers.data.splits import Labeled, Splits
 from helpers.evaluation.probes import few_label_scores, knn_accuracy, mlp_probe, score
 from helpers.evaluation.robustness import best_probe, features_of, noise_sweep
+from helpers.methods.recipes import FINE_TUNING, ClassifierRecipe
 from helpers.models.encoder import Encoder
 from helpers.settings import Settings
 from helpers.training.finetune import few_label_training
 
 STRENGTHS = (0.1, 1.0, 10.0)  # of a linear probe, scikit-learn's C
-RATES = [(5e-4, 5e-3), (2e-3, 2e-3)]  # of encoder and head, for a pretrained start
+RATES = [tuple(FINE_TUNING.values()), (2e-3, 2e-3)]  # of encoder and head, for a pretrained start
 SCRATCH_RATES = [(2e-3, 2e-3), (5e-3, 5e-3)]  # and for random weights
 STEPS = {1: 100, 5: 200, 10: 300, 50: 600, 0: 1000}  # of a training, by labels per class (0 = all)
 # of the labels, and the steps that fine-tuning takes with them
@@ -73,6 +74,12 @@ def mlp(encoder: Encoder | None, splits: Splits, settings: Settings) -> Iterator
         [score(mlp_probe(bank, splits.train.labels, settings.seed), test, splits.test.labels)])
 
 
+def labelled(settings: Settings, rates: tuple[float, float], steps: int) -> ClassifierRecipe:
+    """Training with labels at these rates of encoder and head."""
+    return ClassifierRecipe(steps=steps, batch_size=settings.batch_size, lr=rates[0],
+                            head_lr=rates[1])
+
+
 def best_rates(encoder: Encoder, splits: Splits, settings: Settings,
                rates: list[tuple[float, float]]) -> tuple[float, float]:
     """The learning rates of encoder and head that are best on validation, with ten labels per
@@ -80,8 +87,8 @@ def best_rates(encoder: Encoder, splits: Splits, settings: Settings,
     trial = settings.replace(draws=2, seed=settings.seed + OTHER_DRAWS)
     scores = {
         pair: statistics.fmean(
-            few_label_training(encoder, splits, trial, per_class=10, lr=pair[0], head_lr=pair[1],
-                               steps=STEPS[10], evaluate_on=splits.val))
+            few_label_training(encoder, splits, trial, labelled(trial, pair, STEPS[10]),
+                               per_class=10, evaluate_on=splits.val))
         for pair in rates
     }
     return max(scores, key=scores.get)
@@ -90,14 +97,14 @@ def best_rates(encoder: Encoder, splits: Splits, settings: Settings,
 def finetune(encoder: Encoder, splits: Splits, settings: Settings) -> Iterator[dict]:
     """Fine-tuning with 1 %, 10 % and 100 % of the labels, the same share of every class."""
     per_class = len(splits.train) / len(splits.classes)
-    lr, head_lr = best_rates(encoder, splits, settings, RATES)
+    rates = best_rates(encoder, splits, settings, RATES)
     for share, steps in SHARES.items():
         count = 0 if share == "100 %" else max(1, round(per_class * float(share.rstrip(" %"))
                                                         / 100))
-        scores = few_label_training(encoder, splits, settings, per_class=count, lr=lr,
-                                    head_lr=head_lr, steps=steps)
+        scores = few_label_training(encoder, splits, settings, labelled(settings, rates, steps),
+                                    per_class=count)
         yield row(f"fine-tuned, {share} of the labels", count or "all", scores,
-                  chosen=f"rates {lr:g}, {head_lr:g}", steps=steps)
+                  chosen=f"rates {rates[0]:g}, {rates[1]:g}", steps=steps)
 
 
 def noise(encoder: Encoder | None, splits: Splits, settings: Settings) -> Iterator[dict]:

@@ -195,11 +195,12 @@ def _mlp(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict]:
 
 
 def _finetune(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict]:
+    from helpers.methods.recipes import fine_tuning
     from helpers.training.finetune import few_label_training
 
     return [
         _row(f"fine-tuned, {settings.finetune_steps} steps", count,
-             few_label_training(encoder, splits, settings, per_class=count, lr=5e-4, head_lr=5e-3))
+             few_label_training(encoder, splits, settings, fine_tuning(settings), per_class=count))
         for count in settings.label_counts
     ]
 

@@ -7,5 +7,5 @@ __getattr__, __all__ = offer(
     byol="BYOL",
     dino="DINO",
     classifier="Classifier linear_head mlp_head",
-    recipes="title two_views",
+    recipes="ClassifierRecipe fine_tuning title two_views",
 )

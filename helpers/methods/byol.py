@@ -18,7 +18,8 @@ from lightly.models.utils import deactivate_requires_grad
 from lightly.utils.scheduler import cosine_schedule
 from torch import Tensor, nn
 
-from helpers.methods.optim import adamw, parameter_groups
+from helpers.methods.optim import optimizer, parameter_groups
+from helpers.methods.recipes import Recipe
 from helpers.models.encoder import Encoder
 
 View = Callable[..., Tensor]
@@ -102,4 +103,4 @@ class BYOL(pl.LightningModule):
     def configure_optimizers(self) -> dict:
         groups = parameter_groups((self.encoder, self.projector, self.predictor), self.weight_decay,
                                   self.lr)
-        return adamw(groups, self.steps, self.warmup)
+        return optimizer(groups, Recipe(steps=self.steps, warmup=self.warmup))

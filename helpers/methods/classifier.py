@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers.methods.optim import adamw, parameter_groups
+from helpers.methods.optim import optimizer, parameter_groups
+from helpers.methods.recipes import ClassifierRecipe
 from helpers.models.encoder import Encoder
 
 
@@ -27,27 +28,22 @@ def linear_head(inputs: int, classes: int) -> nn.Linear:
     return head
 
 
+HEADS = {"linear": linear_head, "mlp": mlp_head}
+
+
 class Classifier(pl.LightningModule):
     """Cross-entropy on labelled images.
 
     Args:
         encoder, head: B x C x S x S to B x D, and B x D to B x classes.
         view: the augmentation (uint8 batch -> float in [-1, 1]).
-        steps: how many steps the whole training has; the schedule ends there.
-        lr, head_lr: peak rates of encoder and head (the same if `head_lr` is None). The encoder may
-            have been trained already and then wants a smaller one.
-        schedule, eight_bit: as for `adamw`.
+        recipe: steps, rates and optimizer.
     """
 
-    def __init__(self, encoder: Encoder, head: nn.Module, view: Callable[...,
-                                                                         Tensor], *, steps: int,
-                 lr: float = 2e-3, head_lr: float | None = None, weight_decay: float = 1e-4,
-                 warmup: float = 0.08, schedule: str = "cosine", eight_bit: bool = False) -> None:
+    def __init__(self, encoder: Encoder, head: nn.Module, view: Callable[..., Tensor],
+                 recipe: ClassifierRecipe) -> None:
         super().__init__()
-        self.encoder, self.head, self.view, self.steps = encoder, head, view, steps
-        self.lr, self.head_lr = lr, lr if head_lr is None else head_lr
-        self.weight_decay, self.warmup = weight_decay, warmup
-        self.schedule, self.eight_bit = schedule, eight_bit
+        self.encoder, self.head, self.view, self.recipe = encoder, head, view, recipe
 
     def forward(self, x: Tensor) -> Tensor:
         """Images in [-1, 1] to logits B x classes."""
@@ -59,7 +55,7 @@ class Classifier(pl.LightningModule):
         return F.cross_entropy(self(x), labels)
 
     def configure_optimizers(self) -> dict:
-        groups = (parameter_groups([self.encoder], self.weight_decay, self.lr)
-                  + parameter_groups([self.head], self.weight_decay, self.head_lr))
-        return adamw([group for group in groups if group["params"]], self.steps, self.warmup,
-                     self.schedule, self.eight_bit)
+        recipe = self.recipe
+        groups = [*parameter_groups([self.encoder], recipe.weight_decay, recipe.lr),
+                  *parameter_groups([self.head], recipe.weight_decay, recipe.head_lr or recipe.lr)]
+        return optimizer([group for group in groups if group["params"]], recipe)

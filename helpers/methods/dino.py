@@ -22,7 +22,8 @@ from lightly.models.utils import deactivate_requires_grad
 from lightly.utils.scheduler import cosine_schedule
 from torch import Tensor, nn
 
-from helpers.methods.optim import adamw, parameter_groups
+from helpers.methods.optim import optimizer, parameter_groups
+from helpers.methods.recipes import Recipe
 from helpers.models.encoder import Encoder, build
 from helpers.transforms.multicrop import MultiCrop
 
@@ -145,7 +146,7 @@ class DINO(pl.LightningModule):
     def configure_optimizers(self) -> dict:
         groups = parameter_groups((self.student, self.student_head), self.weight_decay[0], self.lr)
         # the fused one hides fp16's scale from clipping
-        return adamw(groups, self.steps, self.warmup, fused=False)
+        return optimizer(groups, Recipe(steps=self.steps, warmup=self.warmup), fused=False)
 
 
 def copy_of(encoder: Encoder) -> Encoder:

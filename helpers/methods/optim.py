@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from helpers.common.errors import UserError
+from helpers.methods.recipes import Recipe
 
 
 def parameter_groups(modules: Iterable[nn.Module], weight_decay: float, lr: float) -> list[dict]:
@@ -38,31 +39,43 @@ def warmup_stable_decay(step: int, total: int, warmup: float, decay: float = 0.2
     return max(0.0, min(1.0, rise, fall))
 
 
-SCHEDULES = {"cosine": warmup_cosine, "stable": warmup_stable_decay}
+def warmup_constant(step: int, total: int, warmup: float) -> float:
+    """Share of the peak rate at `step`: a linear rise over `warmup` (a share of `total`), then
+    all of it."""
+    return min(1.0, (step + 1) / max(1, round(warmup * total)))
 
 
-def adamw_8bit() -> type[torch.optim.Optimizer] | None:
-    """AdamW that keeps its two averages in 8 bits each (Dettmers et al. 2022): bitsandbytes', where
-    that is installed and has a GPU to run on; else None."""
-    if not torch.cuda.is_available() or importlib.util.find_spec("bitsandbytes") is None:
-        return None
-    return importlib.import_module("bitsandbytes.optim").AdamW8bit
+SCHEDULES = {"cosine": warmup_cosine, "stable": warmup_stable_decay, "constant": warmup_constant}
 
 
-def adamw(groups: list[dict], total: int, warmup: float, schedule: str = "cosine",
-          eight_bit: bool = False, fused: bool = True) -> dict:
-    """AdamW with one of `SCHEDULES`, in the form Lightning wants; in one fused kernel where there
-    is one.
+def adamw_8bit() -> type[torch.optim.Optimizer]:
+    """AdamW that keeps its two averages in 8 bits each (Dettmers et al. 2022): bitsandbytes'.
 
     Raises:
-        UserError: 8 bits are asked for where they cannot be had.
+        UserError: it is not installed, or has no GPU to run on.
     """
-    device = next(p for group in groups for p in group["params"]).device
-    if eight_bit and adamw_8bit() is None:
+    if not torch.cuda.is_available() or importlib.util.find_spec("bitsandbytes") is None:
         raise UserError(
             "the 8-bit optimizer needs a CUDA GPU and `pip install bitsandbytes`: leave it off here"
         )
+    return importlib.import_module("bitsandbytes.optim").AdamW8bit
+
+
+def optimizer(groups: list[dict], recipe: Recipe, fused: bool = True) -> dict:
+    """The recipe's optimizer and schedule, in the form Lightning wants.
+
+    Args:
+        groups: parameters with their rates and decay, see `parameter_groups`.
+        fused: in one kernel where the device has one.
+    """
+    device = next(p for group in groups for p in group["params"]).device
     fused = fused and device.type in ("cpu", "cuda")
-    optimizer = adamw_8bit()(groups) if eight_bit else torch.optim.AdamW(groups, fused=fused)
-    scheduler = LambdaLR(optimizer, lambda step: SCHEDULES[schedule](step, total, warmup))
-    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+    if recipe.optimizer == "adamw_8bit":
+        made = adamw_8bit()(groups)
+    elif recipe.optimizer == "sgd":
+        made = torch.optim.SGD(groups, momentum=recipe.sgd_momentum, fused=fused)
+    else:
+        made = torch.optim.AdamW(groups, fused=fused)
+    share = SCHEDULES[recipe.schedule]
+    scheduler = LambdaLR(made, lambda step: share(step, recipe.steps, recipe.warmup))
+    return {"optimizer": made, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

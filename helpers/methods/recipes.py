@@ -1,18 +1,82 @@
-"""TODO: docstring."""
+"""What each method trains with, one class a method; change one by `recipe.replace(lr=0.1)`.
+
+Importing this stays free of torch: the methods are imported where they are built.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+import dataclasses
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Annotated, Any, Literal, get_type_hints
 
 from helpers.common.errors import UserError
+from helpers.common.fields import Range, check_names, checked
 from helpers.common.names import METHODS
-from helpers.methods.byol import BYOL
-from helpers.methods.dino import DINO
 from helpers.models.encoder import Encoder
 from helpers.settings import Settings
 from helpers.transforms import views
 from helpers.transforms.multicrop import crops_for
+
+Count = Annotated[int, Range(1)]
+Positive = Annotated[float, Range(0, above=True)]
+NotNegative = Annotated[float, Range(0)]
+Share = Annotated[float, Range(0, 1)]
+
+
+@cache
+def field_types(cls: type) -> dict[str, Any]:
+    """The types of a dataclass's fields, with their limits."""
+    return get_type_hints(cls, include_extras=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What all recipes have. A wrong name, type or value is a UserError of one line."""
+
+    steps: Count  # batches in the whole training; all schedules end there
+    batch_size: Count = 64  # images, of all processes together
+    optimizer: Literal["adamw", "adamw_8bit", "sgd"] = "adamw"
+    sgd_momentum: Share = 0.9  # of optimizer: sgd only
+    lr: Positive = 2e-3  # the peak of the learning rate
+    weight_decay: NotNegative = 1e-4  # of weights, not of biases and normalisation
+    warmup: Share = 0.08  # of the steps, in which the rate rises evenly to its peak
+    # what comes then: down a half cosine, a plateau with a fall at the end, or nothing
+    schedule: Literal["cosine", "stable", "constant"] = "cosine"
+
+    def __new__(cls, *_: Any, **values: Any) -> Recipe:
+        check_names(values, field_types(cls), cls.__name__)
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        for name, hint in field_types(type(self)).items():
+            object.__setattr__(self, name, checked(name, getattr(self, name), hint))
+
+    def replace(self, **changes: Any) -> Recipe:
+        """A copy with some fields changed."""
+        check_names(changes, field_types(type(self)), type(self).__name__)
+        return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierRecipe(Recipe):
+    """Training with labels; the encoder may have been trained already and then wants a smaller
+    rate."""
+
+    head_lr: Positive | None = None  # the head's own peak rate; None: the encoder's
+    head: Literal["linear", "mlp"] = "linear"  # mlp: 512-128-classes, as the Self-Learner project
+    patience: Count | None = None  # looks at validation without a lower loss that end it; None: off
+
+
+# Rates of a pretrained encoder and of its new head, one of two pairs that notebook 04 compares
+FINE_TUNING = dict(lr=5e-4, head_lr=5e-3)
+
+
+def fine_tuning(settings: Settings, **changes: Any) -> ClassifierRecipe:
+    """How a pretrained encoder is trained on: as many steps as the settings say."""
+    numbers = dict(FINE_TUNING, steps=settings.finetune_steps, batch_size=settings.batch_size)
+    return ClassifierRecipe(**{**numbers, **changes})
+
 
 # chosen on validation, digits
 SMALL_RECIPE = dict(hidden=256, projection=64, lr=2e-3, momentum=0.98)
@@ -84,9 +148,12 @@ def two_views(method: str, settings: Settings, encoder: Encoder | None = None) -
     return first, views.Noisy(second, noise) if method == "noise-byol" else second
 
 
-def learner(method: str, encoder: Encoder, settings: Settings, epoch: float) -> BYOL | DINO:
+def learner(method: str, encoder: Encoder, settings: Settings, epoch: float) -> Any:
     """The module that trains `encoder` by a method; `epoch` is how many batches hold every image
     once."""
+    from helpers.methods.byol import BYOL
+    from helpers.methods.dino import DINO
+
     numbers = recipe(method, settings)
     numbers.pop("batch_size")
     if method == "dino":

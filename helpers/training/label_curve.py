@@ -16,6 +16,7 @@ import torch
 from helpers.common.errors import UserError
 from helpers.common.files import write_atomically
 from helpers.data.splits import Splits
+from helpers.methods.recipes import ClassifierRecipe, fine_tuning
 from helpers.models.encoder import BACKBONES, Encoder, build
 from helpers.models.weights import registry as manifest
 from helpers.models.weights.convert import read_weights
@@ -95,8 +96,8 @@ def scratch_rate(encoder: Encoder, splits: Splits, settings: Settings) -> float:
     """
     trial = settings.replace(draws=1, seed=settings.seed + 100)
     scores = {
-        lr: few_label_training(encoder, splits, trial, per_class=10, lr=lr, head_lr=lr,
-                               evaluate_on=splits.val)
+        lr: few_label_training(encoder, splits, trial, fine_tuning(trial, lr=lr, head_lr=lr),
+                               per_class=10, evaluate_on=splits.val)
         for lr in SCRATCH_RATES
     }
     return max(scores, key=scores.get)
@@ -132,8 +133,8 @@ def _places(file: str) -> list[Path]:
     return [default_folder() / file, Path(torch.hub.get_dir()) / "checkpoints" / file]
 
 
-def kept_training(name: str, encoder: Encoder, splits: Splits, settings: Settings, *,
-                  per_class: int, lr: float, head_lr: float) -> list[float]:
+def kept_training(name: str, encoder: Encoder, splits: Splits, settings: Settings,
+                  recipe: ClassifierRecipe, *, per_class: int) -> list[float]:
     """`few_label_training`, kept in a file of the run folder as soon as it is done: the same again
     is read back.
 
@@ -141,9 +142,9 @@ def kept_training(name: str, encoder: Encoder, splits: Splits, settings: Setting
         name: of the network in the file's name, for people. What counts are its weights, the images
             and the numbers.
     """
-    numbers = dict(per_class=per_class, lr=lr, head_lr=head_lr, steps=settings.finetune_steps,
-                   draws=settings.draws, seed=settings.seed, batch_size=settings.batch_size,
-                   encoder=encoder.config)
+    numbers = dict(per_class=per_class, lr=recipe.lr, head_lr=recipe.head_lr or recipe.lr,
+                   steps=recipe.steps, draws=settings.draws, seed=settings.seed,
+                   batch_size=recipe.batch_size, encoder=encoder.config)
     samples = [some for images, labels in (splits.train, splits.test)
                 for some in (images[::max(1, len(images) // SAMPLED)], labels)]
     mark = _mark(json.dumps(numbers, sort_keys=True), [*encoder.state_dict().values(), *samples])
@@ -153,8 +154,7 @@ def kept_training(name: str, encoder: Encoder, splits: Splits, settings: Setting
         return json.loads(path.read_text(encoding="utf-8"))["scores"]
     except (OSError, ValueError, KeyError):  # not made yet, or not whole
         pass
-    scores = few_label_training(encoder, splits, settings, per_class=per_class, lr=lr,
-                                head_lr=head_lr)
+    scores = few_label_training(encoder, splits, settings, recipe, per_class=per_class)
     write_atomically(path,
                      json.dumps({"network": name, **numbers, "scores": scores}, indent=1) + "\n")
     return scores

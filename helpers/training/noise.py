@@ -15,7 +15,7 @@ from helpers.evaluation.robustness import (
     classifier_reader,
     sigmas_for,
 )
-from helpers.methods.recipes import recipe
+from helpers.methods.recipes import ClassifierRecipe, recipe
 from helpers.models.encoder import Encoder
 from helpers.models.weights.choose import Choice
 from helpers.settings import Settings
@@ -46,9 +46,10 @@ def supervised_classifiers(splits: Splits, settings: Settings) -> dict[str, Trai
     view = view_for(settings.dataset, settings.image_size,
                     fresh_encoder(splits, settings).patch_size)
     most = recipe("noise-byol", settings.replace(noise_sigma=0.0))["noise"][1]
+    labelled = ClassifierRecipe(steps=settings.supervised_steps, batch_size=settings.batch_size)
     return {
         name: train_classifier(fresh_encoder(splits, settings), splits.train, len(splits.classes),
-                               settings, steps=settings.supervised_steps, view=augment, title=name)
+                               settings, labelled, view=augment, title=name)
         for name, augment in (("supervised", view), ("supervised + noise",
                                                      Noisy(view, (0.0, most))))
     }

@@ -12,6 +12,7 @@ from torch import nn
 
 from helpers.data.splits import Labeled, Splits
 from helpers.evaluation.probes import label_draws
+from helpers.methods.recipes import ClassifierRecipe
 from helpers.models.encoder import Encoder, build
 from helpers.settings import Settings
 from helpers.training.finetune import train_classifier
@@ -77,15 +78,15 @@ def three_ways(pretrained: Encoder, splits: Splits, settings: Settings, *, per_c
     """
     rows = []
     for way, (lr, head_lr) in WAYS.items():
+        recipe = ClassifierRecipe(steps=steps, batch_size=settings.batch_size, lr=lr / slower,
+                                  head_lr=head_lr / slower, schedule="stable", patience=PATIENCE)
         runs, scores, val_scores = [], [], []
         for number, index in enumerate(
                 label_draws(splits.train.labels, per_class, settings.draws, settings.seed)):
             few = Labeled(splits.train.images[index], splits.train.labels[index])
             encoder = start_of(way, pretrained, settings.seed + number)
-            run = train_classifier(encoder, few, len(splits.classes), settings, steps=steps,
-                                   lr=lr / slower, head_lr=head_lr / slower,
-                                   seed=settings.seed + number, val=splits.val, patience=PATIENCE,
-                                   schedule="stable")
+            run = train_classifier(encoder, few, len(splits.classes), settings, recipe,
+                                   seed=settings.seed + number, val=splits.val)
             scores.append(run.score(splits.test))
             val_scores.append(run.score(splits.val))
             parameters = trainable(run.classifier)

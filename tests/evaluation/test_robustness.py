@@ -8,6 +8,7 @@ from helpers.evaluation import robustness
 from helpers.evaluation.probes import linear_probe
 from helpers.evaluation.robustness import Reader
 from helpers.methods.classifier import Classifier
+from helpers.methods.recipes import ClassifierRecipe
 from helpers.models.encoder import build
 from helpers.transforms.corruptions import RANDOM, SEVERITIES, corrupt
 from helpers.transforms.views import normalise
@@ -106,7 +107,7 @@ def test_sharing_changes_no_number_of_a_sweep(monkeypatch):
         "pixels": robustness.probe_reader(None, linear_probe(normalise(images).flatten(1), labels)),
         "trained": robustness.classifier_reader(
             Classifier(build("vit_digits", channels=1, image_size=16), torch.nn.Linear(64, 4), None,
-                       steps=1)), "head": Reader(encoder, lambda features: head(features).argmax(1))
+                       ClassifierRecipe(steps=1))), "head": Reader(encoder, lambda features: head(features).argmax(1))
     }
     sigmas, seeds = [0.0, 0.3, 1.2], [0, 7]
     sweep = robustness.noise_sweep(readers, images, labels, sigmas, iter(seeds))
@@ -184,7 +185,7 @@ def test_a_classifier_is_read_in_eval_mode_and_its_largest_logit_counts():
     encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.99),
                                   torch.nn.Linear(256, 8))
     head = torch.nn.Sequential(torch.nn.Dropout(0.9), torch.nn.Linear(8, 3))
-    model = Classifier(encoder, head, None, steps=1).train()
+    model = Classifier(encoder, head, None, ClassifierRecipe(steps=1)).train()
     x = normalise(some_images())
     answers = robustness.classifier_reader(model)(x)
     assert model.training

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from helpers.common.names import METHODS
 from helpers.evaluation.features import extract_features
 from helpers.methods.classifier import Classifier, linear_head
+from helpers.methods.recipes import ClassifierRecipe
 from helpers.methods.dino import clip_each
 from helpers.methods.recipes import learner
 from helpers.models.encoder import build
@@ -120,7 +121,7 @@ def test_a_step_of_pretraining_never_waits_for_the_host(method, encoder, gpu, mo
 
 
 CLASSIFIER = Classifier(build("resnet18", channels=3, image_size=96), linear_head(512, 10),
-                        view_for("stl10", 96), steps=9)
+                        view_for("stl10", 96), ClassifierRecipe(steps=9))
 
 
 def test_a_step_with_labels_never_waits_for_the_host(gpu):

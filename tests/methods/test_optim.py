@@ -12,9 +12,17 @@ from torch.nn import functional as F
 
 from helpers.common.errors import UserError
 from helpers.methods.classifier import Classifier, linear_head, mlp_head
-from helpers.methods.optim import adamw, parameter_groups, warmup_cosine, warmup_stable_decay
+from helpers.methods.optim import (
+    optimizer,
+    parameter_groups,
+    warmup_cosine,
+    warmup_stable_decay,
+)
+from helpers.methods.recipes import ClassifierRecipe, Recipe
 from helpers.models.encoder import build
 from helpers.transforms.views import CleanView
+
+EIGHT_BIT = Recipe(steps=10, optimizer="adamw_8bit")
 
 
 def test_the_rate_starts_at_one_step_of_the_rise_and_not_at_zero():
@@ -67,13 +75,13 @@ def test_every_trainable_parameter_is_in_one_group_and_frozen_ones_in_none():
 
 def test_the_optimizer_follows_the_schedule():
     model = nn.Linear(4, 3)
-    made = adamw(parameter_groups([model], 0.0, 0.5), total=10, warmup=0.2)
-    optimizer, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
+    made = optimizer(parameter_groups([model], 0.0, 0.5), Recipe(steps=10, warmup=0.2))
+    stepped, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
     rates = []
     for _ in range(10):
-        rates.append(optimizer.param_groups[0]["lr"])
+        rates.append(stepped.param_groups[0]["lr"])
         model(torch.ones(1, 4)).sum().backward()
-        optimizer.step()
+        stepped.step()
         schedule.step()
     assert rates == pytest.approx([0.5 * warmup_cosine(step, 10, 0.2) for step in range(10)])
     assert made["lr_scheduler"]["interval"] == "step"
@@ -92,8 +100,8 @@ def test_the_mlp_head_has_hidden_layers_of_512_and_128():
 
 def classifier(**options) -> Classifier:
     encoder = build("slim", channels=1, image_size=8, width=8)
-    return Classifier(encoder, linear_head(encoder.num_features, 3), CleanView(), steps=10,
-                      **options)
+    return Classifier(encoder, linear_head(encoder.num_features, 3), CleanView(),
+                      ClassifierRecipe(steps=10, **options))
 
 
 def test_the_head_learns_at_its_own_rate():
@@ -143,7 +151,7 @@ def test_warm_up_stable_decay_rises_holds_and_falls_to_nearly_nothing():
 
 def test_a_classifier_follows_the_schedule_it_is_given():
     module = Classifier(build("slim", channels=1, image_size=8, width=8), linear_head(32, 3),
-                        CleanView(), steps=50, lr=0.1, schedule="stable")
+                        CleanView(), ClassifierRecipe(steps=50, lr=0.1, schedule="stable"))
     made = module.configure_optimizers()
     rates = []
     for _ in range(50):
@@ -156,7 +164,7 @@ def test_a_classifier_follows_the_schedule_it_is_given():
 def test_eight_bits_that_cannot_be_had_are_one_line(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(UserError, match="8-bit optimizer needs a CUDA GPU"):
-        adamw(parameter_groups([nn.Linear(2, 2)], 0.0, 0.5), 10, 0.1, eight_bit=True)
+        optimizer(parameter_groups([nn.Linear(2, 2)], 0.0, 0.5), EIGHT_BIT)
 
 
 def test_eight_bits_are_bitsandbytes_where_it_is(monkeypatch):
@@ -169,5 +177,18 @@ def test_eight_bits_are_bitsandbytes_where_it_is(monkeypatch):
         module.__dict__.update(parts)
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    made = adamw(parameter_groups([nn.Linear(2, 2)], 0.0, 0.5), 10, 0.1, eight_bit=True)
+    made = optimizer(parameter_groups([nn.Linear(2, 2)], 0.0, 0.5), EIGHT_BIT)
     assert isinstance(made["optimizer"], AdamW8bit)
+
+
+def test_sgd_has_the_recipes_momentum_and_a_constant_rate_after_its_rise():
+    recipe = Recipe(steps=10, optimizer="sgd", sgd_momentum=0.8, warmup=0.2, schedule="constant")
+    made = optimizer(parameter_groups([nn.Linear(2, 2)], 0.1, 0.5), recipe)
+    assert type(made["optimizer"]) is torch.optim.SGD
+    assert [group["momentum"] for group in made["optimizer"].param_groups] == [0.8, 0.8]
+    rates = []
+    for _ in range(10):
+        rates.append(made["optimizer"].param_groups[0]["lr"])
+        made["optimizer"].step()
+        made["lr_scheduler"]["scheduler"].step()
+    assert rates == pytest.approx([0.25] + [0.5] * 9)

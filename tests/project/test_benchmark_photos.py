@@ -338,7 +338,7 @@ def test_the_comparison_goes_on_where_it_stopped(images, tmp_path, monkeypatch):
     once = labels.few_label_training
     monkeypatch.setattr(
         labels, "few_label_training",
-        lambda *given, **options: asked.append(options["steps"]) or once(*given, **options))
+        lambda *given, **options: asked.append(given[3].steps) or once(*given, **options))
     assert list(labels.compare(encoder, splits, settings, tmp_path,
                                "labels").method) == list(table.method)
     assert asked == [3]  # the line that was missing, and no other

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from helpers.data.splits import Labeled, Splits
+from helpers.methods.recipes import ClassifierRecipe, fine_tuning
 from helpers.models.encoder import build
 from helpers.settings import Settings
 from helpers.training import finetune as supervised
@@ -47,8 +48,11 @@ def same(model: nn.Module, before: dict) -> bool:
 
 
 def train(settings, data=None, steps=20, **options):
-    return supervised.train_classifier(encoder(), data or images(), 2, settings, steps=steps,
-                                       **{"view": CleanView(), "lr": 1e-2, **options})
+    given = {name: options.pop(name) for name in ("seed", "val") if name in options}
+    recipe = ClassifierRecipe(steps=steps, batch_size=settings.batch_size,
+                              **{"lr": 1e-2, **options})
+    return supervised.train_classifier(encoder(), data or images(), 2, settings, recipe,
+                                       view=CleanView(), **given)
 
 
 def test_a_classifier_learns_dark_from_bright(settings):
@@ -98,12 +102,9 @@ def test_early_stopping_leaves_a_training_alone_that_goes_on_getting_better(sett
     assert len(run.losses) == 20
 
 
-@pytest.mark.parametrize("head,kind", [("linear", nn.Linear), ("mlp", nn.Sequential),
-                                       (nn.Linear(32, 2), nn.Linear)])
-def test_a_head_is_named_or_given(settings, head, kind):
-    trained = train(settings, steps=1, head=head)
-    assert isinstance(trained.classifier.head, kind)
-    assert isinstance(head, str) or trained.classifier.head is head
+@pytest.mark.parametrize("head,kind", [("linear", nn.Linear), ("mlp", nn.Sequential)])
+def test_the_recipe_names_the_head(settings, head, kind):
+    assert isinstance(train(settings, steps=1, head=head).classifier.head, kind)
 
 
 def test_score_is_the_share_of_right_answers(settings):
@@ -114,9 +115,9 @@ def test_score_is_the_share_of_right_answers(settings):
 
 
 def few(splits, settings, start=None, **options):
-    return supervised.few_label_training(
-        start or encoder(), splits, settings,
-        **{"per_class": 2, "lr": 1e-2, "head_lr": 1e-2, "steps": 4, **options})
+    recipe = fine_tuning(settings, lr=1e-2, head_lr=1e-2, **{"steps": 4, **options.pop("but", {})})
+    return supervised.few_label_training(start or encoder(), splits, settings, recipe,
+                                         **{"per_class": 2, **options})
 
 
 def test_few_label_training_leaves_the_given_encoder_unchanged(splits, settings):
@@ -141,8 +142,8 @@ def calls(monkeypatch):
     """What `few_label_training` asks of `train_classifier`, with nothing trained."""
     asked = []
 
-    def note(model, data, classes, settings, **options):
-        asked.append(dict(options, model=model, data=data, classes=classes))
+    def note(model, data, classes, settings, recipe, **options):
+        asked.append(dict(options, model=model, data=data, classes=classes, steps=recipe.steps))
         return dataclasses.replace(supervised.Trained(None, [], [], 0.0))
 
     monkeypatch.setattr(supervised, "train_classifier", note)
@@ -170,7 +171,7 @@ def test_few_labels_are_judged_on_test_unless_told_otherwise(splits, settings, c
 
 
 def test_the_presets_steps_are_used_unless_others_are_given(splits, settings, calls):
-    few(splits, settings, steps=None)
-    few(splits, settings, steps=9)
+    few(splits, settings, but=dict(steps=fine_tuning(settings).steps))
+    few(splits, settings, but=dict(steps=9))
     assert {call["steps"] for call in calls[:2]} == {settings.finetune_steps}
     assert {call["steps"] for call in calls[2:]} == {9}

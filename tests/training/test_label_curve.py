@@ -7,6 +7,7 @@ from torchvision.models import resnet18
 
 from helpers.common.errors import UserError
 from helpers.data.loading import load
+from helpers.methods.recipes import fine_tuning
 from helpers.models.weights import registry as manifest
 from helpers.settings import Settings
 from helpers.training import label_curve as label_study
@@ -98,22 +99,23 @@ def trained(monkeypatch):
     """The trainings that `kept_training` asks for; each gives two made-up scores."""
     asked = []
     monkeypatch.setattr(label_study, "few_label_training",
-                        lambda *_, **numbers: asked.append(numbers) or [0.5, 0.25])
+                        lambda *given, per_class: asked.append((given[3], per_class)) or [0.5, 0.25])
     return asked
 
 
 def test_a_training_that_was_done_is_read_back(digits, settings, tmp_path, trained):
     settings = settings.replace(run_dir=tmp_path)
     encoder = scratch_encoders(["slim"], digits, settings)["slim"]
-    numbers = dict(per_class=1, lr=1e-3, head_lr=1e-3)
+    numbers = fine_tuning(settings, lr=1e-3, head_lr=1e-3)
     for _ in range(2):
-        assert kept_training("from scratch, slim", encoder, digits, settings,
-                             **numbers) == [0.5, 0.25]
-    assert trained == [numbers]
+        assert kept_training("from scratch, slim", encoder, digits, settings, numbers,
+                             per_class=1) == [0.5, 0.25]
+    assert trained == [(numbers, 1)]
     (kept,) = (settings.checkpoints / "label_curve").iterdir()
     assert kept.name.startswith("from_scratch_slim-1-")
     kept.write_text(kept.read_text()[:20])
-    assert kept_training("from scratch, slim", encoder, digits, settings, **numbers) == [0.5, 0.25]
+    assert kept_training("from scratch, slim", encoder, digits, settings, numbers,
+                         per_class=1) == [0.5, 0.25]
     assert len(trained) == 2
 
 
@@ -121,14 +123,19 @@ def test_another_number_network_or_image_is_trained_anew(digits, settings, tmp_p
     settings = settings.replace(run_dir=tmp_path)
     encoder, other = (scratch_encoders(["slim"], digits, settings.replace(seed=seed))["slim"]
                       for seed in (0, 1))
-    numbers = dict(per_class=1, lr=1e-3, head_lr=1e-3)
-    kept_training("slim", encoder, digits, settings, **numbers)
-    for changed in (dict(lr=2e-3), dict(per_class=0)):
-        kept_training("slim", encoder, digits, settings, **{**numbers, **changed})
-    for changed in (dict(finetune_steps=7), dict(draws=9), dict(seed=3), dict(batch_size=9)):
-        kept_training("slim", encoder, digits, settings.replace(**changed), **numbers)
-    kept_training("slim", other, digits, settings, **numbers)
-    kept_training("slim", encoder, load("digits", seed=1), settings, **numbers)
+    usual = fine_tuning(settings, lr=1e-3, head_lr=1e-3)
+
+    def keep(network=encoder, splits=digits, settings=settings, recipe=usual, per_class=1):
+        kept_training("slim", network, splits, settings, recipe, per_class=per_class)
+
+    keep()
+    keep(per_class=0)
+    for changed in (dict(lr=2e-3), dict(steps=7), dict(batch_size=9)):
+        keep(recipe=usual.replace(**changed))
+    for changed in (dict(draws=9), dict(seed=3)):
+        keep(settings=settings.replace(**changed))
+    keep(other)
+    keep(splits=load("digits", seed=1))
     assert len(trained) == 9
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from helpers.methods.classifier import Classifier
+from helpers.methods.recipes import ClassifierRecipe
 from helpers.training import loader as batches
 from helpers.training.loader import BatchLoader
 from helpers.training.trainer import fit
@@ -158,7 +159,8 @@ def train(on_host, fails_at=None):
         return images.float() / 127.5 - 1
 
     torch.manual_seed(0)
-    module = Classifier(torch.nn.Flatten(), torch.nn.Linear(256, 2), view, steps=8)
+    module = Classifier(torch.nn.Flatten(), torch.nn.Linear(256, 2), view,
+                        ClassifierRecipe(steps=8))
     batches = BatchLoader(IMAGES, torch.arange(50) % 2, batch_size=16, steps=8, on_host=on_host)
     return fit(module, batches).losses
 

@@ -56,10 +56,10 @@ def test_the_supervised_ones_differ_in_noise_alone(splits, settings, monkeypatch
     seen = {}
     monkeypatch.setattr(
         noise_study, "train_classifier",
-        lambda encoder, *_, view, title, steps: seen.update({title: (encoder, view, steps)}))
+        lambda encoder, *given, view, title: seen.update({title: (encoder, view, given[-1])}))
     noise_study.supervised_classifiers(splits, settings.replace(noise_sigma=0.5))
-    (clean_encoder, clean, steps), (noisy_encoder, noisy, same_steps) = seen.values()
-    assert isinstance(noisy, Noisy) and noisy.view == clean and steps == same_steps
+    (clean_encoder, clean, recipe), (noisy_encoder, noisy, same) = seen.values()
+    assert isinstance(noisy, Noisy) and noisy.view == clean and recipe == same
     assert noisy.sigma == (0.0, 2.4)  # the dataset's range, whatever a noise-BYOL was asked for
     for a, b in zip(clean_encoder.parameters(), noisy_encoder.parameters(), strict=True):
         assert torch.equal(a, b)
