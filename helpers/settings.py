@@ -10,12 +10,14 @@ import dataclasses
 import difflib
 import html
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from helpers.common.environment import default_dataset, locate
 from helpers.common.errors import UserError
-from helpers.common.machine import has_cuda
+from helpers.common.machine import devices
 from helpers.common.names import DATASETS, DEFAULT_IMAGE_SIZE, ENCODERS, NOISE_SCHEDULES
 from helpers.common.split import Split
 
@@ -23,6 +25,11 @@ ALL_LABELS = 0  # in `label_counts`: every label there is
 PREFIX = "FEWLABELS_"
 # read elsewhere, the last by the tests
 OTHER_VARIABLES = ("OFFLINE", "PRETRAINED", "WEIGHTS", "WEIGHTS_DIR", "FUZZ")
+
+DEFAULTS: dict[str, Any] = {
+    "seed": 0, "noise_sigma": 0.0, "noise_schedule": "ramp",
+    "run_dir": "runs", "results_dir": "results", "data_dir": "data",
+}
 
 # What a preset costs and how well it can do. Steps are batches; noise is in normalised units.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -88,34 +95,24 @@ class Settings:
             UserError: for an unknown preset, device, encoder or variable, or a number that is not
                 one.
         """
-        _check_environment(_names(cls))
+        _check_environment()
         split = choices.pop("split", Split())
-        given = {name: _given(name, choices.pop(name, None)) for name in _names(cls)}
-        if choices:
-            raise UserError(
-                f"unknown setting {', '.join(choices)}: choose among {', '.join(_names(cls))}")
-        device = _device(given["device"])
-        dataset, why = _dataset(given["dataset"], device)
-        preset = given["preset"] or ("full"
-                                     if device == "cuda" and dataset != "digits" else "quick")
-        if preset not in PRESETS:
-            raise UserError(f"unknown preset {preset!r}: choose auto, {', '.join(PRESETS)}")
+        given = _given(choices)
+        device = _device(given.get("device"))
+        dataset, why = _dataset(given.get("dataset"), device)
+        trains_on_gpu = device == "cuda" and dataset != "digits"
+        preset = given.get("preset") or ("full" if trains_on_gpu else "quick")
+        _check_known("preset", preset, PRESETS)
+        own_size = 96 if preset == "full" else 48  # of a folder
         values = {
-            **PRESETS[preset], "image_size": DEFAULT_IMAGE_SIZE.get(dataset,
-                                                                    96 if preset == "full" else 48),
-            "seed": 0, "noise_sigma": 0.0, "noise_schedule": "ramp", "run_dir": "runs",
-            "results_dir": "results", "data_dir": "data"
+            **PRESETS[preset], **DEFAULTS,
+            "image_size": DEFAULT_IMAGE_SIZE.get(dataset, own_size), **given,
+            "preset": preset, "dataset": dataset, "device": device,
         }
-        values |= {name: value for name, value in given.items() if value is not None}
-        values |= dict(preset=preset, dataset=dataset, device=device, why=why, split=split)
-        if values["encoder"] not in ENCODERS:
-            raise UserError(f"unknown encoder {values['encoder']!r}: choose {', '.join(ENCODERS)}")
-        if values["noise_schedule"] not in NOISE_SCHEDULES:
-            raise UserError(
-                f"unknown noise schedule {values['noise_schedule']!r}: choose "
-                f"{', '.join(NOISE_SCHEDULES)}"
-            )
-        return cls(**{name: _typed(name, value) for name, value in values.items()})
+        _check_known("encoder", values["encoder"], ENCODERS)
+        _check_known("noise schedule", values["noise_schedule"], NOISE_SCHEDULES)
+        typed = {name: _typed(name, value) for name, value in values.items()}
+        return cls(**typed, split=split, why=why)
 
     @property
     def checkpoints(self) -> Path:
@@ -134,17 +131,15 @@ class Settings:
 
     def rows(self) -> list[tuple[str, str]]:
         """Name and value of every setting, as text."""
-        shown = {
-            "preset": f"{self.preset} ({WHAT[self.preset]})",
-            "dataset": f"{self.dataset} ({self.why})"
-        }
+        shown = {name: str(getattr(self, name)) for name in _names()}
+        shown["preset"] += f" ({WHAT[self.preset]})"
+        shown["dataset"] += f" ({self.why})"
+        shown["label_counts"] = ", ".join(str(count or "all") for count in self.label_counts)
         if not self.noise_sigma:
             shown["noise_sigma"] = "the dataset's own range"
-        counts = ", ".join(str(count or "all") for count in self.label_counts)
-        hidden = ("why", "step_factor", *([] if self.split.mark else ["split"]))
-        return [(field.name, counts if field.name == "label_counts"
-                 else shown.get(field.name, str(getattr(self, field.name))))
-                for field in dataclasses.fields(self) if field.name not in hidden]
+        if self.split.mark:
+            shown["split"] = str(self.split)
+        return list(shown.items())
 
     def __str__(self) -> str:
         return "\n".join(f"{name:<17} {value}" for name, value in self.rows())
@@ -156,60 +151,73 @@ class Settings:
         return f"<table>{cells}</table>"
 
 
-def _names(cls: type) -> list[str]:
-    return [
-        field.name
-        for field in dataclasses.fields(cls)
-        if field.name not in ("split", "why", "step_factor")
-    ]
+def _names() -> list[str]:
+    """The settings that a person can choose by name."""
+    return [field.name for field in dataclasses.fields(Settings)
+            if field.name not in ("split", "why", "step_factor")]
 
 
-def _given(name: str, value: Any) -> Any:
-    """The argument, else the environment's word, else None; "auto" counts as not given."""
-    if value is None or value == "auto":
-        value = os.environ.get(f"{PREFIX}{name.upper()}") or None
-    return None if value == "auto" else value
+def _given(choices: dict[str, Any]) -> dict[str, Any]:
+    """What the arguments say, else the environment; "auto" and None count as not given."""
+    names = _names()
+    unknown = [name for name in choices if name not in names]
+    if unknown:
+        raise UserError(
+            f"unknown setting {', '.join(unknown)}: choose among {', '.join(names)}")
+    given = {}
+    for name in names:
+        value = choices.get(name)
+        if value is None or value == "auto":
+            value = os.environ.get(f"{PREFIX}{name.upper()}") or None
+        if value is not None and value != "auto":
+            given[name] = value
+    return given
 
 
-def _check_environment(names: list[str]) -> None:
+def _check_environment() -> None:
     """Refuse a misspelt variable: nobody would notice that it counts for nothing."""
-    known = [f"{PREFIX}{name.upper()}" for name in (*names, *OTHER_VARIABLES)]
+    known = [f"{PREFIX}{name.upper()}" for name in (*_names(), *OTHER_VARIABLES)]
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            raise UserError(f"the environment variable {name} means nothing: "
-                            + (f"did you mean {close[0]}? else " if close else "") + "remove it")
+            hint = f"did you mean {close[0]}? else " if close else ""
+            raise UserError(f"the environment variable {name} means nothing: {hint}remove it")
+
+
+def _check_known(what: str, value: Any, known: Iterable[str]) -> None:
+    if value not in known:
+        raise UserError(f"unknown {what} {value!r}: choose {', '.join(known)}")
 
 
 def _typed(name: str, value: Any) -> Any:
     """`value` as the field's type; the environment only has text."""
-    kind = {f.name: f.type for f in dataclasses.fields(Settings)}[name]
+    kind = {field.name: field.type for field in dataclasses.fields(Settings)}[name]
+    if name == "label_counts":
+        return _label_counts(value)
+    if kind in ("int", "float"):
+        return _number(name, value, kind)
+    return Path(value).expanduser() if kind == "Path" else value
+
+
+def _number(name: str, value: Any, kind: str) -> int | float:
+    least = 0 if kind == "float" or name == "seed" else 1
     try:
-        if kind == "int":
-            number = int(value)
-            rounded = not isinstance(value, str) and value != number
-            if rounded or isinstance(value, bool) or number < (0 if name == "seed" else 1):
-                raise ValueError
-            return number
-        if kind == "float":
-            deviation = float(value)
-            if not 0 <= deviation < float("inf"):
-                raise ValueError
-            return deviation
-        if kind == "Path":
-            return Path(value).expanduser()
-        if name == "label_counts":
-            return _label_counts(value)
+        number = int(value) if kind == "int" else float(value)
     except (ValueError, OverflowError):
-        number = "number" if kind == "float" else "whole number"
-        least = "from zero on" if name in ("seed", "noise_sigma") else "above zero"
-        raise UserError(f"{name} must be a {number} {least}, not {value!r}") from None
-    return value
+        number = -1
+    rounded = kind == "int" and not isinstance(value, str) and value != number
+    if rounded or isinstance(value, bool) or not least <= number < float("inf"):
+        wanted = "whole number" if kind == "int" else "number"
+        bound = "above zero" if least else "from zero on"
+        raise UserError(f"{name} must be a {wanted} {bound}, not {value!r}")
+    return number
 
 
 def _label_counts(value: Any) -> tuple[int, ...]:
-    words = value.split(",") if isinstance(
-        value, str) else value if isinstance(value, list | tuple) else [value]
+    if isinstance(value, str):
+        words = value.split(",")
+    else:
+        words = value if isinstance(value, list | tuple) else [value]
     texts = ["all" if word == ALL_LABELS else str(word).strip() for word in words]
     if not texts or not all(text == "all" or (text.isdecimal() and int(text) > 0)
                             for text in texts):
@@ -220,27 +228,17 @@ def _label_counts(value: Any) -> tuple[int, ...]:
 
 
 def _device(wanted: str | None) -> str:
-    import torch
-
-    available = {"cuda": has_cuda(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    here = devices()
     if wanted is None:
-        return "cuda" if available["cuda"] else "cpu"
-    if not available.get(wanted, False):
-        raise UserError(
-            f"device {wanted!r} is not here: choose "
-            f"{', '.join(d for d, ok in available.items() if ok)}"
-        )
+        return "cuda" if "cuda" in here else "cpu"
+    if wanted not in here:
+        raise UserError(f"device {wanted!r} is not here: choose {', '.join(here)}")
     return wanted
 
 
 def _dataset(wanted: str | None, device: str) -> tuple[str, str]:
     """The dataset and why it was taken."""
-    from helpers.common.environment import choose, find, has_network
-
-    if wanted is not None:
-        known = str(wanted).lower().replace("_", "-")
-        return (known if known in DATASETS else str(find(wanted) or wanted)), "as asked"
-    network = device == "cuda" and has_network()
-    if choose(device, network) == "stl10":
-        return "stl10", "a GPU and a network are here"
-    return "digits", "embedded: no GPU here" if device != "cuda" else "embedded: no network here"
+    if wanted is None:
+        return default_dataset(device)
+    name = str(wanted).lower().replace("_", "-")
+    return (name if name in DATASETS else str(locate(wanted) or wanted)), "as asked"

@@ -1,5 +1,7 @@
-"""What `python -m helpers weights {list,fetch,check,export}` does (`release` is in
-`helpers.cli.commands`)."""
+"""What `python -m helpers weights {list,fetch,check,export}` does.
+
+`release` is in `helpers.cli.commands`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from helpers.common.errors import UserError
-from helpers.models.weights import registry as manifest
+from helpers.models.weights import registry
 from helpers.models.weights.checkpoint import is_own, load_encoder
 from helpers.models.weights.convert import read_weights
 from helpers.models.weights.export import export_onnx, export_program
@@ -21,7 +23,7 @@ def weights(options: argparse.Namespace) -> None:
         print("\n".join(listing()))
     elif options.action == "fetch":
         path = fetch(options.name)
-        print(f"{path}: {path.stat().st_size:,} bytes, SHA-256 {manifest.sha256(path)}")
+        print(f"{path}: {path.stat().st_size:,} bytes, SHA-256 {registry.sha256(path)}")
     elif options.action == "export":
         print(exported(Path(options.file), Path(options.target)))
     else:
@@ -31,8 +33,8 @@ def weights(options: argparse.Namespace) -> None:
 def listing() -> list[str]:
     """The manifest as lines of text: name, what it is, how good, and whether it is here."""
     lines = []
-    for entry in manifest.entries().values():
-        here = manifest.kept(entry) or (default_folder() / entry.file).is_file()
+    for entry in registry.entries().values():
+        here = registry.kept(entry) or (default_folder() / entry.file).is_file()
         scores = ", ".join(f"{name} {value:.1%}" for name, value in entry.accuracy.items())
         lines += [f"{entry.name:<28} {entry.encoder:<10} {'here' if here else 'to be fetched'}",
                   f"    {entry.what}" + (f" ({scores})" if scores else ""),
@@ -50,7 +52,7 @@ def description(path: Path) -> list[str]:
         raise UserError(f"no file {path}: check the name")
     own = is_own(path)
     lines = _own(path) if own else _foreign(path)
-    digits = manifest.sha256(path)
+    digits = registry.sha256(path)
     entry = _listed(digits)
     lines.append(f"  {path.stat().st_size:,} bytes, SHA-256 {digits}")
     if entry:
@@ -61,11 +63,10 @@ def description(path: Path) -> list[str]:
     return [*lines, f"{path} is whole"]
 
 
-def _listed(digits: str) -> manifest.Entry | None:
-    """The entry whose SHA-256, as the manifest or the lock of what was fetched has it, is
-    `digits`."""
-    locked = manifest.lock(default_folder())
-    for name, entry in manifest.entries().items():
+def _listed(digits: str) -> registry.Entry | None:
+    """The entry of this SHA-256, as the manifest or the lock of what was fetched has it."""
+    locked = registry.lock(default_folder())
+    for name, entry in registry.entries().items():
         known = locked.get(name, {}).get("sha256") or entry.sha256
         if known and digits.startswith(known):
             return entry
@@ -73,8 +74,10 @@ def _listed(digits: str) -> manifest.Entry | None:
 
 
 def exported(path: Path, target: Path) -> str:
-    """Write the encoder in a file for other programs, as the ending of `target` says; returns what
-    was written.
+    """Write the encoder in a file for other programs; returns what was written, in words.
+
+    Args:
+        target: its ending decides the format: .onnx or .pt2.
 
     Raises:
         UserError: an unknown ending, no whole file of weights, or a program whose features differ.
@@ -87,8 +90,7 @@ def exported(path: Path, target: Path) -> str:
     size, channels = encoder.config["image_size"], encoder.config["channels"]
     return (
         f"{target}: {target.stat().st_size:,} bytes; takes images N x {channels} x {size} x "
-        f"{size} in [-1, 1], "
-        f"gives N x {encoder.num_features} features, the same as {path}")
+        f"{size} in [-1, 1], gives N x {encoder.num_features} features, the same as {path}")
 
 
 def _foreign(path: Path) -> list[str]:
@@ -97,8 +99,7 @@ def _foreign(path: Path) -> list[str]:
     return [
         *str(report).splitlines(),
         f"  for images of {channels} x {size} x {size}, taken as trained with "
-        f"{encoder.normalisation} "
-        "normalisation"
+        f"{encoder.normalisation} normalisation",
     ]
 
 

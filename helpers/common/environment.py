@@ -20,7 +20,7 @@ from pathlib import Path
 
 from helpers.common.errors import UserError
 
-PUBLIC_HOST = ("ai.stanford.edu", 80)  # serves STL-10, the dataset that `choose` decides about
+PUBLIC_HOST = ("ai.stanford.edu", 80)  # serves STL-10, see `default_dataset`
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVE = Path("/content/drive")  # where Colab mounts it
@@ -68,8 +68,7 @@ def need_drive(folder: Path) -> None:
         raise UserError(
             f"{folder} is on a Google Drive that is not mounted ({reason}): on Colab run `from "
             f"google.colab import drive; drive.mount('{DRIVE}')` in a cell first, or choose "
-            "another "
-            "folder") from error
+            "another folder") from error
 
 
 def share_folders(root: Path = ROOT) -> None:
@@ -83,8 +82,7 @@ def share_folders(root: Path = ROOT) -> None:
 
 
 def requirements(path: Path) -> dict[str, str]:
-    """The packages of a requirements file and their lowest versions ("" where any version will
-    do)."""
+    """The packages of a requirements file and their lowest versions ("" where there is none)."""
     lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
     found = (REQUIREMENT.match(line) for line in lines if line and not line.startswith("-"))
     return {match[1]: match[2] or "" for match in found if match}
@@ -99,8 +97,7 @@ def installed(name: str) -> str | None:
 
 
 def is_older(version: str, lowest: str) -> bool:
-    """Whether a version is below another, comparing the leading numbers ("2.11.0+cu128" is
-    2.11.0)."""
+    """Whether a version is below another by its leading numbers ("2.11.0+cu128" is 2.11.0)."""
     numbers = [[int(part) for part in re.match(r"[\d.]*", text)[0].split(".") if part]
                for text in (version, lowest)]
     return numbers[0] < numbers[1]
@@ -148,23 +145,22 @@ def _versions_here() -> list[str]:
         if name and version and re.fullmatch(r"[\w.-]+", name) and re.match(r"\d", version))
 
 
-def find(path: str | Path) -> Path | None:
-    """The folder or file that a person names, seen from here or from the repository; None where
-    neither has it.
+def locate(path: str | Path) -> Path | None:
+    """The folder or file that a person names, None where no place of `places_of` has it."""
+    return next((place for place in places_of(path) if place.exists()), None)
+
+
+def places_of(path: str | Path) -> list[Path]:
+    """Where a path is looked for: seen from here, then from the repository.
 
     Jupyter starts a kernel in the notebook's folder, and people think of the repository's.
     """
-    return next((place for place in _places(Path(path).expanduser()) if place.exists()), None)
-
-
-def _places(path: Path) -> list[Path]:
-    # one and the same for an absolute path
-    return list(dict.fromkeys([Path.cwd() / path, ROOT / path]))
+    path = Path(path).expanduser()
+    return list(dict.fromkeys([Path.cwd() / path, ROOT / path]))  # one for an absolute path
 
 
 def has_network(timeout: float = 2.0) -> bool:
-    """Whether the server of STL-10 answers within `timeout` seconds; never with
-    FEWLABELS_OFFLINE=1."""
+    """Whether the server of STL-10 answers in `timeout` seconds; never with FEWLABELS_OFFLINE."""
     if offline():
         return False
     answered = threading.Event()
@@ -185,7 +181,10 @@ def _connect(timeout: float, answered: threading.Event) -> None:
         answered.set()
 
 
-def choose(device: str, network: bool) -> str:
-    """The dataset that `auto` stands for: "stl10" on a GPU ("cuda") with a network, else
-    "digits"."""
-    return "stl10" if device.startswith("cuda") and network else "digits"
+def default_dataset(device: str) -> tuple[str, str]:
+    """The dataset that "auto" stands for, and why: STL-10 on a GPU with a network, else digits."""
+    if not device.startswith("cuda"):
+        return "digits", "embedded: no GPU here"
+    if not has_network():
+        return "digits", "embedded: no network here"
+    return "stl10", "a GPU and a network are here"

@@ -43,3 +43,11 @@ def has_cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+def devices() -> list[str]:
+    """What torch can compute on here: "cpu", "cuda" (an NVIDIA GPU), "mps" (an Apple GPU)."""
+    import torch
+
+    here = {"cuda": has_cuda(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [name for name, available in here.items() if available]

@@ -1,5 +1,4 @@
-"""How a person wants a folder of classes split: which classes, and how many images for which
-part."""
+"""How a person wants a folder of classes split: which classes, how many images for which split."""
 
 from __future__ import annotations
 
@@ -19,8 +18,8 @@ class Split:
     is.
 
     `train`, `val` and `test` are None (the default), a share of the labelled images (below 1), or a
-    number of images of each class (from 1 on). Images of the chosen classes that no part takes stay
-    without a label, for pretraining. No `classes` means all of them.
+    number of images of each class (from 1 on). Images of the chosen classes that none of them takes
+    stay without a label, for pretraining. No `classes` means all of them.
     """
 
     train: float | None = None
@@ -35,22 +34,22 @@ class Split:
         or a list.
 
         Raises:
-            UserError: a share or number that is none, or shares that leave nothing for a part.
+            UserError: a share or number that is none, or shares that leave nothing for a split.
         """
-        parts = {
+        amounts = {
             name: _amount(name, value)
             for name, value in (("train", train), ("val", val), ("test", test))
         }
-        shares = {name: value for name, value in parts.items() if value is not None and value < 1}
+        shares = {name: value for name, value in amounts.items()
+                  if value is not None and value < 1}
         total = sum(shares.values())
         if total > 1 + 1e-9 or (total > 1 - 1e-9 and len(shares) < 3):
-            left = [name for name in parts if name not in shares]
+            left = [name for name in amounts if name not in shares]
+            sums = " + ".join(f"{name} {100 * value:g}%" for name, value in shares.items())
+            none = f", which leaves none for {left[0]}" if left else ""
             raise UserError(
-                f"{' + '.join(f'{name} {100 * value:g}%' for name, value in shares.items())} is "
-                f"{100 * total:g}% of the images"
-                + (f", which leaves none for {left[0]}" if left else "")
-                + ": choose smaller shares")
-        return cls(**parts, classes=_names(classes))
+                f"{sums} is {100 * total:g}% of the images{none}: choose smaller shares")
+        return cls(**amounts, classes=_names(classes))
 
     @property
     def mark(self) -> str:
@@ -58,10 +57,12 @@ class Split:
         return "" if self == Split() else hashlib.sha256(repr(self).encode()).hexdigest()[:6]
 
     def __str__(self) -> str:
-        parts = [f"{name} {amount_text(value)}" for name in ("train", "val", "test")
-                 if (value := getattr(self, name)) is not None]
-        chosen = [f"classes {', '.join(self.classes)}"] if self.classes else []
-        return "; ".join(parts + chosen) or "the folder's own, or 15% each for val and test"
+        amounts = {"train": self.train, "val": self.val, "test": self.test}
+        said = [f"{name} {amount_text(value)}" for name, value in amounts.items()
+                if value is not None]
+        if self.classes:
+            said.append(f"classes {', '.join(self.classes)}")
+        return "; ".join(said) or "the folder's own, or 15% each for val and test"
 
 
 def amount_text(value: float) -> str:
@@ -69,17 +70,17 @@ def amount_text(value: float) -> str:
     return f"{100 * value:.3g}%" if value < 1 else f"{value:,.0f} of every class"
 
 
-def nearest(wanted: Iterable[str], known: Sequence[str], where: str) -> None:
+def check_classes(wanted: Iterable[str], known: Sequence[str], where: str) -> None:
     """Raise a UserError that suggests the nearest name, unless every wanted class is known."""
     for name in wanted:
-        if name not in known:
-            close = difflib.get_close_matches(name.lower(), [one.lower() for one in known], n=1,
-                                              cutoff=0.4)
-            meant = next((one for one in known if [one.lower()] == close), None)
-            more = f" and {len(known) - 12} more" if len(known) > 12 else ""
-            raise UserError(f"{where}: no class {name!r}; "
-                            + (f"did you mean {meant!r}? " if meant else "")
-                            + f"choose among {', '.join(known[:12])}{more}")
+        if name in known:
+            continue
+        lower = {one.lower(): one for one in reversed(known)}
+        close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.4)
+        hint = f"did you mean {lower[close[0]]!r}? " if close else ""
+        more = f" and {len(known) - 12} more" if len(known) > 12 else ""
+        raise UserError(f"{where}: no class {name!r}; {hint}"
+                        f"choose among {', '.join(known[:12])}{more}")
 
 
 def share_of(name: str, value: object, default: float) -> float:
@@ -118,8 +119,7 @@ def _amount(name: str, value: object) -> float | None:
         return number
     raise UserError(
         f"{name} is {value!r}: give auto, a share of the images such as 0.15 or 15%, or a number "
-        "of "
-        "images of every class such as 20")
+        "of images of every class such as 20")
 
 
 def _names(classes: str | Sequence[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from helpers.common.lazy import offer
 __getattr__, __all__ = offer(
     __name__,
     loading="load",
-    splits="Labeled Splits carve describe only_classes require",
+    splits="Labeled Shares Splits carve describe only_classes require",
     arrays="resize",
     faults="plant planted_share",
     archive="unpacked",

@@ -6,14 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from helpers.data.splits import Splits, carve
+from helpers.data.splits import Shares, Splits, carve
 
 CHUNK = 2048  # images resized at a time, so that the float copy stays small
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """Images (uint8, N x C x H x W) as uint8, N x C x size x size: bilinear, antialiased when it
-    shrinks."""
+    """Images (uint8, N x C x H x W) as uint8, N x C x size x size.
+
+    Bilinear, and antialiased when it shrinks.
+    """
     if images.shape[-2:] == (size, size):
         return images
     resized = torch.empty((*images.shape[:2], size, size), dtype=torch.uint8)
@@ -39,5 +41,5 @@ def digits(image_size: int, seed: int) -> Splits:
     images = (pixels * (255 / 16)).round().to(torch.uint8)
     labels = torch.from_numpy(bunch.target).long()
     classes = tuple(str(digit) for digit in bunch.target_names)
-    return carve("digits", images, labels, {"train": (0, len(labels))}, classes, val=200, test=500,
-                 seed=seed)
+    return carve("digits", images, labels, {"train": (0, len(labels))}, classes,
+                 Shares(val=200, test=500, seed=seed))

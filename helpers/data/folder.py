@@ -21,7 +21,7 @@ from helpers.common.split import Split, amount_text
 from helpers.data import images as images
 from helpers.data.cache import BlockWriter, cached
 from helpers.data.scan import ORDER, ImageFile, Listing, scan
-from helpers.data.splits import Splits, carve
+from helpers.data.splits import Shares, Splits, carve
 
 FORMAT = 2  # part of every key: raise it when the decoding, or what is kept with it, changes
 CHUNK = 256  # images in memory at a time
@@ -44,59 +44,60 @@ def load_folder(root: Path, image_size: int, seed: int, data_dir: Path,
     except PermissionError as problem:
         raise UserError(f"folder {problem.filename}: not allowed to read it: "
                         "change its permissions") from problem
-    for part in ("val", "test"):
-        if getattr(split, part) is not None and any(image.part == part for image in listing.images):
+    for name in ("val", "test"):
+        if getattr(split, name) is not None and any(one.part == name for one in listing.images):
             raise UserError(
-                f"folder {root}: it has a {part}/ folder, which is taken as it is: leave {part} "
-                "at auto, "
-                f"or name a folder without {part}/")
+                f"folder {root}: it has a {name}/ folder, which is taken as it is: leave {name} "
+                f"at auto, or name a folder without {name}/")
     return load_listing(listing, image_size, seed, data_dir, held_out=HELD_OUT, split=split)
 
 
 def load_listing(listing: Listing, image_size: int, seed: int, data_dir: Path, held_out: float,
                  split: Split | None = None) -> Splits:
-    """Decode (or find decoded) the images of a listing and split them; `held_out` where `split`
-    says nothing."""
+    """Decode (or find decoded) the images of a listing and split them.
+
+    Args:
+        held_out: share of the training images for val, and for test, where `split` says nothing.
+    """
     split = split or Split()
     folder = data_dir / "cache" / f"{listing.name}-{listing.key(image_size, FORMAT)}"
     images, kept = cached(folder, (3, image_size, image_size),
                           lambda writer: decode(listing, image_size, writer))
-    notes = [*listing.notes, *kept["notes"]]
-    start, stop = kept["spans"]["train"]
+    labels = torch.tensor(kept["labels"])
+    spans = {name: tuple(span) for name, span in kept["spans"].items()}
+    start, stop = spans["train"]
     held_out = min(held_out, MOST_HELD_OUT / (stop - start))
-    share = dict(val=split.val or held_out, test=split.test or held_out, train=split.train,
-                 per_class=True, seed=seed)
-    for part in ("val", "test"):
-        if part not in kept["spans"]:
-            amount = amount_text(
-                share[part]) + (" of the training images are" if share[part] < 1 else " are")
-            notes.append(f"no {part}/ folder: {amount} kept apart for it"
-                         + (", the same for every seed" if part == "test" else ""))
-    if split.train is not None:
-        notes.append(
-            f"{amount_text(split.train)} keep their labels for training; the rest is only for "
-            "pretraining"
-        )
-    spans = {part: tuple(span) for part, span in kept["spans"].items()}
+    shares = Shares(val=split.val or held_out, test=split.test or held_out, train=split.train,
+                    per_class=True, seed=seed)
     # divided just as the images are, so that every image keeps its file's name
-    rows = torch.arange(len(images))
-    where = carve(listing.name, rows, torch.tensor(kept["labels"]), spans, listing.classes, **share)
-    rows_of = {"unlabeled": where.unlabeled
-               } | {part: getattr(where, part).images
-                    for part in ("train", "val", "test")}
-    names = {
-        part: tuple(kept["names"][row]
-                    for row in found.tolist())
-        for part, found in rows_of.items()
-    }
-    splits = carve(listing.name, images, torch.tensor(kept["labels"]), spans, listing.classes,
-                   **share, notes=tuple(notes))
-    return replace(splits, names=names)
+    rows = carve(listing.name, torch.arange(len(images)), labels.clone(), spans, listing.classes,
+                 shares)
+    rows_of = {"unlabeled": rows.unlabeled, "train": rows.train.images, "val": rows.val.images,
+               "test": rows.test.images}
+    names = {name: tuple(kept["names"][row] for row in found.tolist())
+             for name, found in rows_of.items()}
+    splits = carve(listing.name, images, labels, spans, listing.classes, shares)
+    notes = (*listing.notes, *kept["notes"], *_notes(spans, shares))
+    return replace(splits, names=names, notes=notes)
+
+
+def _notes(spans: dict[str, tuple[int, int]], shares: Shares) -> list[str]:
+    """What was taken out of the training images, in words."""
+    notes = []
+    for name, amount in (("val", shares.val), ("test", shares.test)):
+        if name not in spans:
+            of = "of the training images are" if amount < 1 else "are"
+            same = ", the same for every seed" if name == "test" else ""
+            notes.append(
+                f"no {name}/ folder: {amount_text(amount)} {of} kept apart for it{same}")
+    if shares.train is not None:
+        notes.append(f"{amount_text(shares.train)} keep their labels for training; the rest is "
+                     "only for pretraining")
+    return notes
 
 
 def decode(listing: Listing, image_size: int, writer: BlockWriter) -> dict[str, Any]:
-    """Write every image that can be read; return the labels, spans of the parts, notes and
-    names."""
+    """Write every image that can be read; return labels, spans of the splits, notes and names."""
     written: list[ImageFile] = []
     broken: dict[str, str] = {}
     writer.expect(len(listing.images))
@@ -123,8 +124,7 @@ def decode(listing: Listing, image_size: int, writer: BlockWriter) -> dict[str, 
 
 def decoded(found: list[ImageFile],
             image_size: int) -> Iterator[list[tuple[ImageFile, np.ndarray | str]]]:
-    """Chunks of images with their pixels (uint8, 3 x size x size), or the reason why there are
-    none.
+    """Chunks of images with their pixels (uint8, 3 x size x size), or why there are none.
 
     Threads are enough: Pillow lets go of Python's lock while it decodes and resizes.
     """
@@ -152,8 +152,7 @@ def spans_of(written: list[ImageFile]) -> dict[str, tuple[int, int]]:
 
 
 def broken_note(broken: dict[str, str]) -> str:
-    """One line that counts the images that were skipped and names the first few, with the
-    reason."""
+    """One line that counts the skipped images and names the first few, with the reason."""
     named = ", ".join(f"{name} ({why})" for name, why in islice(broken.items(), NAMED))
     more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
     plural = "image" if len(broken) == 1 else "images"

@@ -6,20 +6,15 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from helpers.common.environment import _places, choose, find, has_network, need_drive
+from helpers.common.environment import locate, need_drive, places_of
 from helpers.common.errors import UserError
 from helpers.common.files import one_at_a_time
-from helpers.common.names import DATASETS as NAMES
-from helpers.common.names import DEFAULT_IMAGE_SIZE as IMAGE_SIZES
-from helpers.common.split import Split, nearest
+from helpers.common.names import DATASETS, DEFAULT_IMAGE_SIZE
+from helpers.common.split import Split, check_classes
 from helpers.data.archive import unpacked
 from helpers.data.arrays import digits
 from helpers.data.folder import load_folder
-from helpers.data.splits import Labeled, Splits, describe, only_classes
-
-__all__ = [
-    "IMAGE_SIZES", "NAMES", "Labeled", "Splits", "choose", "describe", "find", "has_network", "load"
-]
+from helpers.data.splits import Splits, only_classes
 
 FOLDER_SIZE = 96
 SMALLEST, LARGEST = 8, 1024
@@ -30,35 +25,32 @@ def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int
     """A dataset by name, or the images of a folder.
 
     Args:
-        name_or_folder: one of `NAMES`, or a folder of `train/<class>/` with, optionally, `val/`,
+        name_or_folder: one of `DATASETS`, or a folder of `train/<class>/` with, optionally, `val/`,
             `test/` and `pretext/` or `unlabeled/` beside it, or a folder of `<class>/`; or a zip
             file of one.
         image_size: height and width in pixels (8 to 1024); None for the dataset's own.
         seed: of the validation split (0 to 2**32 - 1); the test split does not depend on it.
         data_dir: where downloads and decoded images are kept.
-        split: which classes, and how a folder is divided; a named dataset has a division of its
-            own.
+        split: which classes, and how a folder is divided; a named dataset has its own division.
 
     Raises:
-        UserError: an unknown name, a failed download, a folder that cannot be used or split like
-            that.
+        UserError: an unknown name, a failed download, or a folder that cannot be used or split so.
     """
     split = split or Split()
-    name = resolve(name_or_folder)
-    size = IMAGE_SIZES.get(name, FOLDER_SIZE) if image_size is None else image_size
+    name = name_or_path(name_or_folder)
+    size = DEFAULT_IMAGE_SIZE.get(name, FOLDER_SIZE) if image_size is None else image_size
     if not SMALLEST <= size <= LARGEST:
         raise UserError(
             f"image size {size}: choose a number of pixels from {SMALLEST} to {LARGEST}")
-    if name in NAMES and split != Split(classes=split.classes):
+    if name in DATASETS and split != Split(classes=split.classes):
         raise UserError(
             f"{name} has its own train, val and test images: leave these at auto, they are for "
-            "folders"
-        )
+            "folders")
     if name == "digits":
         return _chosen(digits(size, seed), split)
     folder = Path(data_dir).expanduser()
     with one_at_a_time(folder):  # of the processes of a cluster, all of which need the same images
-        if name not in NAMES:
+        if name not in DATASETS:
             root = Path(name)
             return load_folder(
                 unpacked(root, folder) if root.is_file() else root, size, seed, folder, split)
@@ -71,29 +63,31 @@ def _chosen(splits: Splits, split: Split) -> Splits:
     """The chosen classes of a named dataset."""
     if not split.classes:
         return splits
-    nearest(split.classes, splits.classes, splits.name)
+    check_classes(split.classes, splits.classes, splits.name)
     return only_classes(splits, split.classes)
 
 
-def resolve(name_or_folder: str | Path) -> str:
-    """A name of `NAMES`, or the path of a folder or zip file that exists; anything else is a
-    UserError."""
+def name_or_path(name_or_folder: str | Path) -> str:
+    """A name of `DATASETS`, or the path of a folder or zip file that exists.
+
+    Raises:
+        UserError: it is neither.
+    """
     text = str(name_or_folder)
     path = Path(text).expanduser()
     plain = text.strip().lower().replace("_", "-")
-    if text in NAMES or (plain in NAMES and not path.is_dir()):
+    if text in DATASETS or (plain in DATASETS and not path.is_dir()):
         return plain
     need_drive(path)
-    found = find(path)
+    found = locate(path)
     if found is not None and (found.is_dir() or found.suffix.lower() == ".zip"):
         return str(found)
     if found is not None:
         raise UserError(
             f"dataset {text}: this is a file and no zip; unpack it if it is an archive, and name "
-            "the "
-            "folder")
-    close = difflib.get_close_matches(plain, NAMES, n=2, cutoff=0.5)
+            "the folder")
+    close = difflib.get_close_matches(plain, DATASETS, n=2, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
-    looked = " or ".join(map(str, _places(path)))
+    looked = " or ".join(map(str, places_of(path)))
     raise UserError(f"dataset {text}: no such name or folder (nothing is at {looked}); {hint}"
-                    f"choose one of {', '.join(NAMES)}, or a folder of train/<class>/")
+                    f"choose one of {', '.join(DATASETS)}, or a folder of train/<class>/")

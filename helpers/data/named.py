@@ -25,7 +25,7 @@ from helpers.data.arrays import CHUNK, resize
 from helpers.data.cache import FORMAT, BlockWriter, cached
 from helpers.data.folder import load_listing
 from helpers.data.scan import scan
-from helpers.data.splits import Splits, carve
+from helpers.data.splits import Shares, Splits, carve
 
 HELD_OUT = 0.1  # of the training images, for validation
 STL10_CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship",
@@ -99,7 +99,7 @@ def stl10(image_size: int, seed: int, data_dir: Path) -> Splits:
     spans = {"pretext": (0, pretext), "train": (pretext, pretext + train),
              "test": (pretext + train, len(images))}
     return carve("stl10", images, torch.tensor(kept["labels"]), spans, STL10_CLASSES,
-                 val=HELD_OUT, test=0, seed=seed)
+                 Shares(val=HELD_OUT, test=0, seed=seed))
 
 
 def cifar10(image_size: int, seed: int, data_dir: Path) -> Splits:
@@ -146,8 +146,8 @@ def _from_blocks(name: str, blocks: list[torch.Tensor], labels: list[int], class
     images = torch.cat([resize(block, image_size) for block in blocks])
     border = len(blocks[0])
     spans = {"train": (0, border), "test": (border, len(images))}
-    return carve(name, images, torch.tensor(labels), spans, tuple(classes), val=HELD_OUT, test=0,
-                 seed=seed)
+    return carve(name, images, torch.tensor(labels), spans, tuple(classes),
+                 Shares(val=HELD_OUT, test=0, seed=seed))
 
 
 def imagenette(image_size: int, seed: int, data_dir: Path) -> Splits:

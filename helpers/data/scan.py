@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers.common.errors import UserError
-from helpers.common.split import nearest
+from helpers.common.split import check_classes
 from helpers.data.images import EXTENSIONS, UNREAD
 
 # Names that people give these folders; case does not matter.
@@ -102,7 +102,7 @@ def scan(root: Path, name: str | None = None, classes: Sequence[str] = ()) -> Li
 
 def _keep(listing: Listing, classes: Sequence[str]) -> None:
     """Leave out the images of all other classes."""
-    nearest(classes, listing.classes, f"folder {listing.root}")
+    check_classes(classes, listing.classes, f"folder {listing.root}")
     if len(classes) < 2:
         raise UserError(
             f"folder {listing.root}: one class chosen ({classes[0]}), at least 2 are needed: "

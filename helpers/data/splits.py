@@ -101,8 +101,7 @@ def describe(splits: Splits) -> list[dict[str, object]]:
 
 
 def require(splits: Splits, least: int) -> Splits:
-    """`splits`, or a UserError where there are fewer than `least` training images to learn
-    anything from."""
+    """`splits`, or a UserError where it has fewer than `least` training images."""
     if len(splits.train) < least:
         raise UserError(
             f"{splits.name}: {len(splits.train)} training images with a label are too few for this "
@@ -167,94 +166,120 @@ def take_out(images: Tensor, labels: Tensor, span: tuple[int, int], count: int, 
     return (start, border), (border, stop)
 
 
+@dataclass(frozen=True)
+class Shares:
+    """How many of the labelled training images a missing split takes, as a fraction or a number.
+
+    Attributes:
+        val, test: how much to take out: below 1 a fraction of the training rows, else a number.
+        seed: of the validation split; the test split is always the same.
+        train: how much of all training rows to keep with labels, in the same way; the rest loses
+            its labels and stays in `unlabeled`. None keeps what is left.
+        per_class: numbers from 1 on are of each class, not of all rows.
+    """
+
+    val: float
+    test: float
+    seed: int
+    train: float | None = None
+    per_class: bool = False
+
+    def each(self, name: str) -> bool:
+        """Whether this split's number is of each class."""
+        return self.per_class and getattr(self, name) >= 1
+
+    def count(self, name: str, total: int) -> int:
+        """The rows of a split out of `total`, or out of each class (see `each`)."""
+        amount = getattr(self, name)
+        return round(amount * total) if amount < 1 else int(amount)
+
+
 def carve(name: str, images: Tensor, labels: Tensor, spans: dict[str, tuple[int, int]],
-          classes: tuple[str, ...], *, val: float, test: float, seed: int,
-          train: float | None = None, per_class: bool = False, notes: tuple[str,
-                                                                            ...] = ()) -> Splits:
-    """Make `Splits` of one block; a validation or test part that is missing comes out of train.
+          classes: tuple[str, ...], shares: Shares) -> Splits:
+    """Make `Splits` of one block; a validation or test split that is missing comes out of train.
 
     Args:
         images: uint8, N x C x H x W; rows are reordered in place.
         labels: int64, N; -1 for an image without a label.
         spans: first row and row after the last of "train" and, where the data has them, of
             "pretext" (which must end where train begins), "val" and "test".
-        val, test: how much to take out: a fraction of the training rows, or a number from 1 on.
-        seed: of the validation split; the test split is always the same.
-        train: how much of all training rows to keep with labels, in the same way; the rest loses
-            its labels and stays in `unlabeled`. None keeps what is left.
-        per_class: numbers from 1 on are of each class, not of all rows.
+        shares: how much to take out for those that are missing.
 
     Raises:
         UserError: there are too few rows for that.
     """
     spans = {"pretext": (spans["train"][0],) * 2, **spans}
     total = spans["train"][1] - spans["train"][0]
-    for part, share, part_seed in (("test", test, TEST_SEED), ("val", val, seed)):
-        if part not in spans:
-            spans["train"], spans[part] = _take_part(name, images, labels, spans["train"], classes,
-                                                     part, share, total, part_seed, per_class)
-        if spans[part][0] == spans[part][1]:
-            raise UserError(f"{name}: too few training images to take a {part} split out of them: "
-                            f"give every class more images, or add a {part}/ folder")
-    left = spans["train"][1] - spans["train"][0]
-    rounding = 2 * len(classes)  # val and test take whole images of every class
-    if train is not None and train < 1 and round(train * total) > left + rounding:
-        raise UserError(
-            f"{name}: train wants {100 * train:.3g}% of the images, and val and test leave "
-            f"{100 * left / total:.3g}%: choose a smaller share, or smaller ones for val and test")
-    if train is not None and (train >= 1 or round(train * total) < left):
-        _, spans["train"] = _take_part(name, images, labels, spans["train"], classes, "train",
-                                       train, total, seed, per_class)
-    parts = {part: Labeled(images[slice(*spans[part])], labels[slice(*spans[part])])
-             for part in ("train", "val", "test")}
+
+    def take(split: str, seed: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        if shares.each(split):
+            _check_classes_suffice(name, classes, labels[slice(*spans["train"])], split,
+                                   shares.count(split, total))
+        return take_out(images, labels, spans["train"], shares.count(split, total), seed,
+                        shares.each(split))
+
+    for split, seed in (("test", TEST_SEED), ("val", shares.seed)):
+        if split not in spans:
+            spans["train"], spans[split] = take(split, seed)
+        if spans[split][0] == spans[split][1]:
+            raise UserError(f"{name}: too few training images to take a {split} split out of them: "
+                            f"give every class more images, or add a {split}/ folder")
+    if shares.train is not None and _wants_fewer(name, shares, spans["train"], total, len(classes)):
+        _, spans["train"] = take("train", shares.seed)
+    labeled = {split: Labeled(images[slice(*spans[split])], labels[slice(*spans[split])])
+               for split in ("train", "val", "test")}
     unlabeled = images[spans["pretext"][0]:spans["train"][1]]
-    return Splits(name, unlabeled, **parts, classes=tuple(classes), notes=tuple(notes))
+    return Splits(name, unlabeled, **labeled, classes=tuple(classes))
 
 
-def _take_part(name: str, images: Tensor, labels: Tensor, span: tuple[int, int],
-               classes: Sequence[str], part: str, amount: float, total: int, seed: int,
-               per_class: bool) -> tuple[tuple[int, int], tuple[int, int]]:
-    """`take_out` of a share or a number, after a look whether every class has as many."""
-    each = per_class and amount >= 1
-    if each:
-        sizes = torch.bincount(labels[slice(*span)], minlength=len(classes))
-        # val and test leave one for train
-        worst, needed = int(sizes.argmin()), int(amount) + (part != "train")
-        if sizes[worst] < needed:
-            raise UserError(
-                f"{name}: {part} wants {amount:,.0f} images of every class, and class "
-                f"{classes[worst]} "
-                f"has {int(sizes[worst])} left"
-                + (", one of which is for train" if part != "train" else "")
-                + ": choose smaller numbers, or leave the class out")
-    count = round(amount * total) if amount < 1 else int(amount)
-    return take_out(images, labels, span, count, seed, each)
+def _wants_fewer(name: str, shares: Shares, span: tuple[int, int], total: int,
+                 classes: int) -> bool:
+    """Whether train keeps fewer labels than are left; a UserError where it wants more."""
+    left, wanted = span[1] - span[0], shares.count("train", total)
+    if shares.train >= 1:
+        return True
+    if wanted > left + 2 * classes:  # val and test take whole images of every class
+        raise UserError(
+            f"{name}: train wants {100 * shares.train:.3g}% of the images, and val and test leave "
+            f"{100 * left / total:.3g}%: choose a smaller share, or smaller ones for val and test")
+    return wanted < left
+
+
+def _check_classes_suffice(name: str, classes: Sequence[str], labels: Tensor, split: str,
+                           count: int) -> None:
+    """A UserError unless every class has `count` images left, and one for train beside them."""
+    sizes = torch.bincount(labels, minlength=len(classes))
+    worst, kept = int(sizes.argmin()), split != "train"
+    if sizes[worst] < count + kept:
+        one = ", one of which is for train" if kept else ""
+        raise UserError(
+            f"{name}: {split} wants {count:,} images of every class, and class {classes[worst]} "
+            f"has {int(sizes[worst])} left{one}: choose smaller numbers, or leave the class out")
 
 
 def only_classes(splits: Splits, classes: Sequence[str]) -> Splits:
-    """The part of a dataset that has some of its classes; label i is `classes[i]`.
+    """Some classes of a dataset; label i is `classes[i]`.
 
-    Unlabelled are the training images of these classes: images whose class nobody knows are left
-        out.
+    Unlabelled are the training images of these classes: images of unknown class are left out.
 
     Raises:
         UserError: a class that the dataset does not have, or fewer than two.
     """
     unknown = [name for name in classes if name not in splits.classes]
     if unknown or len(set(classes)) < 2:
+        problem = f"no class {unknown[0]}" if unknown else "fewer than two classes"
         raise UserError(
-            f"{splits.name}: {f'no class {unknown[0]}' if unknown else 'fewer than two classes'}: "
-            f"choose two or more of {', '.join(splits.classes)}")
+            f"{splits.name}: {problem}: choose two or more of {', '.join(splits.classes)}")
     new = torch.full((len(splits.classes) + 1,), -1)  # the last entry is where the label -1 looks
     new[[splits.classes.index(name) for name in classes]] = torch.arange(len(classes))
-    parts, names = {}, {}
-    for part in ("train", "val", "test"):
-        images, labels = getattr(splits, part)
+    labeled, names = {}, {}
+    for split in ("train", "val", "test"):
+        images, labels = getattr(splits, split)
         rows = (new[labels] >= 0).nonzero().flatten()
-        parts[part] = Labeled(images[rows], new[labels[rows]])
+        labeled[split] = Labeled(images[rows], new[labels[rows]])
         if splits.names:
-            names[part] = tuple(splits.names[part][row] for row in rows)
+            names[split] = tuple(splits.names[split][row] for row in rows)
     if names:
         names["unlabeled"] = names["train"]
-    return Splits(splits.name, parts["train"].images, **parts, classes=tuple(classes),
+    return Splits(splits.name, labeled["train"].images, **labeled, classes=tuple(classes),
                   notes=splits.notes, names=names)

@@ -229,7 +229,7 @@ def test_a_lone_notebook_fetches_the_repository(tmp_path):
     (source / "helpers").mkdir(parents=True)
     alone.mkdir()
     (source / "helpers" / "__init__.py").touch()
-    (source / "helpers" / "colab.py").write_text("def prepare():\n    print('prepared')\n")
+    (source / "helpers" / "notebook.py").write_text("def prepare():\n    print('prepared')\n")
     git = ["git", "-C", str(source), "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
         subprocess.run([*git, *command], check=True)

@@ -16,7 +16,7 @@ from helpers.common.errors import UserError
 from helpers.data import loading as data
 from helpers.data import splits
 from helpers.data.arrays import resize
-from helpers.data.splits import carve, only_classes, require, stratified, take_out
+from helpers.data.splits import Shares, carve, only_classes, require, stratified, take_out
 from helpers.settings import Settings
 
 # First 16 hex digits of SHA-256 over the sorted images of train, val and test.
@@ -156,7 +156,7 @@ def test_unlabeled_holds_pretext_and_training_images_and_nothing_else():
     images = torch.arange(50, dtype=torch.uint8)[:, None, None, None].clone()
     labels = torch.tensor([-1] * 10 + [0, 1] * 20)
     splits = carve("toy", images, labels, {"pretext": (0, 10), "train": (10, 50)}, ("a", "b"),
-                   val=0.2, test=0.2, seed=1)
+                   Shares(val=0.2, test=0.2, seed=1))
     held_out = {*splits.val.images.flatten().tolist(), *splits.test.images.flatten().tolist()}
     assert set(splits.unlabeled.flatten().tolist()) == set(range(50)) - held_out
     assert set(range(10)) < set(splits.unlabeled.flatten().tolist())
@@ -167,7 +167,8 @@ def test_too_few_images_for_a_split_is_one_line():
     images, labels = torch.zeros(2, 1, 1, 1, dtype=torch.uint8), torch.tensor([0, 1])
     with pytest.raises(UserError,
                        match="toy: too few training images to take a test split") as caught:
-        carve("toy", images, labels, {"train": (0, 2)}, ("a", "b"), val=0.2, test=0.2, seed=0)
+        carve("toy", images, labels, {"train": (0, 2)}, ("a", "b"),
+              Shares(val=0.2, test=0.2, seed=0))
     assert "\n" not in str(caught.value)
 
 
@@ -233,8 +234,9 @@ def test_an_image_size_out_of_range_is_one_line(size):
                                                          ("cuda", False, "digits"),
                                                          ("cpu", True, "digits"),
                                                          ("mps", True, "digits")])
-def test_auto_takes_stl10_only_on_a_gpu_with_a_network(device, network, name):
-    assert environment.choose(device, network) == name
+def test_auto_takes_stl10_only_on_a_gpu_with_a_network(device, network, name, monkeypatch):
+    monkeypatch.setattr(environment, "has_network", lambda: network)
+    assert environment.default_dataset(device)[0] == name
 
 
 def test_the_network_is_left_alone_when_asked(monkeypatch):

@@ -10,8 +10,7 @@ from kernels import real_kernel, run_in
 from helpers.common.errors import UserError
 from helpers.models.encoder import build
 from helpers.models.weights import choose as choosing
-from helpers.models.weights import prompts
-from helpers.models.weights import registry as manifest
+from helpers.models.weights import registry
 from helpers.models.weights.checkpoint import save_encoder
 from helpers.models.weights.choose import (
     Choice,
@@ -31,7 +30,7 @@ def nobody(monkeypatch):
     """Nobody to type anything, no answer in the environment, no drop-downs."""
     for variable in (*ENVIRONMENT.values(), "JPY_SESSION_NAME"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(prompts, "read_line", lambda prompt: None)
+    monkeypatch.setattr(choosing, "read_line", lambda prompt: None)
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ def widgets(monkeypatch):
 
 def typed(monkeypatch, *answers):
     waiting = list(answers)
-    monkeypatch.setattr(prompts, "read_line", lambda prompt: waiting.pop(0))
+    monkeypatch.setattr(choosing, "read_line", lambda prompt: waiting.pop(0))
 
 
 @pytest.mark.parametrize("choices", [start_choices, encoder_choices])
@@ -64,7 +63,8 @@ def test_nobody_there_means_the_default_and_it_is_said_how_to_choose(ask, capsys
     assert ask().choice() == Choice(DEFAULT[ask])
     said = capsys.readouterr().out
     assert said.count("\n") == 1 and ENVIRONMENT[ask] in said
-    assert f"so: {'no (' if ask is ask_start else 'the encoder of notebook 02, or '}" in said
+    meaning = "train (no" if ask is ask_start else "auto (the encoder of notebook 02"
+    assert f"No input available, using {meaning}" in said
 
 
 @ASKS
@@ -80,15 +80,15 @@ def test_a_typed_answer_is_a_name_or_its_beginning(ask, answer, choice, monkeypa
 
 @ASKS
 def test_a_typed_answer_is_a_number_or_enter_for_the_default(ask, monkeypatch):
-    first = next(iter(manifest.entries()))
+    first = next(iter(registry.entries()))
     number = 1 + list({ask_start: start_choices, ask_encoder: encoder_choices}[ask]()).index(first)
     typed(monkeypatch, str(number), "")
     assert ask().choice() == Choice("listed", first) and ask().choice() == Choice(DEFAULT[ask])
 
 
-@pytest.mark.parametrize("word", [*prompts.YES, *prompts.NO, "True", "False"])
+@pytest.mark.parametrize("word", [*choosing.YES, *choosing.NO, "True", "False"])
 def test_in_notebook_02_yes_means_imagenet_and_no_means_random_weights(word, monkeypatch):
-    expected = Choice("imagenet" if word.lower() in prompts.YES else "train")
+    expected = Choice("imagenet" if word.lower() in choosing.YES else "train")
     assert ask_start(word).choice() == expected
     monkeypatch.setenv("FEWLABELS_PRETRAINED", word)
     assert ask_start().choice() == expected
@@ -120,7 +120,7 @@ def test_the_word_file_asks_for_the_path(ask, monkeypatch, own):
 
 
 @ASKS
-@pytest.mark.parametrize(("nonsense", "words"), [("nonsense", "'nonsense' is not an answer here"),
+@pytest.mark.parametrize(("nonsense", "words"), [("nonsense", "'nonsense' is not an answer"),
                                                  ("missing.pth", "no file missing.pth")])
 def test_a_typed_answer_that_is_none_is_asked_again_with_the_choices(ask, nonsense, words,
                                                                      monkeypatch, capsys):
@@ -148,7 +148,7 @@ def test_a_path_answers_too(ask, way, own, monkeypatch):
 
 
 @ASKS
-@pytest.mark.parametrize(("answer", "words"), [("nonsense", "answers 'nonsense' to"),
+@pytest.mark.parametrize(("answer", "words"), [("nonsense", "the setting: 'nonsense' is not an answer"),
                                                ("missing.pth", "no file missing.pth"),
                                                ("file", "no file was named")])
 def test_a_wrong_setting_is_one_line(ask, answer, words):
@@ -159,7 +159,7 @@ def test_a_wrong_setting_is_one_line(ask, answer, words):
 
 @ASKS
 def test_a_drop_down_offers_every_choice_and_never_waits(ask, widgets, monkeypatch):
-    monkeypatch.setattr(prompts, "read_line", lambda prompt: pytest.fail("asked in words"))
+    monkeypatch.setattr(choosing, "read_line", lambda prompt: pytest.fail("asked in words"))
     asked = ask()
     choices = {ask_start: start_choices, ask_encoder: encoder_choices}[ask]()
     assert [value for _, value in asked.menu.options] == list(choices)
@@ -193,7 +193,7 @@ def test_on_colab_a_file_is_uploaded(monkeypatch, tmp_path):
     monkeypatch.setenv("FEWLABELS_WEIGHTS_DIR", str(tmp_path))
     monkeypatch.setattr(choosing, "on_colab", lambda: True)
     monkeypatch.setattr(choosing, "in_notebook", lambda: True)
-    monkeypatch.setattr(choosing.fetching, "upload", lambda target: target)
+    monkeypatch.setattr(choosing.hub, "upload", lambda target: target)
     assert ask_encoder("file").choice().path.parent == tmp_path
 
 
@@ -210,7 +210,7 @@ def test_a_file_of_ones_own_gives_its_encoder(own, capsys):
 def test_listed_weights_are_fetched_and_read(monkeypatch, tmp_path):
     peer = randomised(small_vit())
     torch.save(as_vit("timm", peer) | {"head.weight": torch.ones(1)}, tmp_path / "vit.pth")
-    monkeypatch.setattr(choosing.fetching, "fetch",
+    monkeypatch.setattr(choosing.hub, "fetch",
                         lambda name: {"pytorch-byol-40": tmp_path / "vit.pth"}[name])
     encoder = ask_encoder("pytorch-byol-40").choice().encoder("resnet18", 16, 3)
     torch.testing.assert_close(encoder.eval()(some_images(peer)), peer(some_images(peer)))
@@ -219,7 +219,7 @@ def test_listed_weights_are_fetched_and_read(monkeypatch, tmp_path):
 @pytest.mark.parametrize(("wished", "given"), [("resnet50", "resnet50"), ("vit_base", "vit_base"),
                                                ("slim", "resnet18")])
 def test_imagenet_gives_the_architecture_wished_for_or_resnet18(wished, given, monkeypatch):
-    monkeypatch.setattr(choosing.fetching, "pretrained", lambda *args: args)
+    monkeypatch.setattr(choosing.hub, "pretrained", lambda *args: args)
     assert Choice("imagenet").encoder(wished, 96, 3) == (given, 96, 3)
 
 

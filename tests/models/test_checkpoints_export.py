@@ -10,8 +10,7 @@ from foreign_weights import as_sequential, as_vit, randomised, self_learner, sma
 from helpers.cli.weights import weights
 from helpers.common.errors import UserError
 from helpers.models.encoder import build
-from helpers.models.weights import export
-from helpers.models.weights import registry as manifest
+from helpers.models.weights import export, registry
 from helpers.models.weights.checkpoint import save_encoder
 from helpers.models.weights.export import export_onnx, export_program
 
@@ -71,10 +70,10 @@ def test_list_names_every_entry_and_says_what_is_here(capsys, tmp_path, monkeypa
     monkeypatch.setenv("FEWLABELS_WEIGHTS_DIR", str(tmp_path))
     (tmp_path / "pytorch-byol-40.pth").write_bytes(b"x")
     lines = said(capsys, action="list").splitlines()
-    for name in manifest.entries():
+    for name in registry.entries():
         (line,) = [line for line in lines if line.split()[:1] == [name]]
         assert line.endswith("here") == (name == "pytorch-byol-40" or "own" in line or
-                                         "file" in manifest.entry(name).sources[0])
+                                         "file" in registry.entry(name).sources[0])
 
 
 def test_check_says_what_our_own_file_is_and_what_it_was_trained_on(capsys, tmp_path):
@@ -82,7 +81,7 @@ def test_check_says_what_our_own_file_is_and_what_it_was_trained_on(capsys, tmp_
                         method="byol", dataset="digits")
     text = said(capsys, action="check", file=str(path))
     assert "slim (" in text and "method: byol" in text and "dataset: digits" in text
-    assert manifest.sha256(path) in text and text.strip().endswith("is whole")
+    assert registry.sha256(path) in text and text.strip().endswith("is whole")
 
 
 def test_check_says_what_a_foreign_file_is_and_what_was_left_out(capsys, tmp_path):
@@ -98,14 +97,14 @@ def test_check_knows_what_was_fetched_before_by_the_hash_in_the_lock(capsys, tmp
     monkeypatch.setenv("FEWLABELS_WEIGHTS_DIR", str(tmp_path / "fetched"))
     torch.save(self_learner(as_sequential(build("resnet18", image_size=32, stem="imagenet"))),
                tmp_path / "byol.pth")
-    manifest.record(tmp_path / "fetched", "self-learner-byol", tmp_path / "byol.pth",
+    registry.lock_hash(tmp_path / "fetched", "self-learner-byol", tmp_path / "byol.pth",
                     "Google Drive")
     text = said(capsys, action="check", file=str(tmp_path / "byol.pth"))
     assert "listed as self-learner-byol: BYOL" in text and "trained on STL-10 unlabelled" in text
 
 
 def test_check_knows_the_weights_that_come_with_the_repository(capsys):
-    path = manifest.kept(manifest.entry("byol-slim-digits"))
+    path = registry.kept(registry.entry("byol-slim-digits"))
     assert "listed as byol-slim-digits" in said(capsys, action="check", file=str(path))
 
 
@@ -139,13 +138,13 @@ def test_export_to_an_unknown_kind_of_file_is_one_line(tmp_path):
 
 def test_fetch_prints_the_path_and_the_hash(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("FEWLABELS_WEIGHTS_DIR", str(tmp_path))
-    monkeypatch.setattr(manifest, "MANIFEST", tmp_path / "manifest.json")
+    monkeypatch.setattr(registry, "MANIFEST", tmp_path / "manifest.json")
     torch.save(as_vit("timm", randomised(small_vit())), tmp_path / "vit.pth")
     entry = dict(what="", method="", encoder="", dataset="", epochs=None, accuracy={}, command="",
                  licence="", file="vit.pth", bytes=None, sha256=None, sources=[])
-    manifest.MANIFEST.write_text(json.dumps({"vit": entry}))
+    registry.MANIFEST.write_text(json.dumps({"vit": entry}))
     text = said(capsys, action="fetch", name="vit")
-    assert str(tmp_path / "vit.pth") in text and manifest.sha256(tmp_path / "vit.pth") in text
+    assert str(tmp_path / "vit.pth") in text and registry.sha256(tmp_path / "vit.pth") in text
 
 
 def test_a_colour_encoder_is_exported_at_its_own_size(tmp_path):

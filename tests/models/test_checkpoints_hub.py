@@ -14,10 +14,11 @@ from foreign_weights import as_sequential, as_vit, randomised, self_learner, sma
 from helpers.common import environment as colab
 from helpers.common.errors import UserError
 from helpers.models.encoder import build
-from helpers.models.weights import hub
+from helpers.models.weights import choose, registry
 from helpers.models.weights import hub as fetching
-from helpers.models.weights import registry as manifest
 from helpers.models.weights.checkpoint import load_encoder, save_encoder
+from helpers.models.weights.choose import Choice
+from helpers.models.weights.convert import read_weights
 from helpers.models.weights.hub import fetch, pretrained, upload
 
 DRIVE_ID = "1" * 33
@@ -48,7 +49,7 @@ def encoder():
 def world(monkeypatch, tmp_path, encoder):
     """Servers that hold one file of weights, a manifest that lists nothing, and no waiting."""
     monkeypatch.setattr(fetching, "WAITS", (0.0, 0.0))
-    monkeypatch.setattr(manifest, "MANIFEST", tmp_path / "manifest.json")
+    monkeypatch.setattr(registry, "MANIFEST", tmp_path / "manifest.json")
     monkeypatch.delenv("FEWLABELS_OFFLINE", raising=False)
     with serve(monkeypatch) as world:
         world.files = {DRIVE_ID: content_of(encoder), WEB: content_of(encoder)}
@@ -64,7 +65,7 @@ def listed(*sources, name="vit", **fields):
     entry = dict(what="a ViT", method="", encoder="vit_tiny", dataset="", epochs=None, accuracy={},
                  command="", licence="", file="vit.pth", bytes=None, sha256=None,
                  sources=list(sources))
-    manifest.MANIFEST.write_text(json.dumps({name: entry | fields}))
+    registry.MANIFEST.write_text(json.dumps({name: entry | fields}))
 
 
 def refused(words, folder, name="vit"):
@@ -139,7 +140,7 @@ def test_the_next_source_is_tried_when_one_fails(world, folder, encoder):
     listed(DRIVE, ADDRESS)
     world.moods[DRIVE_ID] = ["quota"]
     assert fetch("vit", folder).read_bytes() == content_of(encoder)
-    assert manifest.lock(folder)["vit"]["source"] == "weights.example"
+    assert registry.lock(folder)["vit"]["source"] == "weights.example"
 
 
 @pytest.mark.parametrize(("source", "key"), [(DRIVE, DRIVE_ID), (ADDRESS, WEB)],
@@ -273,14 +274,14 @@ def test_a_copy_put_there_by_hand_is_checked_and_locked(world, folder, encoder):
     folder.mkdir()
     (folder / "vit.pth").write_bytes(content_of(encoder))
     fetch("vit", folder)
-    assert not world.asked and manifest.lock(folder)["vit"]["source"] == "by hand"
+    assert not world.asked and registry.lock(folder)["vit"]["source"] == "by hand"
 
 
 def test_weights_of_the_repository_need_no_network(world, folder, monkeypatch, tmp_path):
-    monkeypatch.setattr(manifest, "ROOT", tmp_path)
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
     own = save_encoder(build("slim", channels=1, image_size=16, width=4),
                        tmp_path / "weights" / "own.safetensors")
-    listed({"file": "weights/own.safetensors"}, sha256=manifest.sha256(own))
+    listed({"file": "weights/own.safetensors"}, sha256=registry.sha256(own))
     assert fetch("vit", folder) == own and not world.asked
 
 
@@ -331,13 +332,22 @@ def on_colab(monkeypatch, tmp_path):
     return uploads
 
 
+@pytest.mark.parametrize("answer", ["yes", "no"])
 def test_on_colab_an_upload_is_offered_when_no_source_has_the_file(world, folder, encoder, on_colab,
-                                                                   monkeypatch):
+                                                                   monkeypatch, answer):
+    monkeypatch.setattr(choose, "on_colab", lambda: True)
+    monkeypatch.setattr(choose, "in_notebook", lambda: True)
+    monkeypatch.setattr(choose, "read_line", lambda prompt: answer)
+    monkeypatch.setenv("FEWLABELS_WEIGHTS_DIR", str(folder))
     listed(DRIVE)
     world.moods[DRIVE_ID] = ["quota"]
-    monkeypatch.setattr(fetching, "ask_yes_no", lambda *args, **options: True)
     on_colab["mine.pth"] = content_of(encoder)
-    assert fetch("vit", folder).read_bytes() == content_of(encoder)
+    if answer == "no":
+        with pytest.raises(UserError, match="cannot be fetched .*put your own copy at"):
+            Choice("listed", "vit").encoder("", 32, 3)
+        return
+    assert Choice("listed", "vit").encoder("", 32, 3).num_features == encoder.num_features
+    assert (folder / "vit.pth").read_bytes() == content_of(encoder)
 
 
 def test_an_upload_that_holds_no_weights_is_refused_and_removed(on_colab, tmp_path):
@@ -353,7 +363,7 @@ def test_an_upload_elsewhere_than_on_colab_says_where_to_put_the_file(tmp_path):
 
 
 def test_every_entry_of_the_manifest_is_complete_and_names_its_sources():
-    for entry in manifest.entries().values():
+    for entry in registry.entries().values():
         assert entry.what and entry.command and entry.licence and entry.sources
         assert all(kind in ("file", "drive", "drive_folder", "torchvision", "url", "name")
                    for source in entry.sources for kind in source)
@@ -362,7 +372,7 @@ def test_every_entry_of_the_manifest_is_complete_and_names_its_sources():
 def test_the_hashes_of_torchvisions_files_are_those_in_its_addresses():
     from torchvision.models import get_weight
 
-    for entry in manifest.entries().values():
+    for entry in registry.entries().values():
         for source in entry.sources:
             if "torchvision" in source:
                 assert get_weight(source["torchvision"]).url.endswith(f"-{entry.sha256}.pth")
@@ -372,7 +382,7 @@ def test_the_hashes_of_torchvisions_files_are_those_in_its_addresses():
 def test_torchvisions_accuracies_and_recipes_are_those_it_documents():
     from torchvision.models import get_weight
 
-    for entry in manifest.entries().values():
+    for entry in registry.entries().values():
         for meta in (get_weight(source["torchvision"]).meta
                      for source in entry.sources
                      if "torchvision" in source):
@@ -389,22 +399,22 @@ def test_a_released_checkpoint_is_copied_and_listed_with_what_it_says_of_itself(
     target = tmp_path / "weights" / "manifest.json"
     target.parent.mkdir()
     target.write_text("{}")
-    manifest.release(path, "digits-byol", what="BYOL on digits", manifest=target)
-    (entry,) = manifest.entries(target).values()
-    assert (entry.method, entry.dataset, entry.sha256) == ("byol", "digits", manifest.sha256(path))
+    registry.release(path, "digits-byol", what="BYOL on digits", manifest=target)
+    (entry,) = registry.entries(target).values()
+    assert (entry.method, entry.dataset, entry.sha256) == ("byol", "digits", registry.sha256(path))
     assert (target.parent / entry.file).read_bytes() == path.read_bytes()
 
 
 def test_a_resnet_is_released_in_half_precision_and_not_in_full(world, tmp_path):
     encoder = build("resnet18", channels=3, image_size=96).eval()
     path = save_encoder(encoder, tmp_path / "e.safetensors", method="byol", torch="2.6")
-    manifest.MANIFEST.write_text("{}")
+    registry.MANIFEST.write_text("{}")
     with pytest.raises(UserError, match="takes 42 MB.*25 MB only; try --half"):
-        manifest.release(path, "byol-resnet")
+        registry.release(path, "byol-resnet")
     assert sorted(
-        p.name for p in manifest.MANIFEST.parent.iterdir()) == ["e.safetensors", "manifest.json"]
-    entry = manifest.release(path, "byol-resnet", half=True)
-    kept = load_encoder(manifest.MANIFEST.parent / entry.file).eval()
+        p.name for p in registry.MANIFEST.parent.iterdir()) == ["e.safetensors", "manifest.json"]
+    entry = registry.release(path, "byol-resnet", half=True)
+    kept = load_encoder(registry.MANIFEST.parent / entry.file).eval()
     images = torch.rand(2, 3, 96, 96) * 2 - 1
     assert 0.45 < entry.bytes / path.stat().st_size < 0.55
     assert (kept.meta["method"], kept.meta["torch"]) == ("byol", "2.6")
@@ -418,27 +428,27 @@ def test_a_release_takes_no_odd_name_and_none_of_somebody_elses(name, source, wo
     path = save_encoder(build("slim", channels=1, image_size=16, width=4),
                         tmp_path / "e.safetensors")
     listed(source)
-    before = manifest.MANIFEST.read_text()
+    before = registry.MANIFEST.read_text()
     with pytest.raises(UserError, match="cannot be a new name"):
-        manifest.release(path, name)
-    assert manifest.MANIFEST.read_text() == before and sorted(
+        registry.release(path, name)
+    assert registry.MANIFEST.read_text() == before and sorted(
         p.name for p in tmp_path.iterdir()) == ["e.safetensors", "manifest.json"]
 
 
 def test_what_the_repository_releases_is_whole_and_says_of_itself_what_the_list_says(
         tmp_path, monkeypatch):
     monkeypatch.setenv("FEWLABELS_OFFLINE", "1")
-    released = [entry for entry in manifest.entries().values() if manifest.kept(entry)]
+    released = [entry for entry in registry.entries().values() if registry.kept(entry)]
     assert {"byol-slim-digits"} <= {entry.name for entry in released}
     for entry in released:
         path = fetch(entry.name, tmp_path)
         encoder = load_encoder(path)
-        assert (path.stat().st_size, manifest.sha256(path)) == (entry.bytes, entry.sha256)
+        assert (path.stat().st_size, registry.sha256(path)) == (entry.bytes, entry.sha256)
         assert (encoder.name, encoder.meta["method"], encoder.meta["dataset"],
                 encoder.meta["epochs"], encoder.meta["command"]) == (entry.encoder, entry.method,
                                                                      entry.dataset, entry.epochs,
                                                                      entry.command)
-        assert entry.accuracy and entry.licence and entry.bytes <= manifest.LARGEST_BYTES
+        assert entry.accuracy and entry.licence and entry.bytes <= registry.LARGEST_BYTES
     assert sum(entry.bytes for entry in released) <= 60 << 20
     assert not list(tmp_path.iterdir())
 
@@ -449,6 +459,6 @@ def test_a_self_learner_checkpoint_goes_from_drive_to_features_by_its_name(world
     torch.save(self_learner(as_sequential(peer)), file)
     world.files[DRIVE_ID] = file.getvalue()
     listed(DRIVE)
-    read, report = hub.load("vit", 32, folder=folder)
+    read, report = read_weights(fetch("vit", folder), image_size=32)
     torch.testing.assert_close(read.eval()(some_images(peer)), peer(some_images(peer)))
     assert report.place == "net/backbone."

@@ -231,7 +231,7 @@ def test_the_wrong_encoder_is_refused_with_the_tensor_and_the_likely_one(tmp_pat
     (lambda w: w.update(reg_token=torch.ones(1, 4, 64)), "reg_token, which its features need"),
     (lambda w: w.update({"blocks.0.norm1.weight": torch.ones(63)}),
      "blocks.0.norm1.weight is 63, not 64"),
-    (lambda w: w["norm.weight"].fill_(float("nan")), "norm.weight holds infinities or no numbers"),
+    (lambda w: w["norm.weight"].fill_(float("nan")), "norm.weight has infinite numbers or NaN"),
     (lambda w: w.pop("pos_embed"), "positions"),
     (lambda w: w.clear() or w.update(weight=torch.ones(2)), "holds no encoder known here"),
 ])

@@ -116,10 +116,10 @@ def edited(path, target, **changes):
 
 
 @pytest.mark.parametrize(("config", "words"), [
-    ({"name": "slim", "channels": 1, "width": 5}, "does not hold the encoder it names .*, not"),
+    ({"name": "slim", "channels": 1, "width": 5}, "does not hold a whole slim: .*, not"),
     ({"name": "slim", "width": 10**9}, "impossible size"),
     ({"name": "vit_digits", "image_size": 16, "depth": 9999}, "impossible size"),
-    ({"name": "resnet18", "image_size": 16}, "does not hold the encoder it names"),
+    ({"name": "resnet18", "image_size": 16}, "does not hold a whole resnet18"),
     ({"name": "system"}, "cannot build"),
     ({"name": "slim", "no_such_option": 1}, "cannot build"),
     ([1, 2], "does not say what it holds"),

@@ -120,7 +120,7 @@ def test_the_sigma_slider_of_notebook_07_changes_the_image_and_what_is_said_of_i
 def test_a_point_of_the_map_of_notebook_08_shows_its_image(opened):
     from playwright.sync_api import expect
 
-    drawn = opened.output("explorer(points").locator("svg.few-map")
+    drawn = opened.output("map_page(points").locator("svg.few-map")
     is_readable(opened, "08_map", drawn)
     point, images = drawn.locator(".p").last, drawn.locator("image:visible")
     expect(images).to_have_count(0)

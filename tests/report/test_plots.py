@@ -31,7 +31,7 @@ from helpers.report.plots import (
 )
 from helpers.report.plots.images import as_array
 from helpers.report.plots.lines import running_mean
-from helpers.report.plots.lookup import explorer
+from helpers.report.plots.lookup import map_page
 from helpers.report.plots.style import (
     CLASS_COLORS,
     RIGHT,
@@ -468,7 +468,7 @@ def test_a_image_map_shows_marked_images_even_where_it_leaves_others_out(monkeyp
 
 
 def test_the_explorer_is_one_svg_with_a_image_and_an_escaped_caption_a_point():
-    svg = explorer(points(), some_images(40), LABELS, DIGITS, captions=["<b>"] * 40)
+    svg = map_page(points(), some_images(40), LABELS, DIGITS, captions=["<b>"] * 40)
     root = ElementTree.fromstring(svg)
     assert len(root.findall("./circle")) == len(root.findall("./g/circle")) == len(
         root.findall("./g/g/image")) == 40
@@ -477,7 +477,7 @@ def test_the_explorer_is_one_svg_with_a_image_and_an_escaped_caption_a_point():
 
 
 def test_images_of_the_explorer_lie_above_all_dots_and_inside_the_map():
-    root = ElementTree.fromstring(explorer(points(), some_images(40), LABELS, DIGITS))
+    root = ElementTree.fromstring(map_page(points(), some_images(40), LABELS, DIGITS))
     kinds = [element.tag for element in root if element.tag in ("circle", "g")]
     assert kinds == ["circle"] * 40 + ["g"] * 40
     side = float(root.get("viewBox").split()[-1])

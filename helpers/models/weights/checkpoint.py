@@ -89,17 +89,26 @@ def load_encoder(path: str | Path) -> Encoder:
     """
     path = Path(path)
     tensors, strings = read_own(path)
-    config = _config(path, strings, len(tensors))
+    encoder = assembled(path, _config(path, strings, len(tensors)), tensors)
+    encoder.meta = _table(path, strings["meta"])
+    return encoder
+
+
+def assembled(path: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> Encoder:
+    """The encoder that `config` (arguments of `build`) describes, with `tensors` in it.
+
+    Raises:
+        UserError: it cannot be built, or a tensor is missing, unknown or of another shape.
+    """
     with torch.device("meta"):  # no memory yet: the file may ask for anything
         outline = _build(path, config)
-    wrong = misfits(outline.state_dict(), tensors)
+    wrong = misfits(outline.state_dict(), tensors).replace("backbone.", "")
     if wrong:
-        raise UserError(f"{path} does not hold the encoder it names ({config['name']}): {wrong}; "
-                        "fetch or save it again")
+        raise UserError(f"{path} does not hold a whole {config['name']}: {wrong}; "
+                        "fetch or save it again, or use another file")
     with torch.random.fork_rng(devices=[]):
         encoder = _build(path, config)
     encoder.load_state_dict(tensors)
-    encoder.meta = _table(path, strings["meta"])
     return encoder
 
 
@@ -159,10 +168,10 @@ def metadata(path: Path) -> dict[str, str]:
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """What was said about one of the suite's checkpoints (`meta` of `save_encoder`), read without
-    its tensors.
+    """What was said about one of the suite's checkpoints (`meta` of `save_encoder`).
 
-    Nothing is verified here; that is for `load_encoder`. Other files have no facts.
+    The tensors are not read. Nothing is verified here; that is for `load_encoder`. Other files have
+    no facts.
     """
     strings = metadata(path) if is_own(path) else {}
     return _table(path, strings["meta"]) if "meta" in strings else {}
@@ -184,8 +193,8 @@ def misfits(own: dict[str, Tensor], given: dict[str, Tensor]) -> str:
     """What keeps `given` from being loaded into `own`, in words; "" when everything fits."""
     missing, unknown = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
     if missing or unknown:
-        said = [f"lacks {name}"
-                for name in missing[:1]] + [f"has an unknown {name}" for name in unknown[:1]]
+        said = [f"lacks {name}" for name in missing[:1]]
+        said += [f"has an unknown {name}" for name in unknown[:1]]
         return f"it {' and '.join(said)} ({len(missing)} missing, {len(unknown)} unknown)"
     for name, value in own.items():
         if value.shape != given[name].shape:

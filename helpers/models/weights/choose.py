@@ -1,14 +1,15 @@
 """Which weights to take: the questions of the notebooks, and everything a person may answer.
 
-Notebook 02 asks where BYOL starts, the later ones which encoder they go on with. Both know the same
-answers: train, ImageNet's backbone, weights of the list by name or number, a file. The later ones
-also know "auto".
+An answer is looked for in this order: the setting, the environment variable, a person (a drop-down
+where widgets work, else a typed line), the default. A run that nobody watches never waits.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,12 @@ from helpers.common.environment import on_colab
 from helpers.common.errors import UserError
 from helpers.common.progress import in_notebook
 from helpers.models.encoder import Encoder
-from helpers.models.weights import hub as fetching
-from helpers.models.weights import prompts
-from helpers.models.weights import registry as manifest
+from helpers.models.weights import hub, registry
 from helpers.models.weights.convert import read_weights
 
-WHICH = "Which encoder shall we go on with?"
-AUTO, TRAIN, IMAGENET, FILE = "auto", "train", "imagenet", "file"
+ASK, AUTO, TRAIN, IMAGENET, FILE = "ask", "auto", "train", "imagenet", "file"
+YES = ("yes", "y", "true", "t", "1", "on")
+NO = ("no", "n", "false", "f", "0", "off")
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
 
 
@@ -42,6 +42,11 @@ class Choice:
     name: str = ""
     path: Path | None = None
 
+    @classmethod
+    def of(cls, name: str) -> Choice:
+        """The choice of this name: one of the four words, or the name of listed weights."""
+        return cls(name) if name in (AUTO, TRAIN, IMAGENET, FILE) else cls("listed", name)
+
     @property
     def label(self) -> str:
         """What plots and tables call these weights."""
@@ -50,10 +55,9 @@ class Choice:
 
     @property
     def start(self) -> str:
-        """What a training that starts from these weights is remembered by; two files are never
-        taken for one."""
+        """What a training that starts here is remembered by; two files are never taken for one."""
         if self.path is not None:
-            return f"{self.path.name} {manifest.sha256(self.path)[:8]}"
+            return f"{self.path.name} {registry.sha256(self.path)[:8]}"
         return {TRAIN: "scratch", IMAGENET: "imagenet"}.get(self.kind, self.name)
 
     def encoder(self, name: str, image_size: int, channels: int) -> Encoder | None:
@@ -70,29 +74,38 @@ class Choice:
         if self.kind in (AUTO, TRAIN):
             return None
         if self.kind == IMAGENET:
-            return fetching.pretrained(name if name in fetching.IMAGENET else "resnet18",
-                                       image_size, channels)
-        path = self.path or fetching.fetch(self.name)
+            name = name if name in hub.IMAGENET else "resnet18"
+            return _or_upload(hub.IMAGENET[name],
+                              lambda: hub.pretrained(name, image_size, channels))
+        path = self.path or _or_upload(self.name, lambda: hub.fetch(self.name))
         encoder, report = read_weights(path, image_size=image_size, channels=channels)
         print(report)
         return encoder
 
 
 class Asked:
-    """A question that was put. In a notebook, let a cell end with it and the next one take its
-    `choice()`.
+    """A question about weights. In a notebook, let a cell end with it, and the next one take its
+    `choice()`: a drop-down goes on with what is preselected, so that "Run all" never waits.
 
-    Where drop-downs work it shows one and goes on with what is preselected, so that "Run all" never
-    waits. Elsewhere a person types the answer, and where nobody is there the default is taken.
+    Args:
+        title: what is asked, in one sentence.
+        choices: every answer by name, and what it means. The path of a file is an answer, too.
+        default: the name that is taken on Enter, and when no input is available.
+        variable: an environment variable that answers when the setting is open.
+        setting: an answer, or "ask".
+        yes_no: whether yes means ImageNet's backbone and no means random weights.
     """
 
-    def __init__(self, question: prompts.Question[Choice], choices: dict[str, str],
-                 setting: object) -> None:
-        self.answer, self.menu, self.title = question.settled(setting), None, question.title()
+    def __init__(self, title: str, choices: dict[str, str], default: str, variable: str,
+                 setting: object = ASK, *, yes_no: bool = False) -> None:
+        self.title, self.choices, self.default = title, choices, default
+        self.variable, self.yes_no = variable, yes_no
+        self.menu = None
+        self.answer = self.settled(setting)
         if self.answer is None and widgets_work():
-            self.menu = dropdown(choices, question.default.kind)
+            self.menu = self.dropdown()
         elif self.answer is None:
-            self.answer = question.put()
+            self.answer = self.put()
 
     def choice(self) -> Choice:
         """The answer as it stands now; a file that was not named yet is asked for.
@@ -100,8 +113,77 @@ class Asked:
         Raises:
             UserError: a file is wanted and nobody names one.
         """
-        answer = self.answer or _choice(self.menu.value)
+        answer = self.answer or Choice.of(self.menu.value)
         return _ask_for_file() if answer == Choice(FILE) else answer
+
+    def parse(self, text: str) -> Choice:
+        """The choice meant by a name, its beginning, a number from 1, or the path of a file.
+
+        Raises:
+            UserError: it is none of these, or there is no such file.
+        """
+        text = text.strip().strip("'\"")
+        word, names = text.lower(), list(self.choices)
+        if self.yes_no and word in YES + NO:
+            return Choice(IMAGENET if word in YES else TRAIN)
+        if word.isdecimal() and 1 <= int(word) <= len(names):
+            return Choice.of(names[int(word) - 1])
+        begins = [word] if word in names else [name for name in names if name.startswith(word)]
+        if word and len(begins) == 1:
+            return Choice.of(begins[0])
+        if not ("/" in text or os.sep in text or word.endswith(SUFFIXES)):
+            raise UserError(f"{text!r} is not an answer to {self.title!r}: use {self.accepted}")
+        if not Path(text).expanduser().is_file():
+            raise UserError(f"no file {text}: check the path, or use {self.accepted}")
+        return Choice(FILE, path=Path(text).expanduser())
+
+    @property
+    def accepted(self) -> str:
+        """The answers, in one line."""
+        names = ", ".join(f"{number} or {name}" for number, name in enumerate(self.choices, 1))
+        return f"{'yes or no, ' if self.yes_no else ''}{names}, or the path of a file"
+
+    def settled(self, setting: object) -> Choice | None:
+        """What the setting or the environment answers, None where both leave the question open.
+
+        Raises:
+            UserError: the setting or the variable is no answer.
+        """
+        given = {"the setting": setting, self.variable: os.environ.get(self.variable)}
+        for where, value in given.items():
+            if value is None or str(value).strip().lower() in ("", ASK):
+                continue
+            try:
+                return self.parse(str(value))
+            except UserError as problem:
+                raise UserError(f"{where}: {problem}") from None
+        return None
+
+    def dropdown(self) -> Any:
+        """The choices as an ipywidgets drop-down, whose `value` is a name."""
+        import ipywidgets
+
+        options = [(f"{name}: {meaning}", name) for name, meaning in self.choices.items()]
+        layout = {"width": "max-content", "max_width": "calc(100% - 4px)"}  # 4 px are its margins
+        return ipywidgets.Dropdown(options=options, value=self.default, layout=layout)
+
+    def put(self) -> Choice:
+        """What a person types, asked again until it is an answer; else the default."""
+        lines = [f"  {number}. {name}: {meaning}"
+                 for number, (name, meaning) in enumerate(self.choices.items(), 1)]
+        ways = "Yes, no, number" if self.yes_no else "Number"
+        prompt = "\n".join([self.title, *lines, f"{ways}, name or a file's path [{self.default}] "])
+        while True:
+            text = read_line(prompt)
+            if text is None:
+                print(f"{self.title} No input available, using {self.default} "
+                      f"({self.choices[self.default]}); set {self.variable} to choose.")
+            if not (text or "").strip():
+                return Choice.of(self.default)
+            try:
+                return self.parse(text)
+            except UserError as problem:
+                print(f"{problem}, or Enter for {self.default}.")
 
     def _ipython_display_(self) -> None:
         if self.menu is not None:
@@ -111,30 +193,22 @@ class Asked:
             display(self.menu)
 
 
-def ask_start(setting: object = prompts.ASK) -> Asked:
-    """Where BYOL starts: the question of notebook 02, which yes (ImageNet's backbone) and no answer
-    too.
+def ask_start(setting: object = ASK) -> Asked:
+    """Where BYOL starts, the question of notebook 02.
 
     Args:
-        setting: yes/no, True/False, a name or number of `start_choices()`, the path of a file;
-            "ask" leaves it open, and then FEWLABELS_PRETRAINED may answer.
+        setting: yes (ImageNet's backbone) or no, a name or number of `start_choices()`, the path of
+            a file; "ask" leaves it open, and then FEWLABELS_PRETRAINED may answer.
 
     Raises:
         UserError: an answer that is none of these, or a file that is not there.
     """
-    def parse(text: str) -> Choice | None:
-        meant = prompts.parse_yes_no(text)
-        return _parse(text, choices) if meant is None else Choice(IMAGENET if meant else TRAIN)
-
-    choices = start_choices()
-    return _asked(prompts.PRETRAINED, choices, parse,
-                  "Yes, no, number, name or a file's path [no] ",
-                  f"yes or no, {prompts.named(choices)}, or the path of a file", TRAIN, "no",
-                  "FEWLABELS_PRETRAINED", setting)
+    return Asked("Start from the backbone pretrained on ImageNet?", start_choices(), TRAIN,
+                 "FEWLABELS_PRETRAINED", setting, yes_no=True)
 
 
-def ask_encoder(setting: object = prompts.ASK) -> Asked:
-    """Which encoder a notebook goes on with; asked from notebook 03 on.
+def ask_encoder(setting: object = ASK) -> Asked:
+    """Which encoder a notebook goes on with, the question from notebook 03 on.
 
     Args:
         setting: a name or number of `encoder_choices()`, the path of a file; "ask" leaves it open,
@@ -143,13 +217,8 @@ def ask_encoder(setting: object = prompts.ASK) -> Asked:
     Raises:
         UserError: an answer that is none of these, or a file that is not there.
     """
-    choices = encoder_choices()
-    return _asked(
-        WHICH, choices, lambda text: _parse(text, choices),
-        f"Number, name or a file's path [{AUTO}] ",
-        f"{prompts.named(choices)}, or the path of a file", AUTO,
-        "the encoder of notebook 02, or for a folder of photographs without one the released one",
-        "FEWLABELS_WEIGHTS", setting)
+    return Asked("Which encoder shall we go on with?", encoder_choices(), AUTO,
+                 "FEWLABELS_WEIGHTS", setting)
 
 
 def start_choices() -> dict[str, str]:
@@ -165,16 +234,15 @@ def encoder_choices() -> dict[str, str]:
               "the released one",
         TRAIN: "the encoder of notebook 02: the one in the run folder, else one is trained now",
         IMAGENET: "the backbone that torchvision trained with ImageNet's labels, as it is",
-        **_other_choices()
+        **_other_choices(),
     }
 
 
 def _other_choices() -> dict[str, str]:
-    listed = {name: entry.what for name, entry in manifest.entries().items()
-              if name not in fetching.IMAGENET.values()}
-    return {
-        **listed, FILE: f"a file of your own ({'upload it' if on_colab() else 'give its path'})"
-    }
+    listed = {name: entry.what for name, entry in registry.entries().items()
+              if name not in hub.IMAGENET.values()}
+    how = "upload it" if on_colab() else "give its path"
+    return {**listed, FILE: f"a file of your own ({how})"}
 
 
 def widgets_work() -> bool:
@@ -183,57 +251,48 @@ def widgets_work() -> bool:
     return opened and in_notebook() and importlib.util.find_spec("ipywidgets") is not None
 
 
-def dropdown(choices: dict[str, str], default: str) -> Any:
-    """The choices as an ipywidgets drop-down, whose `value` is a name."""
-    import ipywidgets
-
-    options = [(f"{name}: {meaning}", name) for name, meaning in choices.items()]
-    layout = {"width": "max-content", "max_width": "calc(100% - 4px)"}  # 4 pixels are its margins
-    return ipywidgets.Dropdown(options=options, value=default, layout=layout)
-
-
-def _asked(title: str, choices: dict[str, str], parse: Any, last: str, accepted: str, default: str,
-           in_words: str, env: str, setting: object) -> Asked:
-    prompt = prompts.numbered(title, choices, last)
-    return Asked(prompts.Question(prompt, parse, accepted, Choice(default), in_words, env), choices,
-                 setting)
+def read_line(prompt: str) -> str | None:
+    """What a person typed, or None when no input is available."""
+    if not in_notebook() and not _at_terminal():
+        return None
+    try:
+        return input(prompt)
+    except (EOFError, NotImplementedError):  # a kernel without stdin raises a NotImplementedError
+        return None
 
 
-def _parse(text: str, choices: dict[str, str]) -> Choice | None:
-    """The choice meant by a name, a number or the path of a file."""
-    name = prompts.parse_choice(text, list(choices))
-    if name:
-        return _choice(name)
-    return _file(text) if _looks_like_path(text) else None
-
-
-def _choice(name: str) -> Choice:
-    return Choice(name) if name in (AUTO, TRAIN, IMAGENET, FILE) else Choice("listed", name)
+def _at_terminal() -> bool:
+    try:
+        return sys.stdin is not None and sys.stdin.isatty()
+    except ValueError:  # stdin was closed
+        return False
 
 
 def _ask_for_file() -> Choice:
     if on_colab() and in_notebook():
         print("Choose the file in the dialog below.")
-        return Choice(FILE, path=fetching.upload(fetching.default_folder() / "uploaded.weights"))
-    text = prompts.read_line("Path of the file: ")
-    if not (text or "").strip():
+        return Choice(FILE, path=hub.upload(hub.default_folder() / "uploaded.weights"))
+    text = (read_line("Path of the file: ") or "").strip().strip("'\"")
+    if not text:
         raise UserError(
             "no file was named: give its path in place of the word file, or choose another answer")
-    return _file(text)
-
-
-def _file(text: str) -> Choice:
-    path = Path(_bare(text)).expanduser()
+    path = Path(text).expanduser()
     if not path.is_file():
-        raise UserError(
-            f"no file {path}: check the path of your weights, or give a name of the list")
+        raise UserError(f"no file {path}: check the path of your weights")
     return Choice(FILE, path=path)
 
 
-def _looks_like_path(text: str) -> bool:
-    text = _bare(text)
-    return os.sep in text or "/" in text or text.lower().endswith(SUFFIXES)
-
-
-def _bare(text: str) -> str:
-    return text.strip().strip("'\"")
+def _or_upload(name: str, get: Callable[[], Any]) -> Any:
+    """What `get` makes of listed weights. On Colab a person may upload what no source has."""
+    try:
+        return get()
+    except UserError as problem:
+        target = hub.default_folder() / registry.entry(name).file
+        if target.exists() or not (on_colab() and in_notebook()):
+            raise
+        print(f"{problem}.")
+        answer = read_line("Upload your own copy of the file now? [yes/No] ")
+        if (answer or "").strip().lower() not in YES:
+            raise
+    hub.upload(target)
+    return get()

@@ -13,13 +13,12 @@ from helpers.common.errors import UserError
 from helpers.models.encoder import Encoder
 from helpers.models.weights import fitting
 from helpers.models.weights.checkpoint import FORMAT, is_own, load_encoder
-from helpers.models.weights.layouts import Found, find, rename
+from helpers.models.weights.layouts import Found, find_encoders, rename
 from helpers.models.weights.safe_read import read_tensors
 
-ROOTS = {
-    "patches", "class_token", "positions", "blocks", "norm", "conv1", "bn1", "layer1", "layer2",
-    "layer3", "layer4", "stem"
-}  # how our encoders' tensors begin
+# how our encoders' tensors begin
+ROOTS = {"patches", "class_token", "positions", "blocks", "norm", "conv1", "bn1", "layer1",
+         "layer2", "layer3", "layer4", "stem"}
 CHANGES_FEATURES = "reg_token|register|dist_token|norm_pre|fc_norm|rope|relative_position"
 # What tensors of odd names and shapes can lead to; the file is at fault, not the code.
 BROKEN = (KeyError, IndexError, TypeError, ValueError, ArithmeticError, RuntimeError)
@@ -91,7 +90,8 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
     found = places[0]
     weights, used = _ours(path, found, tensors)
     trained_on = own.config["normalisation"] if own else normalisation
-    trained_on = _usual_normalisation(found, tensors) if trained_on == "auto" else trained_on
+    if trained_on == "auto":
+        trained_on = found.layout.normalisation(found.prefix, set(tensors))
     try:
         config = own.config if own else {**fitting.deduce(path, weights), **found.layout.options}
         fitting.check_expected(path, encoder, config, weights)
@@ -100,13 +100,15 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
         raise _not_whole(path, found, problem) from None
     layout = FORMAT if own else found.layout.title
     fit.encoder.meta = own.meta if own else {"source": path.name, "layout": layout}
+    notes = fit.notes
+    if found.layout.remark and own is None:
+        notes += (found.layout.remark.format(trained_on=trained_on),)
     return fit.encoder, Report(path, layout, found.prefix, config["name"], used,
-                               _left_out(tensors, used, places),
-                               (*fit.notes, *_remarks(found, own, trained_on)))
+                               _left_out(tensors, used, places), notes)
 
 
 def _places(path: Path, tensors: dict[str, Tensor]) -> list[Found]:
-    places = find(set(tensors))
+    places = find_encoders(set(tensors))
     if not places:
         raise UserError(
             f"{path} holds no encoder known here (its first tensor is {min(tensors)[:80]}); "
@@ -120,7 +122,7 @@ def _ours(path: Path, found: Found,
     weights: dict[str, Tensor] = {}
     used: dict[str, tuple[str, ...]] = {}
     for name in sorted(name for name in tensors if name.startswith(found.prefix)):
-        ours = rename(found.layout, name.removeprefix(found.prefix))
+        ours = rename(found.layout.names, name.removeprefix(found.prefix))
         if re.search(CHANGES_FEATURES, ours):
             raise UserError(f"{path} has {name}, which its features need and this suite's "
                             f"{found.layout.family} does not have: use a plain one")
@@ -139,19 +141,6 @@ def _not_whole(path: Path, found: Found, problem: Exception) -> UserError:
     why = " ".join(str(problem).split())[:120]
     return UserError(f"{path} is not a whole {found.layout.title} ({why} is missing or of no use): "
                      "fetch it again or use another file")
-
-
-def _usual_normalisation(found: Found, tensors: dict[str, Tensor]) -> str:
-    """What the makers of a layout feed their networks."""
-    place, layout = found.prefix, found.layout
-    if layout.title == "ResNet as a Sequential":  # PyTorch-BYOL trains on pixels as they are
-        unit = "network_state_dict/encoder." in place or place == "encoder_state_dict/"
-        return "unit" if unit else "imagenet"
-    if layout.title == "timm or DINO ViT":  # DINO's released files have no head, timm's have
-        return "symmetric" if f"{place}head.weight" in tensors else "imagenet"
-    if layout.family == "resnet" or layout.title == "torchvision ViT":
-        return "symmetric" if "byolnet." in place or "encoder.backbone." in place else "imagenet"
-    return "symmetric"
 
 
 def _left_out(tensors: dict[str, Tensor], used: dict[str, tuple],
@@ -173,13 +162,3 @@ def _reason(name: str, prefix: str, others: list[str]) -> str:
     name = name.removeprefix(shared).lower()
     return next((reason for pattern, reason in REASONS.items() if re.search(pattern, name)),
                 "not a part of an encoder")
-
-
-def _remarks(found: Found, own: Encoder | None, trained_on: str) -> list[str]:
-    remarks = []
-    if found.layout.title == "vit-pytorch ViT":
-        remarks.append("the suite applies the final LayerNorm; ViT-BYOL's own code leaves it out")
-    if found.layout.title == "timm or DINO ViT" and own is None:
-        remarks.append(
-            f"taken as trained on {trained_on} images; say normalisation=... if it was not so")
-    return remarks

@@ -1,5 +1,4 @@
-"""Encoders for other programs, as ONNX or as torch's exported programs, checked against the
-original."""
+"""Encoders for other programs: ONNX or torch's exported programs, checked against the original."""
 
 from __future__ import annotations
 
@@ -21,8 +20,7 @@ ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 def export_program(encoder: Encoder, path: str | Path) -> Path:
-    """Write an encoder as a `torch.export` program (.pt2): no Python of this suite is needed to run
-    it.
+    """Write an encoder as a `torch.export` program (.pt2), which runs without this suite's code.
 
     It takes images B x C x S x S in [-1, 1], B being free, and gives B x D features:
     `torch.export.load(path).module()(images)`.

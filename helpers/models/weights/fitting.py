@@ -13,7 +13,7 @@ from torch import Tensor
 from helpers.common.errors import UserError
 from helpers.models.encoder import IMAGENET_MEAN, IMAGENET_STD, NORMALISATIONS, Encoder, build
 from helpers.models.vit import PRESETS, interpolate_positions
-from helpers.models.weights.checkpoint import misfits, shape
+from helpers.models.weights.checkpoint import assembled, shape
 
 Weights = dict[str, Tensor]
 HEAD_WIDTH = 64  # of an attention head, in every ViT of the papers
@@ -47,14 +47,12 @@ def deduce(path: Path, weights: Weights) -> dict[str, Any]:
 
 
 def _deduce_resnet(path: Path, weights: Weights) -> dict[str, Any]:
-    blocks = tuple(
-        len({name.split(".")[1]
-             for name in weights
-             if name.startswith(f"layer{stage}.")})
-        for stage in (1, 2, 3, 4))
+    stages = [{name.split(".")[1] for name in weights if name.startswith(f"layer{stage}.")}
+              for stage in (1, 2, 3, 4)]
+    blocks = tuple(len(stage) for stage in stages)
     bottlenecks = "layer1.0.conv3.weight" in weights
-    kind = {(False, (2, 2, 2, 2)): "resnet18", (True, (3, 4, 6, 3)): "resnet50"}.get(
-                (bottlenecks, blocks))
+    known = {(False, (2, 2, 2, 2)): "resnet18", (True, (3, 4, 6, 3)): "resnet50"}
+    kind = known.get((bottlenecks, blocks))
     if kind is None:
         raise UserError(
             f"{path} holds a ResNet of {blocks} blocks (its third stage ends with layer3."
@@ -69,12 +67,10 @@ def _deduce_vit(path: Path, weights: Weights) -> dict[str, Any]:
     depth = len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
     grid = math.isqrt(weights["positions"].shape[1] - 1)
     hidden = len(weights["blocks.0.mlp.0.weight"])
-    same = [
-        name for name, sizes in PRESETS.items()
-        if (sizes["width"], sizes["depth"]) == (width, depth)
-    ]
-    name = same[0] if same else min(PRESETS,
-                                    key=lambda preset: abs(PRESETS[preset]["width"] - width))
+    same = [name for name, sizes in PRESETS.items()
+            if (sizes["width"], sizes["depth"]) == (width, depth)]
+    nearest = min(PRESETS, key=lambda preset: abs(PRESETS[preset]["width"] - width))
+    name = same[0] if same else nearest
     heads = PRESETS[name]["heads"] if same else max(1, width // HEAD_WIDTH)  # no tensor tells
     wanted = dict(width=width, depth=depth, heads=heads, mlp_ratio=hidden / width)
     usual = {"mlp_ratio": 4, **PRESETS[name]}
@@ -94,9 +90,8 @@ def check_expected(path: Path, expected: str, config: dict[str, Any], weights: W
     with torch.device("meta"):
         outline = build(expected, channels=config["channels"], image_size=config["image_size"])
     wanted = outline.backbone.state_dict()
-    wrong = [
-        name for name in wanted if name in weights and wanted[name].shape != weights[name].shape
-    ]
+    wrong = [name for name in wanted
+             if name in weights and wanted[name].shape != weights[name].shape]
     misfit = f"{min(wanted.keys() ^ weights.keys(), default='nothing')} is in only one of the two"
     if wrong:
         misfit = (f"{wrong[0]} is {shape(weights[wrong[0]])} and would have to be "
@@ -126,30 +121,19 @@ def fit(path: Path, config: dict[str, Any], weights: Weights, image_size: int | 
 
 def _filled(path: Path, config: dict[str, Any], weights: Weights) -> Encoder:
     """The encoder of `config` with `weights` in it, every one of them checked."""
-    with torch.device("meta"):
-        own = _build(path, config).backbone.state_dict()
-    for name in own.keys() - weights.keys():
+    for name in [name for name in weights if name.endswith("running_mean")]:
         # torch before 0.4.1 did not write it; nothing here reads it
-        if name.endswith("num_batches_tracked"):
-            weights[name] = torch.tensor(0)
-    wrong = misfits(own, weights)
-    not_finite = [name for name, value in weights.items() if not torch.isfinite(value).all()]
-    if not wrong and not_finite:
-        wrong = f"{not_finite[0]} holds infinities or no numbers at all"
-    if wrong:
-        raise UserError(
-            f"{path} does not hold a whole {config['name']}: {wrong}; fetch it again, or use "
-            "another file")
-    with torch.random.fork_rng(devices=[]):
-        encoder = _build(path, config)
-    encoder.backbone.load_state_dict(weights)
-    return encoder
+        weights.setdefault(name.replace("running_mean", "num_batches_tracked"), torch.tensor(0))
+    for name, value in weights.items():
+        if not torch.isfinite(value).all():
+            raise UserError(f"{path} does not hold a whole {config['name']}: {name} has infinite "
+                            "numbers or NaN; fetch it again, or use another file")
+    return assembled(path, config, {f"backbone.{name}": value for name, value in weights.items()})
 
 
 def _fit_input(weights: Weights, kind: str, channels: int,
                trained_on: str) -> tuple[Weights, str, list[str]]:
-    """Fold colours into the first layer, and scaling where the encoder's own preparation cannot do
-    it."""
+    """Fold colours, and scaling that the encoder cannot do by itself, into the first layer."""
     name = INPUT[kind]
     first = weights[name]                                                            # D, C, K, K
     have = first.shape[1]
@@ -162,8 +146,8 @@ def _fit_input(weights: Weights, kind: str, channels: int,
         raise UserError(
             f"{name} takes {have} channels and the images have {channels}: only 1 and 3 can be "
             "turned into each other")
-    weights, note, after = dict(
-        weights), f"its {have}-channel, {trained_on} input is folded into {name}", trained_on
+    weights, after = dict(weights), trained_on
+    note = f"its {have}-channel, {trained_on} input is folded into {name}"
     # its channels differ, so grey images cannot be prepared for all at once
     if trained_on == "imagenet":
         scale, shift = _imagenet_affine(have)
@@ -181,8 +165,7 @@ def _fit_input(weights: Weights, kind: str, channels: int,
 
 
 def _imagenet_affine(channels: int) -> tuple[Tensor, Tensor]:
-    """Scale and shift, C x 1 x 1, that take [-1, 1] to ImageNet's normalisation; grey is taken as
-    it is."""
+    """Scale and shift, C x 1 x 1, from [-1, 1] to ImageNet's normalisation; grey stays as it is."""
     if channels != 3:
         return torch.ones(channels, 1, 1), torch.zeros(channels, 1, 1)
     std, mean = torch.tensor(IMAGENET_STD).view(3, 1, 1), torch.tensor(IMAGENET_MEAN).view(3, 1, 1)
@@ -203,12 +186,3 @@ def _fit_positions(path: Path, weights: Weights, config: dict[str, Any],
     weights["positions"] = interpolate_positions(weights["positions"], old, new,
                                                  config.get("stretch", "corners"))
     return [f"position embeddings interpolated from {old} x {old} to {new} x {new} patches"]
-
-
-def _build(path: Path, config: dict[str, Any]) -> Encoder:
-    try:
-        return build(**config)
-    except (TypeError, ValueError, RuntimeError) as problem:
-        why = " ".join(str(problem).split())
-        raise UserError(
-            f"{path} holds a {config['name']} that cannot be built here ({why})") from None

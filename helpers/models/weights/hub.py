@@ -15,18 +15,16 @@ from helpers.common.errors import UserError
 from helpers.common.files import write_atomically
 from helpers.common.progress import in_notebook
 from helpers.models.encoder import Encoder
-from helpers.models.weights import registry as manifest
-from helpers.models.weights import transfer
-from helpers.models.weights.convert import Report, read_weights
-from helpers.models.weights.layouts import find
-from helpers.models.weights.prompts import ask_yes_no
-from helpers.models.weights.registry import Entry, check_hash, record
+from helpers.models.weights import registry, transfer
+from helpers.models.weights.convert import read_weights
+from helpers.models.weights.layouts import find_encoders
+from helpers.models.weights.registry import Entry, check_hash, lock_hash
 from helpers.models.weights.safe_read import read_tensors
 
 WAITS = (2.0, 8.0)  # seconds before the second and the third attempt at one source
 IMAGENET = {
     "resnet18": "imagenet-resnet18", "resnet50": "imagenet-resnet50",
-    "vit_base": "imagenet-vit-base"
+    "vit_base": "imagenet-vit-base",
 }
 
 
@@ -50,9 +48,9 @@ def fetch(name: str, folder: str | Path | None = None) -> Path:
     Raises:
         UserError: unknown name, no source has the file, or it is not the recorded one.
     """
-    entry = manifest.entry(name)
+    entry = registry.entry(name)
     folder = Path(folder).expanduser() if folder else default_folder()
-    for path in (manifest.kept(entry), folder / entry.file):
+    for path in (registry.kept(entry), folder / entry.file):
         if path and path.is_file():
             return _checked_again(entry, path, folder)
     try:
@@ -86,12 +84,6 @@ def pretrained(name: str, image_size: int, channels: int = 3,
     return read_weights(path, name, image_size, channels)[0]
 
 
-def load(name: str, image_size: int | None = None, channels: int = 3,
-         folder: str | Path | None = None) -> tuple[Encoder, Report]:
-    """`fetch` and `read_weights` in one: an encoder by the name of its weights."""
-    return read_weights(fetch(name, folder), image_size=image_size, channels=channels)
-
-
 def upload(target: str | Path) -> Path:
     """Let a person upload one file in Colab's dialog and keep it as `target`.
 
@@ -123,10 +115,10 @@ def _checked_again(entry: Entry, path: Path, folder: Path) -> Path:
     if wrong:
         raise UserError(
             f"{path} is not the recorded {entry.name}: {wrong}; move it away and run again to "
-            f"fetch it (what was fetched before is recorded in {folder / manifest.LOCK})")
-    if path.parent == folder and entry.name not in manifest.lock(folder):  # put there by hand
+            f"fetch it (what was fetched before is recorded in {folder / registry.LOCK})")
+    if path.parent == folder and entry.name not in registry.lock(folder):  # put there by hand
         _check_structure(path)
-        record(folder, entry.name, path, "by hand")
+        lock_hash(folder, entry.name, path, "by hand")
     return path
 
 
@@ -143,12 +135,14 @@ def _download(entry: Entry, folder: Path) -> Path:
         os.replace(arriving, target)
         with suppress(OSError):  # a partial download from another source is still in there
             arriving.parent.rmdir()
-        record(folder, entry.name, target, _words(source))
+        lock_hash(folder, entry.name, target, _words(source))
         return target
     with suppress(OSError):  # leave no empty folders
         arriving.parent.rmdir()
         folder.rmdir()
-    return _another_way(entry, target, problems, folder)
+    raise UserError(
+        f"{entry.name} cannot be fetched ({'; '.join(problems)}): try later, take other weights "
+        f"(`python -m helpers weights list`), or put your own copy at {target}")
 
 
 def _attempts(entry: Entry, source: dict[str, str], arriving: Path, folder: Path) -> None:
@@ -180,8 +174,7 @@ def _transfer(source: dict[str, str], arriving: Path) -> None:
 
 
 def _check_arrival(entry: Entry, arriving: Path, folder: Path) -> None:
-    """Remove what arrived and raise `Failed` unless it is the recorded file and holds an
-    encoder."""
+    """Remove what arrived and raise `Failed`, unless it is the recorded file of an encoder."""
     try:
         _check_structure(arriving)
         wrong, again = check_hash(entry, arriving, folder), False
@@ -194,20 +187,8 @@ def _check_arrival(entry: Entry, arriving: Path, folder: Path) -> None:
 
 
 def _check_structure(path: Path) -> None:
-    if not find(set(read_tensors(path))):
+    if not find_encoders(set(read_tensors(path))):
         raise UserError(f"{path} holds no encoder that is known here: use another file")
-
-
-def _another_way(entry: Entry, target: Path, problems: list[str], folder: Path) -> Path:
-    """Offer an upload on Colab, or say everything that can be done in one line."""
-    said = "; ".join(problems)
-    if on_colab() and in_notebook():
-        print(f"{entry.name} cannot be fetched: {said}.")
-        if ask_yes_no("Upload your own copy of the file now?", default=False, env=None):
-            upload(target)
-            return _checked_again(entry, target, folder)
-    raise UserError(f"{entry.name} cannot be fetched ({said}): try later, take other weights "
-                    f"(`python -m helpers weights list`), or put your own copy at {target}")
 
 
 def _words(source: dict[str, str]) -> str:

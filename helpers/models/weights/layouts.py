@@ -48,6 +48,9 @@ class Layout:
             them.
         change: turns renamed weights into ours where a name alone does not do.
         options: of `build`, for what no tensor tells.
+        normalisation: what the makers feed their networks, see `helpers.models.encoder.Encoder`;
+            a function of the encoder's prefix and of the names of all tensors.
+        remark: what a careful reader should know about such a file; may hold `{trained_on}`.
     """
 
     title: str
@@ -56,6 +59,25 @@ class Layout:
     names: list[tuple[str, str]]
     change: Change = dict
     options: dict[str, str] = field(default_factory=dict)
+    normalisation: Callable[[str, set[str]], str] = lambda prefix, names: "symmetric"
+    remark: str = ""
+
+
+def _of_torchvision(prefix: str, names: set[str]) -> str:
+    """ImageNet's, but [-1, 1] where BYOL was trained on top of a torchvision network."""
+    byol = "byolnet." in prefix or "encoder.backbone." in prefix
+    return "symmetric" if byol else "imagenet"
+
+
+def _of_sequential(prefix: str, names: set[str]) -> str:
+    """ImageNet's, but PyTorch-BYOL trains on pixels as they are."""
+    pytorch_byol = "network_state_dict/encoder." in prefix or prefix == "encoder_state_dict/"
+    return "unit" if pytorch_byol else "imagenet"
+
+
+def _of_timm_or_dino(prefix: str, names: set[str]) -> str:
+    """DINO's released files have no head, timm's have."""
+    return "symmetric" if f"{prefix}head.weight" in names else "imagenet"
 
 
 def _joined(weights: Weights) -> Weights:
@@ -86,16 +108,21 @@ def _root(number: int) -> int:
 
 BLOCKS = r"^blocks\.(\d+)\."
 LAYOUTS = [
-    Layout("torchvision ResNet", "resnet", ("conv1.weight", "layer1.0.conv1.weight"), []),
+    Layout("torchvision ResNet", "resnet", ("conv1.weight", "layer1.0.conv1.weight"), [],
+           normalisation=_of_torchvision),
     Layout("ResNet as a Sequential", "resnet", ("0.weight", "4.0.conv1.weight"),
            [(r"^0\.", "conv1."), (r"^1\.", "bn1."), (r"^4\.", "layer1."), (r"^5\.", "layer2."),
-            (r"^6\.", "layer3."), (r"^7\.", "layer4.")]),
-    Layout("torchvision ViT", "vit", ("class_token", "conv_proj.weight"), TORCHVISION_NAMES),
+            (r"^6\.", "layer3."), (r"^7\.", "layer4.")], normalisation=_of_sequential),
+    Layout("torchvision ViT", "vit", ("class_token", "conv_proj.weight"), TORCHVISION_NAMES,
+           normalisation=_of_torchvision),
     Layout("timm or DINO ViT", "vit", ("cls_token", "patch_embed.proj.weight"),
            [(r"^patch_embed\.proj\.", "patches."), (r"^cls_token$", "class_token"),
             (r"^pos_embed$", "positions"), (r"\.attn\.proj\.", ".attention.out."),
             (r"\.attn\.", ".attention."), (r"\.mlp\.fc1\.", ".mlp.0."),
-            (r"\.mlp\.fc2\.", ".mlp.3.")], options={"stretch": "dino"}),
+            (r"\.mlp\.fc2\.", ".mlp.3.")], options={"stretch": "dino"},
+           normalisation=_of_timm_or_dino,
+           remark="taken as trained on {trained_on} images; say normalisation=... if it was not "
+                  "so"),
     Layout("Hugging Face ViT", "vit",
            ("embeddings.cls_token", "embeddings.patch_embeddings.projection.weight"),
            [(r"^embeddings\.patch_embeddings\.projection\.", "patches."),
@@ -119,7 +146,8 @@ LAYOUTS = [
             (BLOCKS + r"0\.fn\.to_qkv\.", r"blocks.\1.attention.qkv."),
             (BLOCKS + r"0\.fn\.to_out\.0\.", r"blocks.\1.attention.out."),
             (BLOCKS + r"1\.fn\.net\.", r"blocks.\1.mlp."), (r"^mlp_head\.0\.", "norm."),
-            (r"^mlp_head\.1\.", "head.")], _lucidrains),
+            (r"^mlp_head\.1\.", "head.")], _lucidrains,
+           remark="the suite applies the final LayerNorm; ViT-BYOL's own code leaves it out"),
     Layout("this suite's ViT", "vit", ("class_token", "patches.weight"), []),
     Layout("this suite's slim encoder", "slim", ("stem.0.weight", "blocks.0.residual.0.weight"),
            []),
@@ -134,7 +162,7 @@ class Found:
     prefix: str
 
 
-def find(names: set[str]) -> list[Found]:
+def find_encoders(names: set[str]) -> list[Found]:
     """The encoders among the names of a file's tensors, the one to use first.
 
     The network that was trained comes before its slowly moving copy, except in DINO's files, where
@@ -154,9 +182,9 @@ def _rank(prefix: str) -> int:
     return max((rank for rank, word in enumerate(words, 1) if re.search(word, prefix)), default=0)
 
 
-def rename(layout: Layout, name: str) -> str:
+def rename(names: list[tuple[str, str]], name: str) -> str:
     """Our name of one of their tensors."""
-    for theirs, ours in layout.names:
+    for theirs, ours in names:
         name = re.sub(theirs, ours, name)
     return name
 
@@ -169,11 +197,7 @@ def load_torchvision(vit: ViT, state_dict: dict[str, Tensor]) -> ViT:
     Raises:
         UserError: the weights belong to a network of another shape or another layout.
     """
-    weights = {}
-    for name, value in state_dict.items():
-        for theirs, ours in TORCHVISION_NAMES:
-            name = re.sub(theirs, ours, name)
-        weights[name] = value
+    weights = {rename(TORCHVISION_NAMES, name): value for name, value in state_dict.items()}
     own = vit.state_dict()
     if "head.weight" not in own:
         weights = {name: value for name, value in weights.items() if not name.startswith("head.")}

@@ -119,7 +119,7 @@ def lock(folder: Path) -> dict[str, dict[str, Any]]:
                         "anew") from None
 
 
-def record(folder: Path, name: str, path: Path, source: str) -> None:
+def lock_hash(folder: Path, name: str, path: Path, source: str) -> None:
     """Write the hash of a file that has arrived to the lock, unless it is there already."""
     table = lock(folder)
     if name not in table:
@@ -130,10 +130,10 @@ def record(folder: Path, name: str, path: Path, source: str) -> None:
 def release(checkpoint: str | Path, name: str, *, what: str | None = None, licence: str = "MIT",
             accuracy: dict[str, float] | None = None, half: bool = False,
             manifest: Path | None = None) -> Entry:
-    """Copy one of our own checkpoints beside the manifest and list it there; an entry of that name
-    is replaced.
+    """Copy one of our own checkpoints beside the manifest and list it there.
 
-    What the checkpoint's metadata says (method, dataset, epochs, command) goes into the entry.
+    An entry of that name is replaced. What the checkpoint's metadata says (method, dataset, epochs,
+    command) goes into the entry.
 
     Args:
         what: one line for the list; None puts it together from the metadata.
@@ -150,8 +150,7 @@ def release(checkpoint: str | Path, name: str, *, what: str | None = None, licen
             name in listed and not any("file" in source for source in listed[name].sources)):
         raise UserError(
             f"{name!r} cannot be a new name: take one of small letters, digits and hyphens that "
-            "is not "
-            "in the list yet")
+            "is not in the list yet")
     encoder = load_encoder(checkpoint)
     meta, target = encoder.meta, manifest.parent / f"{name}.safetensors"
     with atomic_path(target) as temporary:
@@ -161,16 +160,17 @@ def release(checkpoint: str | Path, name: str, *, what: str | None = None, licen
             shutil.copyfile(checkpoint, temporary)
         size = temporary.stat().st_size
         if size > LARGEST_BYTES:
+            hint = "" if half else "; try --half"
             raise UserError(
                 f"{checkpoint} takes {size >> 20} MB: the repository keeps files of up to 25 MB "
-                "only"
-                + "; try --half" * (not half))
+                f"only{hint}")
     what = what or (f"{meta.get('method')} on {meta.get('dataset')}, {meta.get('epochs')} epochs, "
                     "by this suite")
-    new = Entry(name, what, str(meta.get("method", "")), encoder.name, str(meta.get("dataset", "")),
-                meta.get("epochs"), accuracy or {}, str(meta.get("command",
-                                                                 "")), licence, target.name, size,
-                sha256(target), [{"file": f"{manifest.parent.name}/{target.name}"}])
+    new = Entry(
+        name=name, what=what, method=str(meta.get("method", "")), encoder=encoder.name,
+        dataset=str(meta.get("dataset", "")), epochs=meta.get("epochs"), accuracy=accuracy or {},
+        command=str(meta.get("command", "")), licence=licence, file=target.name, bytes=size,
+        sha256=sha256(target), sources=[{"file": f"{manifest.parent.name}/{target.name}"}])
     table = {key: asdict(value) for key, value in listed.items()} | {name: asdict(new)}
     for fields in table.values():
         del fields["name"]

@@ -1,4 +1,4 @@
-"""TODO: docstring."""
+"""One attempt to get a file of weights: from Google Drive (with gdown), or from the web."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def from_drive(file_id: str, target: Path) -> None:
         Failed: quota, not shared, no network, an interrupted download.
     """
     gdown = _gdown()
-    # gdown 5 has no time limit; where there is one, a silent server is not waited for for ever.
-    limits = {"timeout": SILENCE_SECONDS} if "timeout" in inspect.signature(
-        gdown.download).parameters else {}
+    limits = {}
+    if "timeout" in inspect.signature(gdown.download).parameters:  # gdown 5 has no such argument
+        limits["timeout"] = SILENCE_SECONDS
     try:
         got = gdown.download(id=file_id, output=str(target), resume=True, use_cookies=False,
                              **limits)
@@ -40,8 +40,10 @@ def from_drive(file_id: str, target: Path) -> None:
 
 
 def from_drive_folder(folder_id: str, name: str, target: Path) -> None:
-    """Download the file called `name` from a shared folder; letters and digits of the name have to
-    agree."""
+    """Download the file called `name` from a shared folder of Google Drive.
+
+    Only the letters and digits of the name have to agree.
+    """
     gdown = _gdown()
     try:
         listed = gdown.download_folder(id=folder_id, quiet=True, skip_download=True,
@@ -69,8 +71,7 @@ def from_web(url: str, target: Path) -> None:
     except OSError as problem:
         raise UserError(
             f"cannot write to {target.parent} ({problem.strerror or problem}): make room, or "
-            "choose "
-            "another folder") from problem
+            "choose another folder") from problem
 
 
 def _gdown() -> object:

@@ -11,7 +11,7 @@ from helpers.report.plots.checks import check_table, distributions, layer_profil
 from helpers.report.plots.classes import confusion, per_class
 from helpers.report.plots.images import image_grid, predictions, views_grid
 from helpers.report.plots.lines import curves, loss_curves, pretraining_watch, teacher_watch
-from helpers.report.plots.lookup import image_map, neighbours_grid
+from helpers.report.plots.lookup import image_map, map_page, neighbours_grid
 from helpers.report.plots.scatter import embedding_3d, embeddings
 from helpers.report.plots.search import importances, search_history, slices
 from helpers.report.plots.style import METHOD_COLORS, method_color
@@ -27,8 +27,8 @@ __all__ = [
     "METHOD_COLORS", "accuracy_over_time", "attention_close_up", "attention_grid",
     "attention_heads", "bars", "check_table", "confusion", "corruption_table", "curves",
     "distributions", "embedding_3d", "embeddings", "grouped_bars", "image_grid", "importances",
-    "label_curve", "layer_curve", "layer_profile", "learning_rates", "loss_curves", "method_color",
-    "neighbours_grid", "noise_curve", "paired_gains", "per_class", "image_map", "predictions",
-    "pretraining_watch", "search_history", "similarity_curve", "slices", "teacher_watch",
-    "views_grid", "ways"
+    "label_curve", "layer_curve", "layer_profile", "learning_rates", "loss_curves", "map_page",
+    "method_color", "neighbours_grid", "noise_curve", "paired_gains", "per_class", "image_map",
+    "predictions", "pretraining_watch", "search_history", "similarity_curve", "slices",
+    "teacher_watch", "views_grid", "ways"
 ]

@@ -109,7 +109,7 @@ def _thumbnail(ax: Axes, image: np.ndarray, place: np.ndarray, half: np.ndarray,
                 lw=1.3, zorder=4)
 
 
-def explorer(points: Any, images: Any, labels: Any, classes: Sequence[str],
+def map_page(points: Any, images: Any, labels: Any, classes: Sequence[str],
              captions: Sequence[str] | None = None) -> str:
     """A map as HTML in which an image appears where the mouse rests on a point, or a finger taps
     one.
