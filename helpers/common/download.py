@@ -27,7 +27,7 @@ class Failed(Exception):
         self.again = again
 
 
-def fetch(url: str, target: Path, md5: str, name: str) -> None:
+def download(url: str, target: Path, md5: str, name: str) -> None:
     """Download `url` to `target`, unless it is there and whole.
 
     What has arrived is kept as `<target>.part`, and the next call continues it. A file that is at

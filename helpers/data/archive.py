@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from helpers.common.errors import UserError
 from helpers.data.images import EXTENSIONS, UNREAD
-from helpers.data.scan import PARTS
+from helpers.data.scan import SPLIT_FOLDERS
 
 # an image is compressed already: what unpacks to more than this many times its size is a trap
 MOST_TIMES = 200
@@ -43,9 +43,9 @@ def unpacked(archive: Path, data_dir: Path) -> Path:
             os.replace(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    inside = list(folder.iterdir())
-    wrapped = len(inside) == 1 and inside[0].is_dir() and inside[0].name.lower() not in PARTS
-    return inside[0] if wrapped else folder
+    first, *others = folder.iterdir()
+    wrapped = not others and first.is_dir() and first.name.lower() not in SPLIT_FOLDERS
+    return first if wrapped else folder
 
 
 def _unpack(archive: Path, folder: Path) -> None:
@@ -65,8 +65,7 @@ def _unpack(archive: Path, folder: Path) -> None:
     except OSError as problem:
         raise UserError(
             f"{archive}: cannot be unpacked into {folder.parent} ({problem.strerror or problem}): "
-            "free "
-            "some disk space or choose another data folder") from problem
+            "free some disk space or choose another data folder") from problem
 
 
 def _name(member: zipfile.ZipInfo) -> PurePosixPath:
@@ -90,20 +89,17 @@ def _check(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
             raise UserError(
                 f"{archive}: it wants to write outside of its folder ({member.filename[:80]!r}): "
                 "it was made to do harm, or by a broken program; unpack nothing of it")
-    total, packed = (sum(getattr(member, size)
-                         for member in members)
-                     for size in ("file_size", "compress_size"))
+    total = sum(member.file_size for member in members)
+    packed = sum(member.compress_size for member in members)
     if total > max(LEAST_TRAP, MOST_TIMES * packed):
         raise UserError(
             f"{archive}: {packed:,} bytes that unpack to {total:,} are no images: unpack nothing "
-            "of it"
-        )
+            "of it")
     free = shutil.disk_usage(folder).free
     if total > free:
         raise UserError(
             f"{archive}: {total / 1e9:.1f} GB of images, {free / 1e9:.1f} GB free: free some disk "
-            "space"
-        )
+            "space")
 
 
 def _write(file: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:

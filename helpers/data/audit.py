@@ -1,5 +1,4 @@
-"""What a folder of images holds, before anything is trained on it: counts, sizes, copies, broken
-files."""
+"""What a folder of images holds, before anything is trained on it."""
 
 from __future__ import annotations
 
@@ -14,11 +13,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from helpers.data import images as images
+from helpers.data.images import Unreadable, read_image
 from helpers.data.scan import ORDER, ImageFile, scan
 
-LOOK = 32  # side to which an image is decoded to see whether that works, in pixels
+PROBE_SIDE = 32  # pixels to which an image is decoded to see whether that works
 NAMED = 3  # files that a line names
+Group = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,15 @@ class FolderReport:
 
     Attributes:
         root: the folder.
-        counts: (part, class) to the number of image files; the class is "" for images without a
+        counts: (split, class) to the number of image files; the class is "" for images without a
             label.
         sizes: (width, height) to how many.
         modes: Pillow's mode ("RGB", "L", ...) to how many.
         broken: name to the reason why it cannot be read.
-        copies: groups of names whose files are the same, byte by byte; a group's names are sorted.
+        duplicates: groups of names whose files are the same, byte by byte; a group is sorted.
         leaks: those of them that lie in more than one of train (or without a label beside it), val
             and test.
-        torn: those of them that have more than one label.
+        conflicts: those of them that have more than one label.
         notes: what else the listing has to say.
     """
 
@@ -44,49 +44,66 @@ class FolderReport:
     sizes: dict[tuple[int, int], int]
     modes: dict[str, int]
     broken: dict[str, str]
-    copies: tuple[tuple[str, ...], ...]
-    leaks: tuple[tuple[str, ...], ...]
-    torn: tuple[tuple[str, ...], ...]
+    duplicates: tuple[Group, ...]
+    leaks: tuple[Group, ...]
+    conflicts: tuple[Group, ...]
     notes: tuple[str, ...]
 
     def rows(self) -> list[dict[str, object]]:
-        """One row a class, with a column for each part that the folder has."""
-        parts = [part for part in ORDER if any(own == part for own, _ in self.counts)]
-        names = sorted({name for _, name in self.counts})
-        return [{
-            "class": name or "(no label)",
-            **{part: self.counts.get((part, name), 0)
-               for part in parts}
-        }
-                for name in names]
+        """One row a class, with a column for each split that the folder has."""
+        splits = [split for split in ORDER if any(own == split for own, _ in self.counts)]
+        classes = sorted({name for _, name in self.counts})
+        return [{"class": name or "(no label)",
+                 **{split: self.counts.get((split, name), 0) for split in splits}}
+                for name in classes]
 
     def __str__(self) -> str:
         shapes = sorted(self.sizes, key=lambda size: size[0] * size[1])
         lines = [f"{self.root}: {sum(self.counts.values()):,} images"]
         if shapes:
-            lines.append(
-                f"sizes from {shapes[0][0]} x {shapes[0][1]} to {shapes[-1][0]} x {shapes[-1][1]} "
-                "pixels, "
-                f"modes {', '.join(f'{mode} ({n:,})' for mode, n in Counter(self.modes).most_common())}"
-            )
-        lines.append(
-            f"broken: {len(self.broken)}{_few([f'{name} ({why})' for name, why in self.broken.items()])}"
-        )
-        for title, groups in (("groups of the same file", self.copies), ("with different labels",
-                                                                         self.torn),
-                              ("across train or unlabelled, val and test", self.leaks)):
+            smallest, largest = (f"{width} x {height}" for width, height in
+                                 (shapes[0], shapes[-1]))
+            modes = ", ".join(f"{mode} ({n:,})" for mode, n in Counter(self.modes).most_common())
+            lines.append(f"sizes from {smallest} to {largest} pixels, modes {modes}")
+        broken = [f"{name} ({why})" for name, why in self.broken.items()]
+        lines.append(f"broken: {len(broken)}{_few(broken)}")
+        for title, groups in (
+                ("groups of the same file", self.duplicates),
+                ("with different labels", self.conflicts),
+                ("across train or unlabelled, val and test", self.leaks)):
             lines.append(f"{title}: {len(groups)}{_few([' = '.join(group) for group in groups])}")
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
+@dataclass(frozen=True)
+class Opened:
+    """What opening one file gave.
+
+    Attributes:
+        name: relative to the folder.
+        file: its split and label.
+        digest: SHA-256 of an image file that is not empty, else "".
+        size: width and height in pixels.
+        mode: Pillow's.
+        problem: why it cannot be read, or "".
+    """
+
+    name: str
+    file: ImageFile
+    digest: str
+    size: tuple[int, int] = (0, 0)
+    mode: str = ""
+    problem: str = ""
+
+
 def folder_report(root: Path | str, classes: Sequence[str] = (),
                   names: Mapping[str, Sequence[str]] | None = None) -> FolderReport:
-    """Open every image under `root` (of some `classes`, if given) once and say what is there;
-    nothing is changed.
+    """Open every image under `root` once and say what is there; nothing is changed.
 
     Args:
-        names: the files of each part as they were drawn (`Splits.names`), which decide what leaks;
-            without them it is the folders' own parts, and a folder without val/ and test/ has no
+        classes: only these classes, if given.
+        names: the files of each split as they were drawn (`Splits.names`), which decide what leaks;
+            without them it is the folders' own splits, and a folder without val/ and test/ has no
             leaks.
 
     Raises:
@@ -95,53 +112,67 @@ def folder_report(root: Path | str, classes: Sequence[str] = (),
     listing = scan(Path(root), classes=classes)
     with ThreadPoolExecutor(os.cpu_count()) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which does not matter here
-        looks = list(pool.map(_look, listing.images))
-    files = [image.path.relative_to(listing.root).as_posix() for image in listing.images]
-    drawn = {name: part for part, own in (names or {}).items() for name in own}
+        opened = list(pool.map(lambda file: _open(listing.root, file), listing.images))
+    drawn = {name: split for split, own in (names or {}).items() for name in own}
 
-    def part(name: str, one: ImageFile) -> str | None:
-        own = drawn.get(name) if names else one.part  # None for a broken one, which no part has
-        return "train" if own in ("pretext", "unlabeled") else own
+    def split_of(one: Opened) -> str | None:
+        # None for a broken one, which no split has
+        split = drawn.get(one.name) if names else one.file.split
+        return "train" if split in ("pretext", "unlabeled") else split
 
-    same = defaultdict(list)
-    for name, image, (digest, _, _, _) in zip(files, listing.images, looks, strict=True):
-        same[digest].append((name, image))
-    groups = sorted((sorted(group, key=lambda pair: pair[0]) for digest, group in same.items()
-                     if digest and len(group) > 1), key=lambda group: group[0][0])
-    only = [tuple(name for name, _ in group) for group in groups]
+    def label_of(one: Opened) -> int | None:
+        return one.file.label if one.file.label >= 0 else None
+
+    def class_of(one: Opened) -> str:
+        return "" if label_of(one) is None else listing.classes[one.file.label]
+
+    whole = [one for one in opened if not one.problem]
+    groups = _same_files(opened)
     return FolderReport(
-        listing.root,
-        dict(
-            Counter((image.part, listing.classes[image.label] if image.label >= 0 else "")
-                    for image in listing.images)),
-        dict(Counter(size for _, size, _, why in looks if not why)),
-        dict(Counter(mode for _, _, mode, why in looks if not why)),
-        {name: why
-         for name, (_, _, _, why) in sorted(zip(files, looks, strict=True))
-         if why}, tuple(only), _differing(groups, part),
-        _differing(groups, lambda _, one: one.label if one.label >= 0 else None),
-        tuple(listing.notes))
+        root=listing.root,
+        counts=dict(Counter((one.file.split, class_of(one)) for one in opened)),
+        sizes=dict(Counter(one.size for one in whole)),
+        modes=dict(Counter(one.mode for one in whole)),
+        broken={one.name: one.problem for one in sorted(opened, key=lambda one: one.name)
+                if one.problem},
+        duplicates=tuple(_names(group) for group in groups),
+        leaks=_differing(groups, split_of),
+        conflicts=_differing(groups, label_of),
+        notes=tuple(listing.notes))
 
 
-def _look(image: ImageFile) -> tuple[str, tuple[int, int], str, str]:
-    """The file's hash, the image's size and mode, and "" or why it cannot be read."""
+def _open(root: Path, file: ImageFile) -> Opened:
+    name, digest = file.path.relative_to(root).as_posix(), ""
     try:
-        digest = hashlib.sha256(
-            image.path.read_bytes()).hexdigest() if image.path.stat().st_size else ""
-        images.read(image.path, LOOK)
-        with Image.open(image.path) as image:
-            return digest, image.size, image.mode, ""
-    except images.Unreadable as problem:
-        return digest, (0, 0), "", str(problem)
+        if file.path.stat().st_size:
+            digest = hashlib.sha256(file.path.read_bytes()).hexdigest()
+        read_image(file.path, PROBE_SIDE)
+        with Image.open(file.path) as image:
+            return Opened(name, file, digest, image.size, image.mode)
+    except Unreadable as problem:
+        return Opened(name, file, digest, problem=str(problem))
     except OSError as problem:
-        return "", (0, 0), "", problem.strerror or str(problem)
+        return Opened(name, file, "", problem=problem.strerror or str(problem))
 
 
-def _differing(groups: list[list[tuple[str, ImageFile]]],
-               what: Callable[[str, ImageFile], object]) -> tuple[tuple[str, ...], ...]:
+def _same_files(opened: Sequence[Opened]) -> list[list[Opened]]:
+    """The groups of two and more files with the same bytes, sorted by name."""
+    same = defaultdict(list)
+    for one in sorted(opened, key=lambda one: one.name):
+        if one.digest:
+            same[one.digest].append(one)
+    return [group for group in same.values() if len(group) > 1]
+
+
+def _differing(groups: Sequence[Sequence[Opened]],
+               what: Callable[[Opened], object]) -> tuple[Group, ...]:
     """The groups whose images differ in something; those that have None of it do not count."""
-    return tuple(tuple(name for name, _ in group) for group in groups
-                 if len({what(*one) for one in group} - {None}) > 1)
+    return tuple(_names(group) for group in groups
+                 if len({what(one) for one in group} - {None}) > 1)
+
+
+def _names(group: Sequence[Opened]) -> Group:
+    return tuple(one.name for one in group)
 
 
 def _few(texts: list[str]) -> str:

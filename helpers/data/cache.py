@@ -1,5 +1,4 @@
-"""Decoded images on disk: written once, whole or not at all, checked and memory-mapped when
-reused."""
+"""Decoded images on disk: written once, whole or not at all, checked and memory-mapped later."""
 
 from __future__ import annotations
 
@@ -29,8 +28,7 @@ STALE_SECONDS = 24 * 3600  # a temporary folder this old was left by a process t
 
 
 class BlockWriter:
-    """A .npy file of uint8 images that grows, so that memory stays flat whatever the number of
-    images.
+    """A .npy file of uint8 images that grows, so that memory stays flat.
 
     Plain writes rather than a writable memory map: on a full disk a map kills the process.
     """
@@ -40,8 +38,7 @@ class BlockWriter:
         self._write_header()
 
     def expect(self, count: int) -> None:
-        """Raise OSError (ENOSPC) if `count` images cannot fit on the disk: better now than in an
-        hour."""
+        """Raise OSError (ENOSPC) now if `count` images cannot fit on the disk."""
         needed = count * int(np.prod(self.shape))
         free = shutil.disk_usage(os.path.dirname(self.file.name)).free
         if needed > free:
@@ -106,8 +103,8 @@ def verified(folder: Path, shape: tuple[int, int, int]) -> dict[str, Any] | None
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         images = np.load(folder / BLOCK, mmap_mode="r")
         fits = images.shape == (index["images"], *shape) and images.dtype == np.uint8
-        return index if fits and _checksum(
-            images) == index["checksum"] and "kept" in index else None
+        whole = fits and "kept" in index and _checksum(images) == index["checksum"]
+        return index if whole else None
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
 

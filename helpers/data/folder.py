@@ -18,8 +18,8 @@ import torch
 from helpers.common.errors import UserError
 from helpers.common.progress import Progress
 from helpers.common.split import Split, amount_text
-from helpers.data import images as images
 from helpers.data.cache import BlockWriter, cached
+from helpers.data.images import Unreadable, read_image
 from helpers.data.scan import ORDER, ImageFile, Listing, scan
 from helpers.data.splits import Shares, Splits, carve
 
@@ -45,7 +45,7 @@ def load_folder(root: Path, image_size: int, seed: int, data_dir: Path,
         raise UserError(f"folder {problem.filename}: not allowed to read it: "
                         "change its permissions") from problem
     for name in ("val", "test"):
-        if getattr(split, name) is not None and any(one.part == name for one in listing.images):
+        if getattr(split, name) is not None and any(one.split == name for one in listing.images):
             raise UserError(
                 f"folder {root}: it has a {name}/ folder, which is taken as it is: leave {name} "
                 f"at auto, or name a folder without {name}/")
@@ -130,8 +130,8 @@ def decoded(found: list[ImageFile],
     """
     def one(image: ImageFile) -> tuple[ImageFile, np.ndarray | str]:
         try:
-            return image, images.read(image.path, image_size)
-        except images.Unreadable as problem:
+            return image, read_image(image.path, image_size)
+        except Unreadable as problem:
             return image, str(problem)
 
     remaining = iter(found)
@@ -141,12 +141,12 @@ def decoded(found: list[ImageFile],
 
 
 def spans_of(written: list[ImageFile]) -> dict[str, tuple[int, int]]:
-    """First row and row after the last of every part that has images, in the order of storage."""
+    """First row and row after the last of every split that has images, in the order of storage."""
     spans, start = {}, 0
-    for part in ORDER:
-        count = sum(image.part == part for image in written)
+    for split in ORDER:
+        count = sum(image.split == split for image in written)
         if count:
-            spans[part] = (start, start + count)
+            spans[split] = (start, start + count)
         start += count
     return spans
 
@@ -161,10 +161,10 @@ def broken_note(broken: dict[str, str]) -> str:
 
 def _require_every_class(listing: Listing, written: list[ImageFile], notes: list[str]) -> None:
     """Every folder that had images must have one that can be read."""
-    wanted = {(image.part, image.label) for image in listing.images}
-    missing = sorted(wanted - {(image.part, image.label) for image in written})
+    wanted = {(image.split, image.label) for image in listing.images}
+    missing = sorted(wanted - {(image.split, image.label) for image in written})
     if missing:
-        part, label = missing[0]
-        what = f"class {listing.classes[label]} of {part}" if label >= 0 else part
+        split, label = missing[0]
+        what = f"class {listing.classes[label]} of {split}" if label >= 0 else split
         raise UserError(
             f"folder {listing.root}: no image of {what} can be read: {'; '.join(notes)}")

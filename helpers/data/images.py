@@ -14,9 +14,8 @@ with contextlib.suppress(ImportError):  # iPhones' format, for which Pillow need
 
 NEWER = frozenset({".avif", ".heic", ".heif"})  # not every Pillow reads them
 UNREAD = NEWER - Image.registered_extensions().keys()
-EXTENSIONS = (NEWER - UNREAD) | {
-    ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"
-}
+EXTENSIONS = (NEWER - UNREAD) | {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff",
+                                 ".ppm"}
 MOST_PIXELS = 89_478_485  # Pillow's own limit, a quarter of a gigabyte of RGB
 WHITE_16_BIT = 65535
 
@@ -25,12 +24,11 @@ class Unreadable(Exception):
     """An image that cannot be used; the message is the reason, in a few words."""
 
 
-def read(path: Path, size: int) -> np.ndarray:
-    """The image as uint8, 3 x size x size: upright, RGB, shorter side scaled to `size`, centre
-    cropped.
+def read_image(path: Path, size: int) -> np.ndarray:
+    """The image as uint8, 3 x size x size, upright and RGB.
 
-    Transparency is laid over white, 16 bit are scaled to 8 by their full range, and of an
-    animation the first frame is taken.
+    The shorter side is scaled to `size`, and the centre is cropped. Transparency is laid over
+    white, 16 bit are scaled to 8 by their full range, and of an animation the first frame is taken.
 
     Raises:
         Unreadable: the file is empty, damaged, too large or no image.

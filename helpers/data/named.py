@@ -1,5 +1,4 @@
-"""Datasets that torchvision knows how to find and read: STL-10, CIFAR-10, Fashion-MNIST,
-Imagenette.
+"""Datasets that torchvision can find and read: STL-10, CIFAR-10, Fashion-MNIST, Imagenette.
 
 Their validation images are a tenth of the training images; the test images are the published ones.
 """
@@ -19,7 +18,7 @@ import torch
 from torchvision import datasets
 from torchvision.datasets.utils import extract_archive
 
-from helpers.common.download import fetch
+from helpers.common.download import download
 from helpers.common.errors import UserError
 from helpers.data.arrays import CHUNK, resize
 from helpers.data.cache import FORMAT, BlockWriter, cached
@@ -40,7 +39,7 @@ IMAGENETTE_IMAGES = 13_394
 Archive = tuple[str, Path, str]  # address, file, md5
 
 
-def read(name: str, make: Callable[[bool], Any], archives: list[Archive],
+def torchvision_dataset(name: str, make: Callable[[bool], Any], archives: list[Archive],
          unpacked: tuple[Path, ...] = ()) -> Any:
     """A torchvision dataset: as it lies on disk, else from archives that are downloaded first.
 
@@ -54,7 +53,7 @@ def read(name: str, make: Callable[[bool], Any], archives: list[Archive],
     except Exception:  # missing, incomplete or damaged: torchvision and pickle raise all sorts
         pass
     for archive in archives:
-        fetch(*archive, name)
+        download(*archive, name)
     try:
         for path in unpacked:
             path.unlink(missing_ok=True)
@@ -68,8 +67,7 @@ def read(name: str, make: Callable[[bool], Any], archives: list[Archive],
 
 
 def stl10(image_size: int, seed: int, data_dir: Path) -> Splits:
-    """STL-10: 105,000 unlabeled (100,000 of them without a class), 5,000 training, 8,000 test
-    images.
+    """STL-10: 105,000 unlabeled images (5,000 of them the training images), 8,000 test images.
 
     Source: https://cs.stanford.edu/~acoates/stl10/
     """
@@ -77,7 +75,8 @@ def stl10(image_size: int, seed: int, data_dir: Path) -> Splits:
     archive = (source.url, data_dir / source.filename, source.tgz_md5)
 
     def part(split: str) -> Any:
-        return read("stl10", lambda download: source(data_dir, split, download=download), [archive])
+        return torchvision_dataset(
+            "stl10", lambda unpack: source(data_dir, split, download=unpack), [archive])
 
     def build(writer: BlockWriter) -> dict[str, Any]:
         train, test = part("train"), part("test")
@@ -111,8 +110,8 @@ def cifar10(image_size: int, seed: int, data_dir: Path) -> Splits:
     archive = (source.url, data_dir / source.filename, source.tgz_md5)
 
     def part(train: bool) -> Any:
-        return read("cifar10", lambda download: source(data_dir, train, download=download),
-                    [archive])
+        return torchvision_dataset(
+            "cifar10", lambda unpack: source(data_dir, train, download=unpack), [archive])
 
     train, test = part(True), part(False)
     # [N, H, W, 3] -> [N, 3, H, W]
@@ -132,8 +131,9 @@ def fashion_mnist(image_size: int, seed: int, data_dir: Path) -> Splits:
     unpacked = tuple(path.with_suffix("") for _, path, _ in archives)
 
     def part(train: bool) -> Any:
-        return read("fashion-mnist", lambda download: source(data_dir, train, download=download),
-                    archives, unpacked)
+        return torchvision_dataset(
+            "fashion-mnist", lambda unpack: source(data_dir, train, download=unpack), archives,
+            unpacked)
 
     train, test = part(True), part(False)
     labels = train.targets.tolist() + test.targets.tolist()
@@ -151,27 +151,28 @@ def _from_blocks(name: str, blocks: list[torch.Tensor], labels: list[int], class
 
 
 def imagenette(image_size: int, seed: int, data_dir: Path) -> Splits:
-    """Imagenette, ten easy classes of ImageNet: 9,469 training images; its validation images are
-    our test.
+    """Imagenette, ten easy classes of ImageNet: 9,469 training images.
 
-    The smallest of the three published sizes that is large enough is taken.
+    Its validation images are our test images. The smallest of the three published sizes that is
+    large enough is taken.
     Source: https://github.com/fastai/imagenette
     """
     size, folder, md5 = next(IMAGENETTE[side] for side in sorted(IMAGENETTE) if image_size <= side)
     root = data_dir / folder
     if not root.is_dir():
         archive = data_dir / f"{folder}.tgz"
-        fetch(IMAGENETTE_URL + archive.name, archive, md5, "imagenette")
+        download(IMAGENETTE_URL + archive.name, archive, md5, "imagenette")
         _unpack(archive, root)
     listing = scan(root, name="imagenette")
     try:
-        listing.classes = tuple(names[0]
-                                for names in datasets.Imagenette(data_dir, "train", size).classes)
+        synonyms = datasets.Imagenette(data_dir, "train", size).classes
+        listing.classes = tuple(names[0] for names in synonyms)
     except KeyError as problem:
         raise UserError(
             f"imagenette: {root} has a class that is not Imagenette's, {problem}: remove {root} "
             "to unpack it again, or load it as a folder") from problem
-    listing.images = [replace(p, part="test") if p.part == "val" else p for p in listing.images]
+    listing.images = [replace(image, split="test") if image.split == "val" else image
+                      for image in listing.images]
     if len(listing.images) < IMAGENETTE_IMAGES:
         listing.notes.append(f"{len(listing.images):,} of {IMAGENETTE_IMAGES:,} images found: "
                              f"remove {root} to unpack it again")
@@ -193,6 +194,5 @@ def _unpack(archive: Path, root: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-READERS = {
-    "stl10": stl10, "cifar10": cifar10, "imagenette": imagenette, "fashion-mnist": fashion_mnist
-}
+READERS = {"stl10": stl10, "cifar10": cifar10, "imagenette": imagenette,
+           "fashion-mnist": fashion_mnist}

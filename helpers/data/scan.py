@@ -1,4 +1,4 @@
-"""Which images a folder holds, and which part and class each belongs to; nothing is opened here."""
+"""Which images a folder holds, of which split and class each is; nothing is opened here."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from helpers.common.split import check_classes
 from helpers.data.images import EXTENSIONS, UNREAD
 
 # Names that people give these folders; case does not matter.
-PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-         "test": "test", "pretext": "pretext", "unlabeled": "pretext", "unlabelled": "pretext"}
+SPLIT_FOLDERS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "pretext": "pretext", "unlabeled": "pretext", "unlabelled": "pretext",
+}
 ORDER = ("pretext", "train", "val", "test")
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """A file, the part of the data it belongs to, and its label (-1 = none)."""
+    """A file, its split (one of `ORDER`), and its label (-1 = none)."""
 
     path: Path
-    part: str
+    split: str
     label: int
 
 
@@ -53,7 +55,7 @@ class Listing:
         for image in self.images:
             state = image.path.stat()
             place = image.path.relative_to(self.root).as_posix()
-            yield f"{place} {image.part} {image.label} {state.st_size} {state.st_mtime_ns}\n"
+            yield f"{place} {image.split} {image.label} {state.st_size} {state.st_mtime_ns}\n"
 
 
 def scan(root: Path, name: str | None = None, classes: Sequence[str] = ()) -> Listing:
@@ -65,16 +67,16 @@ def scan(root: Path, name: str | None = None, classes: Sequence[str] = ()) -> Li
             case.
 
     Raises:
-        UserError: no classes, an empty class or part, a class that train lacks, or fewer than two
+        UserError: no classes, an empty class or split, a class that train lacks, or fewer than two
             chosen ones.
     """
     listing = Listing(name or root.resolve().name, root)
     folders = {"pretext": [], "train": [], "val": [], "test": []}
     others = []
     for entry in _visible(root, listing):
-        part = PARTS.get(entry.name.lower()) if entry.is_dir() else None
-        if part:
-            folders[part].append(entry)
+        split = SPLIT_FOLDERS.get(entry.name.lower()) if entry.is_dir() else None
+        if split:
+            folders[split].append(entry)
         elif entry.is_dir():
             others.append(entry)
         else:
@@ -106,13 +108,11 @@ def _keep(listing: Listing, classes: Sequence[str]) -> None:
     if len(classes) < 2:
         raise UserError(
             f"folder {listing.root}: one class chosen ({classes[0]}), at least 2 are needed: "
-            "choose more "
-            f"of {_some(listing.classes, 12)}")
+            f"choose more of {_some(listing.classes, 12)}")
     kept = tuple(name for name in listing.classes if name in classes)
     label = {listing.classes.index(name): number for number, name in enumerate(kept)} | {-1: -1}
-    listing.images = [
-        replace(one, label=label[one.label]) for one in listing.images if one.label in label
-    ]
+    listing.images = [replace(one, label=label[one.label])
+                      for one in listing.images if one.label in label]
     if len(kept) < len(listing.classes):
         listing.notes.append(
             f"{len(kept)} of {len(listing.classes)} classes were chosen: {_some(kept)}")
@@ -129,19 +129,19 @@ def _require_flat(root: Path, folders: dict[str, list[Path]], classes: list[Path
 
 
 def _add_labelled(listing: Listing, folders: dict[str, list[Path]]) -> None:
-    for part in ("train", "val", "test"):
-        if len(folders[part]) > 1:
-            names = _some(folder.name for folder in folders[part])
+    for split in ("train", "val", "test"):
+        if len(folders[split]) > 1:
+            names = _some(folder.name for folder in folders[split])
             raise UserError(f"folder {listing.root}: {names} mean the same: keep one")
-        for folder in folders[part]:
+        for folder in folders[split]:
             entries = _visible(folder, listing)
             listing.ignored += sum(not entry.is_dir() for entry in entries)
-            _add_classes(listing, folder, part, [entry for entry in entries if entry.is_dir()])
+            _add_classes(listing, folder, split, [entry for entry in entries if entry.is_dir()])
 
 
-def _add_classes(listing: Listing, folder: Path, part: str, classes: list[Path]) -> None:
+def _add_classes(listing: Listing, folder: Path, split: str, classes: list[Path]) -> None:
     names = tuple(sorted(entry.name for entry in classes))
-    if part == "train":
+    if split == "train":
         if len(names) < 2:
             raise UserError(
                 f"folder {folder}: {len(names)} class folders found, at least 2 are needed "
@@ -155,12 +155,12 @@ def _add_classes(listing: Listing, folder: Path, part: str, classes: list[Path])
         raise UserError(f"folder {folder}: train has no class {_some(unknown)}: "
                         "add it to train or remove it here")
     for name in names:
-        _add(listing, folder / name, part, listing.classes.index(name))
+        _add(listing, folder / name, split, listing.classes.index(name))
 
 
-def _add(listing: Listing, folder: Path, part: str, label: int) -> None:
+def _add(listing: Listing, folder: Path, split: str, label: int) -> None:
     """Add every image under `folder`, however deep."""
-    found = [ImageFile(path, part, label) for path in _files(folder, listing) if _is_image(path)]
+    found = [ImageFile(path, split, label) for path in _files(folder, listing) if _is_image(path)]
     unread = [path for path in listing.unread if path.is_relative_to(folder)]
     if not found and unread:
         raise UserError(f"folder {folder}: {_unread(unread)} and no others in it: {_cure(unread)}")
@@ -182,10 +182,8 @@ def _files(folder: Path, listing: Listing) -> Iterator[Path]:
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         visible = [Path(place, name) for name in sorted(files)]
-        unread = [
-            path for path in visible
-            if not path.name.startswith(".") and path.suffix.lower() in UNREAD
-        ]
+        unread = [path for path in visible
+                  if not path.name.startswith(".") and path.suffix.lower() in UNREAD]
         listing.unread += unread
         listing.ignored += sum(not _is_image(path) for path in visible) - len(unread)
         yield from visible
@@ -201,8 +199,9 @@ def _unread(paths: list[Path]) -> str:
 
 
 def _cure(paths: list[Path]) -> str:
-    plugin = any(path.suffix.lower() in (".heic", ".heif") for path in paths)
-    return "install pillow-heif and start again, or " * plugin + "convert them to JPEG"
+    if any(path.suffix.lower() in (".heic", ".heif") for path in paths):
+        return "install pillow-heif and start again, or convert them to JPEG"
+    return "convert them to JPEG"
 
 
 def _visible(folder: Path, listing: Listing) -> list[Path]:
@@ -212,12 +211,11 @@ def _visible(folder: Path, listing: Listing) -> list[Path]:
 
 
 def _shuffle(listing: Listing) -> None:
-    """Part by part, and within a part in a fixed random order, so that the first n are a fair
-    sample."""
+    """Split by split, in a fixed random order: the first n of each are a fair sample."""
     random = np.random.RandomState(0)
     ordered = []
-    for part in ORDER:
-        members = sorted((p for p in listing.images if p.part == part),
+    for split in ORDER:
+        members = sorted((p for p in listing.images if p.split == split),
                          key=lambda p: p.path.as_posix())
         ordered += [members[i] for i in random.permutation(len(members))]
     listing.images = ordered

@@ -1,5 +1,4 @@
-"""All images of a dataset in a row, those without a label too, each with its part and its file's
-name."""
+"""All images of a dataset in a row, those without a label too, with their splits and names."""
 
 from __future__ import annotations
 
@@ -37,22 +36,18 @@ class Whole:
         return len(self.labels)
 
     def __getitem__(self, rows: Any) -> Tensor:
-        """Images by a number or a list, array or tensor of numbers: uint8, C x H x W or n x C x H
-        x W."""
+        """Images by number, uint8: one (C x H x W), or those of n numbers (n x C x H x W)."""
         rows = np.asarray(rows)
         starts = np.cumsum([0, *map(len, self.blocks)])
         block = np.searchsorted(starts, rows, side="right") - 1
-        found = [
-            self.blocks[b][row - starts[b]] for b, row in zip(block.flat, rows.flat, strict=True)
-        ]
+        found = [self.blocks[b][row - starts[b]]
+                 for b, row in zip(block.flat, rows.flat, strict=True)]
         return torch.stack(found) if rows.ndim else found[0]
 
     def counts(self) -> dict[str, int]:
         """How many images each part has, where it has any."""
-        return {
-            part: int((self.parts == part).sum())
-            for part in dict.fromkeys(self.parts.tolist())
-        }
+        return {part: int((self.parts == part).sum())
+                for part in dict.fromkeys(self.parts.tolist())}
 
     def each(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """What `function` makes of the images (n x C x H x W to n x D), N x D."""
@@ -60,20 +55,18 @@ class Whole:
 
 
 def everything(splits: Splits, most: int = MOST) -> Whole:
-    """The images without a label, then train, val and test; of more than `most` the first that
-    have no label."""
+    """The images without a label, then train, val and test.
+
+    Of more than `most` images in all, the last of those without a label are left out.
+    """
     labelled = [splits.train, splits.val, splits.test]
-    count = max(
-        0,
-        min(len(splits.unlabeled), most - len(splits.val) - len(splits.test)) - len(splits.train))
-    loose = splits.unlabeled[:len(splits.unlabeled) - len(splits.train)][:count]
+    without_label = len(splits.unlabeled) - len(splits.train)
+    room = max(0, most - sum(map(len, labelled)))
+    loose = splits.unlabeled[:min(without_label, room)]
     blocks = (loose, *(part.images for part in labelled))
     labels = torch.cat([torch.full((len(loose),), -1), *(part.labels for part in labelled)])
     parts = dict(zip((UNLABELED, "train", "val", "test"), blocks, strict=True))
-    files = splits.names or {
-        part: [f"{part} {number}"
-               for number in range(len(own))]
-        for part, own in parts.items()
-    }
+    files = splits.names or {part: [f"{part} {number}" for number in range(len(own))]
+                             for part, own in parts.items()}
     names = tuple(name for part, own in parts.items() for name in files[part][:len(own)])
     return Whole(blocks, labels, np.repeat(list(parts), [len(own) for own in blocks]), names)

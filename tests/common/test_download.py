@@ -50,14 +50,14 @@ def address(monkeypatch):
 
 
 def test_a_download_is_whole_under_its_final_name(tmp_path, address):
-    download.fetch(address, tmp_path / "deep" / "a.tgz", MD5, "toy")
+    download.download(address, tmp_path / "deep" / "a.tgz", MD5, "toy")
     assert (tmp_path / "deep" / "a.tgz").read_bytes() == CONTENT
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.tgz"]
 
 
 def test_a_connection_that_breaks_goes_on_where_it_stopped(tmp_path, address):
     Server.failures = 2
-    download.fetch(address, tmp_path / "a.tgz", MD5, "toy")
+    download.download(address, tmp_path / "a.tgz", MD5, "toy")
     assert (tmp_path / "a.tgz").read_bytes() == CONTENT
     third = len(CONTENT) // 3
     assert Server.ranges == [
@@ -67,25 +67,25 @@ def test_a_connection_that_breaks_goes_on_where_it_stopped(tmp_path, address):
 
 def test_a_later_run_continues_what_an_earlier_one_left(tmp_path, address):
     (tmp_path / "a.tgz.part").write_bytes(CONTENT[:1000])
-    download.fetch(address, tmp_path / "a.tgz", MD5, "toy")
+    download.download(address, tmp_path / "a.tgz", MD5, "toy")
     assert Server.ranges == ["bytes=1000-"] and (tmp_path / "a.tgz").read_bytes() == CONTENT
 
 
 def test_a_whole_file_is_not_fetched_again(tmp_path, address):
     (tmp_path / "a.tgz").write_bytes(CONTENT)
-    download.fetch(address, tmp_path / "a.tgz", MD5, "toy")
+    download.download(address, tmp_path / "a.tgz", MD5, "toy")
     assert Server.ranges == []
 
 
 def test_a_wrong_checksum_is_one_line_and_leaves_nothing(tmp_path, address):
     with pytest.raises(UserError, match="toy: a.tgz arrived damaged .*run again") as caught:
-        download.fetch(address, tmp_path / "a.tgz", "0" * 32, "toy")
+        download.download(address, tmp_path / "a.tgz", "0" * 32, "toy")
     assert list(tmp_path.iterdir()) == [] and "\n" not in str(caught.value)
 
 
 def test_a_damaged_file_is_replaced_by_a_whole_one(tmp_path, address):
     (tmp_path / "a.tgz").write_bytes(b"half an archive")
-    download.fetch(address, tmp_path / "a.tgz", MD5, "toy")
+    download.download(address, tmp_path / "a.tgz", MD5, "toy")
     assert (tmp_path / "a.tgz").read_bytes() == CONTENT
 
 
@@ -93,7 +93,7 @@ def test_without_a_network_a_damaged_file_is_left_alone_and_named(tmp_path, monk
     monkeypatch.setenv("FEWLABELS_OFFLINE", "1")
     (tmp_path / "a.tgz").write_bytes(b"half an archive")
     with pytest.raises(UserError, match="a.tgz is there, but damaged"):
-        download.fetch("http://127.0.0.1:9/a.tgz", tmp_path / "a.tgz", MD5, "toy")
+        download.download("http://127.0.0.1:9/a.tgz", tmp_path / "a.tgz", MD5, "toy")
     assert (tmp_path / "a.tgz").read_bytes() == b"half an archive"
 
 
@@ -102,4 +102,4 @@ def test_a_server_that_refuses_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with pytest.raises(UserError,
                        match="toy: the download failed, .*refused.*check the connection"):
-        download.fetch("http://127.0.0.1:9/a.tgz", tmp_path / "a.tgz", MD5, "toy")
+        download.download("http://127.0.0.1:9/a.tgz", tmp_path / "a.tgz", MD5, "toy")

@@ -27,10 +27,11 @@ def test_counts_sizes_modes_copies_and_broken_files(tmp_path):
     assert set(report.broken) == {"train/bee/empty.jpg", "train/bee/cut.png"}
     assert report.broken["train/bee/empty.jpg"] == "the file is empty"
     assert report.leaks == (("train/ant/0.png", "val/ant/same.png"),)
-    assert report.torn == (("train/ant/1.png", "train/bee/again.png"),)
+    assert report.conflicts == (("train/ant/1.png", "train/bee/again.png"),)
     assert "across train or unlabelled, val and test: 1: train/ant/0.png = val/ant/same.png" in str(
         report)
-    assert ("pretext/also.png", "train/ant/2.png") in report.copies and len(report.copies) == 3
+    assert ("pretext/also.png", "train/ant/2.png") in report.duplicates
+    assert len(report.duplicates) == 3
     assert {"class": "ant", "pretext": 0, "train": 5, "val": 5} in report.rows()
     text = str(report)
     assert "23 images" in text and "sizes from 30 x 10 to 50 x 40" in text and "broken: 2: " in text

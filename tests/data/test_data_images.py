@@ -10,7 +10,7 @@ from helpers.data import images as images
 
 def pixel(path, x=0.5, y=0.5):
     """The color at a place given as a share of width and height."""
-    pixels = images.read(path, SIZE)
+    pixels = images.read_image(path, SIZE)
     assert pixels.shape == (3, SIZE, SIZE) and pixels.dtype == np.uint8
     return tuple(pixels[:, int(y * SIZE), int(x * SIZE)].tolist())
 
@@ -92,14 +92,14 @@ def test_a_wide_image_is_cropped_at_its_centre(tmp_path):
     image = Image.new("RGB", (90, 30), (255, 0, 0))
     image.paste((0, 255, 0), (30, 0, 60, 30))
     image.save(tmp_path / "a.png")
-    pixels = images.read(tmp_path / "a.png", 30)
+    pixels = images.read_image(tmp_path / "a.png", 30)
     assert (pixels[1] == 255).all() and (pixels[[0, 2]] == 0).all()
 
 
 def test_shrinking_is_antialiased(tmp_path):
     checks = np.indices((128, 128)).sum(0) % 2 * 255
     Image.fromarray(checks.astype(np.uint8)).save(tmp_path / "a.png")
-    inner = images.read(tmp_path / "a.png", 16)[:, 1:-1, 1:-1].astype(int)
+    inner = images.read_image(tmp_path / "a.png", 16)[:, 1:-1, 1:-1].astype(int)
     assert abs(inner - 127.5).max() < 3
 
 
@@ -107,17 +107,18 @@ def test_a_large_jpeg_is_read_like_a_png_of_the_same_image(tmp_path):
     ramp = np.linspace(0, 255, 600).astype(np.uint8)[None].repeat(600, 0)
     for name in ("a.jpg", "a.png"):
         Image.fromarray(ramp).save(tmp_path / name)
-    ours, exact = (images.read(tmp_path / name, SIZE).astype(int) for name in ("a.jpg", "a.png"))
+    ours, exact = (images.read_image(tmp_path / name, SIZE).astype(int)
+                   for name in ("a.jpg", "a.png"))
     assert abs(ours - exact).max() <= 3
 
 
 def test_a_decompression_bomb_is_skipped_with_its_size(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "MOST_PIXELS", 399)
     with pytest.raises(images.Unreadable, match="20 x 20 pixels are too many"):
-        images.read(paint(tmp_path / "a.png"), SIZE)
+        images.read_image(paint(tmp_path / "a.png"), SIZE)
 
 
 def test_a_bomb_that_pillow_refuses_is_skipped_too(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(images.Unreadable, match="too many pixels"):
-        images.read(paint(tmp_path / "a.png"), SIZE)
+        images.read_image(paint(tmp_path / "a.png"), SIZE)
