@@ -14,7 +14,6 @@ from image_folders import SIZE, colors, make_folder, one_line, paint
 
 from helpers.common.errors import UserError
 from helpers.data import cache, folder
-from helpers.data import images as images
 from helpers.data import loading as data
 from helpers.data import scan as listing
 
@@ -43,7 +42,7 @@ def no_decoding(*_):
 
 def test_a_second_load_decodes_nothing(root, load, monkeypatch):
     first = load(root)
-    monkeypatch.setattr(images, "read", no_decoding)
+    monkeypatch.setattr(folder, "read_image", no_decoding)
     second = load(root)
     assert torch.equal(first.train.images, second.train.images)
     assert torch.equal(first.train.labels, second.train.labels)
@@ -106,7 +105,7 @@ def test_an_interrupted_decode_leaves_nothing(tmp_path, root, load, monkeypatch,
     def interrupted(*_):
         raise interruption
 
-    monkeypatch.setattr(images, "read", interrupted)
+    monkeypatch.setattr(folder, "read_image", interrupted)
     with pytest.raises(interruption):
         load(root)
     assert list((tmp_path / "data" / "cache").iterdir()) == []
@@ -125,7 +124,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, root, load, monkey
 
 def test_a_disk_that_is_too_small_is_said_before_decoding(root, load, monkeypatch):
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
-    monkeypatch.setattr(images, "read", no_decoding)
+    monkeypatch.setattr(folder, "read_image", no_decoding)
     with pytest.raises(UserError, match="the disk is full"):
         load(root)
 
