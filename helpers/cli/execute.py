@@ -3,47 +3,77 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import json
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
+
+from jupyter_client import AsyncKernelManager
 
 from helpers.common.files import write_atomically
 
-ENGINE = "few-labels"
 SHOWN_LINES = 12  # of a failing cell's source, and of its traceback
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def execute(path: Path, out: Path, parameters: dict[str, Any], on_cell: Callable[[], object], *,
-            cwd: Path) -> str | None:
+class Kernel(AsyncKernelManager):
+    """A kernel that can be ended from another thread than the one that executes its notebook."""
+
+    known: WeakSet[Kernel] = WeakSet()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.known.add(self)
+
+    def end(self, now: bool) -> None:
+        """Interrupt the kernel, or kill it and what it has started."""
+        if self.has_kernel:
+            how = self.provisioner.kill() if now else self.provisioner.send_signal(signal.SIGINT)
+            asyncio.run(how)
+
+
+def end_kernels(now: bool) -> None:
+    """Interrupt all kernels of this process, or kill them; their notebooks fail."""
+    for kernel in list(Kernel.known):
+        kernel.end(now)
+
+
+def execute(path: Path, out: Path, parameters: dict[str, Any],
+            on_cell: Callable[[], object]) -> str | None:
     """Execute one notebook; returns None, or an explanation of what failed.
+
+    Its kernel starts in the current folder.
 
     Args:
         path: the notebook; it is not changed.
-        out: the executed copy becomes `<out>/notebooks/NN.ipynb`.
+        out: the executed copy becomes `<out>/notebooks/NN.ipynb`, or `NN.failed.ipynb`.
         parameters: values for names that the notebook's parameters cell sets; others are left out.
         on_cell: called after each code cell.
-        cwd: the folder that the kernel starts in.
     """
     import papermill
 
-    _register_engine()
     target = out / "notebooks" / f"{number_of(path)}.ipynb"
     failed = target.with_suffix(".failed.ipynb")
     draft = target.with_name(f".{number_of(path)}.draft.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
     known = parameter_names(path)
     given = {name: value for name, value in parameters.items() if name in known}
+
+    def counted(cell: Any, **_: Any) -> None:
+        if "injected-parameters" not in cell.metadata.get("tags", []):
+            on_cell()
+
     try:
         papermill.execute_notebook(
-            str(path), str(draft), given, engine_name=ENGINE, kernel_name="python3", cwd=str(cwd),
-            progress_bar=False, on_cell=on_cell, extra_arguments=["--IPKernelApp.log_level=50"])
-    except BaseException as error:
+            str(path), str(draft), given, kernel_name="python3", progress_bar=False,
+            kernel_manager_class=Kernel, on_cell_executed=counted,
+            extra_arguments=["--IPKernelApp.log_level=50"])
+    except Exception as error:
         _finish(draft, failed, path)
-        if not isinstance(error, Exception):  # Ctrl-C
-            raise
         return explain(error, path.stem, failed)
     failed.unlink(missing_ok=True)
     _finish(draft, target, path)
@@ -133,25 +163,3 @@ def _finish(draft: Path, target: Path, source: Path) -> None:
                                                      output_path=target.name)
     write_atomically(target, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
     draft.unlink()
-
-
-def _register_engine() -> None:
-    """Teach papermill to call `on_cell` after each code cell that the notebook brought along."""
-    from papermill.engines import NBClientEngine, papermill_engines
-
-    class CountingEngine(NBClientEngine):
-        @classmethod
-        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *,
-                                     on_cell: Callable[[], object], **options: Any) -> None:
-            complete = nb_man.cell_complete
-
-            def counted(cell: Any, *args: Any, **kwargs: Any) -> None:
-                complete(cell, *args, **kwargs)
-                if cell.cell_type == "code" and "injected-parameters" not in cell.metadata.get(
-                        "tags", []):
-                    on_cell()
-
-            nb_man.cell_complete = counted
-            super().execute_managed_notebook(nb_man, kernel_name, **options)
-
-    papermill_engines.register(ENGINE, CountingEngine)

@@ -48,7 +48,7 @@ def parser() -> Parser:
     top = Parser(prog="python -m helpers",
                  description="Few labels, noisy images: notebooks and tools.")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_run(commands.add_parser("run", help="execute the notebooks in order"))
+    _add_run(commands.add_parser("run", help="execute the notebooks"))
     _add_pretrain(commands.add_parser("pretrain", help="train an encoder on images without labels"))
     _add_evaluate(commands.add_parser("evaluate", help="measure an encoder with few labels"))
     _add_weights(commands.add_parser("weights", help="list, fetch and check released encoders"))
@@ -64,6 +64,8 @@ def _add_run(command: Parser) -> None:
     command.add_argument("--preset", choices=["auto", *PRESETS])
     command.add_argument("--seed", type=_count)
     command.add_argument("--out", default="results", metavar="FOLDER", help="default: results")
+    command.add_argument("--jobs", type=_positive, metavar="N",
+                         help="how many run side by side; default: the cores (a GPU: 1)")
     command.add_argument("--list", action="store_true", help="name the notebooks and stop")
     command.set_defaults(command=_run)
 
@@ -145,7 +147,7 @@ def _run(options: argparse.Namespace) -> int:
             print(f"{path.stem:<28} {execution.title_of(path)}")
         return 0
     return runner.run(options.only, dataset=options.dataset, preset=options.preset,
-                      seed=options.seed, out=options.out)
+                      seed=options.seed, out=options.out, jobs=options.jobs)
 
 
 def _pretrain(options: argparse.Namespace) -> int | None:

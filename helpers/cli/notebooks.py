@@ -1,4 +1,4 @@
-"""Run the notebooks in order, without anybody watching, and keep what they show."""
+"""Run the notebooks, side by side where they do not need one another, and keep what they show."""
 
 from __future__ import annotations
 
@@ -6,20 +6,32 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterator, Sequence, Set
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from helpers.cli.execute import code_cells, execute, number_of
+from helpers.cli.execute import code_cells, end_kernels, execute, number_of
+from helpers.cli.side_by_side import Outcome, side_by_side
 from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
-from helpers.common.progress import Progress, clock
+from helpers.common.machine import cores
+from helpers.common.progress import clock
 
 NOTEBOOKS = ROOT / "notebooks"
+# Who needs what: the notebooks that have to be run before another. images/notebooks.svg shows it.
+NEEDS = {
+    "03": {"02"},  # BYOL's encoder
+    "04": {"01", "02", "03"},  # BYOL's encoder; 01 and 03 have rows in its last table
+    "06": {"02"},  # BYOL's encoder
+    "07": {"02", "06"},  # BYOL's encoder, and noise-BYOL's, which 06 trains
+    "09": {"02", "08"},  # BYOL's and DINO's encoders
+}
+GATHERS = "10"  # needs all others
+MEMORY_EACH = 2 * 2**30  # bytes that a notebook may take; one less runs where they are not there
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 def find(folder: Path = NOTEBOOKS) -> list[Path]:
@@ -45,43 +57,96 @@ def choose(paths: Sequence[Path], only: Sequence[str] | None) -> list[Path]:
     return [path for number, path in numbers.items() if number in wanted]
 
 
+def needs_among(numbers: Sequence[str]) -> dict[str, Set[str]]:
+    """Each of the notebooks that are run, with those of them that have to be run before it.
+
+    What a notebook would have made that is not run, the first that needs it makes: the others wait
+    for that one.
+    """
+    needs = {number: NEEDS.get(number, set()) & set(numbers) for number in numbers}
+    for missing in set().union(*NEEDS.values()) - set(numbers):
+        first, *others = [number for number in numbers if missing in NEEDS.get(number, ())] or [""]
+        for number in others:
+            needs[number] = needs[number] | {first}
+    if GATHERS in needs:
+        needs[GATHERS] = set(numbers) - {GATHERS}
+    return needs
+
+
+def usual_jobs(device: str) -> int:
+    """How many notebooks run side by side: one a core, as far as the memory goes; one on a GPU."""
+    if device != "cpu":
+        return 1
+    names = os.sysconf_names if hasattr(os, "sysconf_names") else {}
+    if "SC_PHYS_PAGES" not in names:
+        return cores()
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(1, min(cores(), memory // MEMORY_EACH))
+
+
 def run(only: Sequence[str] | None = None, *, dataset: str | None = None, preset: str | None = None,
-        seed: int | None = None, out: str | Path = "results", folder: Path = NOTEBOOKS) -> int:
-    """Execute notebooks in order; returns the exit status, 1 when a notebook fails.
+        seed: int | None = None, out: str | Path = "results", jobs: int | None = None,
+        folder: Path = NOTEBOOKS) -> int:
+    """Execute notebooks; returns the exit status, 1 when a notebook fails.
 
     Executed copies go to `<out>/notebooks/NN.ipynb`, results to `<out>/summary.csv` (which the
-    notebooks write), checkpoints to `runs/` beside `out` (or FEWLABELS_RUN_DIR). The first failure
-    ends the run; what the notebook had shown until then is kept as `NN.failed.ipynb`.
+    notebooks write), checkpoints to `runs/` beside `out` (or FEWLABELS_RUN_DIR). A failure keeps
+    back the notebooks that need the failed one; what it had shown until then is kept as
+    `NN.failed.ipynb`. The results are the same for any number of jobs.
 
     Args:
         only: numbers of the notebooks to run; None runs all of them.
         dataset, preset, seed: put into each notebook's parameters; None leaves the notebook's own.
+        jobs: how many run at a time, with an equal share of the cores each; None: `usual_jobs`.
         folder: where the notebooks are.
 
     Raises:
         UserError: an unknown notebook, dataset or preset, or `out` cannot be written to.
-        KeyboardInterrupt: Ctrl-C, after the kernel was ended and the partial copy kept.
+        KeyboardInterrupt: Ctrl-C, after the kernels were ended and the partial copies kept.
     """
-    paths, out = choose(find(folder), only), Path(out)
-    parameters = _parameters(dataset, preset, seed)
+    paths, out = choose(find(folder), only), Path(out).resolve()
+    parameters, device = _parameters(dataset, preset, seed)
     _make_folder(out)
-    total = sum(code_cells(path) for path in paths)
-    with _environment(out), Progress(total, "notebooks", unit="cells") as bar, _ticking(bar):
-        for path in paths:
-            began, count = time.perf_counter(), partial(bar.update, notebook=number_of(path))
-            failure = execute(path, out, parameters, count, cwd=ROOT)
-            if failure is not None:
-                break
-            tqdm.write(f"{path.stem:<28} {clock(time.perf_counter() - began)}", file=sys.stdout)
-    if failure is not None:
-        print(failure, file=sys.stderr)
-        return 1
+    jobs = jobs or usual_jobs(device)
+    with _environment(out, max(1, cores() // jobs)), chdir(ROOT):
+        outcome = _run_all({number_of(path): path for path in paths}, out, parameters, jobs)
     _show_results(out)
-    return 0
+    if outcome.left_out:
+        print(f"not run, for they need what failed: {', '.join(outcome.left_out)}", file=sys.stderr)
+    return 1 if outcome.failed else 0
 
 
-def _parameters(dataset: str | None, preset: str | None, seed: int | None) -> dict[str, Any]:
-    """The parameters for papermill, checked before hours are spent on them."""
+def _run_all(paths: dict[str, Path], out: Path, parameters: dict[str, Any], jobs: int) -> Outcome:
+    """Run the notebooks side by side under one progress line, and say what each came to."""
+    interrupted = threading.Event()
+    total = sum(code_cells(path) for path in paths.values())
+    every = 0.5 if sys.stderr.isatty() else 30.0  # seconds
+    with tqdm(total=total, desc="notebooks", unit=" cells", file=sys.stderr, mininterval=every,
+              dynamic_ncols=True) as bar:
+
+        def work(number: str) -> bool:
+            began = time.perf_counter()
+            failure = execute(paths[number], out, parameters, bar.update)
+            if failure is None:
+                bar.write(f"{paths[number].stem:<28} {clock(time.perf_counter() - began)}",
+                          file=sys.stdout)
+            elif not interrupted.is_set():
+                bar.write(failure, file=sys.stderr)
+            return failure is None
+
+        def tick(running: Set[str]) -> None:
+            bar.set_postfix_str(f"now {', '.join(sorted(running))}", refresh=sys.stderr.isatty())
+
+        def stop(now: bool) -> None:
+            interrupted.set()
+            end_kernels(now)
+
+        return side_by_side(needs_among(list(paths)), work, jobs, tick=tick, stop=stop)
+
+
+def _parameters(dataset: str | None, preset: str | None,
+                seed: int | None) -> tuple[dict[str, Any], str]:
+    """The parameters for papermill, checked before hours are spent on them, and the device."""
     from helpers.common.names import DATASETS
     from helpers.settings import Settings
 
@@ -94,26 +159,28 @@ def _parameters(dataset: str | None, preset: str | None, seed: int | None) -> di
     settings = Settings.resolve(dataset=dataset, preset=preset, seed=seed)
     print(f"{settings.dataset} ({settings.why}), preset {settings.preset}, on {settings.device}")
     given = {"DATASET": dataset, "PRESET": preset, "SEED": seed}
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in given.items() if value is not None}, settings.device
 
 
 def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot write to {out} ({error.strerror}): choose another --out") from None
+        raise UserError(
+            f"cannot write to {_from_root(out)} ({error.strerror}): choose another --out") from None
 
 
 @contextmanager
-def _environment(out: Path) -> Iterator[None]:
+def _environment(out: Path, threads: int) -> Iterator[None]:
     """Environment variables that the kernels inherit."""
-    runs = os.environ.get("FEWLABELS_RUN_DIR") or out.resolve().parent / "runs"
+    runs = os.environ.get("FEWLABELS_RUN_DIR") or out.parent / "runs"
     changes = {
         "FEWLABELS_RESULTS_DIR": _from_root(out),
         "FEWLABELS_RUN_DIR": _from_root(Path(runs)),
         # A kernel named python3 in the person's home must not shadow the one of this environment.
         "JUPYTER_PREFER_ENV_PATH": "1",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # a warning of the debugger that nobody here can use
+        **{name: os.environ.get(name, str(threads)) for name in THREADS},
     }
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
@@ -133,29 +200,10 @@ def _from_root(path: Path) -> str:
     return str(full.relative_to(ROOT) if full.is_relative_to(ROOT) else full)
 
 
-@contextmanager
-def _ticking(bar: Progress) -> Iterator[None]:
-    """Let a terminal's clock go on while a long cell runs."""
-    stop = threading.Event()
-
-    def tick() -> None:
-        while bar.bar is not None and not stop.wait(1.0):
-            bar.bar.refresh()
-
-    thread = threading.Thread(target=tick, daemon=True)
-    if sys.stderr.isatty():
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        if thread.is_alive():
-            thread.join()
-
-
 def _show_results(out: Path) -> None:
     from helpers.report import results
 
     if (out / "summary.csv").exists():
         print(f"\n{results.table(results.summary(out))}")
-    print(f"\nexecuted notebooks: {out / 'notebooks'}, results: {out / 'summary.csv'}")
+    shown = _from_root(out)
+    print(f"\nexecuted notebooks: {shown}/notebooks, results: {shown}/summary.csv")

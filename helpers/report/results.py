@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.common.errors import UserError
-from helpers.common.files import write_atomically
+from helpers.common.files import one_at_a_time, write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,10 +47,11 @@ def record(results_dir: str | Path, notebook: str, rows: Iterable[Mapping[str, A
         raise ValueError(f"no rows to record for {notebook}")
     replaced = {tuple(row[name] for name in KEY) for row in new}
     path = Path(results_dir) / "summary.csv"
-    kept = [row for row in _read(path) if tuple(row[name] for name in KEY) not in replaced]
-    # A stable sort by key keeps the order in which a notebook lists its own rows.
-    ordered = sorted(kept + new, key=lambda row: tuple(row[name] for name in KEY))
-    write_atomically(path, _to_csv(ordered))
+    with one_at_a_time(path.parent):  # notebooks that run side by side share the file
+        kept = [row for row in _read(path) if tuple(row[name] for name in KEY) not in replaced]
+        # A stable sort by key keeps the order in which a notebook lists its own rows.
+        ordered = sorted(kept + new, key=lambda row: tuple(row[name] for name in KEY))
+        write_atomically(path, _to_csv(ordered))
 
 
 def summary(results_dir: str | Path) -> pd.DataFrame:

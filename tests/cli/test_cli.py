@@ -41,7 +41,7 @@ finally:
 
 @pytest.mark.parametrize(
     "arguments", [[], ["dance"], ["run", "--preset", "huge"], ["run", "--seed", "-1"],
-                  ["run", "--only", "98"], ["pretrain", "simclr"],
+                  ["run", "--only", "98"], ["run", "--jobs", "0"], ["pretrain", "simclr"],
                   ["pretrain", "byol", "--epochs", "0"], ["pretrain", "byol", "--encoder", "vgg"],
                   ["evaluate"], ["evaluate", "x", "--protocol", "guess"], ["weights"],
                   ["weights", "fetch"], ["run", "--bogus"]])
@@ -74,10 +74,10 @@ def test_ctrl_c_is_one_line_and_status_130(monkeypatch, capsys):
 def test_run_passes_its_options_and_its_status_on(monkeypatch):
     seen = []
     monkeypatch.setattr(runner, "run", lambda only, **options: seen.append((only, options)) or 1)
-    line = "run --only 01 3 --dataset stl10 --preset full --seed 4 --out there"
+    line = "run --only 01 3 --dataset stl10 --preset full --seed 4 --out there --jobs 3"
     assert cli.main(line.split()) == 1
     assert seen == [(["01", "3"], {"dataset": "stl10", "preset": "full", "seed": 4,
-                                   "out": "there"})]
+                                   "out": "there", "jobs": 3})]
 
 
 def test_run_list_names_the_notebooks(tmp_path, monkeypatch, capsys):

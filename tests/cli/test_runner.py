@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -153,11 +154,9 @@ def test_what_is_no_whole_notebook_has_noted_nothing(tmp_path, text):
         execution.noted(tmp_path / "01.ipynb")
 
 
-def test_a_failing_notebook_stops_the_run_and_shows_cell_and_error(folder, tmp_path, capsys):
+def test_a_failing_notebook_is_shown_with_cell_and_error(folder, tmp_path, capsys):
     write(folder, "01_a.ipynb", "print('shown before')", "number = 0\nprint(1 / number)")
-    write(folder, "02_b.ipynb", "1")
     out = tmp_path / "out" / "notebooks"
-    out.mkdir(parents=True)
     assert runner.run(folder=folder, out=tmp_path / "out") == 1
     said = capsys.readouterr().err
     assert "01_a stopped at cell In [3]:\n    number = 0\n    print(1 / number)" in said
@@ -166,26 +165,67 @@ def test_a_failing_notebook_stops_the_run_and_shows_cell_and_error(folder, tmp_p
     assert "shown before" in printed(out / "01.failed.ipynb")
 
 
+def test_a_failing_notebook_keeps_back_what_needs_it_and_nothing_else(folder, tmp_path, capsys):
+    for number, code in {"01": "1", "02": "1 / 0", "03": "1", "05": "1", "10": "1"}.items():
+        write(folder, f"{number}_a.ipynb", code)
+    assert runner.run(folder=folder, out=tmp_path / "out", jobs=2) == 1
+    copies = sorted(path.name for path in (tmp_path / "out" / "notebooks").iterdir())
+    assert copies == ["01.ipynb", "02.failed.ipynb", "05.ipynb"]
+    assert capsys.readouterr().err.endswith("not run, for they need what failed: 03, 10\n")
+
+
+SIDE_BY_SIDE = """\
+import os, pathlib, time
+here, other = (pathlib.Path({folder!r}, name) for name in ({own!r}, {other!r}))
+here.touch()
+until = time.monotonic() + 60
+while not other.exists():
+    assert time.monotonic() < until, "the other notebook never began"
+    time.sleep(0.05)
+print(os.environ["OMP_NUM_THREADS"])"""
+
+
+def test_two_notebooks_run_at_once_and_share_the_cores(folder, tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(runner, "cores", lambda: 6)
+    for own, other in (("a", "b"), ("b", "a")):
+        code = SIDE_BY_SIDE.format(folder=str(tmp_path), own=own, other=other)
+        write(folder, f"0{1 + (own == 'b')}_{own}.ipynb", code)
+    assert runner.run(folder=folder, out=tmp_path / "out", jobs=2) == 0
+    for number in ("01", "02"):
+        assert printed(tmp_path / "out" / "notebooks" / f"{number}.ipynb") == "3\n"
+    assert "OMP_NUM_THREADS" not in os.environ
+
+
+def test_rows_of_notebooks_side_by_side_are_those_of_a_run_one_by_one(folder, tmp_path):
+    for number in ("01", "02", "05", "08"):
+        write(folder, f"{number}_a.ipynb", RECORD.replace('"01"', f'"{number}"'))
+    for jobs in (1, 4):
+        assert runner.run(folder=folder, out=tmp_path / f"{jobs}", jobs=jobs) == 0
+    one, four = (tmp_path / f"{jobs}" / "summary.csv" for jobs in (1, 4))
+    assert one.read_text() == four.read_text() and one.read_text().count("\n") == 5
+
+
 def test_success_removes_the_failed_copy_of_before(folder, tmp_path):
     failed = tmp_path / "out" / "notebooks" / "01.failed.ipynb"
     failed.parent.mkdir(parents=True)
     failed.write_text("{}")
     path = write(folder, "01_a.ipynb", "1")
-    assert execution.execute(path, tmp_path / "out", {}, lambda: None, cwd=runner.ROOT) is None
+    assert execution.execute(path, tmp_path / "out", {}, lambda: None) is None
     assert [path.name for path in failed.parent.iterdir()] == ["01.ipynb"]
 
 
 def test_a_user_error_is_shown_as_its_line_only(folder, tmp_path):
     path = write(folder, "01_a.ipynb",
                  "from helpers.common.errors import UserError\nraise UserError('mend it')")
-    said = execution.execute(path, tmp_path, {}, lambda: None, cwd=runner.ROOT)
+    said = execution.execute(path, tmp_path, {}, lambda: None)
     assert "\nerror: mend it\n" in said
     assert "Traceback" not in said
 
 
 def test_a_kernel_that_dies_is_named_with_its_cell(folder, tmp_path):
     path = write(folder, "01_a.ipynb", "import os\nos._exit(1)", "print('never')")
-    said = execution.execute(path, tmp_path, {}, lambda: None, cwd=runner.ROOT)
+    said = execution.execute(path, tmp_path, {}, lambda: None)
     assert "01_a stopped at code cell 2:\n    import os\n    os._exit(1)" in said
     assert "The kernel died" in said
     assert (tmp_path / "notebooks" / "01.failed.ipynb").exists()
@@ -193,31 +233,72 @@ def test_a_kernel_that_dies_is_named_with_its_cell(folder, tmp_path):
 
 def test_every_code_cell_of_the_notebook_is_counted_once(folder, tmp_path):
     path, counted = write(folder, "01_a.ipynb", "1", "2"), []
-    execution.execute(path, tmp_path, {"SEED": 1}, lambda: counted.append(1), cwd=runner.ROOT)
+    execution.execute(path, tmp_path, {"SEED": 1}, lambda: counted.append(1))
     assert len(counted) == 3
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_ctrl_c_ends_the_kernel_and_keeps_the_partial_copy(folder, tmp_path):
-    pid_file = tmp_path / "pid"
-    write(folder, "01_a.ipynb", f"import os, pathlib, time\nprint('begun', flush=True)\n"
-          f"pathlib.Path({str(pid_file)!r}).write_text(str(os.getpid()))\ntime.sleep(60)")
+@pytest.mark.parametrize("stubborn", [False, True])
+def test_ctrl_c_ends_all_kernels_and_keeps_the_partial_copies(folder, tmp_path, stubborn):
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" if stubborn else ""
+    for number in ("01", "02"):
+        write(folder, f"{number}_a.ipynb", f"{deaf}import os, pathlib, time\n"
+              f"print('begun', flush=True)\nprocess = str(os.getpid())\n"
+              f"pathlib.Path({str(tmp_path / number)!r}).write_text(process)\ntime.sleep(60)")
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pathlib import Path; from functools import partial; from helpers.cli import main as "
         "__main__, notebooks as runner\n"
         f"runner.run = partial(runner.run, folder=Path({str(folder)!r}))\n"
-        f"sys.exit(__main__.main(['run', '--out', {str(tmp_path / 'out')!r}]))")
+        f"sys.exit(__main__.main(['run', '--jobs', '2', '--out', {str(tmp_path / 'out')!r}]))")
     process = subprocess.Popen([sys.executable, "-c", code], cwd=runner.ROOT, text=True,
                                stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
-    while not (pid_file.exists() and pid_file.read_text()) and time.monotonic() < deadline:
+    deadline, files = time.monotonic() + 60, [tmp_path / "01", tmp_path / "02"]
+    while not all(file.exists() and file.read_text() for file in files):
+        assert time.monotonic() < deadline, "the notebooks did not begin"
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=30)[1]
     assert process.returncode == 130
     assert said.rstrip().endswith("stopped by Ctrl-C")
     assert "Traceback" not in said
-    assert "begun" in printed(tmp_path / "out" / "notebooks" / "01.failed.ipynb")
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid_file.read_text()), 0)
+    for file in files:
+        assert "begun" in printed(tmp_path / "out" / "notebooks" / f"{file.name}.failed.ipynb")
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(file.read_text()), 0)
+
+
+def test_of_what_needs_a_notebook_that_is_not_run_the_first_makes_it_for_the_others():
+    needs = runner.needs_among(["03", "04", "06", "07"])
+    assert needs == {"03": set(), "04": {"03"}, "06": {"03"}, "07": {"03", "06"}}
+
+
+def test_the_gathering_notebook_waits_for_all_others():
+    numbers = [execution.number_of(path) for path in runner.find()]
+    assert runner.needs_among(numbers)["10"] == set(numbers) - {"10"}
+
+
+MAKES = {"byol": "02", "noise-byol": "06", "dino": "08"}  # the notebook that trains it first
+
+
+@pytest.mark.parametrize("path", runner.find(), ids=lambda path: path.stem)
+def test_a_notebook_that_asks_for_an_encoder_needs_the_one_that_trains_it(path):
+    code = "".join("".join(cell["source"]) for cell in json.loads(path.read_text())["cells"]
+                   if cell["cell_type"] == "code")
+    asked = set(re.findall(r'find_or_pretrain\(\s*"([\w-]+)"', code))
+    asked |= {"byol"} if "chosen_encoder(" in code else set()
+    asked |= {"noise-byol"} if "noise_encoders(" in code else set()
+    number = execution.number_of(path)
+    assert {MAKES[method] for method in asked} - {number} <= runner.NEEDS.get(number, set())
+
+
+@pytest.mark.parametrize("device, cores, expected", [("cpu", 1, 1), ("cuda", 8, 1), ("mps", 8, 1)])
+def test_notebooks_share_no_gpu_and_no_single_core(monkeypatch, device, cores, expected):
+    monkeypatch.setattr(runner, "cores", lambda: cores)
+    assert runner.usual_jobs(device) == expected
+
+
+def test_as_many_notebooks_run_as_the_memory_holds(monkeypatch):
+    monkeypatch.setattr(runner, "cores", lambda: 8)
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 7 * 2**20, "SC_PAGE_SIZE": 2**10}.get)
+    assert runner.usual_jobs("cpu") == 3

@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -121,3 +123,14 @@ def test_an_atomic_path_keeps_the_suffix_and_makes_folders(tmp_path):
 def test_writing_nothing_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "x"):
         pass
+
+
+def test_rows_that_two_processes_record_at_once_are_all_kept(tmp_path):
+    code = """import sys
+from helpers.report import results
+for number in range(20):
+    rows = [dict(method="m", metric="accuracy", mean=0.5)]
+    results.record(sys.argv[1], f"{sys.argv[2]}{number}", rows)"""
+    both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name]) for name in "ab"]
+    assert [process.wait(timeout=60) for process in both] == [0, 0]
+    assert len(results.summary(tmp_path)) == 40

@@ -1,0 +1,80 @@
+"""Do several things side by side, each as soon as what it needs has been done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Set
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+
+GRACE = 3.0  # seconds between asking what still runs to stop and ending it
+
+
+@dataclass
+class Outcome:
+    """The names of what was done, what failed, and what was never begun since it needs a failed
+    one."""
+
+    done: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def side_by_side(needs: Mapping[str, Set[str]], work: Callable[[str], bool], jobs: int, *,
+                 tick: Callable[[Set[str]], object], stop: Callable[[bool], object]) -> Outcome:
+    """Call `work(name)` for every name, at most `jobs` at a time, each in a thread.
+
+    A failure keeps back what needs the failed one, and nothing else. Of what could begin, that on
+    which the longest chain waits goes first.
+
+    Args:
+        needs: every name, with those of the others that have to be done before it.
+        work: returns whether it succeeded.
+        tick: called about once a second with the names that run now.
+        stop: ends what runs; called at Ctrl-C with False ("please"), and after `GRACE` seconds with
+            True ("now") until all threads have come back.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, when nothing runs any more.
+    """
+    order, outcome = TopologicalSorter(needs), Outcome()
+    order.prepare()
+    waiting: list[str] = []
+    running: dict[Future[bool], str] = {}
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            while True:
+                waiting = sorted([*waiting, *order.get_ready()], key=lambda name: (
+                    -_chain(name, needs), name))
+                while waiting and len(running) < jobs:
+                    name = waiting.pop(0)
+                    running[pool.submit(work, name)] = name
+                if not running:
+                    break
+                tick(set(running.values()))
+                for future in wait(running, timeout=1.0, return_when=FIRST_COMPLETED).done:
+                    name = running.pop(future)
+                    if future.result():
+                        outcome.done.append(name)
+                        order.done(name)
+                    else:
+                        outcome.failed.append(name)
+        except KeyboardInterrupt:
+            _end(running, stop)
+            raise
+    outcome.left_out = sorted(set(needs) - {*outcome.done, *outcome.failed})
+    return outcome
+
+
+def _chain(name: str, needs: Mapping[str, Set[str]]) -> int:
+    """How many there are in the longest chain of those that wait for one another, from `name`
+    on."""
+    return 1 + max((_chain(other, needs) for other in needs if name in needs[other]), default=0)
+
+
+def _end(running: Mapping[Future[bool], str], stop: Callable[[bool], object]) -> None:
+    stop(False)
+    patience = GRACE
+    while wait(running, timeout=patience).not_done:
+        stop(True)
+        patience = 0.2
