@@ -1,7 +1,8 @@
-# make run        install into .venv, execute the notebooks in order, end with the table of results
+# make run        install into .venv, execute the notebooks, end with the table of results
 # make notebook   install and open JupyterLab
-# make test       install and run the checks
-# make executed   run all notebooks once; keep copies with outputs in docs/executed and the numbers in the README
+# make check      install, then ruff and the quick tests: while you change something
+# make test       install, then ruff and all tests
+# make executed   run all notebooks once; keep copies with outputs in docs/executed
 # make stamp      write the repository's address into notebooks and README
 # make colab-check    what works with the versions that Colab has (needs Python 3.13 and 6 GB)
 # make lowest-check   what works with the lowest versions of requirements.txt (needs Python 3.11 and 7 GB)
@@ -12,7 +13,13 @@
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 VENV := .venv
-PIP := $(VENV)/bin/python -m pip install --disable-pip-version-check
+# uv where it is installed: the same packages in a fraction of the time.
+TOOL := $(if $(shell command -v uv 2>/dev/null),uv,pip)
+INSTALL_uv := uv pip install --quiet --python $(VENV)/bin/python
+INSTALL_pip := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
+INSTALL := $(INSTALL_$(TOOL)) -c constraints.txt
+# One process a core; the tests of a file stay together, for they share what is costly to make.
+PYTEST := $(VENV)/bin/python -m pytest --quiet --numprocesses logical --dist loadfile
 ARGS ?=
 # The Pythons of Colab and of the lowest versions, and what to say when one is not there.
 PYTHON313 ?= python3.13
@@ -24,16 +31,20 @@ need = "$(PYTHON$(1))" -c 'import sys; sys.exit("%d%d" % sys.version_info[:2] !=
 # The kernels of notebooks are those of .venv, whatever else is installed for this user.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: run notebook test executed stamp colab-check lowest-check clean distclean
+.PHONY: run notebook check test executed stamp colab-check lowest-check clean distclean
 run: $(VENV)/.installed
 	@$(VENV)/bin/python -m helpers run $(ARGS)
 
 notebook: $(VENV)/.installed-dev
 	@$(VENV)/bin/jupyter lab notebooks
 
+check: $(VENV)/.installed-dev
+	@$(VENV)/bin/ruff check .
+	@$(PYTEST) -m "not slow" $(ARGS)
+
 test: $(VENV)/.installed-dev
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/python -m pytest $(ARGS)
+	@$(VENV)/bin/ruff check .
+	@$(PYTEST) $(ARGS)
 
 executed: $(VENV)/.installed-dev
 	@$(VENV)/bin/python -m scripts.executed $(ARGS)
@@ -67,10 +78,11 @@ $(VENV)/bin/pip:
 	       "On Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 2; }
 
 $(VENV)/.installed: requirements.txt constraints.txt | $(VENV)/bin/pip
-	@echo "installing the packages into $(VENV) (several GB with torch, minutes the first time)"
-	@$(PIP) -r requirements.txt -c constraints.txt
+	@echo "installing with $(TOOL) into $(VENV): several GB with torch, minutes the first time"
+	@$(INSTALL) -r requirements.txt
 	@touch $@
 
-$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
-	@$(PIP) --quiet -r requirements-dev.txt -c constraints.txt
+$(VENV)/.installed-dev: requirements-dev.txt requirements-extra.txt $(VENV)/.installed
+	@echo "installing with $(TOOL) what the tests and JupyterLab need"
+	@$(INSTALL) -r requirements-dev.txt
 	@touch $@

@@ -1,15 +1,14 @@
-"""Learning without labels from real photographs: our recipes, a peer's, and what the encoders are
-worth.
+"""Learning without labels from photographs: our recipes, a peer's, and what the encoders are worth.
 
-    python benchmarks/imagenette.py train FOLDER --method byol --epochs 60     or --minutes 12: of
-    one core python benchmarks/imagenette.py race FOLDER --minutes 12 --seeds 0 1 2     ours and
-    lightly's benchmark in turns python benchmarks/imagenette.py evaluate FOLDER --weights
-    NAME_OR_FILE     every protocol on an encoder python benchmarks/imagenette.py labels FOLDER
-    --weights NAME_OR_FILE       from scratch, features, fine-tuned python benchmarks/imagenette.py
-    baselines FOLDER                           raw pixels and random weights python
-    benchmarks/imagenette.py search FOLDER                              one change of the recipe at
-    a time python benchmarks/imagenette.py draw                                       the figures
-    anew from what is kept
+    python benchmarks/imagenette.py VERB FOLDER ...
+
+    train FOLDER --method byol --epochs 60     one training; or --minutes 12, of one core
+    race FOLDER --minutes 12 --seeds 0 1 2     ours and lightly's benchmark, one after the other
+    evaluate FOLDER --weights NAME_OR_FILE     every protocol on an encoder
+    labels FOLDER --weights NAME_OR_FILE       from scratch, features, fine-tuned
+    baselines FOLDER                           raw pixels and random weights
+    search FOLDER                              one change of the recipe at a time
+    draw                                       the figures anew from what is kept
 
 FOLDER has train/<class>/ and val/<class>/, as Imagenette (https://github.com/fastai/imagenette)
 unpacks. Choices are made on 15 % of train that no training sees; the folder's val is read at the
@@ -33,7 +32,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.photos import data, labels, race, runs  # noqa: E402
 from benchmarks.photos import search as search_of  # noqa: E402
-from benchmarks.photos.clock import wait_for_turn  # noqa: E402
 from benchmarks.photos.protocols import PROTOCOLS, evaluated  # noqa: E402
 from helpers.common.errors import UserError
 from helpers.common.names import METHODS
@@ -63,9 +61,8 @@ def run_name(method: str, settings: Settings, minutes: float | None,
              epochs: float | None = None) -> str:
     """What the files of a run are called."""
     budget = f"{epochs:g}epochs" if minutes is None else f"{minutes:g}min"
-    return (
-        f"imagenette-{method}-{settings.encoder}-{settings.image_size}px-{budget}{device_suffix(settings)}"
-        f"-seed{settings.seed}")
+    trained = f"{method}-{settings.encoder}-{settings.image_size}px-{budget}"
+    return f"imagenette-{trained}{device_suffix(settings)}-seed{settings.seed}"
 
 
 def device_suffix(settings: Settings) -> str:
@@ -75,13 +72,11 @@ def device_suffix(settings: Settings) -> str:
 
 def train(options: argparse.Namespace) -> None:
     """One training and its evaluation."""
-    if options.turn:
-        wait_for_turn()
     settings = settings_of(options, encoder=options.encoder)
     splits = data.photographs(options.folder, settings)
     name = run_name(options.method, settings, options.minutes, options.epochs)
     run = runs.train(options.method, options.folder, splits, settings, out=Path(options.out) / name,
-                     epochs=options.epochs, minutes=options.minutes, turn=options.turn)
+                     epochs=options.epochs, minutes=options.minutes)
     rows = list(evaluated(run.encoder, splits, settings, options.protocols))
     chosen = dict(method=options.method, encoder=settings.encoder, size=settings.image_size,
                   minutes=options.minutes, seed=settings.seed,
@@ -99,7 +94,7 @@ def train(options: argparse.Namespace) -> None:
 
 
 def race_all(options: argparse.Namespace) -> None:
-    """Seed after seed, the contenders of each in turns; what has ended is not run again."""
+    """Seed after seed, one contender after the other; what has ended is not run again."""
     device = data.settings_for(options.folder, device=options.device).device
     contenders = race.CONTENDERS["cpu" if device == "cpu" else "gpu"]
     names = list(dict.fromkeys(options.contenders or contenders))
@@ -109,23 +104,24 @@ def race_all(options: argparse.Namespace) -> None:
             f"{', '.join(map(repr, contenders))}; "
             "for one training there is `train`")
     for seed in options.seeds:
-        commands = []
-        for method, encoder in map(contenders.get, names):
-            settings = data.settings_for(options.folder, device=device, size=options.size,
-                                         seed=seed, encoder=encoder)
-            if not (options.results
-                    / f"{run_name(method, settings, options.minutes)}.json").exists():
-                words = dict(method=method, encoder=encoder, seed=seed, minutes=options.minutes,
-                             device=device, size=settings.image_size,
-                             turn=60 * options.turn_minutes, out=options.out,
-                             results=options.results)
-                commands.append([
-                    sys.executable, __file__, "train", options.folder, "--protocols",
-                    *options.protocols,
-                    *(word for key, value in words.items() for word in (f"--{key}", str(value)))
-                ])
-        race.take_turns(commands)
+        kinds = map(contenders.get, names)
+        commands = [train_command(options, device, seed, *kind) for kind in kinds]
+        race.one_by_one([command for command in commands if command])
         print(race.summarise(options.results).to_string(index=False), flush=True)
+
+
+def train_command(options: argparse.Namespace, device: str, seed: int, method: str,
+                  encoder: str) -> list[str]:
+    """The line that trains one contender of a race; empty where its results are there already."""
+    settings = data.settings_for(options.folder, device=device, size=options.size, seed=seed,
+                                 encoder=encoder)
+    if (options.results / f"{run_name(method, settings, options.minutes)}.json").exists():
+        return []
+    words = dict(method=method, encoder=encoder, seed=seed, minutes=options.minutes, device=device,
+                 size=settings.image_size, out=options.out, results=options.results)
+    given = [word for key, value in words.items() for word in (f"--{key}", str(value))]
+    return [sys.executable, __file__, "train", options.folder, "--protocols", *options.protocols,
+            *given]
 
 
 def loaded(options: argparse.Namespace) -> tuple[Encoder, Splits, Settings]:
@@ -219,49 +215,77 @@ def above_zero(text: str) -> float:
 
 
 def parsed() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     verbs = parser.add_subparsers(dest="what", required=True)
-    common, seeded, placed, sized, training = (argparse.ArgumentParser(add_help=False)
-                                               for _ in range(5))
-    common.add_argument("folder", help="train/<class>/ and val/<class>/")
-    common.add_argument("--results", type=Path, default=data.RESULTS)
-    seeded.add_argument("--seed", type=int, default=0)
-    placed.add_argument("--device", default="cpu",
-                        help="cpu, cuda, mps or auto (a GPU if one is here)")
-    sized.add_argument("--size", type=int,
-                       help="side of the images, pixels (default: 128 on a GPU, else 48)")
-    training.add_argument("--out", default="runs", help="where encoders and checkpoints go")
-    one = verbs.add_parser("train", parents=[common, seeded, placed, sized, training])
-    one.add_argument("--method", choices=runs.METHODS, default="byol")
-    one.add_argument("--encoder", help="default: resnet18 on a GPU, else slim")
-    budget = one.add_mutually_exclusive_group()
+    for name, add in {"train": add_train, "race": add_race, "evaluate": add_evaluate,
+                      "labels": add_weights, "baselines": add_training_free,
+                      "search": add_search}.items():
+        verb = verbs.add_parser(name)
+        verb.add_argument("folder", help="train/<class>/ and val/<class>/")
+        verb.add_argument("--results", type=Path, default=data.RESULTS)
+        add(verb)
+    verbs.add_parser("draw").add_argument("--results", type=Path, default=KEPT)
+    return parser.parse_args()
+
+
+def add_device(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--device", default="cpu",
+                      help="cpu, cuda, mps or auto (a GPU if one is here)")
+
+
+def add_size(verb: argparse.ArgumentParser) -> None:
+    add_device(verb)
+    verb.add_argument("--size", type=int,
+                      help="side of the images, pixels (default: 128 on a GPU, else 48)")
+
+
+def add_training(verb: argparse.ArgumentParser, protocols: list[str]) -> None:
+    add_size(verb)
+    verb.add_argument("--out", default="runs", help="where encoders and checkpoints go")
+    verb.add_argument("--protocols", nargs="*", choices=PROTOCOLS, default=protocols)
+
+
+def add_train(verb: argparse.ArgumentParser) -> None:
+    add_training(verb, list(PROTOCOLS))
+    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--method", choices=runs.METHODS, default="byol")
+    verb.add_argument("--encoder", help="default: resnet18 on a GPU, else slim")
+    budget = verb.add_mutually_exclusive_group()
     budget.add_argument("--epochs", type=above_zero, default=60)
     budget.add_argument("--minutes", type=above_zero,
                         help="of the training: CPU minutes, or a GPU's by the wall")
-    one.add_argument("--protocols", nargs="*", choices=PROTOCOLS, default=list(PROTOCOLS))
-    one.add_argument("--turn", type=float,
-                     help="seconds after which to wait for a line on standard input")
-    together = verbs.add_parser("race", parents=[common, placed, sized, training])
-    together.add_argument("--minutes", type=above_zero, default=12.0,
-                          help="for each, counted as for train")
-    together.add_argument("--turn-minutes", type=float, default=3.0)
-    together.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    together.add_argument(
-        "--contenders", nargs="+", metavar="NAME",
-        help="default: all; " + "; ".join(f"on a {kind.upper()}: {', '.join(map(repr, names))}"
-                                          for kind, names in race.CONTENDERS.items()))
-    together.add_argument("--protocols", nargs="*", choices=PROTOCOLS, default=["knn", "linear"])
-    made = argparse.ArgumentParser(add_help=False, parents=[common, seeded, placed])
-    made.add_argument("--weights", default=PHOTOGRAPHS, help="a name of the list or a file")
-    made.add_argument("--draws", type=int, default=5, help="of the labelled images")
-    verbs.add_parser("labels", parents=[made])
-    verbs.add_parser("evaluate",
-                     parents=[made]).add_argument("--protocols", nargs="*", choices=PROTOCOLS,
-                                                  default=list(PROTOCOLS))
-    verbs.add_parser("baselines", parents=[common, seeded, placed, sized])
-    verbs.add_parser("draw").add_argument("--results", type=Path, default=KEPT)
-    verbs.add_parser("search", parents=[common]).add_argument("--steps", type=int, default=1000)
-    return parser.parse_args()
+
+
+def add_race(verb: argparse.ArgumentParser) -> None:
+    add_training(verb, ["knn", "linear"])
+    verb.add_argument("--minutes", type=above_zero, default=12.0,
+                      help="for each, counted as for train")
+    verb.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    names = "; ".join(f"on a {kind.upper()}: {', '.join(map(repr, contenders))}"
+                      for kind, contenders in race.CONTENDERS.items())
+    verb.add_argument("--contenders", nargs="+", metavar="NAME", help=f"default: all; {names}")
+
+
+def add_weights(verb: argparse.ArgumentParser) -> None:
+    add_device(verb)
+    verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--weights", default=PHOTOGRAPHS, help="a name of the list or a file")
+    verb.add_argument("--draws", type=int, default=5, help="of the labelled images")
+
+
+def add_evaluate(verb: argparse.ArgumentParser) -> None:
+    add_weights(verb)
+    verb.add_argument("--protocols", nargs="*", choices=PROTOCOLS, default=list(PROTOCOLS))
+
+
+def add_training_free(verb: argparse.ArgumentParser) -> None:
+    add_size(verb)
+    verb.add_argument("--seed", type=int, default=0)
+
+
+def add_search(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--steps", type=int, default=1000)
 
 
 def main() -> None:

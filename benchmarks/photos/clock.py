@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +12,6 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from helpers.training.monitor import Monitor
-
-OVER = "turn over"  # what a training says whose turn has ended
 
 
 def unit(device: str) -> str:
@@ -43,15 +40,12 @@ class Clock(Callback):
     where other processes want the same cores.
 
     Args:
-        turn: after so many seconds (see `spent`) the training says `OVER` and waits for a line on
-            standard input, while others have their turns. None never waits.
         device: where the training runs.
     """
 
-    def __init__(self, turn: float | None = None, device: str = "cpu") -> None:
-        self.cpu, self.wall, self.turn, self.device = 0.0, 0.0, turn, device
+    def __init__(self, device: str = "cpu") -> None:
+        self.cpu, self.wall, self.device = 0.0, 0.0, device
         self._since: tuple[float, float] | None = None
-        self._next = turn
 
     @property
     def spent(self) -> float:
@@ -63,10 +57,10 @@ class Clock(Callback):
         some of it."""
         if self._since is None:
             return
-        time_now = now(self.device if wait else "cpu")
-        self.cpu, self.wall = self.cpu + time_now[0] - self._since[0], self.wall + time_now[
-            1] - self._since[1]
-        self._since = time_now
+        cpu, wall = now(self.device if wait else "cpu")
+        self.cpu += cpu - self._since[0]
+        self.wall += wall - self._since[1]
+        self._since = cpu, wall
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -80,17 +74,9 @@ class Clock(Callback):
 
     def on_train_start(self, *_: Any) -> None:
         self._since = now(self.device)
-        self._next = None if self.turn is None else self.spent + self.turn
 
     def on_train_batch_end(self, *_: Any) -> None:
         self.lap(wait=False)
-        if self._next is not None and self.spent >= self._next:
-            with self.paused():
-                if self.device == "cuda":
-                    torch.cuda.empty_cache()  # for whoever is next
-                print(OVER, flush=True)
-                wait_for_turn()
-            self._next += self.turn
 
     def on_train_end(self, *_: Any) -> None:
         self.lap()
@@ -101,13 +87,6 @@ class Clock(Callback):
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         self.cpu, self.wall = state["cpu"], state["wall"]
-
-
-def wait_for_turn() -> None:
-    """Wait for a line on standard input; where whoever gives the turns is gone, the process
-    ends."""
-    if not sys.stdin.readline():
-        raise SystemExit("nobody gives turns any more: start the same line again to go on")
 
 
 class TimedMonitor(Monitor):

@@ -74,12 +74,8 @@ def command() -> str:
 
 
 def shown(words: list[str]) -> list[str]:
-    """The words of a command without folders of this machine (of a path its last part stays) and
-    without turns."""
-    turn = words.index("--turn") if "--turn" in words else len(words)
-    return [
-        Path(word).name if os.sep in word else word for word in (*words[:turn], *words[turn + 2:])
-    ]
+    """The words of a command without folders of this machine: of a path its last part stays."""
+    return [Path(word).name if os.sep in word else word for word in words]
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:

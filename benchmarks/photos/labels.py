@@ -33,7 +33,8 @@ from helpers.settings import Settings
 from helpers.training.finetune import few_label_training
 from helpers.training.runs import fresh_encoder
 
-FEATURES, TUNED, SCRATCH, PIXELS = "BYOL features", "BYOL fine-tuned", "supervised from scratch", "raw pixels"
+FEATURES, TUNED = "BYOL features", "BYOL fine-tuned"
+SCRATCH, PIXELS = "supervised from scratch", "raw pixels"
 # with all labels: of one long training each, and how many short ones
 LONG_STEPS, TRAININGS = 7500, 3
 
@@ -83,8 +84,8 @@ def compare(encoder: Encoder, splits: Splits, settings: Settings, results: Path,
     path = results / f"{name}.csv"
     rows = pd.read_csv(path).to_dict("records") if path.exists() else []
     for method, count, found in jobs(encoder, splits, settings):
-        if any(r["method"] == method and (
-                count is None or r["labels_per_class"] == str(count or "all")) for r in rows):
+        done = [row["labels_per_class"] for row in rows if row["method"] == method]
+        if str(count or "all") in done or (count is None and done):
             continue
         began = time.process_time()
         new = [dict(method=method, **values) for values in found]
@@ -102,13 +103,16 @@ def compare(encoder: Encoder, splits: Splits, settings: Settings, results: Path,
     return pd.DataFrame(rows)
 
 
+def number(labels: str) -> int | str:
+    """Labels per class as they are drawn: a number, or "all"."""
+    return labels if labels == "all" else int(labels)
+
+
 def draw(table: pd.DataFrame, settings: dict[str, Any], path: Path) -> None:
     """Accuracy against labels per class; `settings` as the record of a comparison keeps them."""
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    few = [{
-        **r, "metric": "test accuracy", "labels_per_class": r["labels_per_class"]
-        if r["labels_per_class"] == "all" else int(r["labels_per_class"])
-    } for r in rows]
+    few = [row | {"metric": "test accuracy", "labels_per_class": number(row["labels_per_class"])}
+           for row in rows]
     figure = sweeps.label_curve(
         few, settings["per_class"], "How many labels? Imagenette at "
         f"{settings['encoder']['image_size']} pixels, encoder {settings['encoder']['name']} "

@@ -8,8 +8,8 @@ with rate 0.06 at batches of 256, momentum 0.9, weight decay 5e-4, a cosine, fp3
 What differs: on a CPU the size of the views (theirs is 128 pixels, as on a GPU here) and that the
 DataLoader has no workers, because one core is all there is (on a GPU it has one for each core); the
 cosine falls at every step and not at every epoch, because a small budget has few epochs; weights
-lie channels last, which is faster. On a GPU its workers fill their queues also while it is watched
-or others have their turns, which is in its favour.
+lie channels last, which is faster. On a GPU its workers fill their queues also while it is
+watched, which is in its favour.
 """
 
 from __future__ import annotations

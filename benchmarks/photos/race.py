@@ -1,19 +1,20 @@
-"""Ours and the peer on the same core or GPU for the same minutes, taking turns."""
+"""Ours and the peer on the same core or GPU for the same minutes, one after the other."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from benchmarks.photos.clock import OVER, unit
+from benchmarks.photos.clock import unit
 from benchmarks.photos.data import as_csv
 from benchmarks.photos.runs import IMAGES, PEER, minutes_of
 from helpers.common.errors import UserError
 from helpers.common.files import atomic_path, write_atomically
+from helpers.report import plots
 
 # Who races, by the kind of device: a CPU core has time for the miniature, and for a little of the
 # peer's own network.
@@ -31,29 +32,17 @@ RACE = ["device", "chip", "pixels", "budget"]  # what runs must share to be comp
 NAME = "imagenette-side-by-side"
 
 
-def take_turns(commands: list[list[str]]) -> None:
-    """Run all commands at once, of which one works at a time: each waits for a line, and says when
-    its turn is over.
+def one_by_one(commands: list[list[str]]) -> None:
+    """Run the commands one after the other. What another program takes from a core changes no
+    budget: CPU minutes are counted.
 
     Raises:
-        UserError: one of them has failed.
+        UserError: one of them has failed; those after it are not begun.
     """
-    running = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-               for command in commands]
-    try:
-        while running:
-            for process in list(running):
-                with suppress(BrokenPipeError):  # it has ended, which is noticed below
-                    process.stdin.write("go\n")
-                    process.stdin.flush()
-                if not any(line.strip() == OVER for line in process.stdout):
-                    running.remove(process)
-                    if process.wait():
-                        raise UserError(
-                            "a contender has failed, see above: start the same line again to go on")
-    finally:
-        for process in running:
-            process.terminate()
+    for command in commands:
+        if subprocess.run(command).returncode:
+            raise UserError(
+                "a contender has failed, see above: start the same line again to go on")
 
 
 def gathered(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -100,22 +89,27 @@ def summarise(results: Path) -> pd.DataFrame:
         return table
     write_atomically(results / f"{NAME}.csv", as_csv(table))
     write_atomically(results / f"{NAME}-curves.csv", as_csv(curves))
-    shown = shown_race(table)
-    device, _, pixels, budget = shown
-    of_race, lines = curves[[tuple(row) == shown for row in curves[RACE].values]], {}
+    race = shown_race(table)
+    with atomic_path(results / f"{NAME}.png") as target:
+        drawn(race, curves[[tuple(row) == race for row in curves[RACE].values]]).savefig(
+            target, dpi=110)
+    return table
+
+
+def drawn(race: tuple[str, str, int, float], curves: pd.DataFrame) -> Figure:
+    """The looks at all contenders of a race, each contender's averaged over its seeds."""
+    device, _, pixels, budget = race
+    lines = {}
     for name in CONTENDERS["cpu" if device == "cpu" else "gpu"]:
-        of = of_race[of_race.contender == name]
-        if len(of):
-            looks = of.assign(look=of.groupby("seed").cumcount()).groupby("look").mean(
-                numeric_only=True)
-            lines[f"{name} (n = {of.seed.nunique()})"] = (looks.minutes, looks.knn_validation)
-    figure = lines.curves(
+        own = curves[curves.contender == name]
+        if len(own):
+            numbered = own.assign(look=own.groupby("seed").cumcount())
+            looks = numbered.groupby("look").mean(numeric_only=True)
+            lines[f"{name} (n = {own.seed.nunique()})"] = (looks.minutes, looks.knn_validation)
+    return plots.curves(
         lines, unit(device), "kNN accuracy on validation (%)",
         f"Imagenette at {pixels} pixels, side by side for {budget:g} minutes each", percent=True,
         note=f"n trainings, {IMAGES:,} neighbours; the first look is at random weights")
-    with atomic_path(results / f"{NAME}.png") as target:
-        figure.savefig(target, dpi=110)
-    return table
 
 
 def shown_race(table: pd.DataFrame) -> tuple[str, str, int, float]:

@@ -18,6 +18,7 @@ from helpers.data.splits import Splits
 from helpers.methods import recipes
 from helpers.models.encoder import Encoder
 from helpers.models.weights.checkpoint import save_encoder
+from helpers.report import plots
 from helpers.report.collect import SEED
 from helpers.settings import Settings
 from helpers.training import runs
@@ -109,15 +110,13 @@ def halved(method: str) -> bool | None:
 
 
 def train(method: str, folder: str, splits: Splits, settings: Settings, *, out: Path,
-          epochs: float | None = None, minutes: float | None = None,
-          turn: float | None = None) -> Run:
+          epochs: float | None = None, minutes: float | None = None) -> Run:
     """Train, or go on from the last checkpoint in `out`.
 
     Args:
         method: one of `METHODS`.
         out: the run's folder. What was planned is read from there when the run goes on.
         epochs, minutes: the budget; minutes are those of the training itself, see `spent`.
-        turn: seconds after which others have their turn, see `Clock`.
     """
     plan = out / "plan.json"
     if not plan.exists():
@@ -125,10 +124,10 @@ def train(method: str, folder: str, splits: Splits, settings: Settings, *, out: 
         write_atomically(plan, json.dumps(dict(steps=steps)) + "\n")
     steps = json.loads(plan.read_text())["steps"]
     module, loader, recipe = parts(method, folder, splits, settings, steps)
-    clock = Clock(turn, settings.device)
+    clock = Clock(settings.device)
     monitor = TimedMonitor(splits.train, splits.val, max(1, steps // LOOKS), limit=IMAGES,
                            clock=clock)
-    title = "" if turn else f"{method}, {settings.encoder}, seed {settings.seed}"
+    title = f"{method}, {settings.encoder}, seed {settings.seed}"
     history = fit(module, loader, title=title, seed=settings.seed, callbacks=[clock, monitor],
                   folder=out, resume=True, save_minutes=1.0, half=halved(method))
     path, passes = out / "encoder.safetensors", steps / loader.steps_per_epoch
@@ -172,7 +171,7 @@ def draw(results: Path) -> None:
             for seed, record in seeds.items()
         }
         epochs = sum(record["cost"]["epochs"] for record in seeds.values()) / len(seeds)
-        figure = lines.curves(
+        figure = plots.curves(
             lines, unit(first["machine"].get("device", "cpu")), "kNN accuracy on validation (%)",
             f"{name}, {settings['encoder']}, {settings['size']} pixels, about {epochs:.0f} epochs",
             percent=True, note=f"{IMAGES:,} neighbours, the first look at random weights"

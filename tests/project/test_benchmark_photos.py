@@ -1,7 +1,6 @@
 """The benchmark on photographs: what is counted, who has a turn, what a run leaves behind."""
 
 import argparse
-import io
 import itertools
 import json
 import subprocess
@@ -57,40 +56,36 @@ def test_a_clock_counts_work_and_no_breaks():
     assert (again.cpu, again.wall) == (counted.cpu, counted.wall)
 
 
-def test_a_turn_that_is_over_is_said_and_waits_for_the_next(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "stdin", io.StringIO("go\n"))
-    counted = clock.Clock(turn=0.05)
-    counted.on_train_start()
-    counted.on_train_batch_end()
-    assert capsys.readouterr().out == ""
-    work(0.06)
-    counted.on_train_batch_end()
-    assert capsys.readouterr().out.strip() == clock.OVER
-    work(0.06)
-    with pytest.raises(SystemExit, match="start the same line again"):  # nobody there any more
-        counted.on_train_batch_end()
-
-
-WORKER = """import sys
-for turn in range(int(sys.argv[2])):
-    sys.stdin.readline()
-    print(sys.argv[1], file=open(sys.argv[3], "a"))
-    if turn + 1 < int(sys.argv[2]):
-        print("turn over", flush=True)
-"""
-
-
-def test_contenders_take_turns_until_each_has_ended(tmp_path):
+def test_contenders_run_one_after_the_other(tmp_path):
     said = tmp_path / "said"
-    turns = {"a": "3", "b": "1"}
-    race.take_turns([[sys.executable, "-c", WORKER, name, count,
-                      str(said)] for name, count in turns.items()])
-    assert said.read_text().split() == ["a", "b", "a", "a"]
+    code = ("import sys, time; time.sleep(float(sys.argv[2])); "
+            "open(sys.argv[3], 'a').write(sys.argv[1])")
+    race.one_by_one([[sys.executable, "-c", code, name, seconds, str(said)]
+                     for name, seconds in (("a", "0.3"), ("b", "0"))])
+    assert said.read_text() == "ab"
 
 
-def test_a_contender_that_fails_is_one_line():
+def test_a_contender_that_fails_is_one_line_and_the_next_is_not_begun(tmp_path):
+    touch = f"open({str(tmp_path / 'begun')!r}, 'w')"
     with pytest.raises(UserError, match="start the same line again"):
-        race.take_turns([[sys.executable, "-c", "raise SystemExit(3)"]])
+        race.one_by_one([[sys.executable, "-c", "raise SystemExit(3)"],
+                         [sys.executable, "-c", touch]])
+    assert not (tmp_path / "begun").exists()
+
+
+def test_a_race_trains_each_contender_and_none_that_has_ended(images, tmp_path, monkeypatch):
+    begun = []
+    monkeypatch.setattr(race, "one_by_one", begun.extend)
+    options = argparse.Namespace(
+        folder=images[0], device="cpu", contenders=["BYOL", "DINO"], seeds=[0, 1], minutes=3.0,
+        size=48, out="runs", results=tmp_path, protocols=["knn"])
+    (tmp_path / "imagenette-dino-slim-48px-3min-seed1.json").write_text(
+        json.dumps(dict(settings={})))
+    imagenette.race_all(options)
+    monkeypatch.setattr(sys, "argv", ["imagenette.py", *begun[2][2:]])
+    again = imagenette.parsed()
+    assert len(begun) == 3 and (again.method, again.seed, again.minutes) == ("byol", 1, 3.0)
+    assert again.protocols == ["knn"] and again.results == tmp_path and again.epochs == 60
 
 
 @pytest.mark.parametrize("method", ["byol", "noise-byol", "dino", runs.PEER])
@@ -107,7 +102,8 @@ def test_every_method_trains_for_its_epochs_and_is_read_back_when_it_has_ended(
     assert (again.steps, again.losses, again.clock.cpu) == (run.steps, run.losses, run.clock.cpu)
 
 
-def test_minutes_buy_steps_by_what_a_step_costs(images):
+def test_minutes_buy_steps_by_what_a_step_costs(images, monkeypatch):
+    monkeypatch.setattr(runs, "TRIAL", 16)
     folder, splits, settings = images
     few, many = (runs.planned_steps("byol", folder, splits, settings, None, minutes)
                  for minutes in (0.05, 1.0))
@@ -150,8 +146,7 @@ def test_the_peer_has_torchvisions_resnet_with_imagenets_stem_and_its_input(imag
 
 def test_a_run_is_kept_with_what_made_it_and_without_this_machines_folders(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", [
-        f"{tmp_path}/imagenette.py", "train", f"{tmp_path}/imagenette160", "--turn", "45.0",
-        "--seed", "3"
+        f"{tmp_path}/imagenette.py", "train", f"{tmp_path}/imagenette160", "--seed", "3"
     ])
     data.keep("run", dict(seed=3), [dict(protocol="kNN", mean=0.5)], tmp_path,
               cost=dict(cpu_seconds=7))
@@ -266,7 +261,7 @@ def test_a_clock_of_a_gpu_counts_seconds_by_the_wall_and_waits_for_its_work_wher
         monkeypatch):
     waited = []
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append(1))
-    counted = clock.Clock(turn=60.0, device="cuda")
+    counted = clock.Clock("cuda")
     counted.on_train_start()
     time.sleep(0.1)
     counted.on_train_batch_end()
@@ -277,7 +272,7 @@ def test_a_clock_of_a_gpu_counts_seconds_by_the_wall_and_waits_for_its_work_wher
 
 
 def test_a_device_has_its_own_settings_and_its_runs_their_own_names(images, monkeypatch):
-    monkeypatch.setattr("helpers.common.machine.has_cuda", lambda: True)
+    monkeypatch.setattr("helpers.settings.has_cuda", lambda: True)
     on = {device: data.settings_for(images[0], device=device) for device in ("auto", "cpu")}
     assert [(s.device, s.encoder, s.image_size, s.preset) for s in on.values()] == [
         ("cuda", "resnet18", 128, "full"), ("cpu", "slim", 48, "quick")]
@@ -285,7 +280,7 @@ def test_a_device_has_its_own_settings_and_its_runs_their_own_names(images, monk
     assert names == [
         "imagenette-byol-resnet18-128px-10min-cuda-seed0", "imagenette-byol-slim-48px-10min-seed0"
     ]
-    monkeypatch.setattr("helpers.common.machine.has_cuda", lambda: False)
+    monkeypatch.setattr("helpers.settings.has_cuda", lambda: False)
     assert data.settings_for(images[0], device="auto").device == "cpu"
 
 
