@@ -1,14 +1,16 @@
 # JupyterLab with the notebooks, as a normal user.
 #   docker build -t few-labels .
 #   docker run --rm -p 8888:8888 -v few-labels-runs:/home/student/few-labels/runs few-labels
-# Open the address with the token that it prints. With an NVIDIA GPU add `--gpus all`; with images of your own
-# `-v /path/to/images:/home/student/images:ro`, and set DATASET = "/home/student/images" in a notebook.
+# Open the address with the token that it prints. With an NVIDIA GPU add `--gpus all`; with images
+# of your own `-v /path/to/images:/home/student/images:ro`, and in a notebook set
+# DATASET = "/home/student/images".
 FROM python:3.11-slim-bookworm
 
 RUN useradd --uid 1000 --create-home --shell /bin/bash student
 WORKDIR /home/student/few-labels
 
-# Packages first: they are fetched anew only when these files change. Versions are those of constraints.txt.
+# Packages first: they are fetched anew only when these files change. Versions are those of
+# constraints.txt.
 COPY requirements.txt constraints.txt ./
 RUN pip install --no-cache-dir -r requirements.txt jupyterlab -c constraints.txt
 

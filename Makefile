@@ -19,7 +19,8 @@ INSTALL_uv := uv pip install --quiet --python $(VENV)/bin/python
 INSTALL_pip := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
 INSTALL := $(INSTALL_$(TOOL)) -c constraints.txt
 # One process a core; the tests of a file stay together, for they share what is costly to make.
-PYTEST := $(VENV)/bin/python -m pytest --quiet --numprocesses logical --dist loadfile
+PYTEST := $(VENV)/bin/python -m pytest --quiet --numprocesses logical --dist loadfile \
+	--no-loadscope-reorder
 ARGS ?=
 # The Pythons of Colab and of the lowest versions, and what to say when one is not there.
 PYTHON313 ?= python3.13

@@ -1,7 +1,7 @@
 """How much time sharing saves when accuracy is measured at 31 strengths of noise.
 
-    python -m benchmarks.robustness                    digits, two encoders of each kind, three
-    noise seeds python -m benchmarks.robustness --repeats 3        the median of several rounds
+    python -m benchmarks.robustness                 two encoders of each kind, three noise seeds
+    python -m benchmarks.robustness --repeats 3     the median of several rounds
 
 Three ways to the same numbers (accuracy, and similarity of clean and noisy features, for each
 method, sigma and seed), one after the other in one run on one machine:
@@ -10,8 +10,9 @@ method, sigma and seed), one after the other in one run on one machine:
             every image from PIL into a tensor, normalises it and adds noise, in batches of 128;
             clean features are taken again.
 *tensors*   The same loop on tensors that are in memory already, in batches of 512: nothing is
-decoded again. *shared*    `helpers.evaluation.robustness.noise_sweep`; its accuracies have to be
-those of *tensors*, number by number.
+            decoded again.
+*shared*    `helpers.evaluation.robustness.noise_sweep`; its accuracies have to be those of
+            *tensors*, number by number.
 
 The encoders have random weights: time does not depend on what they learned. Seconds are those that
 the processor spent on one thread, so that other programs do not count. The table is printed and
@@ -103,8 +104,8 @@ def tensors(readers: dict[str, Reader], images: torch.Tensor, labels: torch.Tens
         for column, sigma in enumerate(sigmas):
             for row, seed in enumerate(seeds):
                 features = features_of(reader.encoder, noisy_images(images, sigma, seed))
-                accuracy[name][row,
-                               column] = (reader.answer(features) == labels).float().mean().item()
+                correct = reader.answer(features) == labels
+                accuracy[name][row, column] = correct.float().mean().item()
                 F.cosine_similarity(features, features_of(reader.encoder, images)).mean().item()
     return accuracy
 
@@ -172,9 +173,7 @@ def main() -> None:
     machine = dict(processor=platform.machine(), python=platform.python_version(),
                    torch=torch.__version__, threads=1, device="cpu", clock="CPU seconds")
     write_atomically(RESULT, json.dumps(dict(machine=machine, rows=rows), indent=1) + "\n")
-    print(
-        f"kept in {RESULT.relative_to(Path.cwd()) if RESULT.is_relative_to(Path.cwd()) else RESULT}"
-    )
+    print(f"kept in benchmarks/results/{RESULT.name}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """How fast is BYOL's step? Ours beside three others, from one run on this machine.
 
-    python benchmarks/throughput.py                 a table, and JSON under benchmarks/results/
-    python benchmarks/throughput.py --scale         images per second and memory from 1,000 to
-    100,000 images
+    python benchmarks/throughput.py             a table, and JSON under benchmarks/results/
+    python benchmarks/throughput.py --scale     the same for 1,000 to 100,000 images, with memory
 
 All train the same network (torchvision's ResNet18, heads of 1,024 and 256) on the same images:
 
@@ -10,8 +9,8 @@ All train the same network (torchvision's ResNet18, heads of 1,024 and 256) on t
   the loop of most notebooks, the Self-Learner project's among them;
 - lightly + Lightning: the same as a LightningModule with a Trainer and as many workers as there are
   cores (https://docs.lightly.ai/self-supervised-learning/examples/byol.html);
-- ours: `helpers.methods.byol.BYOL` with views made on the device, as `helpers.training.trainer.fit`
-runs it;
+- ours: `helpers.methods.byol.BYOL` with views made on the device, as
+  `helpers.training.trainer.fit` runs it;
 - compute limit: ours on views that lie ready, which no data path can beat.
 
 The contenders take turns, round after round, so that whatever else the machine does hits all of
@@ -33,6 +32,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytorch_lightning as pl
 import torch
 from lightly.loss import NegativeCosineSimilarity
@@ -121,6 +121,7 @@ class PeerBYOL(pl.LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
+
         def encoder() -> nn.Module:
             return nn.Sequential(*list(resnet18().children())[:-1], nn.Flatten())
 
@@ -192,8 +193,8 @@ class Ready:
 def lightly_views(size: int) -> tuple[views.PhotoView, views.PhotoView]:
     """The two views of lightly's BYOL transform, made in batches: the same strengths and
     chances."""
-    return (views.PhotoView(size=size, blur=1.0,
-                            solarize=0.0), views.PhotoView(size=size, blur=0.1, solarize=0.2))
+    first = views.PhotoView(size=size, blur=1.0, solarize=0.0)
+    return first, views.PhotoView(size=size, blur=0.1, solarize=0.2)
 
 
 def ours(images: Tensor, options: argparse.Namespace, pair: tuple | None = None, *watchers:
@@ -298,17 +299,15 @@ def machine(options: argparse.Namespace) -> dict:
 
 def show(rows: list[dict]) -> None:
     """Print rows as a table."""
-    names = list(rows[0])
-    cells = [[
-        f"{v:,.2f}"
-        if isinstance(v, float) and v < 20 else f"{v:,.0f}" if isinstance(v, int | float) else v
-        for v in row.values()
-    ]
-             for row in rows]
-    widths = [max(len(row[i]) for row in [names, *cells]) for i in range(len(names))]
-    for row in [names, *cells]:
-        print("  ".join(text.rjust(width) if i else text.ljust(width)
-                        for i, (text, width) in enumerate(zip(row, widths, strict=True))))
+    table = pd.DataFrame(rows).map(written)
+    print(table.to_string(index=False))
+
+
+def written(value: object) -> str:
+    """A cell of a table: two decimals below 20, none above."""
+    if not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,.2f}" if isinstance(value, float) and value < 20 else f"{value:,.0f}"
 
 
 def keep(name: str, options: argparse.Namespace, rows: list[dict]) -> None:

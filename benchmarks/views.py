@@ -1,5 +1,4 @@
-"""What two random views of a batch cost: ours, kornia's and lightly's, the same BYOL augmentation
-for each.
+"""What two random views of a batch cost: the same BYOL augmentation of ours, kornia and lightly.
 
     python -m pip install kornia
     python benchmarks/views.py                      a table, and JSON under benchmarks/results/

@@ -1,8 +1,7 @@
 """Make an environment with certain versions, and find out whether everything works there.
 
-    python3.13 tests/colab/check.py colab      what Colab has; `make colab-check` does this
-    python3.11 tests/colab/check.py lowest     the lowest versions that requirements.txt allows;
-    `make lowest-check`
+    python3.13 tests/colab/check.py colab      what Colab has (`make colab-check`)
+    python3.11 tests/colab/check.py lowest     the lowest of requirements.txt (`make lowest-check`)
 
 Each finding is one line. The exit status is 1 when something failed.
 """
@@ -28,13 +27,8 @@ COLAB, LOWEST = HERE / "constraints.txt", HERE / "lowest.txt"
 REQUIREMENTS, EXTRA = ROOT / "requirements.txt", ROOT / "requirements-extra.txt"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 CONTENT = Path("/content")  # where a notebook starts on Colab
-# What calls the libraries whose versions are in question.
-TESTS = [
-    "batches", "byol", "checkpoints_layouts", "checkpoints_saving", "colab", "data", "diagnostics",
-    "dino", "embedding", "encoders", "evaluation", "logs", "monitors", "notebook", "optim",
-    "outliers", "plots", "pretraining", "results", "robustness", "search", "supervised", "training",
-    "views", "vit"
-]
+# The tests of the rooms that call the libraries whose versions are in question.
+ROOMS = ("common", "transforms", "models", "data", "methods", "evaluation", "training", "report")
 Check = Callable[[], str]
 
 
@@ -212,9 +206,9 @@ def optional(here: Environment) -> str:
 
 def tests(here: Environment) -> str:
     """The parts of the test suite that call the libraries in question."""
-    paths = [f"tests/test_{name}.py" for name in TESTS]
-    return here.run("-m", "pytest", "-q", "-p", "no:cacheprovider",
-                    *paths).strip().splitlines()[-1].strip("= ")
+    paths = [f"tests/{room}" for room in ROOMS]
+    said = here.run("-m", "pytest", "-q", "-p", "no:cacheprovider", *paths)
+    return said.strip().splitlines()[-1].strip("= ")
 
 
 def alone(here: Environment) -> str:

@@ -13,6 +13,7 @@ from helpers.common.environment import is_older, requirements
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "tests" / "colab"))
+import check  # noqa: E402
 from environment import Environment, Failed, pins, reason, replaced  # noqa: E402
 from forms import problems  # noqa: E402
 
@@ -47,6 +48,10 @@ def test_bounds_are_the_lowest_versions_tested_and_below_the_newest(name, lowest
     # 2.6 and 2.6.0 are the same
     assert tested[:len(bound)] == bound and not any(tested[len(bound):])
     assert not is_older(NEWEST[name], lowest)
+
+
+def test_the_rooms_whose_tests_run_with_other_versions_are_there():
+    assert all(list((ROOT / "tests" / room).glob("test_*.py")) for room in check.ROOMS)
 
 
 def test_every_replaced_package_is_named():
