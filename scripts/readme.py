@@ -25,7 +25,6 @@ from helpers.report import claims as lessons
 from helpers.report import collect as gathering
 from helpers.report import plots
 from helpers.report import tables as reporting
-from helpers.report.plots import sweeps
 
 README, CARDS = ROOT / "README.md", ROOT / "weights"
 RESULTS = ROOT / "benchmarks" / "results"
@@ -213,7 +212,7 @@ def figures(frame: pd.DataFrame, folder: Path) -> None:
                  labels_per_class=row.labels_per_class if row.labels_per_class == "all"
                  else int(row.labels_per_class), mean=row["mean"], std=row["std"], n=int(row.n))
             for _, row in few.iterrows()]
-    _save(sweeps.label_curve(rows, 110, "Handwritten digits, few labels"),
+    _save(plots.label_curve(rows, 110, "Handwritten digits, few labels"),
           folder / "few_labels.png")
     bars = [dict(method=name, mean=own.mean(), std=own.std(ddof=1), n=len(own))
             for name, (sigmas, scores) in gathering.noise_trainings(RESULTS).items()

@@ -112,9 +112,9 @@ def release(options: argparse.Namespace) -> None:
 
 def _protocol(row: dict) -> str:
     count = row["labels_per_class"]
-    return row[
-        "protocol"] if count == "all" else (f"{row['protocol']}, {count} label{'s' * (count > 1)} "
-                                            "a class")
+    if count == "all":
+        return row["protocol"]
+    return f"{row['protocol']}, {count} label{'s' * (count > 1)} per class"
 
 
 def _measured(encoder: Encoder, name: str, protocols: Iterable[str], splits: Splits,

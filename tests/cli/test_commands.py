@@ -190,7 +190,7 @@ def test_a_release_is_measured_and_listed(tmp_path, monkeypatch, capsys):
     assert entry.accuracy["kNN, k = 20"] == round(
         commands._knn(encoder.eval(), commands._load(settings), settings)[0]["mean"], 4)
     assert {
-        "linear probe", "linear probe, 1 labels per class", "linear probe, 10 labels per class"
+        "linear probe", "linear probe, 1 label per class", "linear probe, 10 labels per class"
     } < set(entry.accuracy)
     assert entry.what == "byol on digits, 3 epochs, by this suite" and "byol-toy" in capsys.readouterr(
     ).out

@@ -17,9 +17,8 @@ from torch.utils._pytree import tree_leaves
 from helpers.common.names import METHODS
 from helpers.evaluation.features import extract_features
 from helpers.methods.classifier import Classifier, linear_head
-from helpers.methods.recipes import ClassifierRecipe
 from helpers.methods.dino import clip_each
-from helpers.methods.recipes import learner
+from helpers.methods.recipes import ClassifierRecipe, learner
 from helpers.models.encoder import build
 from helpers.settings import Settings
 from helpers.training.loader import BatchLoader

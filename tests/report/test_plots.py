@@ -15,20 +15,7 @@ from matplotlib.colors import to_rgb
 from helpers.evaluation.diagnostics.checks import Finding
 from helpers.evaluation.diagnostics.measures import Overfit
 from helpers.report import plots
-from helpers.report.plots import (
-    attention,
-    bars,
-    budget,
-    checks,
-    classes,
-    images,
-    lines,
-    lookup,
-    scatter,
-    search,
-    style,
-    sweeps,
-)
+from helpers.report.plots import style
 from helpers.report.plots.images import as_array
 from helpers.report.plots.lines import running_mean
 from helpers.report.plots.lookup import map_page
@@ -82,57 +69,57 @@ def some_images(count=4, channels=1):
 
 
 FIGURES = {
-    "accuracy_over_time": lambda: budget.accuracy_over_time(
+    "accuracy_over_time": lambda: plots.accuracy_over_time(
         {"BYOL": [([1e-7, 1, 10], [0.3, 0.4, 0.6], [0, 0.1, 0])]}, PUBLISHED, "T", "kNN (%)", "n"),
-    "image_grid": lambda: images.image_grid(some_images(), title="T"),
-    "views_grid": lambda: images.views_grid(some_images(), some_images(), some_images(), title="T"),
-    "curves": lambda: lines.curves({"a": [1, 2], "b": ([0, 5], [2, 1])}, "step", "loss (nats)", "T",
+    "image_grid": lambda: plots.image_grid(some_images(), title="T"),
+    "views_grid": lambda: plots.views_grid(some_images(), some_images(), some_images(), title="T"),
+    "curves": lambda: plots.curves({"a": [1, 2], "b": ([0, 5], [2, 1])}, "step", "loss (nats)", "T",
                                    smooth=2),
-    "confusion": lambda: classes.confusion(np.eye(10) * 3, DIGITS, "T"),
-    "per_class": lambda: classes.per_class({"BYOL": np.linspace(0.5, 1, 10)}, DIGITS, "T"),
-    "loss_curves": lambda: lines.loss_curves({"a": [2.0, 0.1], "b": [2.0, 1.0]}, "T",
+    "confusion": lambda: plots.confusion(np.eye(10) * 3, DIGITS, "T"),
+    "per_class": lambda: plots.per_class({"BYOL": np.linspace(0.5, 1, 10)}, DIGITS, "T"),
+    "loss_curves": lambda: plots.loss_curves({"a": [2.0, 0.1], "b": [2.0, 1.0]}, "T",
                                              {"limit": 0.5}),
-    "ways": lambda: bars.ways([dict(method="ViT", scores=[0.5, 0.6], seconds=1.0, parameters=1000)],
+    "ways": lambda: plots.ways([dict(method="ViT", scores=[0.5, 0.6], seconds=1.0, parameters=1000)],
                               "T"),
-    "learning_rates": lambda: checks.learning_rates({0.1: Overfit([2.0, 0.0], 1, True, 0.1)}, 0.01,
+    "learning_rates": lambda: plots.learning_rates({0.1: Overfit([2.0, 0.0], 1, True, 0.1)}, 0.01,
                                                     "T"),
-    "layer_profile": lambda: checks.layer_profile({"blocks.0.mlp.0.weight": 0.5}, {
+    "layer_profile": lambda: plots.layer_profile({"blocks.0.mlp.0.weight": 0.5}, {
         "blocks.0.mlp.0.weight": 0.5
     }, [dict(mean=0.0, std=1.0)], "T"),
-    "distributions": lambda: checks.distributions({"block 1": (torch.randn(99), torch.randn(9))},
+    "distributions": lambda: plots.distributions({"block 1": (torch.randn(99), torch.randn(9))},
                                                   "T"),
-    "check_table": lambda: checks.check_table({"healthy": [Finding("a", True, 0.0, "0")]}, "T"),
-    "attention_heads": lambda: attention.attention_heads(
+    "check_table": lambda: plots.check_table({"healthy": [Finding("a", True, 0.0, "0")]}, "T"),
+    "attention_heads": lambda: plots.attention_heads(
         some_images(1)[0], [torch.rand(3, 4, 4)], "T"),
-    "attention_close_up": lambda: attention.attention_close_up(
+    "attention_close_up": lambda: plots.attention_close_up(
         some_images(1)[0], torch.full((4, 4), 1 / 16), "T"),
-    "neighbours_grid": lambda: lookup.neighbours_grid(some_images(2), [0, 1],
+    "neighbours_grid": lambda: plots.neighbours_grid(some_images(2), [0, 1],
                                                       some_images(6).view(2, 3, 1, 8, 8),
                                                       [[0, 1, 0], [1, 1, 0]], DIGITS, title="T"),
-    "attention_grid": lambda: attention.attention_grid(some_images(3),
+    "attention_grid": lambda: plots.attention_grid(some_images(3),
                                                        {"4 x 4": torch.rand(3, 4, 4)}, title="T"),
-    "image_map": lambda: lookup.image_map(points(), some_images(40),
+    "image_map": lambda: plots.image_map(points(), some_images(40),
                                           np.arange(40) < 3, title="T", note="red: three"),
-    "teacher_watch": lambda: lines.teacher_watch(ANSWERS),
-    "pretraining_watch": lambda: lines.pretraining_watch([1.0] * 80, [0.99] * 80, MONITOR),
+    "teacher_watch": lambda: plots.teacher_watch(ANSWERS),
+    "pretraining_watch": lambda: plots.pretraining_watch([1.0] * 80, [0.99] * 80, MONITOR),
     "bars": lambda: plots.bars([dict(method="BYOL", mean=0.826, std=0.039, n=5)], "T", chance=0.1),
-    "grouped_bars": lambda: bars.grouped_bars([dict(method="BYOL", protocol="kNN", mean=0.8)], "T",
+    "grouped_bars": lambda: plots.grouped_bars([dict(method="BYOL", protocol="kNN", mean=0.8)], "T",
                                               chance=0.1),
-    "paired_gains": lambda: bars.paired_gains({"1": np.array([0.1, 0.2])}, "T",
+    "paired_gains": lambda: plots.paired_gains({"1": np.array([0.1, 0.2])}, "T",
                                               "gain (percentage points)"),
-    "label_curve": lambda: sweeps.label_curve(ROWS, 104, "T"),
-    "noise_curve": lambda: sweeps.noise_curve({"BYOL": (SIGMAS, SCORES)}, "T", 0.1),
-    "similarity_curve": lambda: sweeps.similarity_curve({"BYOL": (SIGMAS, SCORES)}, "T"),
-    "corruption_table": lambda: sweeps.corruption_table({"BYOL": DAMAGE, "noise-BYOL": DAMAGE}, MCE,
+    "label_curve": lambda: plots.label_curve(ROWS, 104, "T"),
+    "noise_curve": lambda: plots.noise_curve({"BYOL": (SIGMAS, SCORES)}, "T", 0.1),
+    "similarity_curve": lambda: plots.similarity_curve({"BYOL": (SIGMAS, SCORES)}, "T"),
+    "corruption_table": lambda: plots.corruption_table({"BYOL": DAMAGE, "noise-BYOL": DAMAGE}, MCE,
                                                         "T"),
-    "search_history": lambda: search.search_history(TRIALS, "T"),
-    "importances": lambda: search.importances({"lr": 0.7, "hidden": 0.3}, "T"),
-    "slices": lambda: search.slices(TRIALS, ["lr"], "T"),
-    "layer_curve": lambda: sweeps.layer_curve({"BYOL": [("pixels", 0.9), ("features", 0.5)]}, "T"),
-    "predictions": lambda: images.predictions(some_images(), LABELS[:4], {"BYOL": LABELS[:4]},
+    "search_history": lambda: plots.search_history(TRIALS, "T"),
+    "importances": lambda: plots.importances({"lr": 0.7, "hidden": 0.3}, "T"),
+    "slices": lambda: plots.slices(TRIALS, ["lr"], "T"),
+    "layer_curve": lambda: plots.layer_curve({"BYOL": [("pixels", 0.9), ("features", 0.5)]}, "T"),
+    "predictions": lambda: plots.predictions(some_images(), LABELS[:4], {"BYOL": LABELS[:4]},
                                               DIGITS, "T"),
-    "embeddings": lambda: scatter.embeddings({"PCA": points()}, LABELS, DIGITS, None, "T"),
-    "embedding_3d": lambda: scatter.embedding_3d(points(3), LABELS, DIGITS, "T"),
+    "embeddings": lambda: plots.embeddings({"PCA": points()}, LABELS, DIGITS, None, "T"),
+    "embedding_3d": lambda: plots.embedding_3d(points(3), LABELS, DIGITS, "T"),
 }
 
 
@@ -248,12 +235,12 @@ def test_a_noisy_image_is_clipped_to_what_a_screen_can_show():
 
 
 def test_a_grid_draws_every_image_once():
-    figure = images.image_grid(some_images(11), columns=4)
+    figure = plots.image_grid(some_images(11), columns=4)
     assert sum(len(ax.images) for ax in figure.axes) == 11
 
 
 def test_a_colour_image_keeps_its_three_channels():
-    assert images.image_grid(some_images(1, 3)).axes[0].images[0].get_array().shape == (8, 8, 3)
+    assert plots.image_grid(some_images(1, 3)).axes[0].images[0].get_array().shape == (8, 8, 3)
 
 
 def test_running_mean_matches_its_definition():
@@ -262,17 +249,17 @@ def test_running_mean_matches_its_definition():
 
 
 def test_percent_curves_are_in_percent():
-    ax = lines.curves({"a": [0.2, 0.4]}, "step", "accuracy (%)", "T", percent=True).axes[0]
+    ax = plots.curves({"a": [0.2, 0.4]}, "step", "accuracy (%)", "T", percent=True).axes[0]
     assert ax.lines[0].get_ydata().tolist() == [20.0, 40.0]
 
 
 def test_a_curve_says_what_n_is_and_over_how_many_points_it_is_smoothed():
-    figure = lines.curves({"a": [1.0, 2.0]}, "step", "loss", "T", smooth=5, note="n = 7 images")
+    figure = plots.curves({"a": [1.0, 2.0]}, "step", "loss", "T", smooth=5, note="n = 7 images")
     assert "n = 7 images · bold: mean of 5 points" in words(figure)
 
 
 def test_a_curve_that_ends_in_nan_is_named_at_its_last_number():
-    assert "b" in words(lines.curves({"a": [1.0, 2.0], "b": [1.0, np.nan]}, "step", "loss", "T"))
+    assert "b" in words(plots.curves({"a": [1.0, 2.0], "b": [1.0, np.nan]}, "step", "loss", "T"))
 
 
 def test_bars_write_percentages_and_the_number_of_runs():
@@ -286,32 +273,32 @@ def test_bars_write_percentages_and_the_number_of_runs():
 
 def test_grouped_bars_leave_a_gap_for_a_missing_pair():
     rows = [dict(method="a", protocol="p", mean=0.5), dict(method="b", protocol="q", mean=0.25)]
-    figure = bars.grouped_bars(rows, "T")
+    figure = plots.grouped_bars(rows, "T")
     assert [[bar.get_width() for bar in ax.patches] for ax in figure.axes] == [[50.0], [25.0]]
 
 
 def test_gains_are_shown_in_percentage_points():
-    ax = bars.paired_gains({"1": np.array([0.02, 0.04])}, "T", "gain").axes[0]
+    ax = plots.paired_gains({"1": np.array([0.02, 0.04])}, "T", "gain").axes[0]
     assert ax.lines[0].get_xdata()[0] == pytest.approx(3.0)
 
 
 def test_a_confusion_matrix_is_coloured_by_the_share_of_the_true_class():
-    ax = classes.confusion(np.array([[8, 2], [0, 5]]), ("a", "b"), "T").axes[0]
+    ax = plots.confusion(np.array([[8, 2], [0, 5]]), ("a", "b"), "T").axes[0]
     assert ax.images[0].get_array().tolist() == [[80.0, 20.0], [0.0, 100.0]]
 
 
 def test_a_confusion_matrix_of_an_absent_class_is_drawn():
-    ax = classes.confusion(np.array([[3, 0], [0, 0]]), ("a", "b"), "T").axes[0]
+    ax = plots.confusion(np.array([[3, 0], [0, 0]]), ("a", "b"), "T").axes[0]
     assert ax.images[0].get_array()[1].tolist() == [0.0, 0.0]
 
 
 def test_a_class_without_images_has_no_mark():
-    ax = classes.per_class({"BYOL": [0.5, np.nan]}, ("a", "b"), "T").axes[0]
+    ax = plots.per_class({"BYOL": [0.5, np.nan]}, ("a", "b"), "T").axes[0]
     assert np.ma.count(ax.collections[1].get_offsets()[:, 1]) == 1
 
 
 def test_all_labels_lie_at_the_size_of_a_class():
-    ax = sweeps.label_curve(ROWS, 104, "T").axes[0]
+    ax = plots.label_curve(ROWS, 104, "T").axes[0]
     ticks = dict(
         zip(ax.get_xticks(), (tick.get_text() for tick in ax.get_xticklabels()), strict=True))
     assert ticks == {1.0: "1", 10.0: "10", 104.0: "all (104)"}
@@ -319,12 +306,12 @@ def test_all_labels_lie_at_the_size_of_a_class():
 
 def test_the_word_all_is_understood_like_zero():
     rows = [{**row, "labels_per_class": row["labels_per_class"] or "all"} for row in ROWS]
-    assert words(sweeps.label_curve(rows, 104, "T")) == words(sweeps.label_curve(ROWS, 104, "T"))
+    assert words(plots.label_curve(rows, 104, "T")) == words(plots.label_curve(ROWS, 104, "T"))
 
 
 def test_a_label_curve_says_how_many_draws_it_is_the_mean_of():
     assert any("n = 5, with all labels n = 1" in text
-               for text in words(sweeps.label_curve(ROWS, 104, "T")))
+               for text in words(plots.label_curve(ROWS, 104, "T")))
 
 
 def test_minutes_are_drawn_from_the_first_training_on_and_published_points_stand_alone():
@@ -337,7 +324,7 @@ def test_minutes_are_drawn_from_the_first_training_on_and_published_points_stand
 
 def test_the_budgets_of_one_contender_have_one_look_and_one_name_at_the_longest():
     short, long = ([1, 3], [0.3, 0.5], [0, 0]), ([1, 6], [0.3, 0.4], [0, 0])
-    figure = budget.accuracy_over_time({"BYOL": [long, short], "BYOL, slim": [short]}, [], "T",
+    figure = plots.accuracy_over_time({"BYOL": [long, short], "BYOL, slim": [short]}, [], "T",
                                        "kNN (%)", "n")
     lines = figure.axes[0].lines
     looks = [(line.get_color(), line.get_linestyle()) for line in lines]
@@ -348,29 +335,29 @@ def test_the_budgets_of_one_contender_have_one_look_and_one_name_at_the_longest(
 
 
 def test_a_noise_curve_draws_mean_and_sample_deviation_over_draws():
-    ax = sweeps.noise_curve({"BYOL": (SIGMAS, SCORES)}, "T", 0.1).axes[0]
+    ax = plots.noise_curve({"BYOL": (SIGMAS, SCORES)}, "T", 0.1).axes[0]
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [90, 50, 20])
     band = ax.collections[0].get_paths()[0].vertices[:, 1]
     assert band.max() == pytest.approx(90 + 100 * SCORES[:, 0].std(ddof=1))
 
 
 def test_sigma_is_also_given_in_pixel_units_which_are_half_as_large():
-    figure = sweeps.noise_curve({"BYOL": (SIGMAS, SCORES)}, "T", 0.1)
+    figure = plots.noise_curve({"BYOL": (SIGMAS, SCORES)}, "T", 0.1)
     figure.draw_without_rendering()
     top = figure.axes[0].child_axes[0]
     assert top.get_xlim() == pytest.approx((0.0, 0.5))
 
 
 def test_the_noise_figures_say_what_was_repeated():
-    for draw in (lambda **o: sweeps.noise_curve({"BYOL": (SIGMAS, SCORES)}, "T", 0.1, **o),
-                 lambda **o: sweeps.similarity_curve({"BYOL": (SIGMAS, SCORES)}, "T", **o)):
+    for draw in (lambda **o: plots.noise_curve({"BYOL": (SIGMAS, SCORES)}, "T", 0.1, **o),
+                 lambda **o: plots.similarity_curve({"BYOL": (SIGMAS, SCORES)}, "T", **o)):
         assert any("draws of the noise" in word for word in words(draw()))
         assert any(f"n = {len(SCORES)} trainings" in word for word in words(draw(over="trainings")))
 
 
 def test_a_corruption_table_shows_mean_accuracies_and_marks_the_best_of_a_column():
     better = {kind: values / 2 for kind, values in DAMAGE.items()}
-    figure = sweeps.corruption_table({"BYOL": DAMAGE, "noise-BYOL": better}, MCE, "T")
+    figure = plots.corruption_table({"BYOL": DAMAGE, "noise-BYOL": better}, MCE, "T")
     (ax, _) = figure.axes
     shown = {text.get_text(): text.get_weight() for text in ax.texts}
     # errors of 0.3 and 0.15 on average
@@ -379,7 +366,7 @@ def test_a_corruption_table_shows_mean_accuracies_and_marks_the_best_of_a_column
 
 
 def test_a_search_shows_finished_and_pruned_trials_and_the_best_so_far():
-    left, right = search.search_history(TRIALS, "T").axes
+    left, right = plots.search_history(TRIALS, "T").axes
     assert [list(line.get_xdata()) for line in left.lines] == [[10, 20], [10], [10, 20]]
     finished, pruned, best, first = right.lines
     assert list(finished.get_xdata()) == [1, 3] and list(pruned.get_xdata()) == [2]
@@ -388,12 +375,12 @@ def test_a_search_shows_finished_and_pruned_trials_and_the_best_so_far():
 
 
 def test_importances_come_largest_first():
-    (ax,) = search.importances({"hidden": 0.3, "lr": 0.7}, "T").axes
+    (ax,) = plots.importances({"hidden": 0.3, "lr": 0.7}, "T").axes
     assert [label.get_text() for label in ax.get_yticklabels()] == ["lr", "hidden"]
 
 
 def test_slices_put_numbers_on_an_axis_and_choices_beside_each_other():
-    rates, widths = search.slices(TRIALS, ["lr"], "T").axes
+    rates, widths = plots.slices(TRIALS, ["lr"], "T").axes
     assert rates.get_xscale() == "log" and widths.get_xscale() == "linear"
     assert [label.get_text() for label in widths.get_xticklabels()] == ["64", "256"]
     # the last one rings the best
@@ -401,7 +388,7 @@ def test_slices_put_numbers_on_an_axis_and_choices_beside_each_other():
 
 
 def test_collapse_begins_at_one_height_for_spread_and_rank():
-    figure = lines.pretraining_watch([1.0] * 80, [0.99] * 80, MONITOR)
+    figure = plots.pretraining_watch([1.0] * 80, [0.99] * 80, MONITOR)
     figure.draw_without_rendering()
     left, right = figure.axes[3], figure.axes[4]
     heights = [ax.transData.transform((0, limit))[1] for ax, limit in ((left, 0.1), (right, 2.0))]
@@ -409,40 +396,40 @@ def test_collapse_begins_at_one_height_for_spread_and_rank():
 
 
 def test_right_and_wrong_differ_in_sign_and_in_colour():
-    figure = images.predictions(some_images(2), [3, 4], {"BYOL": [3, 9]}, DIGITS, "T")
+    figure = plots.predictions(some_images(2), [3, 4], {"BYOL": [3, 9]}, DIGITS, "T")
     marks = {text.get_text(): text.get_color() for text in figure.findobj(matplotlib.text.Text)
              if text.get_text().startswith(("✓ ", "✗ "))}
     assert marks == {"✓ 3": RIGHT, "✗ 9": WRONG}
 
 
 def test_points_and_their_noisy_twins_have_the_same_colours():
-    ax = scatter.embeddings({"PCA": points()}, LABELS, DIGITS, {"PCA": points(seed=1)}, "T").axes[0]
+    ax = plots.embeddings({"PCA": points()}, LABELS, DIGITS, {"PCA": points(seed=1)}, "T").axes[0]
     noisy, clean = ax.collections
     np.testing.assert_allclose(clean.get_facecolor()[:, :3], noisy.get_edgecolor()[:, :3])
     assert tuple(clean.get_facecolor()[3, :3]) == pytest.approx(to_rgb(CLASS_COLORS[3]))
 
 
 def test_images_without_a_label_are_named_so():
-    text = words(scatter.embeddings({"PCA": points()}, torch.full((40,), -1), DIGITS, None, "T"))
+    text = words(plots.embeddings({"PCA": points()}, torch.full((40,), -1), DIGITS, None, "T"))
     assert "no label" in text
 
 
 def test_class_names_are_written_into_the_map():
     # in the cloud, in the legend
-    assert words(scatter.embeddings({"PCA": points()}, LABELS, DIGITS)).count("7") == 2
+    assert words(plots.embeddings({"PCA": points()}, LABELS, DIGITS)).count("7") == 2
 
 
 def test_a_method_has_one_colour_in_different_figures_wherever_it_stands():
     rows = [dict(method=method, mean=0.5, std=None, n=1) for method in ("PCA 256", "from scratch")]
     noise = {"from scratch": (SIGMAS, SCORES), "PCA 256": (SIGMAS, SCORES)}
     bar = plots.bars(rows, "T").axes[0].patches[1].get_facecolor()[:3]
-    line = sweeps.noise_curve(noise, "T", 0.1).axes[0].lines[0].get_color()
+    line = plots.noise_curve(noise, "T", 0.1).axes[0].lines[0].get_color()
     assert to_rgb(bar) == pytest.approx(to_rgb(line))
     assert to_rgb(line) == pytest.approx(to_rgb(style.method_color("from scratch")))
 
 
 def test_teacher_watch_marks_both_collapses():
-    answers, lag = lines.teacher_watch(ANSWERS).axes
+    answers, lag = plots.teacher_watch(ANSWERS).axes
     heights = [line.get_ydata()[0] for line in answers.lines if len(set(line.get_ydata())) == 1]
     assert heights == [6.24, 0]
     # the look before the first step knows no answers
@@ -462,7 +449,7 @@ def test_neighbours_are_framed_by_whether_they_have_the_querys_class():
 
 def test_a_image_map_shows_marked_images_even_where_it_leaves_others_out(monkeypatch):
     monkeypatch.setattr("helpers.report.plots.lookup.SHOWN", 5)
-    figure = lookup.image_map(points(), some_images(40), np.arange(40) >= 38, title="T")
+    figure = plots.image_map(points(), some_images(40), np.arange(40) >= 38, title="T")
     assert len(figure.axes[0].images) == 7 and len(figure.axes[0].lines) == 2
     assert "7 of n = 40 images" in figure.get_supxlabel()
 
@@ -489,6 +476,6 @@ def test_bands_of_a_label_curve_are_one_deviation_wide_and_end_at_certainty():
     rows = [
         dict(method="BYOL", labels_per_class=count, mean=0.9, std=0.2, n=3) for count in (1, 10)
     ]
-    heights = sweeps.label_curve(rows, 104, "T").axes[0].collections[0].get_paths()[0].vertices[:,
+    heights = plots.label_curve(rows, 104, "T").axes[0].collections[0].get_paths()[0].vertices[:,
                                                                                                 1]
     assert heights.min() == pytest.approx(70) and heights.max() == pytest.approx(100)

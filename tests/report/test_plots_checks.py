@@ -6,7 +6,7 @@ import torch
 
 from helpers.evaluation.diagnostics.checks import Finding
 from helpers.evaluation.diagnostics.measures import Overfit
-from helpers.report.plots import attention, bars, checks, lines
+from helpers.report import plots
 from helpers.report.plots.checks import short
 
 matplotlib.use("agg")
@@ -14,7 +14,7 @@ IMAGE = torch.zeros(1, 8, 8, dtype=torch.uint8)
 
 
 def test_loss_curves_draw_the_losses_and_name_their_marks():
-    (ax,) = lines.loss_curves({"healthy": [2.0, 0.5], "broken": [2.0, 1.9]}, "T",
+    (ax,) = plots.loss_curves({"healthy": [2.0, 0.5], "broken": [2.0, 1.9]}, "T",
                                {"tolerance": 0.01}).axes
     assert [list(line.get_ydata()) for line in ax.lines] == [[2.0, 0.5], [2.0, 1.9], [0.01, 0.01]]
     assert {text.get_text() for text in ax.texts} == {"broken", "healthy", "tolerance"}
@@ -22,7 +22,7 @@ def test_loss_curves_draw_the_losses_and_name_their_marks():
 
 
 def test_the_highlighted_loss_is_thicker_and_on_top():
-    (ax,) = lines.loss_curves({"broken": [2.0, 1.9], "healthy": [2.0, 0.5]}, "T",
+    (ax,) = plots.loss_curves({"broken": [2.0, 1.9], "healthy": [2.0, 0.5]}, "T",
                                highlight="healthy").axes
     broken, healthy = ax.lines
     assert healthy.get_linewidth() > broken.get_linewidth() and healthy.get_zorder(
@@ -30,13 +30,13 @@ def test_the_highlighted_loss_is_thicker_and_on_top():
 
 
 def test_a_loss_that_diverges_is_cut():
-    (ax,) = lines.loss_curves({"a": [2.0, 1e9]}, "T").axes
+    (ax,) = plots.loss_curves({"a": [2.0, 1e9]}, "T").axes
     assert list(ax.lines[0].get_ydata()) == [2.0, 20.0]
 
 
 def test_a_rate_that_misses_the_tolerance_is_marked_with_a_cross():
     runs = {1e-3: Overfit([2.0, 1.0], 1, False, 0.1), 1e-2: Overfit([2.0, 0.0], 1, True, 0.1)}
-    _, right = checks.learning_rates(runs, 0.01, "T").axes
+    _, right = plots.learning_rates(runs, 0.01, "T").axes
     assert [line.get_marker() for line in right.lines] == ["x", "o"]
     assert "not reached" in right.get_title()
 
@@ -44,7 +44,7 @@ def test_a_rate_that_misses_the_tolerance_is_marked_with_a_cross():
 def test_the_check_table_colours_exactly_what_was_caught():
     findings = {"healthy": [Finding("a", True, 0.0, "0"), Finding("b", True, 1.0, "> 0.5")],
                 "broken": [Finding("a", False, 0.25, "0"), Finding("b", True, 0.75, "> 0.5")]}
-    (ax,) = checks.check_table(findings, "T").axes
+    (ax,) = plots.check_table(findings, "T").axes
     assert ax.images[0].get_array().tolist() == [[0, 0], [1, 0]]
     assert {text.get_text(): text.get_weight()
             for text in ax.texts
@@ -53,7 +53,7 @@ def test_the_check_table_colours_exactly_what_was_caught():
 
 def test_a_patch_of_attention_lies_where_the_patch_is():
     weights = torch.tensor([[[0.0, 1.0], [0.0, 0.0]]])
-    figure = attention.attention_grid(IMAGE[None], {"rollout": weights, "head 1": 2 * weights}, "T",
+    figure = plots.attention_grid(IMAGE[None], {"rollout": weights, "head 1": 2 * weights}, "T",
                                       ["zero"])
     assert [ax.get_ylabel() for ax in figure.axes] == ["image", "rollout", "head 1"]
     assert figure.axes[0].get_title() == "zero"
@@ -65,7 +65,7 @@ def test_a_patch_of_attention_lies_where_the_patch_is():
 def test_every_head_of_every_block_has_its_place():
     maps = [torch.zeros(3, 2, 2) for _ in range(2)]
     maps[1][2, 1, 1] = 1                                       # block 2, head 3, last patch
-    figure = attention.attention_heads(IMAGE, maps, "T")
+    figure = plots.attention_heads(IMAGE, maps, "T")
     assert len(figure.axes) == 6
     assert [ax.get_title() for ax in figure.axes[:3]] == ["head 1", "head 2", "head 3"]
     assert [figure.axes[place].get_ylabel() for place in (0, 3)] == ["block 1", "block 2"]
@@ -74,22 +74,22 @@ def test_every_head_of_every_block_has_its_place():
 
 
 def test_a_large_network_shows_evenly_spaced_blocks_and_heads():
-    figure = attention.attention_heads(IMAGE, [torch.zeros(5, 2, 2)] * 9, "T", most=3)
+    figure = plots.attention_heads(IMAGE, [torch.zeros(5, 2, 2)] * 9, "T", most=3)
     assert len(figure.axes) == 9
     assert [ax.get_title() for ax in figure.axes[:3]] == ["head 1", "head 3", "head 5"]
 
 
 def test_a_close_up_writes_the_share_of_each_patch_unless_there_are_too_many():
-    figure = attention.attention_close_up(IMAGE, torch.tensor([[0.1, 0.2], [0.3, 0.4]]), "T")
+    figure = plots.attention_close_up(IMAGE, torch.tensor([[0.1, 0.2], [0.3, 0.4]]), "T")
     assert [text.get_text() for text in figure.axes[1].texts] == ["10", "20", "30", "40"]
-    figure = attention.attention_close_up(IMAGE, torch.full((14, 14), 1 / 196), "T")
+    figure = plots.attention_close_up(IMAGE, torch.full((14, 14), 1 / 196), "T")
     assert not figure.axes[1].texts
 
 
 def test_ways_of_training_show_accuracy_time_and_size():
     rows = [dict(method="from scratch", scores=[0.8, 0.9], seconds=3.0, parameters=136_581),
             dict(method="last block", scores=[0.7, 0.7], seconds=1.5, parameters=33_925)]
-    figure = bars.ways(rows, "T")
+    figure = plots.ways(rows, "T")
     assert [[text.get_text() for text in ax.texts] for ax in figure.axes] == [["85.0", "70.0"],
                                                                               ["3.0", "1.5"],
                                                                               ["137", "34"]]
@@ -99,7 +99,7 @@ def test_ways_of_training_show_accuracy_time_and_size():
 def test_distributions_are_shares_of_the_entries():
     values = {"block 1": (torch.linspace(-1, 1, 1000), torch.linspace(-1e-3, 1e-3, 1000)),
               "block 2": (torch.linspace(-1, 1, 1000), torch.empty(0))}
-    left, right = checks.distributions(values, "T").axes
+    left, right = plots.distributions(values, "T").axes
     assert (len(left.lines), len(right.lines)) == (2, 1)       # a frozen block has no gradients
     assert sum(left.lines[0].get_ydata()) == pytest.approx(1, abs=0.01)
 
@@ -109,7 +109,7 @@ def test_the_layer_profile_puts_weights_at_their_block():
              "head.weight": 2.0}
     rows = [{"layer": "block 1", "mean": 0.0, "std": 1.0},
             {"layer": "block 2", "mean": 0.0, "std": 2.0}]
-    ax = checks.layer_profile(norms, norms, rows, "T").axes[0]
+    ax = plots.layer_profile(norms, norms, rows, "T").axes[0]
     lines = {
         line.get_label(): (list(line.get_xdata()), list(line.get_ydata()))
         for line in ax.lines

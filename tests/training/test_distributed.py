@@ -16,7 +16,7 @@ from helpers.models.weights.checkpoint import load_encoder
 from helpers.training import distributed
 from helpers.training.distributed import launched, trainer_options
 
-HERE = Path(__file__).parent
+SHARED = Path(__file__).parents[1] / "shared"
 
 
 def run(*words, **variables):
@@ -27,14 +27,14 @@ def run(*words, **variables):
         if not name.startswith(("FEWLABELS_", "SLURM_"))
     }
     done = subprocess.run([sys.executable, *map(str, words)],
-                          env={**environment, "OMP_NUM_THREADS": "1", **variables}, cwd=HERE.parent,
+                          env={**environment, "OMP_NUM_THREADS": "1", **variables}, cwd=SHARED.parents[1],
                           capture_output=True, text=True, timeout=240)
     return done.returncode, done.stdout + done.stderr
 
 
 def start(folder, *arguments):
     """Run `shared_training.py` with two processes."""
-    return run(HERE / "shared_training.py", folder, *arguments)
+    return run(SHARED / "shared_training.py", folder, *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_the_model_gets_its_own_layers_back(runs):
 def test_two_processes_train_dino_as_one_does(tmp_path):
     alone, together = tmp_path / "one", tmp_path / "two"
     shared_dino.train(alone, 1)
-    finished, said = run(HERE / "shared_dino.py", together)
+    finished, said = run(SHARED / "shared_dino.py", together)
     assert finished == 0, said
     one, two = (torch.load(folder / "main.pt", weights_only=True) for folder in (alone, together))
     assert len(two["losses"]) == shared_dino.STEPS and two["losses"] == pytest.approx(
