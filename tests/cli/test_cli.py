@@ -30,7 +30,8 @@ sys.argv = ["helpers", "--help"]
 try:
     runpy.run_module("helpers", run_name="__main__")
 finally:
-    print([name for name in ("torch", "pandas", "papermill", "matplotlib") if name in sys.modules])"""
+    heavy = ("torch", "pandas", "papermill", "matplotlib")
+    print([name for name in heavy if name in sys.modules])"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           cwd=runner.ROOT)
     assert done.returncode == 0

@@ -17,8 +17,8 @@ from helpers.common.errors import UserError
 new_code = nbformat.v4.new_code_cell
 LOCATION = """\
 import json, os, sys
-here = {"executable": sys.executable, "cwd": os.getcwd(), "results": os.environ["FEWLABELS_RESULTS_DIR"],
-        "runs": os.environ["FEWLABELS_RUN_DIR"], "preset": PRESET, "seed": SEED}
+here = {"executable": sys.executable, "cwd": os.getcwd(), "preset": PRESET, "seed": SEED,
+        "results": os.environ["FEWLABELS_RESULTS_DIR"], "runs": os.environ["FEWLABELS_RUN_DIR"]}
 print(json.dumps(here))"""
 RECORD = """\
 import os
