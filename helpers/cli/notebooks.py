@@ -14,6 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from helpers.cli.execute import code_cells, end_kernels, execute, number_of
+from helpers.cli.order import needs_among, usual_jobs
 from helpers.cli.side_by_side import Outcome, side_by_side
 from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
@@ -21,16 +22,6 @@ from helpers.common.machine import cores
 from helpers.common.progress import clock
 
 NOTEBOOKS = ROOT / "notebooks"
-# Who needs what: the notebooks that have to be run before another. images/notebooks.svg shows it.
-NEEDS = {
-    "03": {"02"},  # BYOL's encoder
-    "04": {"01", "02", "03"},  # BYOL's encoder; 01 and 03 have rows in its last table
-    "06": {"02"},  # BYOL's encoder
-    "07": {"02", "06"},  # BYOL's encoder, and noise-BYOL's, which 06 trains
-    "09": {"02", "08"},  # BYOL's and DINO's encoders
-}
-GATHERS = "10"  # needs all others
-MEMORY_EACH = 2 * 2**30  # bytes that a notebook may take; one less runs where they are not there
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -57,33 +48,6 @@ def choose(paths: Sequence[Path], only: Sequence[str] | None) -> list[Path]:
     return [path for number, path in numbers.items() if number in wanted]
 
 
-def needs_among(numbers: Sequence[str]) -> dict[str, Set[str]]:
-    """Each of the notebooks that are run, with those of them that have to be run before it.
-
-    What a notebook would have made that is not run, the first that needs it makes: the others wait
-    for that one.
-    """
-    needs = {number: NEEDS.get(number, set()) & set(numbers) for number in numbers}
-    for missing in set().union(*NEEDS.values()) - set(numbers):
-        first, *others = [number for number in numbers if missing in NEEDS.get(number, ())] or [""]
-        for number in others:
-            needs[number] = needs[number] | {first}
-    if GATHERS in needs:
-        needs[GATHERS] = set(numbers) - {GATHERS}
-    return needs
-
-
-def usual_jobs(device: str) -> int:
-    """How many notebooks run side by side: one a core, as far as the memory goes; one on a GPU."""
-    if device != "cpu":
-        return 1
-    names = os.sysconf_names if hasattr(os, "sysconf_names") else {}
-    if "SC_PHYS_PAGES" not in names:
-        return cores()
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(1, min(cores(), memory // MEMORY_EACH))
-
-
 def run(only: Sequence[str] | None = None, *, dataset: str | None = None, preset: str | None = None,
         seed: int | None = None, out: str | Path = "results", jobs: int | None = None,
         folder: Path = NOTEBOOKS) -> int:
@@ -107,7 +71,7 @@ def run(only: Sequence[str] | None = None, *, dataset: str | None = None, preset
     paths, out = choose(find(folder), only), Path(out).resolve()
     parameters, device = _parameters(dataset, preset, seed)
     _make_folder(out)
-    jobs = jobs or usual_jobs(device)
+    jobs = min(jobs or usual_jobs(device), len(paths))
     with _environment(out, max(1, cores() // jobs)), chdir(ROOT):
         outcome = _run_all({number_of(path): path for path in paths}, out, parameters, jobs)
     _show_results(out)
@@ -122,7 +86,7 @@ def _run_all(paths: dict[str, Path], out: Path, parameters: dict[str, Any], jobs
     total = sum(code_cells(path) for path in paths.values())
     every = 0.5 if sys.stderr.isatty() else 30.0  # seconds
     with tqdm(total=total, desc="notebooks", unit=" cells", file=sys.stderr, mininterval=every,
-              dynamic_ncols=True) as bar:
+              maxinterval=max(10.0, every), dynamic_ncols=True) as bar:
 
         def work(number: str) -> bool:
             began = time.perf_counter()

@@ -1,6 +1,5 @@
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -266,39 +265,3 @@ def test_ctrl_c_ends_all_kernels_and_keeps_the_partial_copies(folder, tmp_path, 
         assert "begun" in printed(tmp_path / "out" / "notebooks" / f"{file.name}.failed.ipynb")
         with pytest.raises(ProcessLookupError):
             os.kill(int(file.read_text()), 0)
-
-
-def test_of_what_needs_a_notebook_that_is_not_run_the_first_makes_it_for_the_others():
-    needs = runner.needs_among(["03", "04", "06", "07"])
-    assert needs == {"03": set(), "04": {"03"}, "06": {"03"}, "07": {"03", "06"}}
-
-
-def test_the_gathering_notebook_waits_for_all_others():
-    numbers = [execution.number_of(path) for path in runner.find()]
-    assert runner.needs_among(numbers)["10"] == set(numbers) - {"10"}
-
-
-MAKES = {"byol": "02", "noise-byol": "06", "dino": "08"}  # the notebook that trains it first
-
-
-@pytest.mark.parametrize("path", runner.find(), ids=lambda path: path.stem)
-def test_a_notebook_that_asks_for_an_encoder_needs_the_one_that_trains_it(path):
-    code = "".join("".join(cell["source"]) for cell in json.loads(path.read_text())["cells"]
-                   if cell["cell_type"] == "code")
-    asked = set(re.findall(r'find_or_pretrain\(\s*"([\w-]+)"', code))
-    asked |= {"byol"} if "chosen_encoder(" in code else set()
-    asked |= {"noise-byol"} if "noise_encoders(" in code else set()
-    number = execution.number_of(path)
-    assert {MAKES[method] for method in asked} - {number} <= runner.NEEDS.get(number, set())
-
-
-@pytest.mark.parametrize("device, cores, expected", [("cpu", 1, 1), ("cuda", 8, 1), ("mps", 8, 1)])
-def test_notebooks_share_no_gpu_and_no_single_core(monkeypatch, device, cores, expected):
-    monkeypatch.setattr(runner, "cores", lambda: cores)
-    assert runner.usual_jobs(device) == expected
-
-
-def test_as_many_notebooks_run_as_the_memory_holds(monkeypatch):
-    monkeypatch.setattr(runner, "cores", lambda: 8)
-    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 7 * 2**20, "SC_PAGE_SIZE": 2**10}.get)
-    assert runner.usual_jobs("cpu") == 3
