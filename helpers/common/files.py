@@ -41,8 +41,7 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
 
 @contextmanager
 def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Of the processes that use `folder`, one is in the block at a time, and the others wait for
-    it.
+    """Lets one process at a time use `folder`; the others wait.
 
     A process that is killed lets the next one in. On Windows, and on disks that know no locks,
     nobody waits.

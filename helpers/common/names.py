@@ -1,4 +1,4 @@
-"""TODO: docstring."""
+"""The names that a person can choose: methods, datasets, encoders, noise schedules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 METHODS = {"byol": "BYOL", "noise-byol": "noise-BYOL", "dino": "DINO"}
 DATASETS = ("digits", "stl10", "cifar10", "imagenette", "fashion-mnist")
 ENCODERS = ("slim", "resnet18", "resnet50", "vit_digits", "vit_tiny", "vit_small", "vit_base")
-DEFAULT_IMAGE_SIZE = {
-    "digits": 16, "stl10": 96, "cifar10": 32, "imagenette": 128, "fashion-mnist": 28
-}
+# side in pixels
+DEFAULT_IMAGE_SIZE = {"digits": 16, "stl10": 96, "cifar10": 32, "imagenette": 128,
+                      "fashion-mnist": 28}
 NOISE_SCHEDULES = ("ramp", "constant", "linear")  # how noise-BYOL's noise grows over the training

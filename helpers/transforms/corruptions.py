@@ -39,7 +39,7 @@ OCTAVES = (2, 4, 8)  # waves of fog along a side
 
 
 def corrupt(images: Tensor, name: str, severity: int, seed: int = 0) -> Tensor:
-    """Images with one kind of damage.
+    """Images with one kind of corruption.
 
     Args:
         images: uint8 or float in [-1, 1], N x C x H x W, one or three channels, on any device.
@@ -56,12 +56,11 @@ def corrupt(images: Tensor, name: str, severity: int, seed: int = 0) -> Tensor:
     if name not in SEVERITIES or severity not in range(1, 6):
         raise ValueError(
             f"{name!r} at severity {severity}: choose {', '.join(SEVERITIES)} and a severity from "
-            "1 to 5"
-        )
+            "1 to 5")
     x = ((normalise(images) + 1) / 2).clamp(0, 1)
     generator = torch.Generator(x.device).manual_seed(
         zlib.crc32(f"{name} {severity} {seed}".encode()))
-    x = DAMAGE[name](x, SEVERITIES[name][severity - 1], generator).clamp(0, 1)
+    x = CORRUPTIONS[name](x, SEVERITIES[name][severity - 1], generator).clamp(0, 1)
     levels = (255 * x).round()
     return levels.to(torch.uint8) if images.dtype == torch.uint8 else levels / 127.5 - 1
 
@@ -97,8 +96,7 @@ def brightness(x: Tensor, more: float, generator: torch.Generator) -> Tensor:
 
 
 def fog(x: Tensor, light: float, generator: torch.Generator) -> Tensor:
-    """Light clouds in front of the image: smooth random waves, the finer the weaker, scaled to [0,
-    1]."""
+    """Light clouds in front of the image: random waves in [0, 1], the finer the weaker."""
     cloud = x.new_zeros(len(x), 1, *x.shape[2:])
     for waves in OCTAVES:
         coarse = torch.rand(len(x), 1, waves, waves, device=x.device, generator=generator)
@@ -124,7 +122,7 @@ def _saved(image: Tensor, quality: int) -> Tensor:
     return pil_to_tensor(Image.open(file))
 
 
-DAMAGE: dict[str, Callable[[Tensor, float, torch.Generator], Tensor]] = {
+CORRUPTIONS: dict[str, Callable[[Tensor, float, torch.Generator], Tensor]] = {
     "shot noise": shot, "impulse noise": impulse, "blur": defocus, "contrast": contrast,
     "brightness": brightness, "fog": fog, "pixelate": pixelate, "JPEG": jpeg
 }

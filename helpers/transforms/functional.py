@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+Boxes = tuple[Tensor, Tensor, Tensor, Tensor]  # top, left, height, width of B boxes, in pixels
 GRAY = (0.299, 0.587, 0.114)  # ITU-R 601 luma, as PIL and torchvision use it
 
 
@@ -58,20 +59,20 @@ def resize_weights(start: Tensor, length: Tensor, inputs: int, outputs: int) -> 
     return weights / weights.sum(-1, keepdim=True)
 
 
-def crop_boxes(count: int, height: int, width: int, scale: tuple[float, float], ratio: tuple[float,
-                                                                                             float],
-               device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Random boxes as `torchvision.transforms.RandomResizedCrop` draws them: top, left, height,
-    width.
+def crop_boxes(count: int, height: int, width: int, scale: tuple[float, float],
+               ratio: tuple[float, float], device: torch.device) -> Boxes:
+    """Random boxes as `torchvision.transforms.RandomResizedCrop` draws them.
 
     Ten tries for a box of a random area (share of the image, `scale`) and aspect ratio (log-uniform
-    in `ratio`) that fits; the whole image where none does. Each result is B = `count` numbers in
-    pixels.
+    in `ratio`) that fits; the whole image where none does.
+
+    Returns:
+        top, left, height, width: B = `count` numbers each, in pixels.
     """
     shape = (count, 10)
     area = height * width * torch.empty(shape, device=device).uniform_(*scale)
-    aspect = torch.empty(shape, device=device).uniform_(math.log(ratio[0]),
-                                                        math.log(ratio[1])).exp()
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    aspect = torch.empty(shape, device=device).uniform_(low, high).exp()
     w, h = (area * aspect).sqrt().round(), (area / aspect).sqrt().round()
     fits = (w >= 1) & (h >= 1) & (w <= width) & (h <= height)
     first = fits.float().argmax(1, keepdim=True)
@@ -97,10 +98,8 @@ def both_sides(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
     return x.float()
 
 
-def crop(x: Tensor, boxes: tuple[Tensor, Tensor, Tensor, Tensor], size: int,
-         flip: Tensor) -> Tensor:
-    """Each image's box (of `crop_boxes`) as B x C x `size` x `size`, mirrored where `flip` (B
-    booleans) says so."""
+def crop(x: Tensor, boxes: Boxes, size: int, flip: Tensor) -> Tensor:
+    """Each image's box as B x C x `size` x `size`, mirrored where `flip` (B booleans) is true."""
     top, left, height, width = boxes
     left, width = torch.where(flip, left + width, left), torch.where(flip, -width, width)
     rows = resize_weights(top, height, x.shape[2], size)  # B x S x H
@@ -109,8 +108,10 @@ def crop(x: Tensor, boxes: tuple[Tensor, Tensor, Tensor, Tensor], size: int,
 
 
 def blur(x: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur of B x C x S x S with one `sigma` (pixels, B x 1 x 1 x 1) per image; edges are
-    renormalised."""
+    """Gaussian blur of B x C x S x S with one `sigma` (B x 1 x 1 x 1, pixels) per image.
+
+    At the edges the kernel is normalised again.
+    """
     size = x.shape[-1]
     distance = torch.arange(size, device=x.device, dtype=torch.float32)
     distance = (distance[:, None] - distance[None]).square()  # S x S
@@ -150,8 +151,7 @@ def shift_hue(x: Tensor, turn: Tensor) -> Tensor:
 
 
 def jitter(x: Tensor, strength: tuple[float, float, float, float]) -> Tensor:
-    """Brightness, contrast, saturation and hue of B x C x H x W in [0, 1], each image by its own
-    amounts.
+    """Brightness, contrast, saturation and hue of B x C x H x W in [0, 1], drawn for each image.
 
     `strength` as in torchvision's ColorJitter: factors from [1 - s, 1 + s], hue from [-s, s]. The
     order of the four is drawn once per batch (torchvision draws it per image).
@@ -162,14 +162,20 @@ def jitter(x: Tensor, strength: tuple[float, float, float, float]) -> Tensor:
     def factor(s: float) -> Tensor:
         return uniform(count, max(0.0, 1 - s), 1 + s, device)
 
-    steps = [
-        lambda x: blend(x, 0.0, factor(brightness)),
-        lambda x: blend(x,
-                        luma(x).mean((2, 3), keepdim=True), factor(contrast)),
-        lambda x: blend(x, grayscale(x), factor(saturation))
-        if x.shape[1] == 3 else x, lambda x: shift_hue(x, uniform(count, -hue, hue, device))
-        if x.shape[1] == 3 and hue else x
-    ]
+    def change_brightness(x: Tensor) -> Tensor:
+        return blend(x, 0.0, factor(brightness))
+
+    def change_contrast(x: Tensor) -> Tensor:
+        return blend(x, luma(x).mean((2, 3), keepdim=True), factor(contrast))
+
+    def change_saturation(x: Tensor) -> Tensor:
+        return blend(x, grayscale(x), factor(saturation)) if x.shape[1] == 3 else x
+
+    def change_hue(x: Tensor) -> Tensor:
+        turns = x.shape[1] == 3 and hue
+        return shift_hue(x, uniform(count, -hue, hue, device)) if turns else x
+
+    steps = [change_brightness, change_contrast, change_saturation, change_hue]
     for index in torch.randperm(4).tolist():
         x = steps[index](x)
     return x

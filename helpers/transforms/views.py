@@ -29,24 +29,24 @@ DRAWINGS = ("digits", "fashion-mnist")  # gray, centred, of one size; everything
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 images of any shape to float32 in [-1, 1]; a float image is taken to be there
-    already."""
+    """uint8 images of any shape to float32 in [-1, 1]; float images are returned as they are."""
     return images.float().div_(127.5).sub_(1.0) if images.dtype == torch.uint8 else images
 
 
 def add_noise(x: Tensor, sigma: float | Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Gaussian noise of deviation `sigma` (one, or B x 1 x 1 x 1) on B x C x H x W in normalised
-    units, not clipped."""
+    """B x C x H x W plus Gaussian noise, not clipped.
+
+    `sigma` is its deviation in normalised units: one number, or B x 1 x 1 x 1.
+    """
     noise = torch.randn(x.shape, device=x.device, dtype=x.dtype, generator=generator)
     return x + noise * sigma
 
 
 @dataclass(frozen=True)
 class PhotoView:
-    """One view of a photograph for BYOL (Grill et al. 2020, appendix B), defaults as lightly's
-    first view.
+    """One view of a photograph for BYOL (Grill et al. 2020, appendix B).
 
-    `size` None keeps the image's own side. `jitter` is brightness, contrast, saturation, hue;
+    The defaults are those of lightly's first view. `size` None keeps the image's own side. `jitter` is brightness, contrast, saturation, hue;
     `blur` is a probability with `sigmas` in pixels; `noise` a deviation in normalised units, added
     last.
     """
@@ -82,8 +82,7 @@ class PhotoView:
 
 @dataclass(frozen=True)
 class DigitView:
-    """One view of a small centred drawing: a gentle affine map, an elastic warp, ink strength,
-    noise.
+    """One view of a small centred drawing: affine map, elastic warp, ink strength, noise.
 
     Twice these strengths turn one digit into another and ruin what is learned. Angles in degrees;
     `shift` is a share of the half side; `zoom` and `stretch` are deviations of the log scale;
@@ -100,8 +99,7 @@ class DigitView:
     noise: float = 0.1
 
     def __call__(self, images: Tensor, strength: float = 1.0) -> Tensor:
-        """uint8 B x C x H x W to float of the same shape in [-1, 1]; `strength` scales the
-        noise."""
+        """uint8 B x C x H x W to float of that shape in [-1, 1]; `strength` scales the noise."""
         x = normalise(images)
         count, device = x.shape[0], x.device
         # B x H x W x 2
@@ -114,13 +112,12 @@ class DigitView:
         return add_noise(x, uniform(count, 0, self.noise, device) * strength) if self.noise else x
 
     def affine(self, count: int, device: torch.device) -> Tensor:
-        """Random affine maps, B x 2 x 3, in the coordinates of
-        `torch.nn.functional.affine_grid`."""
+        """Random affine maps B x 2 x 3, for `torch.nn.functional.affine_grid`."""
         def draw(limit: float) -> Tensor:
             return torch.empty(count, device=device).uniform_(-limit, limit)
 
-        angle, zoom, stretch, shear = draw(math.radians(self.angle)), draw(self.zoom), draw(self.stretch), \
-            draw(self.shear)
+        angle, zoom = draw(math.radians(self.angle)), draw(self.zoom)
+        stretch, shear = draw(self.stretch), draw(self.shear)
         across, down = (zoom + stretch).exp(), (zoom - stretch).exp()
         cos, sin = angle.cos(), angle.sin()
         rows = [torch.stack([cos * across, shear - sin, draw(self.shift)], 1),
