@@ -1,4 +1,7 @@
-"""Small helps for notebook cells."""
+"""What notebook cells call beside the rooms: `prepare`, `show_source`, `explorer`.
+
+Only the standard library is imported here: the first cell runs before the packages are there.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,8 @@ if TYPE_CHECKING:
 
 # The colours travel inside the HTML, on a light ground of their own, so that the code looks the
 # same in Jupyter, in Colab, in a dark theme and on a web page made from the notebook.
-BOX = (
-    "background:#f6f8fa; color:#24292f; padding:0.6em 0.9em; border-radius:6px; overflow-x:auto; "
-    "line-height:1.35;")
+BOX = ("background:#f6f8fa; color:#24292f; padding:0.6em 0.9em; border-radius:6px; "
+       "overflow-x:auto; line-height:1.35;")
 SHARP = 2  # pixels of a figure for each of the page: sharp on fine screens, too
 # the page's own style would win otherwise
 TEXT = "background:transparent; color:inherit; white-space:pre; margin:0"
@@ -51,8 +53,7 @@ def show_source(*objects: Any) -> None:
 
 
 def source_of(thing: Any) -> str:
-    """The object's source without its outer indentation, under a comment that says where it
-    lives."""
+    """The object's source without its outer indentation, under a comment that names its place."""
     lines, first = inspect.getsourcelines(thing)
     module = inspect.getmodule(thing)
     where = f"# {module.__name__}, line {max(first, 1)}\n" if module else ""
@@ -87,8 +88,8 @@ def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
     controls = {}
     for name, values in choices.items():
         values = list(values)
-        kind = SelectionSlider if all(isinstance(value, int | float)
-                                      for value in values) else Dropdown
+        numbers = all(isinstance(value, int | float) for value in values)
+        kind = SelectionSlider if numbers else Dropdown
         controls[name] = kind(options=values, value=values[0], description=name.replace("_", " "))
 
     def redraw(*_: Any) -> None:
@@ -101,8 +102,10 @@ def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
 
 
 def image(figure: Figure) -> str:
-    """A figure as an HTML image that shrinks with the window; its alternative text is what is
-    written in the figure."""
+    """A figure as an HTML image that shrinks with the window.
+
+    Its alternative text is what is written in the figure.
+    """
     data = png(figure)
     width = int.from_bytes(data[16:20], "big") // SHARP  # of a PNG these bytes are the width
     return (
@@ -119,14 +122,12 @@ def png(figure: Figure) -> bytes:
 
 
 def writing(figure: Figure) -> str:
-    """What a figure says in words: its title, then the title and the texts of each of its parts,
-    line by line."""
-    parts = [
-        ", ".join(filter(None, [ax.get_title(), *(text.get_text()
-                                                  for text in ax.texts)]))
-        for ax in figure.axes
-    ]
-    return "\n".join(filter(None, [figure.get_suptitle(), *parts]))
+    """What a figure says in words: its title, then a line with the texts of each of its axes."""
+    lines = [figure.get_suptitle()]
+    for ax in figure.axes:
+        texts = [ax.get_title(), *(text.get_text() for text in ax.texts)]
+        lines.append(", ".join(filter(None, texts)))
+    return "\n".join(filter(None, lines))
 
 
 def skip_the_rest(reason: str) -> None:

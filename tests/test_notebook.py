@@ -3,6 +3,8 @@ skipped."""
 
 import base64
 import io
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import matplotlib
@@ -74,7 +76,8 @@ def test_an_explorer_says_in_words_what_is_written_in_its_figure():
 def test_shown_source_has_colours_of_its_own_and_keeps_its_lines():
     html = notebook._highlight("def f(x):\n    return x\n")
     style = html.split("<pre style=")[1].split(">")[0]
-    assert "background:transparent" in style and "color:inherit" in style and "white-space:pre;" in style
+    assert {"background:transparent", "color:inherit", "white-space:pre"} <= {
+        rule.strip(" \"") for rule in style.split(";")}
 
 
 def test_a_figure_among_widgets_has_two_pixels_for_each_of_the_page():
@@ -98,3 +101,11 @@ def test_skipped_cells_do_nothing_and_say_why_once(monkeypatch, capsys):
     skip_the_rest("no such package")
     assert capsys.readouterr().out == "The rest of this notebook is skipped: no such package.\n"
     assert manager.transform_cell("x = 1\ny = 2\n").strip() == ""
+
+
+def test_the_first_cell_needs_nothing_but_the_standard_library_to_begin():
+    code = ("import sys\n"
+            "sys.modules.update(dict.fromkeys(['tqdm', 'torch', 'numpy', 'pandas', 'IPython']))\n"
+            "import helpers.notebook")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

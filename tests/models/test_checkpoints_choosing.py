@@ -148,9 +148,11 @@ def test_a_path_answers_too(ask, way, own, monkeypatch):
 
 
 @ASKS
-@pytest.mark.parametrize(("answer", "words"), [("nonsense", "the setting: 'nonsense' is not an answer"),
-                                               ("missing.pth", "no file missing.pth"),
-                                               ("file", "no file was named")])
+@pytest.mark.parametrize(("answer", "words"), [
+    ("nonsense", "the setting: 'nonsense' is not an answer"),
+    ("missing.pth", "no file missing.pth"),
+    ("file", "no file was named"),
+])
 def test_a_wrong_setting_is_one_line(ask, answer, words):
     with pytest.raises(UserError, match=words) as error:
         ask(answer).choice()

@@ -47,9 +47,11 @@ def vit_weights():
 
 WHOLE = {  # kind -> (suffix, how a whole file of it is made)
     "ours": (".safetensors", own_file),
-    "safetensors": (".safetensors", lambda folder: save({k: v.contiguous() for k, v in vit_weights().items()})),
+    "safetensors": (".safetensors",
+                    lambda folder: save({k: v.contiguous() for k, v in vit_weights().items()})),
     "torch zip": (".pth", lambda folder: torch_file(dino(vit_weights()))),
-    "torch before 1.6": (".pth", lambda folder: torch_file(vit_weights(), _use_new_zipfile_serialization=False)),
+    "torch before 1.6": (".pth", lambda folder: torch_file(vit_weights(),
+                                                           _use_new_zipfile_serialization=False)),
 }
 
 

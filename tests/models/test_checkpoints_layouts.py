@@ -39,12 +39,14 @@ VIT_FILES = {  # name of the file's kind -> (content made of our ViT, where the 
     "DINO, full": (lambda e: dino(as_vit("timm", e)), "teacher/module.backbone."),
     "DINO, backbone only": (lambda e: as_vit("timm", e), ""),
     "lightly benchmark": (lambda e: lightning(as_vit("timm", e)), "state_dict/backbone."),
-    "lightly MAE": (lambda e: lightning(under("vit.", as_vit("timm", e))), "state_dict/backbone.vit."),
+    "lightly MAE": (lambda e: lightning(under("vit.", as_vit("timm", e))),
+                    "state_dict/backbone.vit."),
     "Hugging Face, bare": (lambda e: as_vit("hugging face", e), ""),
     "Hugging Face classifier": (lambda e: under("vit.", as_vit("hugging face", e)) | {
         "classifier.weight": torch.ones(5, 3)}, "vit."),
     "our own training": (lambda e: {"state_dict": under("encoder.", e.state_dict())
-                                    | under("target.0.", other(e.state_dict()))}, "state_dict/encoder.backbone."),
+                                    | under("target.0.", other(e.state_dict()))},
+                         "state_dict/encoder.backbone."),
 }
 RESNET_FILES = {
     "torchvision, bare": (lambda e: e.backbone.state_dict() | {"fc.weight": torch.ones(5, 3)}, ""),

@@ -142,7 +142,8 @@ def test_attention_maps_equal_those_of_torch_multihead_attention():
     model = small()
     attention = model.blocks[0].attention
     peer = nn.MultiheadAttention(48, 4, batch_first=True)
-    peer.in_proj_weight.data, peer.in_proj_bias.data = attention.qkv.weight.data, attention.qkv.bias.data
+    peer.in_proj_weight.data = attention.qkv.weight.data
+    peer.in_proj_bias.data = attention.qkv.bias.data
     tokens = model.blocks[0].norm1(model.embed(some_images()))
     _, weights = peer(tokens, tokens, tokens, average_attn_weights=False)
     torch.testing.assert_close(model.attention_maps(some_images())[0], weights)

@@ -8,14 +8,22 @@ import torch
 from helpers.models.encoder import build
 
 BLOCK_NAMES = {  # ours -> theirs, inside block {i}
-    "timm": {"norm1": "norm1", "attention.qkv": "attn.qkv", "attention.out": "attn.proj", "norm2": "norm2",
-             "mlp.0": "mlp.fc1", "mlp.3": "mlp.fc2"},
-    "torchvision": {"norm1": "ln_1", "attention.out": "self_attention.out_proj", "norm2": "ln_2", "mlp.0": "mlp.0",
-                    "mlp.3": "mlp.3"},
-    "hugging face": {"norm1": "layernorm_before", "attention.out": "attention.output.dense",
-                     "norm2": "layernorm_after", "mlp.0": "intermediate.dense", "mlp.3": "output.dense"},
-    "vit-pytorch": {"norm1": "0.norm", "attention.out": "0.fn.to_out.0", "norm2": "1.norm", "mlp.0": "1.fn.net.0",
-                    "mlp.3": "1.fn.net.3"},
+    "timm": {
+        "norm1": "norm1", "attention.qkv": "attn.qkv", "attention.out": "attn.proj",
+        "norm2": "norm2", "mlp.0": "mlp.fc1", "mlp.3": "mlp.fc2",
+    },
+    "torchvision": {
+        "norm1": "ln_1", "attention.out": "self_attention.out_proj", "norm2": "ln_2",
+        "mlp.0": "mlp.0", "mlp.3": "mlp.3",
+    },
+    "hugging face": {
+        "norm1": "layernorm_before", "attention.out": "attention.output.dense",
+        "norm2": "layernorm_after", "mlp.0": "intermediate.dense", "mlp.3": "output.dense",
+    },
+    "vit-pytorch": {
+        "norm1": "0.norm", "attention.out": "0.fn.to_out.0", "norm2": "1.norm",
+        "mlp.0": "1.fn.net.0", "mlp.3": "1.fn.net.3",
+    },
 }
 BLOCK_PLACE = {"timm": "blocks.{}.", "torchvision": "encoder.layers.encoder_layer_{}.",
                "hugging face": "encoder.layer.{}.", "vit-pytorch": "transformer.layers.{}."}

@@ -25,20 +25,23 @@ QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-backgro
          "--disable-component-update", "--disable-sync"]
 # What stands beside the cells ([3]:), the texts of error and of warning outputs.
 STATE = """() => {
-  const texts = part => [...document.querySelectorAll(`.jp-Notebook .jp-CodeCell ${part}`)].map(e => e.textContent);
+  const all = part => [...document.querySelectorAll(`.jp-Notebook .jp-CodeCell ${part}`)];
+  const texts = part => all(part).map(e => e.textContent);
   const output = kind => texts(`[data-mime-type="application/vnd.jupyter.${kind}"]`);
   return {prompts: texts('.jp-InputPrompt'), errors: output('error'), warnings: output('stderr')};
 }"""
 DONE = f"""() => {{
   const {{prompts, errors}} = ({STATE})();
-  return !prompts.some(text => text.includes('*')) && (errors.length || prompts.every(text => /\\d/.test(text)));
+  return !prompts.some(text => text.includes('*')) &&
+    (errors.length || prompts.every(text => /\\d/.test(text)));
 }}"""
 # Texts of widgets, tables and printed lines whose contrast with what is behind them is below 3
 # (WCAG 2.1, large text).
 PALE = """() => {
   const numbers = color => color.match(/[\\d.]+/g).map(Number);
   const linear = part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
-  const light = color => [0.2126, 0.7152, 0.0722].reduce((sum, share, i) => sum + share * linear(color[i] / 255), 0);
+  const light = color => [0.2126, 0.7152, 0.0722].reduce(
+    (sum, share, i) => sum + share * linear(color[i] / 255), 0);
   const behind = element => {
     for (let e = element; e; e = e.parentElement) {
       const color = numbers(getComputedStyle(e).backgroundColor);
@@ -47,18 +50,24 @@ PALE = """() => {
     return [255, 255, 255];
   };
   const contrast = element => {
-    const pair = [light(numbers(getComputedStyle(element).color)), light(behind(element))].sort((a, b) => b - a);
+    const front = light(numbers(getComputedStyle(element).color));
+    const pair = [front, light(behind(element))].sort((a, b) => b - a);
     return (pair[0] + 0.05) / (pair[1] + 0.05);
   };
   return [...document.querySelectorAll('.jp-Notebook .jp-OutputArea-output *')]
     .filter(e => !e.closest('svg') && e.checkVisibility())
-    .filter(e => e.tagName == 'SELECT' || [...e.childNodes].some(n => n.nodeType == 3 && n.textContent.trim()))
+    .filter(e => e.tagName == 'SELECT' ||
+                 [...e.childNodes].some(n => n.nodeType == 3 && n.textContent.trim()))
     .filter(e => contrast(e) < 3).map(e => e.textContent.slice(0, 80));
 }"""
 # Widgets that are cut off at the right.
-CUT = """() => [...document.querySelectorAll('.jp-Notebook .jp-OutputArea-output .jupyter-widgets')]
-  .filter(e => e.getBoundingClientRect().right > e.closest('.jp-OutputArea-output').getBoundingClientRect().right + 1)
-  .map(e => e.className)"""
+CUT = """() => {
+  const right = e => e.getBoundingClientRect().right;
+  const widgets = '.jp-Notebook .jp-OutputArea-output .jupyter-widgets';
+  return [...document.querySelectorAll(widgets)]
+    .filter(e => right(e) > right(e.closest('.jp-OutputArea-output')) + 1)
+    .map(e => e.className);
+}"""
 
 
 @contextmanager
@@ -75,7 +84,8 @@ def jupyter_lab(folder, **variables):
     (folder / "helpers").symlink_to(ROOT / "helpers")
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         shutil.copy(path, folder / "notebooks")
-    settings = folder / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    extension = folder / "settings" / "@jupyterlab" / "apputils-extension"
+    settings = extension / "notification.jupyterlab-settings"
     settings.parent.mkdir(parents=True)
     # no question about news
     settings.write_text(json.dumps({"checkForUpdates": False, "fetchNews": "false"}))
