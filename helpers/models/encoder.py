@@ -44,13 +44,11 @@ class Encoder(nn.Module):
 
     @property
     def patch_size(self) -> int:
-        """Side of a ViT's patch in pixels, of which the side of its input is a multiple; 1 for
-        convolutions."""
+        """Side of a ViT's patch in pixels, which divides that of its input; 1 for convolutions."""
         return getattr(self.backbone, "patch_size", 1)
 
     def prepare(self, x: Tensor) -> Tensor:
-        """B x C x H x W in [-1, 1], as the suite uses it, in the range that the backbone was
-        trained on."""
+        """B x C x H x W from [-1, 1] to the range that the backbone was trained on."""
         if self.normalisation == "symmetric":
             return x
         unit = x * 0.5 + 0.5
@@ -68,8 +66,8 @@ def build(name: str, *, channels: int = 3, image_size: int = 96, normalisation: 
     Args:
         name: one of `BACKBONES`.
         channels: 1 or 3 (ImageNet's normalisation needs 3).
-        normalisation: what the weights are trained on, see `Encoder`; images always come in [-1,
-            1].
+        normalisation: what the weights are trained on, see `Encoder`; images always come in
+            [-1, 1].
         image_size: side of the square input, in pixels; it decides the ResNet stem and ViT
             positions.
         options: what the backbone's own function takes (e.g. `stem` for ResNets, `patch_size` for

@@ -1,4 +1,4 @@
-"""The CPU miniature: a ResNet of three blocks for very small images.
+"""Slim, the encoder for a CPU: a ResNet of three blocks for very small images.
 
 On a two-core CPU most of a ResNet18 step on 16-pixel images is spent on its 11 million
 parameters, not on the images. This encoder has 173 thousand and learns digits in a minute.
@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a 1x1 shortcut, halving the resolution (He et al. 2016, section
-    3.3)."""
+    """Two 3x3 convolutions beside a 1x1 shortcut, at half the resolution (He et al. 2016, 3.3)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 2) -> None:
         super().__init__()
@@ -48,7 +47,11 @@ class Slim(nn.Module):
 
 
 def build_slim(name: str, *, image_size: int, channels: int, width: int | None = None) -> Slim:
-    """The miniature; any image size of 8 pixels or more will do. A `width` of None is 24 for gray
-    images and 32 for colour. To train on a CPU, take 8 or a multiple of it: torch's channels-last
-    kernels have corrupted memory in the backward pass of narrower ones."""
+    """A fresh slim encoder for images of 8 pixels or more.
+
+    Args:
+        width: None is 24 for gray images and 32 for colour. To train on a CPU, take 8 or a multiple
+            of it: torch's channels-last kernels have corrupted memory in the backward pass of
+            narrower ones.
+    """
     return Slim(channels, width or (24 if channels == 1 else 32))

@@ -42,8 +42,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor, maps: list[Tensor] | None = None) -> Tensor:
-        """B x T x W to B x T x W; a list given as `maps` also receives the B x H x T x T
-        weights."""
+        """B x T x W to B x T x W; a list `maps` also receives the weights, B x H x T x T."""
         batch, count, width = tokens.shape
         # B, T, 3, H, D
         qkv = self.qkv(tokens).view(batch, count, 3, self.heads, width // self.heads)
@@ -143,9 +142,12 @@ class ViT(nn.Module):
         self.initialise()
 
     def initialise(self) -> None:
-        """Random weights as in the paper's code: Xavier (Glorot & Bengio, 2010) in the blocks,
-        1 / sqrt(inputs) for the patches, and 0.02 for what is learned by itself and for the head,
-        so that an untrained model prefers no class. All biases are zero."""
+        """Random weights as in the paper's code.
+
+        Xavier (Glorot & Bengio, 2010) in the blocks, 1 / sqrt(inputs) for the patches, and 0.02 for
+        what is learned by itself and for the head, so that an untrained model prefers no class. All
+        biases are zero.
+        """
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
@@ -163,8 +165,8 @@ class ViT(nn.Module):
         if channels != self.channels or height != width or height % self.patch_size or not height:
             raise ValueError(
                 f"this ViT reads square images, {self.channels} x {self.image_size} x "
-                f"{self.image_size} "
-                f"or another multiple of {self.patch_size}, not {channels} x {height} x {width}")
+                f"{self.image_size} or another multiple of {self.patch_size}, "
+                f"not {channels} x {height} x {width}")
         positions = interpolate_positions(self.positions, self.grid, height // self.patch_size,
                                           self.stretch)
         tokens = self.patches(images)                             # B, W, G, G
@@ -185,16 +187,14 @@ class ViT(nn.Module):
         return self.head(self.tokens(images)[:, 0])
 
     def layers(self, images: Tensor) -> list[Tensor]:
-        """Tokens B x T x W after the position embedding, after each block and after the final
-        norm."""
+        """Tokens B x T x W after the positions are added, after each block and the final norm."""
         states = [self.embed(images)]
         for block in self.blocks:
             states.append(block(states[-1]))
         return [*states, self.norm(states[-1])]
 
     def attention_maps(self, images: Tensor) -> list[Tensor]:
-        """One B x H x T x T tensor a block; row t says how much token t takes from each token (sum
-        1)."""
+        """B x H x T x T for each block: row t is how much token t takes from each (sum 1)."""
         maps: list[Tensor] = []
         self.tokens(images, maps)
         return maps
@@ -205,8 +205,7 @@ def interpolate_positions(positions: Tensor, old_grid: int, new_grid: int,
     """Stretch a learned position embedding to another number of patches (paper, section 3.2).
 
     Args:
-        positions: 1 x (1 + old_grid ** 2) x W; the class token's entry, the first, is kept as it
-            is.
+        positions: 1 x (1 + old_grid ** 2) x W; the first entry, the class token's, is kept.
         old_grid, new_grid: patches along a side before and after.
         stretch: "corners" maps corner patches onto corner patches, as torchvision does; "dino" maps
             the edges of the image, with a grid that counts as a tenth of a patch longer, as the
