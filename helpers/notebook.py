@@ -16,9 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helpers.common.environment import ROOT, install_missing, share_folders
+from helpers.common.environment import ROOT, in_notebook, install_missing, share_folders
 from helpers.common.errors import UserError
-from helpers.common.progress import in_notebook
 
 if TYPE_CHECKING:
     from ipywidgets import VBox

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import multiprocessing
 import os
 import re
 import socket
@@ -35,6 +36,17 @@ def on_colab() -> bool:
         return importlib.util.find_spec("google.colab") is not None
     except ModuleNotFoundError:  # not even a package named google
         return False
+
+
+def in_notebook() -> bool:
+    """Whether this code runs in a Jupyter or Colab kernel (not in a plain IPython shell).
+
+    A process that was forked from a kernel is none: what it displays reaches nobody.
+    """
+    if "IPython" not in sys.modules or multiprocessing.parent_process() is not None:
+        return False
+    shell = sys.modules["IPython"].get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
 
 
 def mount_drive() -> Path:

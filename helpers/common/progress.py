@@ -6,7 +6,6 @@ place, so that an executed notebook keeps a single tidy line and no widget state
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -14,19 +13,10 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from helpers.common.environment import in_notebook
+
 T = TypeVar("T")
 REFRESH_SECONDS = 0.5
-
-
-def in_notebook() -> bool:
-    """Whether this code runs in a Jupyter or Colab kernel (not in a plain IPython shell).
-
-    A process that was forked from a kernel is none: what it displays reaches nobody.
-    """
-    if "IPython" not in sys.modules or multiprocessing.parent_process() is not None:
-        return False
-    shell = sys.modules["IPython"].get_ipython()
-    return shell is not None and hasattr(shell, "kernel")
 
 
 def clock(seconds: float) -> str:

@@ -16,8 +16,8 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from helpers.common.environment import in_notebook
 from helpers.common.errors import UserError
-from helpers.common.progress import in_notebook
 
 
 def rank_and_world() -> tuple[int, int]:

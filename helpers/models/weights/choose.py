@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from helpers.common.environment import on_colab
+from helpers.common.environment import in_notebook, on_colab
 from helpers.common.errors import UserError
-from helpers.common.progress import in_notebook
 from helpers.models.encoder import Encoder
 from helpers.models.weights import hub, registry
 from helpers.models.weights.convert import read_weights

@@ -10,10 +10,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from helpers.common.download import Failed
-from helpers.common.environment import on_colab
+from helpers.common.environment import in_notebook, on_colab
 from helpers.common.errors import UserError
 from helpers.common.files import write_atomically
-from helpers.common.progress import in_notebook
 from helpers.models.encoder import Encoder
 from helpers.models.weights import registry, transfer
 from helpers.models.weights.convert import read_weights
