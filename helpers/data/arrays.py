@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from helpers.data.splits import Shares, Splits, carve
+from helpers.data.carving import Shares, carve
+from helpers.data.splits import Splits
 
 CHUNK = 2048  # images resized at a time, so that the float copy stays small
 

@@ -19,9 +19,10 @@ from helpers.common.errors import UserError
 from helpers.common.progress import Progress
 from helpers.common.split import Split, amount_text
 from helpers.data.cache import BlockWriter, cached
+from helpers.data.carving import Shares, carve
 from helpers.data.images import Unreadable, read_image
 from helpers.data.scan import ORDER, ImageFile, Listing, scan
-from helpers.data.splits import Shares, Splits, carve
+from helpers.data.splits import Splits
 
 FORMAT = 2  # part of every key: raise it when the decoding, or what is kept with it, changes
 CHUNK = 256  # images in memory at a time

@@ -1,5 +1,4 @@
-"""Datasets behind one name: `load("digits")`, `load("stl10")` or `load("my/folder")` gives
-`Splits`."""
+"""A dataset by its name, or the images of a folder, as `Splits`."""
 
 from __future__ import annotations
 

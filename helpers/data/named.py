@@ -22,9 +22,10 @@ from helpers.common.download import download
 from helpers.common.errors import UserError
 from helpers.data.arrays import CHUNK, resize
 from helpers.data.cache import FORMAT, BlockWriter, cached
+from helpers.data.carving import Shares, carve
 from helpers.data.folder import load_listing
 from helpers.data.scan import scan
-from helpers.data.splits import Shares, Splits, carve
+from helpers.data.splits import Splits
 
 HELD_OUT = 0.1  # of the training images, for validation
 STL10_CLASSES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship",

@@ -16,7 +16,8 @@ from helpers.common.errors import UserError
 from helpers.data import loading as data
 from helpers.data import splits
 from helpers.data.arrays import resize
-from helpers.data.splits import Shares, carve, only_classes, require, stratified, take_out
+from helpers.data.carving import Shares, carve, stratified, take_out
+from helpers.data.splits import only_classes, require
 from helpers.settings import Settings
 
 # First 16 hex digits of SHA-256 over the sorted images of train, val and test.

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from helpers.common.errors import UserError
 from helpers.models.vit import ViT, interpolate_positions
+from helpers.models.weights.checkpoint import misfits
 
 # Where torchvision's VisionTransformer keeps what; `linear_1` is how its older files spell `mlp.0`.
 TORCHVISION_NAMES = [
@@ -204,11 +205,9 @@ def load_torchvision(vit: ViT, state_dict: dict[str, Tensor]) -> ViT:
     if "positions" in weights:
         old_grid = math.isqrt(weights["positions"].shape[1] - 1)
         weights["positions"] = interpolate_positions(weights["positions"], old_grid, vit.grid)
-    wrong = sorted(weights.keys() ^ own.keys()) or [
-        name for name in own if own[name].shape != weights[name].shape]
+    wrong = misfits(own, weights)
     if wrong:
-        raise UserError(
-            f"these weights do not fit this ViT: {len(wrong)} tensors are missing, unknown or of "
-            f"another shape, first {wrong[0]}; build the ViT with the weights' own sizes")
+        raise UserError(f"these weights do not fit this ViT: {wrong}; "
+                        "build the ViT with the weights' own sizes")
     vit.load_state_dict(weights)
     return vit
