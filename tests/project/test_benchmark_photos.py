@@ -272,7 +272,7 @@ def test_a_clock_of_a_gpu_counts_seconds_by_the_wall_and_waits_for_its_work_wher
 
 
 def test_a_device_has_its_own_settings_and_its_runs_their_own_names(images, monkeypatch):
-    monkeypatch.setattr("helpers.settings.has_cuda", lambda: True)
+    monkeypatch.setattr("helpers.common.machine.has_cuda", lambda: True)
     on = {device: data.settings_for(images[0], device=device) for device in ("auto", "cpu")}
     assert [(s.device, s.encoder, s.image_size, s.preset) for s in on.values()] == [
         ("cuda", "resnet18", 128, "full"), ("cpu", "slim", 48, "quick")]
@@ -280,7 +280,7 @@ def test_a_device_has_its_own_settings_and_its_runs_their_own_names(images, monk
     assert names == [
         "imagenette-byol-resnet18-128px-10min-cuda-seed0", "imagenette-byol-slim-48px-10min-seed0"
     ]
-    monkeypatch.setattr("helpers.settings.has_cuda", lambda: False)
+    monkeypatch.setattr("helpers.common.machine.has_cuda", lambda: False)
     assert data.settings_for(images[0], device="auto").device == "cpu"
 
 
