@@ -7,7 +7,6 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from helpers.common.download import Failed
 from helpers.common.environment import in_notebook, on_colab
@@ -129,12 +128,12 @@ def _download(entry: Entry, folder: Path) -> Path:
         try:
             _attempts(entry, source, arriving, folder)
         except Failed as problem:
-            problems.append(f"{_words(source)}: {problem}")
+            problems.append(f"{transfer.title(source)}: {problem}")
             continue
         os.replace(arriving, target)
         with suppress(OSError):  # a partial download from another source is still in there
             arriving.parent.rmdir()
-        lock_hash(folder, entry.name, target, _words(source))
+        lock_hash(folder, entry.name, target, transfer.title(source))
         return target
     with suppress(OSError):  # leave no empty folders
         arriving.parent.rmdir()
@@ -148,28 +147,13 @@ def _attempts(entry: Entry, source: dict[str, str], arriving: Path, folder: Path
     """Get a checked file to `arriving`; tried again, after a while, where that may help."""
     for wait in (*WAITS, None):
         try:
-            _transfer(source, arriving)
+            transfer.download_from(source, arriving)
             _check_arrival(entry, arriving, folder)
             return
         except Failed as problem:
             if wait is None or not problem.again:
                 raise
             time.sleep(wait)
-
-
-def _transfer(source: dict[str, str], arriving: Path) -> None:
-    if "drive" in source:
-        transfer.from_drive(source["drive"], arriving)
-    elif "drive_folder" in source:
-        transfer.from_drive_folder(source["drive_folder"], source["name"], arriving)
-    elif "torchvision" in source:
-        from torchvision.models import get_weight
-
-        transfer.from_web(get_weight(source["torchvision"]).url, arriving)
-    elif "url" in source:
-        transfer.from_web(source["url"], arriving)
-    else:
-        raise Failed("the repository's copy is missing")
 
 
 def _check_arrival(entry: Entry, arriving: Path, folder: Path) -> None:
@@ -188,10 +172,3 @@ def _check_arrival(entry: Entry, arriving: Path, folder: Path) -> None:
 def _check_structure(path: Path) -> None:
     if not find_encoders(set(read_tensors(path))):
         raise UserError(f"{path} holds no encoder that is known here: use another file")
-
-
-def _words(source: dict[str, str]) -> str:
-    named = {"drive": "Google Drive", "drive_folder": "Google Drive", "torchvision": "torchvision",
-             "file": "the repository"}
-    return next((words for kind, words in named.items() if kind in source),
-                urlsplit(source.get("url", "")).netloc)

@@ -1,4 +1,7 @@
-"""One attempt to get a file of weights: from Google Drive (with gdown), or from the web."""
+"""Where files of weights come from: one attempt at Google Drive (with gdown) or an address.
+
+A source is a dictionary of the manifest, see `helpers.models.weights.registry.Entry`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import inspect
 import os
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import requests
 
@@ -17,6 +21,37 @@ from helpers.common.errors import UserError
 NO_NETWORK = "no connection (is there a network?)"
 QUOTA = "Google Drive's quota for this file is used up, which lasts up to 24 hours"
 NOT_SHARED = "Google Drive does not give the file out (no longer shared, or too many downloads)"
+
+
+TITLES = {"drive": "Google Drive", "drive_folder": "Google Drive", "torchvision": "torchvision",
+          "file": "the repository"}
+
+
+def title(source: dict[str, str]) -> str:
+    """What a source is called, in words; an address by its host."""
+    known = [words for kind, words in TITLES.items() if kind in source]
+    return known[0] if known else urlsplit(source.get("url", "")).netloc
+
+
+def download_from(source: dict[str, str], target: Path) -> None:
+    """One attempt to download from a source to `target`; what arrived before is continued.
+
+    Raises:
+        Failed: no network, a refusal, an interrupted download, or nothing to download there.
+        UserError: the disk is full.
+    """
+    if "drive" in source:
+        from_drive(source["drive"], target)
+    elif "drive_folder" in source:
+        from_drive_folder(source["drive_folder"], source["name"], target)
+    elif "torchvision" in source:
+        from torchvision.models import get_weight
+
+        from_web(get_weight(source["torchvision"]).url, target)
+    elif "url" in source:
+        from_web(source["url"], target)
+    else:
+        raise Failed("the repository's copy is missing")
 
 
 def from_drive(file_id: str, target: Path) -> None:
