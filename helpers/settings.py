@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from helpers.common.environment import default_dataset, locate
 from helpers.common.errors import UserError
 from helpers.common.machine import devices
 from helpers.common.names import DATASETS, DEFAULT_IMAGE_SIZE, ENCODERS, NOISE_SCHEDULES
@@ -238,6 +237,8 @@ def _device(wanted: str | None) -> str:
 
 def _dataset(wanted: str | None, device: str) -> tuple[str, str]:
     """The dataset and why it was taken."""
+    from helpers.common.environment import default_dataset, locate  # slow; --help needs neither
+
     if wanted is None:
         return default_dataset(device)
     name = str(wanted).lower().replace("_", "-")
