@@ -1,5 +1,4 @@
-"""Write the repository's address into every notebook, the README and CITATION.cff, and the measured
-times with it.
+"""Write the repository's address and the measured times into notebooks, README and CITATION.cff.
 
     python -m scripts.stamp                  the address in pyproject.toml, everywhere
     python -m scripts.stamp ADDRESS          a new address: first into pyproject.toml
@@ -22,17 +21,13 @@ from pathlib import Path
 from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
 from helpers.common.files import write_atomically
-from helpers.report import times
-from helpers.report.times import Time
+from helpers.report.times import USUAL, Time, in_words, nearest, read_times
 
 ADDRESS = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
-BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({link})"
-IMAGE = re.compile(
-    r"(!\[[^\]]*\]\()(?:[./]*|https://raw\.githubusercontent\.com/[^)\s]*/)images/([\w.-]+)"
-    r"(?:\?[\w=]*)?\)")
-TIME = re.compile(r"^\*\*Time\*\* (?:not measured yet|about [^\n]*?\(measured;[^)\n]*\))",
-                  re.MULTILINE)
-README_BLOCK = re.compile(r"(<!-- notebooks -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
+COLAB = "https://colab.research.google.com"
+BADGE = re.compile(rf"^\[!\[Open in Colab\]\(.*?\)\]\({COLAB}/github/(.*?)/blob/.*?\)$", re.M)
+TIME = re.compile(r"^\*\*Time\*\* (?:not measured yet|about [^\n]*?\(measured[^)\n]*\))", re.M)
+README_TABLE = re.compile(r"(<!-- notebooks -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
 SETUP = '''\
 # Setup: finds the repository (fetches it where it is not, as on Colab) and adds missing packages.
 import os
@@ -46,10 +41,12 @@ places = [Path.cwd(), *Path.cwd().parents]
 root = next((place for place in places if (place / "helpers" / "notebook.py").exists()), copy)
 if not (root / "helpers").exists():
     print(f"No repository around here: fetching {{address}} into {{copy.name}}/")
-    os.environ["GIT_TERMINAL_PROMPT"] = "0"
-    failed, said = subprocess.getstatusoutput(f'git clone --quiet --depth 1 {{address}} "{{copy}}"')
-    if failed:
-        sys.exit(f"could not fetch {{address}}, check the network: {{said.splitlines()[-1]}}")
+    clone = ["git", "clone", "--quiet", "--depth", "1", address, str(copy)]
+    silent = {{**os.environ, "GIT_TERMINAL_PROMPT": "0"}}
+    done = subprocess.run(clone, env=silent, capture_output=True, text=True)
+    if done.returncode:
+        why = " ".join(done.stderr.split())
+        sys.exit(f"could not fetch {{address}}, check the network: {{why}}")
 sys.path[:] = [str(root), *(path for path in sys.path if path != str(root))]
 from helpers.notebook import prepare
 
@@ -74,38 +71,33 @@ def write_address(address: str, root: Path = ROOT) -> None:
             f"{address!r} is no repository address: write https://github.com/OWNER/NAME")
     path = root / "pyproject.toml"
     line = f'Repository = "https://github.com/{match[1]}/{match[2]}"'
-    text = re.sub(r'^Repository = ".*"$', line, path.read_text(encoding="utf-8"), count=1,
-                  flags=re.MULTILINE)
-    write_atomically(path, text)
+    text = path.read_text(encoding="utf-8")
+    write_atomically(path, re.sub(r'^Repository = ".*"$', line, text, count=1, flags=re.M))
 
 
 def stamp(root: Path = ROOT, check: bool = False) -> list[str]:
-    """Bring notebooks, their executed copies, README and citation in line with the address and the
-    measured times.
+    """Bring notebooks, executed copies, README and citation in line with address and times.
 
-    Of a copy only the prose is written: its code stays what ran. Returns the names of those that
-        differed.
+    Of a copy only the prose is written: its code stays what ran.
 
     Args:
-        root: folder with `pyproject.toml`, `notebooks/` and perhaps `README.md` and `CITATION.cff`.
+        root: folder with `pyproject.toml`, `notebooks/`, `README.md` and `CITATION.cff`.
         check: only look, write nothing.
+
+    Returns:
+        the names of the files that differed.
     """
-    address, measured = read_address(root), times.read(root / times.PLACE)
-    wanted = {path: stamp_notebook(path.read_text(encoding="utf-8"), path.name, address, measured)
-              for path in sorted((root / "notebooks").glob("*.ipynb"))}
-    titles = {path.name: _title(text) for path, text in wanted.items()}
-    copies = sorted((root / "docs" / "executed").glob("*.ipynb"))
-    wanted |= {
-        path: stamp_prose(path.read_text(encoding="utf-8"), path.name, address, measured)
-        for path in copies
-    }
-    readme = root / "README.md"
+    address, rows = read_address(root), nearest(read_times(root), *USUAL, cores=2)
+    times = {row.notebook: row for row in rows}
+    wanted = {path: stamp_notebook(path, address, times)
+              for folder in ("notebooks", "docs/executed")
+              for path in sorted((root / folder).glob("*.ipynb"))}
+    readme, citation = root / "README.md", root / "CITATION.cff"
     if readme.exists():
-        wanted[readme] = stamp_readme(readme.read_text(encoding="utf-8"), titles, address,
-                                      [path.name for path in copies], measured)
-    citation = root / "CITATION.cff"
+        notebooks = [path for path in wanted if path.parent.name == "notebooks"]
+        wanted[readme] = stamp_readme(readme, notebooks, address, times)
     if citation.exists():
-        wanted[citation] = re.sub(r'(?m)^repository-code: .*$', f'repository-code: "{address}"',
+        wanted[citation] = re.sub(r"(?m)^repository-code: .*$", f'repository-code: "{address}"',
                                   citation.read_text(encoding="utf-8"))
     different = [path for path, text in wanted.items() if path.read_text(encoding="utf-8") != text]
     for path in different if not check else []:
@@ -113,98 +105,66 @@ def stamp(root: Path = ROOT, check: bool = False) -> list[str]:
     return [path.relative_to(root).as_posix() for path in different]
 
 
-def stamp_notebook(text: str, filename: str, address: str, measured: Sequence[Time] = ()) -> str:
-    """The notebook's JSON with its prose and its setup cell in line with the address and the
-    measured times.
+def stamp_notebook(path: Path, address: str, times: dict[str, Time]) -> str:
+    """The notebook's JSON with badge, time, links and, unless it is a copy, setup cell anew.
 
     Raises:
         UserError: the notebook does not begin with prose, or has no cell tagged "setup".
     """
-    notebook = json.loads(stamp_prose(text, filename, address, measured))
-    setup = _setup_cell(notebook)
-    if setup is None or notebook["cells"][0]["cell_type"] != "markdown":
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    first = notebook["cells"][0]
+    setup = next((cell for cell in notebook["cells"]
+                  if "setup" in cell["metadata"].get("tags", [])), None)
+    if setup is None or first["cell_type"] != "markdown":
         raise UserError(
-            f"{filename}: begin it with a markdown cell, then a code cell tagged \"setup\"")
-    _set_source(setup, setup_source(address))
-    return _as_json(notebook)
-
-
-def stamp_prose(text: str, filename: str, address: str, measured: Sequence[Time] = ()) -> str:
-    """The notebook's JSON with badge and time in its first cell, and links into the repository,
-    written anew."""
-    notebook = json.loads(text)
-    old = re.search(r'^address = "(.+)"$', "".join((_setup_cell(notebook) or {}).get("source", "")),
-                    re.MULTILINE)
-    prose = [cell for cell in notebook["cells"] if cell["cell_type"] == "markdown"]
-    for cell in prose[:1]:
-        source = _with_badge("".join(cell["source"]), badge(filename, address))
-        _set_source(cell, TIME.sub(times.sentence(measured, filename.removesuffix(".ipynb")),
-                                   source))
-    for cell in prose:
-        if old:
-            _set_source(
-                cell, re.sub(rf"{re.escape(old[1])}(?![\w-]|\.\w)", address,
-                             "".join(cell["source"])))
-        _set_source(
-            cell,
-            IMAGE.sub(lambda link: f"{link[1]}{image(link[2], address)})", "".join(cell["source"])))
-    return _as_json(notebook)
-
-
-def _setup_cell(notebook: dict) -> dict | None:
-    return next((cell for cell in notebook["cells"] if "setup" in cell["metadata"].get("tags", [])),
-                None)
-
-
-def _as_json(notebook: dict) -> str:
+            f"{path.name}: begin it with a markdown cell, then a code cell tagged \"setup\"")
+    source = "".join(first["source"])
+    if not BADGE.search(source):
+        title, _, rest = source.partition("\n")
+        source = f"{title}\n\n{badge(path.name, address)}\n{rest}"
+    source = TIME.sub(time_sentence(times.get(path.stem)), source)
+    first["source"] = source.splitlines(keepends=True)
+    # in links and in the addresses of images
+    old = re.compile(rf"(?<=/){re.escape(BADGE.search(source)[1])}(?![\w-]|\.\w)")
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            prose = old.sub(repository(address), "".join(cell["source"]))
+            cell["source"] = prose.splitlines(keepends=True)
+    if path.parent.name == "notebooks":
+        setup["source"] = setup_source(address).splitlines(keepends=True)
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
-def stamp_readme(text: str, titles: dict[str, str], address: str, copies: Sequence[str] = (),
-                 measured: Sequence[Time] = ()) -> str:
-    """The README with the table between its `<!-- notebooks -->` marks and its clone line written
-    anew.
-
-    Args:
-        titles: what the table says of each notebook, by file name.
-        copies: file names of the notebooks that have an executed copy.
-        measured: times, of which every machine gets a column.
-    """
-    machines = times.by_machine(measured)
-    rows = [["notebook", "what it shows", "open it", *["with outputs"] * bool(copies), *machines]]
-    rows.append(["---"] * len(rows[0]))
-    for name, title in titles.items():
-        link = [f"[outputs](docs/executed/{name})" if name in copies else ""] * bool(copies)
-        rows.append([f"[{name}](notebooks/{name})", title, badge(name, address), *link,
-                     *(_time_of(own, [name]) for own in machines.values())])
-    if machines:
-        rows.append(["all (`make run`)", "", "", *[""] * bool(copies),
-                     *(_time_of(own, list(titles)) for own in machines.values())])
-    table = "".join(f"| {' | '.join(cells)} |\n"
-                    for cells in rows) + f"\n{_about_times(measured)}\n"
-    text = README_BLOCK.sub(lambda match: match[1] + table + match[2], text)
+def stamp_readme(path: Path, notebooks: Sequence[Path], address: str, times: dict[str, Time]
+                 ) -> str:
+    """The README with its clone line and the table between its `<!-- notebooks -->` marks anew."""
+    lines = ["| notebook | open it | read it | time |", "| --- | --- | --- | --- |"]
+    for notebook in notebooks:
+        copy = Path("docs", "executed", notebook.name)
+        outputs = f"[outputs]({copy.as_posix()})" if (path.parent / copy).exists() else ""
+        title = "".join(json.loads(notebook.read_text(encoding="utf-8"))["cells"][0]["source"])
+        title = title.splitlines()[0].lstrip("# ")
+        time = in_words(times[notebook.stem].seconds) if notebook.stem in times else ""
+        lines.append(f"| [{title}](notebooks/{notebook.name}) | {badge(notebook.name, address)} "
+                     f"| {outputs} | {time} |")
+    if times.keys() >= {notebook.stem for notebook in notebooks}:
+        total = in_words(sum(row.seconds for row in times.values()))
+        lines.append(f"| all, one after the other | | | {total} |")
+    table = "\n".join(lines)
+    text = README_TABLE.sub(lambda match: f"{match[1]}{table}\n{match[2]}",
+                            path.read_text(encoding="utf-8"))
     folder = address.rsplit("/", 1)[1]
     return re.sub(r"git clone https://github\.com/[\w./-]+(?:(\s+(?:&& )?cd )[\w.-]+)?",
-                  lambda match: f"git clone {address}" + (match[1] + folder
-                                                          if match[1] else ""), text)
+                  lambda match: f"git clone {address}" + (match[1] + folder if match[1] else ""),
+                  text)
 
 
-def _time_of(rows: Sequence[Time], names: Sequence[str]) -> str:
-    """The time of notebooks one after the other; nothing if one of them was not measured."""
-    seconds = {f"{row.notebook}.ipynb": row.seconds for row in rows}
-    return times.in_short(sum(seconds[name]
-                              for name in names)) if names and seconds.keys() >= set(names) else ""
-
-
-def _about_times(measured: Sequence[Time]) -> str:
-    """What has to be known of the times in the table, and how to add to them."""
-    said = (
-        f"Times are measured (`{times.PLACE.as_posix()}`), with the digits at quick scale where "
-        "the column says "
-        "nothing else, and after the notebooks that come before."
-        if measured else "No time was measured yet.")
-    gpu = "" if any(row.device == "cuda" for row in measured) else " Nothing was measured on a GPU."
-    return f"{said}{gpu} `make executed ARGS=--keep-times` adds the machine that it runs on."
+def time_sentence(row: Time | None) -> str:
+    """What the first cell of a notebook says of its time."""
+    if row is None:
+        return "**Time** not measured yet"
+    return (f"**Time** about {in_words(row.seconds)} on {row.cores} CPU cores with the embedded "
+            "digits (measured)")
 
 
 def setup_source(address: str) -> str:
@@ -214,40 +174,13 @@ def setup_source(address: str) -> str:
 
 def badge(filename: str, address: str) -> str:
     """The "Open in Colab" badge of a notebook, as markdown."""
-    repository = address.removeprefix("https://github.com/")
-    link = f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{filename}"
-    return BADGE.format(link=link)
+    return (f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]"
+            f"({COLAB}/github/{repository(address)}/blob/main/notebooks/{filename})")
 
 
-def image(filename: str, address: str) -> str:
-    """The whole address of a file of `images/`: Colab opens a notebook without the files beside it.
-
-    GitHub serves an SVG file as an image only if it may sanitize it, else as text
-    (https://github.com/github/markup/issues/556).
-    """
-    repository = address.removeprefix("https://github.com/")
-    question = "?sanitize=true" if filename.endswith(".svg") else ""
-    return f"https://raw.githubusercontent.com/{repository}/main/images/{filename}{question}"
-
-
-def _with_badge(source: str, line: str) -> str:
-    lines = source.splitlines()
-    places = [number for number, old in enumerate(lines) if "colab.research.google.com" in old]
-    if places:
-        lines[places[0]] = line
-    else:
-        lines[1:1] = ["", line]
-    return "\n".join(lines)
-
-
-def _set_source(cell: dict, source: str) -> None:
-    if "".join(cell["source"]) != source:
-        cell["source"] = source.splitlines(keepends=True)
-
-
-def _title(text: str) -> str:
-    first = "".join(json.loads(text)["cells"][0]["source"]).splitlines()[0]
-    return re.sub(r"^#*\s*(\d+\s*[.:·-]?\s*)?", "", first).strip()
+def repository(address: str) -> str:
+    """OWNER/NAME of an address."""
+    return address.removeprefix("https://github.com/")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -267,7 +200,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     for name in names:
         print(f"{name}: {'differs, run python -m scripts.stamp' if options.check else 'stamped'}")
-    return 1 if options.check and names else 0
+    return int(options.check and bool(names))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from helpers.methods import recipes
 from helpers.models.encoder import Encoder
 from helpers.models.weights.checkpoint import save_encoder
 from helpers.report import plots
-from helpers.report.collect import SEED
+from helpers.report.files import SEED
 from helpers.settings import Settings
 from helpers.training import runs
 from helpers.training.loader import BatchLoader

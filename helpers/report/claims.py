@@ -1,110 +1,160 @@
-"""What the README's tables of the digits say, in sentences; where two methods are compared, with
-the test's verdict."""
+"""What the numbers say, in sentences: each difference with its 95 % confidence interval.
+
+Notebook 10, README and docs/results.md say the same, made here from the same files.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 import pandas as pd
 
-from helpers.common.errors import UserError
-from helpers.report.stats import Comparison, gained, unpaired
-from helpers.report.tables import HEAVY, counts, few_labels, percent, under_noise
+from helpers.report.stats import Comparison, gained, paired, unpaired
+from helpers.report.tables import UNTRAINED, few_labels, markdown, percent
 
-# method and metric in notebook 04
-TUNED, GAIN = "fine-tuned BYOL", "gain over from scratch, points"
+HEAVY = 1.6  # the sigma at which two methods are compared
+GAIN = "gain over from scratch, points"  # the metric in notebook 04
+Trainings = Mapping[str, tuple[Any, Any]]  # what `noise_trainings` finds
 
 
-def lessons(frame: pd.DataFrame) -> str:
-    """A point each on few labels, the start, freezing, all labels and noise.
+def findings(measured: pd.DataFrame, published: pd.DataFrame, trainings: Trainings) -> str:
+    """A point each on few labels, the pretrained start, noise and photographs.
 
     Args:
-        frame: rows of notebooks 03, 04 and 07, of one dataset and preset, with BYOL as the method.
-
-    Raises:
-        UserError: notebook 04's gains are not among them.
+        measured: all results, as `gather` or `read_results` gives them.
+        published: what others report.
+        trainings: accuracies under noise of whole trainings.
     """
-    few, noise = few_labels(frame), under_noise(frame)
-    return "\n".join(f"- {point}" for point in (_frozen(few), _start(frame), _freezing(few),
-                                                _all(few, noise),
-                                                _noise(noise[noise.sigma == HEAVY])))
+    digits = quick_digits(measured)
+    points = [*_on_few_labels(digits), *_on_the_start(digits), *_on_noise(trainings),
+              *_on_photographs(measured, published)]
+    return "\n".join(f"- {point}" for point in points)
 
 
-def _frozen(few: pd.DataFrame) -> str:
+def differences(measured: pd.DataFrame, trainings: Trainings) -> str:
+    """The comparisons on the digits as a table: points, confidence interval and test."""
+    digits = quick_digits(measured)
+    few, found = few_labels(digits), {}
     least = few.labels_per_class.iloc[0]
-    with_few, with_all = ([
-        _said(few, name, count) for name in ("BYOL", "raw pixels", "random encoder")
-    ] for count in (least, "all"))
-    return (
-        f"**Few labels.** With {least} a class a linear classifier reaches {with_few[0]} on "
-        "BYOL's features, "
-        f"{with_few[1]} on pixels and {with_few[2]} on a random encoder's; with all labels "
-        f"{with_all[0]}, "
-        f"{with_all[1]} and {with_all[2]}.")
+    own, tuned = _learned(few, least), _tuned(digits)
+    for other in ("raw pixels", "random encoder"):
+        found[f"linear probe, {own} less {other}, {_labels(least)}"] = _means(
+            few, least, own, other)
+    for count, gain in _starts(digits).items():
+        found[f"{tuned} less from scratch, {_labels(count)}"] = gain
+    found[f"{own}, frozen, less {tuned}, {_labels(least)}"] = _means(few, least, own, tuned)
+    if trainings:
+        found[f"noise-BYOL less raw pixels, sigma {HEAVY}, whole trainings"] = heavy_noise(
+            trainings)[0]
+    return markdown(pd.DataFrame([
+        {"difference": name, "points": f"{100 * each.gain:+.1f}",
+         "95 % confidence interval": each.interval, "by": each.test}
+        for name, each in found.items()]))
 
 
-def _start(frame: pd.DataFrame) -> str:
-    rows = frame[(frame.metric == GAIN) & (frame.method == TUNED)]
-    if rows.empty:
-        raise UserError(
-            "the results hold no gains over training from scratch: run notebook 04 again")
-    found = {
-        row.labels_per_class: gained(row["mean"] / 100, row["std"] / 100, row.n)
-        for _, row in rows.iterrows()
-    }
-    verdicts = [
-        f"{count}: {100 * result.gain:+.1f} points, "
-        f"{result.choose('ahead', 'behind', 'no more than chance could make')} (p = {result.p:.2g})"
-        for count, result in found.items()
-    ]
-    return (
-        "**Pretrained or from scratch**, fine-tuned for as many steps with the same views, by "
-        "labels per class: "
-        f"{'; '.join(verdicts)} (paired t-test, {counts(rows)}).")
+def quick_digits(measured: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the digits at quick scale."""
+    return measured[(measured.dataset == "digits") & (measured.preset == "quick")]
 
 
-def _freezing(few: pd.DataFrame) -> str:
+def heavy_noise(trainings: Trainings, first: str = "noise-BYOL", second: str = "raw pixels"
+                ) -> tuple[Comparison, np.ndarray, np.ndarray]:
+    """Two methods at sigma `HEAVY`: the comparison over trainings, and the accuracies of both."""
+    at = int(np.argmin(np.abs(trainings[first][0] - HEAVY)))
+    own, other = (trainings[name][1][:, at] for name in (first, second))
+    return paired(own, other), own, other
+
+
+def _on_few_labels(digits: pd.DataFrame) -> list[str]:
+    few = few_labels(digits)
     least = few.labels_per_class.iloc[0]
-    result = _against(few, "BYOL", TUNED, least)
-    return (
-        f"**Frozen or fine-tuned**, {least} a class: {_said(few, 'BYOL', least)} against "
-        f"{_said(few, TUNED, least)}, "
-        f"{result.choose('frozen is ahead', 'fine-tuned is ahead', 'no clear difference')} "
-        f"({result.why})."
-    )
+    own = _learned(few, least)
+    said = {name: percent(_row(few, least, name)) for name in (own, *UNTRAINED)}
+    lead = _means(few, least, own, "raw pixels")
+    return [f"**Few labels.** With {_labels(least)} a linear classifier reaches {said[own]} % on "
+            f"the features of {own}, {said['raw pixels']} % on raw pixels and "
+            f"{said['random encoder']} % on the features of a random encoder. The lead over raw "
+            f"pixels is {lead.in_points}."]
 
 
-def _all(few: pd.DataFrame, noise: pd.DataFrame) -> str:
-    clean = noise[(noise.sigma == 0) & (noise.method == "supervised")]["mean"].iloc[0]
-    return (
-        "**All labels.** Supervised training for as long as notebook 07 gives it reaches "
-        f"{100 * clean:.1f} %, "
-        f"fine-tuned BYOL {_said(few, TUNED, 'all')}: whoever has every label tunes the baseline "
-        "first."
-    )
+def _on_the_start(digits: pd.DataFrame) -> list[str]:
+    gains = _starts(digits)
+    if not gains:
+        return []
+    least, most = list(gains)[0], list(gains)[-1]
+    return [f"**Pretrained or from scratch.** The gain of {_tuned(digits)} over training from "
+            f"scratch, for as many steps with the same views, is {gains[least].in_points} with "
+            f"{_labels(least)} and {gains[most].in_points} with {_labels(most)}."]
 
 
-def _noise(heavy: pd.DataFrame) -> str:
-    said = {row["method"]: f"{percent(row)} %" for _, row in heavy.iterrows()}
-    return (
-        f"**Heavy noise**, sigma {HEAVY}: supervised {said['supervised']}, trained on noisy images "
-        f"{said['supervised + noise']}, noise-BYOL {said['noise-BYOL']} with a classifier that "
-        "saw clean images "
-        f"only, raw pixels {said['raw pixels']}, BYOL without noise {said['BYOL']}. Noisy "
-        "*validation* images "
-        "chose how strongly each probe is regularised; these deviations are over draws of the "
-        "noise, those of the "
-        "line below the table over trainings.")
+def _on_noise(trainings: Trainings) -> list[str]:
+    if not trainings:
+        return []
+    lead, own, other = heavy_noise(trainings)
+    supervised = heavy_noise(trainings, "supervised")[1]
+    return [f"**Noise.** At sigma {HEAVY} a supervised classifier that never saw noise falls to "
+            f"{_scores(supervised)} %. A linear classifier that saw clean images only has "
+            f"{_scores(own)} % on the features of noise-BYOL and {_scores(other)} % on raw pixels: "
+            f"{lead.in_points} over whole trainings."]
 
 
-def _row(few: pd.DataFrame, name: str, count: str) -> pd.Series:
-    return few[(few.method == name) & (few.labels_per_class == count)].iloc[0]
+def _on_photographs(measured: pd.DataFrame, published: pd.DataFrame) -> list[str]:
+    knn = measured[(measured.dataset == "imagenette") & measured.protocol.str.startswith("kNN")
+                   & ~measured.method.str.startswith("lightly")]
+    others = published[(published.dataset == "Imagenette") & published.minutes.notna()]
+    if knn.empty or others.empty:
+        return []
+    untrained = knn.method.isin(UNTRAINED)
+    best, floor = (knn[rows].loc[knn[rows]["mean"].idxmax()] for rows in (~untrained, untrained))
+    goal = others.loc[others.value.idxmax()]
+    on = "a GPU" if best.encoder.endswith("GPU") else "one CPU core"
+    return [f"**Photographs.** After {best.minutes:.0f} minutes on {on} {best.method} reaches "
+            f"a kNN accuracy of {percent(best)} % on Imagenette, without training it is "
+            f"{percent(floor)} %. {goal.system}'s {goal.method} has {100 * goal.value:.1f} % after "
+            f"{goal.minutes:.0f} minutes on {goal.hardware}, with larger images and a larger "
+            "network: that distance has two causes, budget and method, and these numbers cannot "
+            "tell them apart."]
 
 
-def _said(few: pd.DataFrame, name: str, count: str) -> str:
-    return f"{percent(_row(few, name, count))} %"
+def _starts(digits: pd.DataFrame) -> dict[str, Comparison]:
+    """Notebook 04's gains over training from scratch, by labels per class."""
+    rows = digits[(digits.metric == GAIN) & (digits.method == _tuned(digits))]
+    return {row["labels_per_class"]: gained(row["mean"] / 100, row["std"] / 100, row["n"])
+            for row in rows.to_dict("records")}
 
 
-def _against(few: pd.DataFrame, first: str, second: str, count: str) -> Comparison:
-    rows = [_row(few, name, count) for name in (first, second)]
-    return unpaired(*(value for row in rows
-                      for value in (row["mean"], None if pd.isna(row["std"]) else row["std"],
-                                    row["n"])))
+def _tuned(digits: pd.DataFrame) -> str:
+    """What notebook 04 fine-tuned."""
+    names = digits.method[digits.notebook.str.startswith("04") & (digits.method != "from scratch")]
+    return names.iloc[0]
+
+
+def _learned(few: pd.DataFrame, count: str) -> str:
+    """The encoder that notebook 03 has judged, of several the best."""
+    probe = few[(few.protocol == "linear probe") & (few.labels_per_class == count)]
+    probe = probe[~probe.method.isin(UNTRAINED) & ~probe.method.str.startswith("PCA")]
+    return probe.method[probe["mean"].idxmax()]
+
+
+def _row(few: pd.DataFrame, count: str, name: str) -> dict[str, Any]:
+    rows = few[(few.method == name) & (few.labels_per_class == count)]
+    return rows.iloc[0].to_dict()
+
+
+def _means(few: pd.DataFrame, count: str, first: str, second: str) -> Comparison:
+    """Two methods by their means, deviations and counts."""
+    values = [_row(few, count, name)[key] for name in (first, second)
+              for key in ("mean", "std", "n")]
+    return unpaired(*(None if pd.isna(value) else value for value in values))
+
+
+def _labels(count: str) -> str:
+    if count == "all":
+        return "all labels"
+    return f"{count} label{'s' * (count != '1')} per class"
+
+
+def _scores(values: np.ndarray) -> str:
+    return percent({"mean": values.mean(), "std": values.std(ddof=1), "n": len(values)})

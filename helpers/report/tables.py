@@ -1,94 +1,52 @@
-"""Numbers to Markdown: the tables and sentences of the README, which notebook 10 shows as well.
+"""Numbers to Markdown: the tables of the documentation, which notebook 10 shows as well.
 
 Accuracies are fractions in the frames and percentages in the text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from helpers.report.results import written
-from helpers.report.stats import paired
+from helpers.report.results import in_words
 
 CONTENDERS = {"textbook": "DataLoader without workers, lightly's transform, fp32",
               "lightly + Lightning": "lightly's parts, Lightning's Trainer, two workers",
               "ours": "ours: views in batches, bf16, channels last",
               "compute limit": "ours with views that cost nothing"}
 UNTRAINED = ("random encoder", "raw pixels")
-HEAVY = 1.6  # the sigma at which README and notebook 07 compare
+SHORT = 8  # minutes of a training on photographs up to which it stands in the race only
 VALUE = "accuracy in %"
+# what a reader calls the columns of a published number
+PUBLISHED = {"method": "method", "encoder": "encoder", "pixels": "image size",
+             "protocol": "protocol", "labels_per_class": "labels per class", "sigma": "sigma",
+             "epochs": "epochs", "minutes": "minutes", "hardware": "hardware", "metric": "metric",
+             "value": VALUE, "n": "n", "remark": "remark"}
 
 
-def _number(unit: str = "", missing: str = "") -> Callable[[Any], str]:
-    """How a number of a publication is written."""
-    return lambda value: missing if pd.isna(value) else f"{value:g}{unit}"
+def markdown(frame: pd.DataFrame) -> str:
+    """A frame as a Markdown table without its index; what is missing leaves a gap."""
+    lines = [list(frame.columns), ["---"] * frame.shape[1], *frame.to_numpy().tolist()]
+    return "\n".join(f"| {' | '.join(_cell(value) for value in line)} |" for line in lines)
 
 
-def _word(value: Any) -> str:
-    return "" if pd.isna(value) else str(value)
-
-
-# The columns of a published number: what a reader calls them, and how a value is written.
-SAID = {
-    "method": ("method", _word), "encoder": ("encoder", _word),
-    "pixels": ("images", _number(" px")), "protocol": ("protocol", _word),
-    "labels_per_class": ("labels per class", _word), "sigma": ("sigma", _number()),
-    "epochs": ("epochs", _number()), "minutes": ("minutes", _number()), "hardware": ("on", _word),
-    "metric": ("metric", _word), "value": (VALUE, lambda value: "–"
-                                           if pd.isna(value) else f"{100 * value:.1f}"),
-    "n": ("n", _number(missing="not stated")), "remark": ("remark", _word)
-}
-
-
-def table(header: Iterable[Any], rows: Iterable[Iterable[Any]]) -> str:
-    """A Markdown table."""
-    header = list(header)
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+def _cell(value: Any) -> str:
+    if pd.isna(value):
+        return ""
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def percent(row: Mapping[str, Any]) -> str:
     """Mean and, where there is one, standard deviation of a row, in percent."""
-    several = row["n"] > 1 and not pd.isna(row["std"])
-    return f"{100 * row['mean']:.1f}" + (f" ± {100 * row['std']:.1f}" if several else "")
-
-
-def grid(frame: pd.DataFrame, column: str, heading: str) -> str:
-    """Methods and protocols down, the values of `column` across."""
-    values = list(dict.fromkeys(frame[column]))
-    lines = []
-    for (method, protocol), rows in frame.groupby(["method", "protocol"], sort=False):
-        cells = {row[column]: percent(row) for _, row in rows.iterrows()}
-        lines.append([f"{method}, {protocol}", *(cells.get(value, "") for value in values)])
-    return table([heading, *(f"{v:g}" if isinstance(v, float) else v for v in values)], lines)
-
-
-def story(frame: pd.DataFrame) -> str:
-    """The two tables of one dataset and preset, from the rows of notebooks 03, 04 and 07; of what
-    is there."""
-    few, noise, parts = few_labels(frame), under_noise(frame), []
-    if len(few):
-        parts += [
-            "Test accuracy in %, mean ± standard deviation over label draws (all: trainings; "
-            f"{counts(few)}):",
-            grid(few, "labels_per_class", "labels per class")
-        ]
-    if len(noise):
-        parts += [
-            f"Under Gaussian noise, all labels, {counts(noise)}; sigma in normalised units "
-            "(images in "
-            "[-1, 1]):",
-            grid(noise, "sigma", "sigma")
-        ]
-    return "\n\n".join(parts) + "\n"
+    mean = f"{100 * row['mean']:.1f}"
+    repeated = row["n"] > 1 and not pd.isna(row["std"])
+    return f"{mean} ± {100 * row['std']:.1f}" if repeated else mean
 
 
 def few_labels(frame: pd.DataFrame) -> pd.DataFrame:
-    """Linear probes and fine-tuning of notebooks 03 and 04."""
+    """The rows of linear probes and fine-tuning, of notebooks 03 and 04."""
     return frame[frame.notebook.str[:2].isin(["03", "04"]) & (frame.metric == "test accuracy")
                  & ~frame.protocol.str.startswith(("kNN", "logistic", "MLP"))]
 
@@ -98,216 +56,130 @@ def under_noise(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame.notebook.str.startswith("07") & frame.sigma.notna()]
 
 
-def listing(frame: pd.DataFrame) -> str:
-    """Every row of a table of measurements, folded up under how many they are."""
-    lines = [[
-        row["dataset"], row["method"], row["protocol"], row["labels_per_class"],
-        "" if pd.isna(row["sigma"]) else f"{row['sigma']:g}", row["metric"],
-        written(row), f"{row['n']:g}", row["over"], row["notebook"] or row["file"]
-    ] for _, row in frame.iterrows()]
-    header = [
-        "dataset", "method", "protocol", "labels per class", "sigma", "metric", "result", "n",
-        "over", "from"
-    ]
-    return (f"<details><summary>{len(lines)} "
-            f"numbers</summary>\n\n{table(header, lines)}\n\n</details>")
+def label_rows(few: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of `few_labels` as `plots.label_curve` takes them, without PCA, which is pixels."""
+    rows = few[~few.method.str.startswith("PCA")].to_dict("records")
+    counts = [row["labels_per_class"] for row in rows]
+    return [row | {"labels_per_class": count if count == "all" else int(count)}
+            for row, count in zip(rows, counts, strict=True)]
 
 
-def counts(frame: pd.DataFrame) -> str:
-    """What n is, in words."""
-    return "n = " + " or ".join(str(n) for n in sorted({int(n) for n in frame.n}))
+def photographs(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of encoders trained on Imagenette, with the baselines, and those with few labels.
 
-
-def duel(trainings: Mapping[str, tuple[Any, Any]], first: str = "noise-BYOL",
-         second: str = "raw pixels") -> str:
-    """Two methods at heavy noise over several trainings, in a sentence; empty where there was one
-    training only.
-
-    Args:
-        trainings: what `gathering.noise_trainings` finds.
+    Short trainings are left out: they belong to a comparison of their own.
     """
-    if not {first, second} <= set(trainings):
-        return ""
-    at = int(np.argmin(np.abs(trainings[first][0] - HEAVY)))
-    own, other = (100 * trainings[name][1][:, at] for name in (first, second))
-    if len(own) < 2 or len(own) != len(other):
-        return ""
-    lead = paired(own / 100, other / 100)
-    verdict = lead.choose(f"{first} is ahead", f"{second} is ahead", "no clear difference")
-    return (
-        f"Over n = {len(own)} trainings, each with its own split "
-        "(`benchmarks/results/digits-noise-seeds.csv`), "
-        f"{first} has {own.mean():.1f} ± {own.std(ddof=1):.1f} % at sigma {HEAVY} and {second} "
-        f"{other.mean():.1f} ± {other.std(ddof=1):.1f} %: {verdict} ({lead.why}).")
+    frame = frame[frame.dataset == "imagenette"]
+    compared = frame.file.str.endswith("-labels")
+    return frame[~compared & ~(frame.minutes < SHORT)], frame[compared]
+
+
+def by_labels(frame: pd.DataFrame) -> str:
+    """Methods and protocols down, labels per class across."""
+    return _grid(frame, "labels_per_class", "labels per class")
+
+
+def by_sigma(frame: pd.DataFrame) -> str:
+    """Methods and protocols down, sigmas across; trainings are counted in a method's name."""
+    groups = frame.groupby(["file", "method"], sort=False)
+    named = [own.assign(method=f"{method}, {own.n.max():.0f} trainings")
+             if (own.over == "trainings").all() else own for (_, method), own in groups]
+    return _grid(pd.concat(named), "sigma", "sigma")
+
+
+def _grid(frame: pd.DataFrame, column: str, heading: str) -> str:
+    line = frame.method + ", " + frame.protocol
+    cells = frame.assign(line=line, cell=[percent(row) for row in frame.to_dict("records")])
+    wide = cells.pivot_table(index="line", columns=column, values="cell", aggfunc="last")
+    wide = wide.reindex(index=line.unique(), columns=frame[column].unique()).reset_index()
+    return markdown(wide.set_axis([heading, *map(_cell, wide.columns[1:])], axis=1))
 
 
 def encoders(frame: pd.DataFrame) -> str:
-    """Trained encoders and baselines side by side: a line a protocol, a column an encoder (of its
-    trainings the mean).
+    """Trained encoders and baselines: a line a protocol, a column an encoder.
 
     Args:
-        frame: rows of one dataset without a sigma, as `gathering.measured` has them; a column for
-            each file and method.
+        frame: rows of one dataset, as `read_results` gives them; those under noise are left out.
     """
-    columns = {name: own for name, own in frame.groupby(["file", "method"], sort=False)}
-    lines = []
-    for (protocol, count), _ in frame.groupby(["protocol", "labels_per_class"], sort=False):
-        cells = [
-            own[(own.protocol == protocol) & (own.labels_per_class == count)]
-            for own in columns.values()
-        ]
-        lines.append(
-            [protocol, count, *(percent(cell.iloc[0]) if len(cell) else "" for cell in cells)])
-    heads = [
-        ", ".join(
-            filter(None, (method, *_training(own)[:2],
-                          f"**{_trainings(own)} trainings**" if trained_often(own) else "")))
-        for (_, method), own in columns.items()
-    ]
-    return table(["protocol", "labels per class", *heads], lines)
+    frame = frame[frame.sigma.isna()]
+    cells = frame.assign(cell=[percent(row) for row in frame.to_dict("records")])
+    down, across = ["protocol", "labels_per_class"], ["file", "method"]
+    wide = cells.pivot_table(index=down, columns=across, values="cell", aggfunc="last")
+    wide = wide.reindex(index=pd.MultiIndex.from_frame(frame[down].drop_duplicates()),
+                        columns=pd.MultiIndex.from_frame(frame[across].drop_duplicates()))
+    heads = [_trained(own) for _, own in frame.groupby(across, sort=False)]
+    wide.columns = heads
+    return markdown(wide.reset_index(names=["protocol", "labels per class"]))
 
 
-def trained_often(rows: pd.DataFrame) -> bool:
-    """Whether all that is said of an encoder is a mean over trainings of it."""
-    return bool((rows.over == "trainings").all())
-
-
-def side_by_side(frame: pd.DataFrame) -> str:
-    """A line for each contender and budget of `benchmarks/imagenette.py race`.
-
-    Args:
-        frame: contender, pixels, budget (minutes), chip, seed, epochs and a column of kNN
-            accuracies (k = 20).
-    """
-    knn = next(column for column in frame if column.startswith("kNN, k = 20,"))
-    lines = [[
-        f"{budget:g} min, {chip}, {pixels:g} px", contender, f"{own.epochs.mean():.1f}",
-        _mean_of(100 * own[knn]), f"{len(own)}"
-    ] for (budget, chip, pixels,
-           contender), own in frame.groupby(["budget", "chip", "pixels", "contender"])]
-    return table(["budget, one core or GPU", "method", "epochs", "kNN, k = 20", "n"], lines)
-
-
-def photographs(frame: pd.DataFrame) -> str:
-    """A line for each training on photographs and each baseline, then what its encoder is worth
-    with few labels.
-
-    Args:
-        frame: rows of one dataset, as `gathering.measured` has them.
-    """
-    # files that compare ways to use labels
-    trained = frame.file[frame.protocol == "training"].unique()
-    runs = frame[~frame.file.isin(trained) & frame.sigma.isna() & frame.protocol.str.startswith(
-        ("kNN", "linear"))]
-    heads = list(dict.fromkeys(zip(runs.protocol, runs.labels_per_class, strict=True)))
-    lines = []
-    for (_, method), own in runs.groupby(["file", "method"], sort=False):
-        cells = {(row["protocol"], row["labels_per_class"]): percent(row)
-                 for _, row in own.iterrows()}
-        lines.append([method, *_training(own), *(cells.get(head, "") for head in heads)])
-    over = [f"{kind} ({counts(rows)})" for kind in ("trainings", "label draws")
-            for rows in [runs[runs.over == kind]] if len(rows)]
-    note = f"± over {' or over '.join(over)}:" if over else "one run each:"
-    header = ["method", "encoder", "trained for", "trainings", *_heads(heads)]
-    parts = [f"Test accuracy in %, {note}\n\n{table(header, lines)}"] if lines else []
-    for name in trained:
-        few = frame[frame.file == name]
-        parts.append(
-            f"One encoder, few labels, ± over label draws (all: trainings; {counts(few)}):\n\n"
-            + grid(few, "labels_per_class", "labels per class"))
-    return "\n\n".join(parts) + "\n"
-
-
-def _training(rows: pd.DataFrame) -> tuple[str, str, str]:
-    """Encoder, budget and number of trainings of a line."""
+def _trained(rows: pd.DataFrame) -> str:
+    """The heading of an encoder: what it is, what it was trained for, how often."""
     row = rows.iloc[0]
     if row.method in UNTRAINED:
-        return row.encoder, "", ""
-    budget = [f"{row.epochs:.1f} epochs"] * pd.notna(row.epochs) + [f"{row.minutes:.1f} min"
-                                                                    ] * pd.notna(row.minutes)
-    pixels = [f"{row.pixels:g} px"] * pd.notna(row.pixels)
-    return ", ".join([row.encoder] * bool(row.encoder)
-                     + pixels), ", ".join(budget), _trainings(rows)
-
-
-def _trainings(rows: pd.DataFrame) -> str:
-    return f"{rows.n.max():.0f}" if (rows.over == "trainings").any() else "1"
-
-
-def _heads(pairs: list[tuple[str, str]]) -> list[str]:
-    """Headings of columns by protocol and labels per class; a protocol is named once, at its first
-    column."""
-    before = [None, *(protocol for protocol, _ in pairs)]
-    return [labels if protocol == last else protocol if labels == "all"
-            else f"{protocol}, {labels} label{'s' * (labels != '1')} a class"
-            for (protocol, labels), last in zip(pairs, before, strict=False)]
-
-
-def trials(frame: pd.DataFrame) -> str:
-    """A line for each change of a recipe: kNN on validation, the lead over the line it changes, and
-    the cost.
-
-    Args:
-        frame: change, seed, knn and cpu_seconds, as `benchmarks/imagenette.py search` keeps them. A
-            change "+ ..." belongs to the line above it, "instead: ..." to the last of those.
-    """
-    lines, base = [], None
-    for change, own in frame.groupby("change", sort=False):
-        own = own.set_index("seed")
-        lead = 100 * (own.knn - base.knn).dropna() if base is not None and change.startswith(
-            ("+", "instead")) else []
-        cells = [_mean_of(100 * own.knn), _mean_of(lead, "+z.1f") if len(lead) else ""]
-        seconds = own.cpu_seconds.mean()
-        lines.append([change, *cells, f"{len(own)}", f"{seconds:.0f} s" if seconds > 0 else ""])
-        if change.startswith("+") or (len(own.steps.dropna()) and base is None):
-            base = own
-    return table(["recipe", "kNN", "against the recipe it changes", "n", "CPU time"], lines)
-
-
-def _mean_of(values: pd.Series, form: str = ".1f") -> str:
-    """Mean ± deviation, or the one value."""
-    return f"{values.mean():{form}}" + (f" ± {values.std():.1f}" if len(values) > 1 else "")
+        return row.method
+    words = [row.method, row.encoder]
+    if pd.notna(row.pixels):
+        words.append(f"{row.pixels:g} px")
+    if pd.notna(row.epochs):
+        words.append(f"{row.epochs:.1f} epochs")
+    if pd.notna(row.minutes):
+        words.append(f"{row.minutes:.1f} min")
+    if (rows.over == "trainings").all():
+        words.append(f"**{rows.n.max():.0f} trainings**")
+    return ", ".join(filter(None, words))
 
 
 def literature(frame: pd.DataFrame) -> str:
-    """Published numbers: a table for each system and dataset, under what all its rows have in
-    common."""
+    """Published numbers: a table for each system and dataset, under what all its rows share."""
     parts = []
     for (system, source, dataset), rows in frame.groupby(["system", "source", "dataset"],
                                                          sort=False):
-        shown = {
-            heading: [say(value)
-                      for value in rows[column]]
-            for column, (heading, say) in SAID.items()
-        }
-        same = {heading: values[0] for heading, values in shown.items() if len(set(values)) == 1}
-        own = {
-            heading: values
-            for heading, values in shown.items()
-            if len(set(values)) > 1 or heading == VALUE
-        }
-        common = " · ".join(f"{heading}: {value}" for heading, value in same.items()
-                            if value and heading != VALUE)
+        shown = rows.assign(n=rows.n.map(_cell).replace("", "not stated"),
+                            value=[f"{100 * value:.1f}" if value == value else "–"
+                                   for value in rows.value])
+        shown = shown[list(PUBLISHED)].map(_cell).rename(columns=PUBLISHED)
+        same = [name for name in shown if shown[name].nunique() == 1 and name != VALUE]
+        common = " · ".join(f"{name}: {shown[name].iloc[0]}" for name in same
+                            if shown[name].iloc[0])
         parts.append(f"[{system}]({source}), {dataset} ({common}):\n\n"
-                     + table(own, zip(*own.values(), strict=True)))
+                     + markdown(shown.drop(columns=same)))
     return "\n\n".join(parts)
 
 
+def benchmark(content: Mapping[str, Any]) -> str:
+    """A benchmark of speed: its command, what it ran on, and the table of contenders."""
+    machine = content["machine"]
+    where = [f"{machine['cores']} CPU cores" if name == "cores" else machine[name]
+             for name in ("cores", "chip", "precision") if name in machine]
+    return f"`{content['command']}` on {', '.join(where)}:\n\n{speed(content)}"
+
+
 def speed(content: Mapping[str, Any]) -> str:
-    """Contenders of a throughput benchmark: how fast, and how many times as fast ours is."""
-    unit = next(key for key in content["rows"][0] if key.endswith("_per_second"))
+    """Contenders of a benchmark of speed: how fast, and how many times as fast ours is."""
+    rows = content["rows"]
+    unit = next(key for key in rows[0] if key.endswith("_per_second"))
     # of a training; else it is views alone
-    steps = any(row["contender"] == "textbook" for row in content["rows"])
-    lines = [[
-        CONTENDERS.get(row["contender"], row["contender"]) if steps else row["contender"],
-        f"{row[unit]:.0f}",
-        _times(row)
-    ] for row in content["rows"]]
-    return table(["", unit.replace("_per_second", "/s"), "ours is"], lines)
+    names = CONTENDERS if any(row["contender"] == "textbook" for row in rows) else {}
+    lines = [[names.get(row["contender"], row["contender"]), f"{row[unit]:.0f}", _ratio(row)]
+             for row in rows]
+    heads = ["", unit.replace("_per_second", "/s"), "ours is"]
+    return markdown(pd.DataFrame(lines, columns=heads))
 
 
-def _times(row: Mapping[str, Any]) -> str:
+def _ratio(row: Mapping[str, Any]) -> str:
     if row["contender"] == "ours":
         return ""
-    return f"{row['ours_is']:.1f} times as fast" if row[
-        "ours_is"] > 1 else f"{row['ours_is']:.2f} of this limit"
+    if row["ours_is"] > 1:
+        return f"{row['ours_is']:.1f} times as fast"
+    return f"{row['ours_is']:.2f} of this limit"
+
+
+def listing(frame: pd.DataFrame) -> str:
+    """Every row of a table of measurements, folded up under how many they are."""
+    results = [in_words(row) for row in frame.to_dict("records")]
+    home = frame.notebook.where(frame.notebook != "", frame.file)
+    shown = frame.assign(result=results, home=home)
+    shown = shown[["dataset", "method", "protocol", "labels_per_class", "sigma", "metric", "result",
+                   "n", "over", "home"]]
+    shown = shown.rename(columns={"labels_per_class": "labels per class", "home": "from"})
+    return f"<details><summary>{len(shown)} numbers</summary>\n\n{markdown(shown)}\n\n</details>"

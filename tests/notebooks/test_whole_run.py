@@ -97,7 +97,7 @@ def test_a_copy_for_the_repository_is_small_whole_and_without_widgets(whole_run,
         line for line in copies.complaints(copy, source)
         if "not today's" not in line and "places" not in line
     ]
-    assert len(copies.closing(copy)) > 100
+    assert len(prose(whole_run[0], number)[-1]) > 100
 
 
 def test_the_pretrained_question_is_answered_without_a_person(whole_run):

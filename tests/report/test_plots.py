@@ -79,8 +79,8 @@ FIGURES = {
     "per_class": lambda: plots.per_class({"BYOL": np.linspace(0.5, 1, 10)}, DIGITS, "T"),
     "loss_curves": lambda: plots.loss_curves({"a": [2.0, 0.1], "b": [2.0, 1.0]}, "T",
                                              {"limit": 0.5}),
-    "ways": lambda: plots.ways([dict(method="ViT", scores=[0.5, 0.6], seconds=1.0, parameters=1000)],
-                              "T"),
+    "ways": lambda: plots.ways(
+        [dict(method="ViT", scores=[0.5, 0.6], seconds=1.0, parameters=1000)], "T"),
     "learning_rates": lambda: plots.learning_rates({0.1: Overfit([2.0, 0.0], 1, True, 0.1)}, 0.01,
                                                     "T"),
     "layer_profile": lambda: plots.layer_profile({"blocks.0.mlp.0.weight": 0.5}, {

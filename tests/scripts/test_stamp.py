@@ -83,18 +83,16 @@ def test_check_names_what_differs_and_writes_nothing(root):
     assert tool.stamp(root, check=True) == []
 
 
-def test_a_image_gets_the_address_it_has_for_those_who_opened_the_notebook_alone(root):
-    path = root / "notebooks" / "01_first_look.ipynb"
-    path.write_text(
-        path.read_text(encoding="utf-8").replace(
-            "Prose.", "![A (b)](images/a.svg) ![c](../images/c.png) "
-            "![d](https://example.org/images/d.png)"), encoding="utf-8")
+def test_an_image_follows_the_address_and_those_of_others_stay(root):
+    tool.stamp(root)
+    raw = "https://raw.githubusercontent.com/{}/main/images/a.svg?sanitize=true"
+    others = "![d](https://example.org/images/d.png)"
+    says(root, f"![A (b)]({raw.format('few-labels/few-labels')}) {others}")
+    tool.write_address(NEW, root)
     for _ in range(2):
         tool.stamp(root)
         assert "".join(notebook_of(root)["cells"][0]["source"]).splitlines()[-1] == (
-            "![A (b)](https://raw.githubusercontent.com/few-labels/few-labels/main/images/a.svg?sanitize=true) "
-            "![c](https://raw.githubusercontent.com/few-labels/few-labels/main/images/c.png) "
-            "![d](https://example.org/images/d.png)")
+            f"![A (b)]({raw.format('somebody/a-fork')}) {others}")
     assert tool.stamp(root, check=True) == []
 
 
@@ -118,7 +116,7 @@ def test_a_new_address_reaches_every_place(root):
 
 def test_a_link_to_the_repository_follows_it_and_one_to_a_neighbour_stays(root):
     tool.stamp(root)
-    says_time(root, f"See {OLD}#here, {OLD}. And {OLD}-2.")
+    says(root, f"See {OLD}#here, {OLD}. And {OLD}-2.")
     tool.write_address(NEW, root)
     tool.stamp(root)
     assert "".join(notebook_of(root)["cells"][0]["source"]).splitlines()[-1] == (
@@ -128,7 +126,7 @@ def test_a_link_to_the_repository_follows_it_and_one_to_a_neighbour_stays(root):
 def test_the_readme_gets_its_table_and_its_clone_line_and_keeps_the_rest(root):
     tool.stamp(root)
     text = (root / "README.md").read_text()
-    assert "| [01_first_look.ipynb](notebooks/01_first_look.ipynb) | A first look | [![Open in Colab]" in text
+    assert "| [1. A first look](notebooks/01_first_look.ipynb) | [![Open in Colab]" in text
     assert "stale" not in text
     assert f"git clone {OLD}\ncd few-labels\n" in text
     assert text.startswith("# X\n")
@@ -137,19 +135,20 @@ def test_the_readme_gets_its_table_and_its_clone_line_and_keeps_the_rest(root):
 
 INTEL = times.Time("01_first_look", 73.2, "quick", "digits", "cpu",
                    "Intel(R) Xeon(R) Processor, amx_bf16", 2, "2.11.0")
+NOT_MEASURED = "**Time** not measured yet"
 
 
 def measure(root, *rows):
-    times.keep([INTEL._replace(**row) for row in rows], root / times.PLACE)
+    times.keep_times([INTEL._replace(**row) for row in rows], root)
 
 
 def table_of(root):
-    """The README's rows after stamping, without the badges; the paragraph below."""
+    """The cells of the README's table after stamping, without the badges."""
     tool.stamp(root)
-    block = re.search(r"<!-- notebooks -->\n(.*)\n\n(.*)\n<!-- /notebooks",
-                      (root / "README.md").read_text(), re.DOTALL)
+    block = re.search(r"<!-- notebooks -->\n(.*)<!-- /notebooks", (root / "README.md").read_text(),
+                      re.DOTALL)
     return [[cell.strip() for cell in re.sub(r"\[!.*?\)\]\(.*?\)", "", line).split("|")[1:-1]]
-            for line in block[1].splitlines()], block[2]
+            for line in block[1].splitlines()]
 
 
 def copy_of(root):
@@ -160,10 +159,11 @@ def copy_of(root):
     return path
 
 
-def says_time(root, said):
+def says(root, words):
+    """Add a paragraph to the notebook's first cell."""
     path = root / "notebooks" / "01_first_look.ipynb"
-    path.write_text(
-        path.read_text(encoding="utf-8").replace("Prose.", f"Prose.\\n\\n{said}"), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace("Prose.", f"Prose.\\n\\n{words}"),
+                    encoding="utf-8")
 
 
 def time_line(path):
@@ -171,59 +171,43 @@ def time_line(path):
     return next(line for line in source.splitlines() if line.startswith("**Time**"))
 
 
-def test_without_times_and_copies_the_table_has_neither_and_says_so(root):
-    rows, below = table_of(root)
-    assert rows[0] == ["notebook", "what it shows", "open it"] and len(rows) == 3
-    assert below.startswith(
-        "No time was measured yet. Nothing was measured on a GPU.") and "--keep-times" in below
+def test_without_times_and_copies_the_table_has_neither(root):
+    assert table_of(root) == [["notebook", "open it", "read it", "time"], ["---"] * 4,
+                              ["[1. A first look](notebooks/01_first_look.ipynb)", "", "", ""]]
 
 
-def test_every_measured_machine_has_a_column_and_a_sum(root):
+def test_the_table_has_copies_times_and_a_sum(root):
     copy_of(root)
-    measure(root, {}, dict(cores=16, seconds=21, chip="AMD EPYC, avx512_bf16"))
-    rows, below = table_of(root)
-    assert rows[0][3:] == [
-        "with outputs", "2 CPU cores (Intel, AMX)", "16 CPU cores (AMD, AVX512-BF16)"
-    ]
-    assert rows[2][3:] == ["[outputs](docs/executed/01_first_look.ipynb)", "70 s", "20 s"]
-    assert rows[3] == ["all (`make run`)", "", "", "", "70 s", "20 s"]
-    assert "`benchmarks/results/times.csv`" in below and "Nothing was measured on a GPU." in below
+    measure(root, {}, dict(cores=16, seconds=21))
+    assert [row[2:] for row in table_of(root)[2:]] == [
+        ["[outputs](docs/executed/01_first_look.ipynb)", "70 seconds"], ["", "70 seconds"]]
 
 
-def test_a_gpu_has_its_column_and_ends_the_sentence_about_them(root):
-    measure(root,
-            dict(device="cuda", chip="NVIDIA H100", dataset="stl10", preset="full", seconds=9000))
-    rows, below = table_of(root)
-    assert rows[0][3:] == ["H100 (GPU), stl10, full"] and rows[2][3:] == ["2.5 h"]
-    assert "GPU" not in below
+def test_a_time_of_other_sizes_or_of_a_gpu_is_not_the_usual_one(root):
+    measure(root, dict(device="cuda", seconds=9), dict(preset="full"))
+    assert [row[3] for row in table_of(root)[2:]] == [""]
 
 
 def test_a_sum_needs_every_notebook(root):
     measure(root, dict(notebook="02_other"))
-    assert [row[3] for row in table_of(root)[0][2:]] == ["", ""]
+    assert [row[3] for row in table_of(root)[2:]] == [""]
 
 
 def test_the_first_cell_gets_the_measured_time_and_keeps_what_follows(root):
     path = root / "notebooks" / "01_first_look.ipynb"
-    says_time(root, "**Time** not measured yet, once 02 has run (before it: longer).")
-    table_of(root)
-    assert time_line(path) == "**Time** not measured yet, once 02 has run (before it: longer)."
+    says(root, f"{NOT_MEASURED}, once 02 has run (before it: longer).")
+    tool.stamp(root)
+    assert time_line(path) == f"{NOT_MEASURED}, once 02 has run (before it: longer)."
     measure(root, {})
     for _ in range(2):
-        table_of(root)
+        tool.stamp(root)
         assert time_line(path) == (
-            "**Time** about 70 seconds on two CPU cores with the embedded digits (measured; "
-            "on a GPU not measured), once 02 has run (before it: longer).")
-    measure(root, dict(device="cuda", seconds=12, chip="GeForce (laptop)"))
-    for _ in range(2):
-        table_of(root)
-        assert time_line(path).endswith(
-            "(measured; about 10 seconds on a GPU with digits, preset quick), once 02 has "
-            "run (before it: longer).")
+            "**Time** about 70 seconds on 2 CPU cores with the embedded digits (measured), once "
+            "02 has run (before it: longer).")
 
 
 def test_a_second_run_on_the_same_machine_changes_no_text(root):
-    says_time(root, "**Time** not measured yet.")
+    says(root, f"{NOT_MEASURED}.")
     measure(root, dict(seconds=68))
     tool.stamp(root)
     measure(root, dict(seconds=73.9))
@@ -231,15 +215,24 @@ def test_a_second_run_on_the_same_machine_changes_no_text(root):
 
 
 def test_a_copy_gets_the_prose_and_keeps_the_code_that_ran(root):
-    says_time(root, "**Time** not measured yet.")
+    says(root, f"{NOT_MEASURED}.")
     path = copy_of(root)
     measure(root, {})
     before = json.loads(path.read_text(encoding="utf-8"))["cells"]
     assert "docs/executed/01_first_look.ipynb" in tool.stamp(root)
-    assert time_line(path) == time_line(
-        root / "notebooks" / path.name) != "**Time** not measured yet."
+    assert time_line(path) == time_line(root / "notebooks" / path.name) != f"{NOT_MEASURED}."
     assert json.loads(path.read_text(encoding="utf-8"))["cells"][1:] == before[1:]
     assert tool.stamp(root, check=True) == []
+
+
+def test_a_copy_follows_every_new_address(root):
+    tool.stamp(root)
+    path = copy_of(root)
+    for address in (NEW, OLD, NEW):
+        tool.write_address(address, root)
+        tool.stamp(root)
+        first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]
+        assert tool.badge(path.name, address) in "".join(first["source"])
 
 
 @pytest.mark.parametrize("bad", [
@@ -261,9 +254,10 @@ def test_a_notebook_without_a_setup_cell_is_named(root):
         tool.stamp(root)
 
 
-def test_the_setup_cell_is_short_and_compiles():
+def test_the_setup_cell_is_short_asks_no_shell_and_compiles():
     source = tool.setup_source(OLD)
-    assert len(source.splitlines()) <= 20
+    assert len(source.splitlines()) <= 25 and "shell" not in source
+    assert "getoutput" not in source and "os.system" not in source
     compile(source, "setup", "exec")
 
 
@@ -285,6 +279,13 @@ def test_this_repository_is_stamped():
                          ids=lambda path: path.stem)
 def test_every_first_cell_says_how_long_it_takes_in_words_that_are_measured(path):
     assert tool.TIME.match(time_line(path))
+
+
+def test_images_in_notebooks_have_whole_addresses():
+    for path in (tool.ROOT / "notebooks").glob("*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            targets = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", "".join(cell["source"]))
+            assert [target for target in targets if not target.startswith("https://")] == []
 
 
 def test_images_of_the_notebooks_exist_and_the_citation_is_whole():

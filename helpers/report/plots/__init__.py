@@ -5,10 +5,9 @@ figure as the value of a cell, a script saves it with `figure.savefig(...)`.
 """
 
 from helpers.report.plots.attention import attention_close_up, attention_grid, attention_heads
-from helpers.report.plots.bars import bars, grouped_bars, paired_gains, ways
-from helpers.report.plots.budget import accuracy_over_time
 from helpers.report.plots.checks import check_table, distributions, layer_profile, learning_rates
 from helpers.report.plots.classes import confusion, per_class
+from helpers.report.plots.compare import bars, grouped_bars, paired_gains, ways
 from helpers.report.plots.images import image_grid, predictions, views_grid
 from helpers.report.plots.lines import curves, loss_curves, pretraining_watch, teacher_watch
 from helpers.report.plots.lookup import image_map, map_page, neighbours_grid
@@ -16,6 +15,7 @@ from helpers.report.plots.scatter import embedding_3d, embeddings
 from helpers.report.plots.search import importances, search_history, slices
 from helpers.report.plots.style import METHOD_COLORS, method_color
 from helpers.report.plots.sweeps import (
+    accuracy_over_time,
     corruption_table,
     label_curve,
     layer_curve,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -28,10 +28,6 @@ from helpers.report.plots.style import (
     styled,
 )
 
-if TYPE_CHECKING:
-    from helpers.evaluation.diagnostics.checks import Finding
-    from helpers.evaluation.diagnostics.measures import Overfit
-
 USUAL_UPDATE = 1e-3  # a rule of thumb for the middle of a training: update over weight
 BINS = 81
 KINDS = {
@@ -41,11 +37,12 @@ KINDS = {
 
 
 @styled
-def learning_rates(runs: Mapping[float, Overfit], tolerance: float, title: str) -> Figure:
+def learning_rates(runs: Mapping[float, Any], tolerance: float, title: str) -> Figure:
     """Left the loss curve of each learning rate, right the steps that each needed.
 
     Args:
-        runs: learning rate to how a model overfitted one batch with it.
+        runs: learning rate to how a model overfitted one batch with it: `losses` (nats), `steps`,
+            and whether it `reached` the tolerance.
         tolerance: the loss (nats) to get below.
     """
     figure, axes = canvas(1, 2, width_ratios=(3, 2))
@@ -154,9 +151,13 @@ def distributions(values: Mapping[str, tuple[Any, Any]], title: str) -> Figure:
 
 
 @styled
-def check_table(findings: Mapping[str, Sequence[Finding]], title: str) -> Figure:
-    """One row a model, one column a check; red and bold where the check caught something, with
-    what it measured."""
+def check_table(findings: Mapping[str, Sequence[Any]], title: str) -> Figure:
+    """One row a model, one column a check; red and bold where the check caught something.
+
+    Args:
+        findings: model to what each check found: `check` (its name), `passed`, the measured `value`
+            and the `limit` that it was held to, as text.
+    """
     names, checks = list(findings), next(iter(findings.values()))
     caught = np.array([[not finding.passed for finding in row] for row in findings.values()],
                       dtype=float)

@@ -1,0 +1,197 @@
+"""Write the numbers of the pages from the files of results, so that none of them is typed.
+
+    python -m scripts.docs results/summary.csv     keep these results, write pages and figures
+    python -m scripts.docs                         write again from the kept ones
+    python -m scripts.docs --check                 exit status 1 if pages and results differ
+
+Between marks such as `<!-- noise -->` and `<!-- /noise -->` stands what a function of `PAGES` makes
+of the files in `benchmarks/`; the figures go to `images/`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from helpers.common.environment import ROOT
+from helpers.common.errors import UserError
+from helpers.common.files import atomic_path, write_atomically
+from helpers.report import claims, collect, plots, tables, trials
+from helpers.report.files import SEED, contents_in, read_results
+from helpers.report.times import read_times
+
+DIGITS = collect.KEPT / "digits-quick.csv"
+RELEASED = {"BYOL": "imagenette-byol-slim-48px-40min-seed0",
+            "noise-BYOL": "imagenette-noise-byol-slim-48px-15min-seed0"}
+SMALL = ("BYOL", "raw pixels", "fine-tuned BYOL", "from scratch")  # README's lines
+FINDINGS = ("Few labels", "Noise", "Photographs")  # README's sentences
+
+
+@cache
+def results() -> pd.DataFrame:
+    """Every kept result; trainings that differ in their seed alone are one row."""
+    return read_results(collect.KEPT)
+
+
+def small_table() -> str:
+    """README's few labels: four methods, few labels and all of them."""
+    few = tables.few_labels(claims.quick_digits(results()))
+    return tables.by_labels(few[few.method.isin(SMALL)])
+
+
+def sentences(*points: str) -> str:
+    """What was found, of these points only if any are given."""
+    text = claims.findings(results(), collect.published(), collect.noise_trainings())
+    return "\n".join(line for line in text.splitlines()
+                     if not points or line.startswith(tuple(f"- **{each}" for each in points)))
+
+
+def photographs(under_noise: bool) -> str:
+    """Encoders trained on Imagenette and baselines, on clean images or under noise."""
+    rows = tables.photographs(results())[0]
+    return tables.by_sigma(rows[rows.sigma.notna()]) if under_noise else tables.encoders(rows)
+
+
+def card(method: str) -> str:
+    """A released encoder, the mean of all trainings of its recipe, and the baselines."""
+    alone = tables.photographs(read_results(collect.KEPT, merged=False))[0]
+    merged = tables.photographs(results())[0]
+    base = merged[merged.method.isin(tables.UNTRAINED)]
+    own, others = alone[alone.file == RELEASED[method]], SEED.sub("", RELEASED[method])
+    rows = pd.concat([own, merged[merged.file == others], base])
+    few, noisy = tables.photographs(results())[1], alone[alone.file.isin(RELEASED.values())]
+    second = tables.by_labels(few) if method == "BYOL" else tables.by_sigma(
+        pd.concat([base, noisy]).dropna(subset="sigma"))
+    return f"{tables.encoders(rows)}\n\n{second}"
+
+
+def speed() -> str:
+    """Pretraining, views, memory and the noise sweep."""
+    found = contents_in(collect.KEPT)
+    steps, views, sweep, scale = (found[name] for name in ("throughput-cpu", "views-cpu",
+                                                           "robustness", "scale-cpu"))
+    few, many = scale["rows"][0], scale["rows"][-1]
+    naive = [row["ratio"]["naive"] for row in sweep["rows"]]
+    return (f"{tables.benchmark(steps)}\n\n{tables.benchmark(views)}\n\n"
+            "Neither speed nor memory depends on how many images there are: "
+            f"{few['images_per_second']:.0f} images/s and {few['memory_mib']:,.0f} MiB with "
+            f"{few['images']:,} images in a memory-mapped block, {many['images_per_second']:.0f} "
+            f"images/s and {many['memory_mib']:,.0f} MiB with {many['images']:,} "
+            f"(`{scale['command']}`).\n\nA noise sweep over {sweep['rows'][0]['sigmas']} sigmas "
+            f"takes {min(naive):.1f} to {max(naive):.1f} times less CPU time than a naive loop "
+            f"(`python -m benchmarks.robustness --seeds {sweep['rows'][0]['seeds']}`).")
+
+
+def times() -> str:
+    """Seconds of each notebook, a column a machine."""
+    rows = read_times()
+    frame = pd.DataFrame(rows).assign(
+        where=[f"{row.machine_in_words}, {row.dataset}, {row.preset}" for row in rows])
+    wide = frame.pivot_table(index="notebook", columns="where", values="seconds", sort=False)
+    wide.loc["all"] = wide.sum(min_count=len(wide))
+    return tables.markdown(wide.round().reset_index())
+
+
+PAGES: dict[Path, Mapping[str, Callable[[], str]]] = {
+    ROOT / "README.md": {"few-labels": small_table, "findings": lambda: sentences(*FINDINGS)},
+    ROOT / "docs" / "results.md": {
+        "findings": sentences,
+        "few-labels": lambda: tables.by_labels(tables.few_labels(claims.quick_digits(results()))),
+        "differences": lambda: claims.differences(results(), collect.noise_trainings()),
+        "noise": lambda: tables.by_sigma(tables.under_noise(claims.quick_digits(results()))),
+        "photographs": lambda: photographs(under_noise=False),
+        "photographs-noise": lambda: photographs(under_noise=True),
+        "photographs-labels": lambda: tables.by_labels(tables.photographs(results())[1]),
+        "race": lambda: trials.race(pd.read_csv(collect.KEPT / "imagenette-side-by-side.csv")),
+        "search": lambda: trials.search(pd.read_csv(collect.KEPT / "imagenette-search.csv")),
+        "published": lambda: tables.literature(collect.published())},
+    ROOT / "docs" / "speed.md": {"speed": speed, "times": times},
+    ROOT / "weights" / "byol-slim-imagenette.md": {"numbers": lambda: card("BYOL")},
+    ROOT / "weights" / "noise-byol-slim-imagenette.md": {"numbers": lambda: card("noise-BYOL")}}
+
+
+def written(text: str, blocks: Mapping[str, Callable[[], str]]) -> str:
+    """A page's text with what stands between its marks made anew.
+
+    Raises:
+        UserError: a pair of marks is missing.
+    """
+    for name, make in blocks.items():
+        block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        if len(block.findall(text)) != 1:
+            raise UserError(
+                f"the page needs <!-- {name} --> and <!-- /{name} --> on lines of their own, once")
+        made = f"{make().rstrip()}\n"
+        text = block.sub(lambda found, made=made: f"{found[1]}{made}{found[2]}", text)
+    return text
+
+
+def differing() -> dict[Path, str]:
+    """The pages that do not say what the files say, with what they should say."""
+    texts = {page: page.read_text(encoding="utf-8") for page in PAGES}
+    wanted = {page: written(text, PAGES[page]) for page, text in texts.items()}
+    return {page: text for page, text in wanted.items() if text != texts[page]}
+
+
+def take(source: Path) -> None:
+    """Keep the digits of a run of the notebooks, as `helpers.report.record` wrote them.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    if not source.exists():
+        raise UserError(f"{source} is not there: run the notebooks first (make run)")
+    frame = claims.quick_digits(pd.read_csv(source, dtype=str, keep_default_na=False))
+    write_atomically(DIGITS, frame.to_csv(index=False, lineterminator="\n"))
+    results.cache_clear()
+
+
+def write() -> None:
+    """Bring pages and figures in line with the kept results."""
+    for page, text in differing().items():
+        write_atomically(page, text)
+    figures(ROOT / "images")
+
+
+def figures(folder: Path) -> None:
+    """Draw `few_labels.png` and `noise.png`."""
+    few = tables.few_labels(claims.quick_digits(results()))
+    _save(plots.label_curve(tables.label_rows(few), 110, "Handwritten digits, few labels",
+                            over="label subsets"), folder / "few_labels.png")
+    bars = []
+    for name in collect.noise_trainings():
+        own = claims.heavy_noise(collect.noise_trainings(), name)[1]
+        bars.append(dict(method=name, mean=own.mean(), std=own.std(ddof=1), n=len(own)))
+    title = f"Handwritten digits under noise of sigma {claims.HEAVY}"
+    _save(plots.bars(bars, title, over="trainings, each with its own split"), folder / "noise.png")
+
+
+def _save(figure, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=110, bbox_inches="tight")
+
+
+def main(arguments: list[str]) -> int:
+    """The command line; returns the exit status."""
+    try:
+        if arguments and arguments != ["--check"]:
+            take(Path(arguments[0]))
+        if arguments != ["--check"]:
+            write()
+            return 0
+        names = ", ".join(page.name for page in differing())
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{names}: not what the files say, run python -m scripts.docs" if names else
+          "pages and results agree")
+    return int(bool(names))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

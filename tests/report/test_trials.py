@@ -1,0 +1,33 @@
+"""Tables of the trials on photographs say what each contender and each change brought."""
+
+import pandas as pd
+
+from helpers.report import trials
+
+
+def test_a_search_says_what_each_change_adds_to_the_recipe_it_changes():
+    knn = {
+        "random encoder": (0.3, 0.3), "plain": (0.4, 0.42), "+ more": (0.45, 0.45),
+        "instead: less": (0.35, 0.39)
+    }
+    frame = pd.DataFrame([
+        dict(change=change, seed=seed, knn=value, steps=None if change == "random encoder" else 10,
+             cpu_seconds=None if change == "random encoder" else 9)
+        for change, values in knn.items()
+        for seed, value in enumerate(values)
+    ])
+    lines = [[cell.strip()
+              for cell in line.split("|")[1:-1]]
+             for line in trials.search(frame).splitlines()[2:]]
+    assert [line[2] for line in lines] == ["", "", "+4.0 ± 1.4", "-8.0 ± 2.8"]
+    assert lines[1][1] == "41.0 ± 1.4" and [line[4] for line in lines] == ["", "9 s", "9 s", "9 s"]
+
+
+def test_a_race_has_a_line_for_each_budget_machine_and_contender():
+    frame = pd.DataFrame([
+        dict(contender="BYOL", budget=3.0, chip="A", pixels=48, seed=seed, epochs=9.0,
+             **{"kNN, k = 20, all labels per class": value})
+        for seed, value in enumerate((0.4, 0.44))
+    ])
+    assert trials.race(
+        frame).splitlines()[-1] == "| 3 min, A, 48 px | BYOL | 9.0 | 42.0 ± 2.8 | 2 |"
