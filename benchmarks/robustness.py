@@ -40,15 +40,11 @@ from torchvision.transforms.functional import to_pil_image
 from helpers.common.compute import threads_for
 from helpers.common.files import write_atomically
 from helpers.data.loading import load
+from helpers.data.splits import Labeled
+from helpers.evaluation.noise import noisy_images, sigmas_for
+from helpers.evaluation.predictors import Predictor, features_of, probe_predictor
 from helpers.evaluation.probes import linear_probe
-from helpers.evaluation.robustness import (
-    Reader,
-    features_of,
-    noise_sweep,
-    noisy_images,
-    probe_reader,
-    sigmas_for,
-)
+from helpers.evaluation.robustness import noise_sweep
 from helpers.models.encoder import build
 from helpers.transforms.views import add_noise
 
@@ -70,9 +66,10 @@ class PILImages(Dataset):
         return self.transform(self.images[index]), self.labels[index]
 
 
-def naive(readers: dict[str, Reader], images: torch.Tensor, labels: torch.Tensor,
-          sigmas: list[float], seeds: range) -> None:
+def naive(predictors: dict[str, Predictor], data: Labeled, sigmas: list[float],
+          seeds: range) -> None:
     """As in the ViT-BYOL project: everything from the start for each sigma, seed and method."""
+    images, labels = data
     pil = [to_pil_image(image) for image in images]
     as_tensor = [transforms.ToImage(), transforms.ToDtype(torch.float32, scale=True),
                  transforms.Normalize([0.5] * images.shape[1], [0.5] * images.shape[1])]
@@ -80,7 +77,7 @@ def naive(readers: dict[str, Reader], images: torch.Tensor, labels: torch.Tensor
         for sigma in sigmas:
             for seed in seeds:
                 noise = transforms.Lambda(lambda x, sigma=sigma: add_noise(x, sigma))
-                for reader in readers.values():
+                for predictor in predictors.values():
                     torch.manual_seed(seed)
                     correct = similarity = 0.0
                     loaders = [
@@ -88,36 +85,37 @@ def naive(readers: dict[str, Reader], images: torch.Tensor, labels: torch.Tensor
                                    batch_size=128) for steps in (as_tensor, [*as_tensor, noise])
                     ]
                     for (clean, truth), (noisy, _) in zip(*loaders, strict=True):
-                        features = features_of(reader.encoder, noisy)
-                        correct += (reader.answer(features) == truth).sum().item()
+                        features = features_of(predictor.encoder, noisy)
+                        correct += (predictor.predict(features) == truth).sum().item()
                         similarity += F.cosine_similarity(features,
-                                                          features_of(reader.encoder,
+                                                          features_of(predictor.encoder,
                                                                       clean)).sum().item()
 
 
-def tensors(readers: dict[str, Reader], images: torch.Tensor, labels: torch.Tensor,
-            sigmas: list[float], seeds: range) -> dict[str, np.ndarray]:
+def tensors(predictors: dict[str, Predictor], data: Labeled, sigmas: list[float],
+            seeds: range) -> dict[str, np.ndarray]:
     """The plain loop over methods, sigmas and seeds, with all images as one tensor; its
     accuracies."""
-    accuracy = {name: np.zeros((len(seeds), len(sigmas))) for name in readers}
-    for name, reader in readers.items():
+    images, labels = data
+    accuracy = {name: np.zeros((len(seeds), len(sigmas))) for name in predictors}
+    for name, predictor in predictors.items():
         for column, sigma in enumerate(sigmas):
             for row, seed in enumerate(seeds):
-                features = features_of(reader.encoder, noisy_images(images, sigma, seed))
-                correct = reader.answer(features) == labels
-                accuracy[name][row, column] = correct.float().mean().item()
-                F.cosine_similarity(features, features_of(reader.encoder, images)).mean().item()
+                features = features_of(predictor.encoder, noisy_images(images, sigma, seed))
+                correct = (predictor.predict(features) == labels).float()
+                accuracy[name][row, column] = correct.mean().item()
+                F.cosine_similarity(features, features_of(predictor.encoder, images)).mean().item()
     return accuracy
 
 
 def measure(encoder: str, methods: int, seeds: int, repeats: int) -> dict:
     """CPU seconds of the three ways, the median over `repeats` rounds in which they take turns."""
     splits = load("digits", image_size=16)
-    readers = {}
+    predictors = {}
     for number in range(methods):
         torch.manual_seed(number)
         model = build(encoder, channels=1, image_size=16).eval()
-        readers[f"{encoder} {number}"] = probe_reader(
+        predictors[f"{encoder} {number}"] = probe_predictor(
             model, linear_probe(features_of(model, splits.train.images), splits.train.labels))
     ways = {"naive": naive, "tensors": tensors, "shared": noise_sweep}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -126,11 +124,10 @@ def measure(encoder: str, methods: int, seeds: int, repeats: int) -> dict:
         for _ in range(repeats):
             for name, way in ways.items():
                 began = time.process_time()
-                found[name] = way(readers, splits.test.images, splits.test.labels, SIGMAS,
-                                  range(seeds))
+                found[name] = way(predictors, splits.test, SIGMAS, range(seeds))
                 seconds[name].append(time.process_time() - began)
-    apart = max(
-        np.abs(found["tensors"][name] - found["shared"].accuracy[name]).max() for name in readers)
+    apart = max(np.abs(found["tensors"][name] - found["shared"].accuracy[name]).max()
+                for name in predictors)
     if apart > 1e-6:
         raise SystemExit(
             f"the shared sweep has other accuracies than the plain loop, by up to {apart}")

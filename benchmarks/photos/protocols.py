@@ -10,7 +10,8 @@ from torch import Tensor
 
 from helpers.data.splits import Labeled, Splits
 from helpers.evaluation.probes import few_label_scores, knn_accuracy, mlp_probe, score
-from helpers.evaluation.robustness import best_probe, features_of, noise_sweep
+from helpers.evaluation.predictors import best_probe, features_of
+from helpers.evaluation.robustness import noise_sweep
 from helpers.methods.recipes import FINE_TUNING, ClassifierRecipe
 from helpers.models.encoder import Encoder
 from helpers.settings import Settings
@@ -110,9 +111,8 @@ def finetune(encoder: Encoder, splits: Splits, settings: Settings) -> Iterator[d
 def noise(encoder: Encoder | None, splits: Splits, settings: Settings) -> Iterator[dict]:
     """A linear classifier on clean features under noise; its strength chosen on noisy validation
     images."""
-    reader = best_probe(encoder, splits, MIDDLE, settings.seed)
-    sweep = noise_sweep({"": reader}, splits.test.images, splits.test.labels, SIGMAS,
-                        range(NOISE_SEEDS), settings.device)
+    probe = best_probe(encoder, splits, MIDDLE, settings.seed)
+    sweep = noise_sweep({"": probe}, splits.test, SIGMAS, range(NOISE_SEEDS), settings.device)
     for sigma, scores in zip(SIGMAS, np.array(sweep.accuracy[""]).T, strict=True):
         yield row("linear, noisy images", "all", scores.tolist(), sigma=sigma)
 

@@ -1,5 +1,4 @@
-"""A dataset with known faults in it, to measure what finds them: foreign images and wrong
-labels."""
+"""A dataset with known faults in it, to measure what finds them: outliers and wrong labels."""
 
 from __future__ import annotations
 
@@ -20,47 +19,46 @@ SCALE = 8  # letters and shapes are drawn so many times larger and then shrunk, 
 
 
 @dataclass(frozen=True, eq=False)
-class Planted:
+class Injected:
     """Images and labels with faults, and where the faults are.
 
     Attributes:
         data: the images, in a random order.
-        foreign: N booleans: letters, shapes and noise that belong to no class.
+        outliers: N booleans: letters, shapes and noise that belong to no class.
         flipped: N booleans: images with another class's label.
         kinds: N names: "letter", "shape", "noise", or "" for the dataset's own.
-        rows: N numbers: which image of the dataset it is, -1 for a foreign one.
+        rows: N numbers: which image of the dataset it is, -1 for an outlier.
     """
 
     data: Labeled
-    foreign: np.ndarray
+    outliers: np.ndarray
     flipped: np.ndarray
     kinds: np.ndarray
     rows: np.ndarray
 
 
-def planted_share(value: object, dataset: str) -> float:
-    """How much to plant, as a person writes it: "auto" (2 % of a named dataset, nothing in a
+def injected_share(value: object, dataset: str) -> float:
+    """How much to inject, as a person writes it: "auto" (2 % of a named dataset, nothing in a
     folder), 0.05, "5%" or 0.
 
     Raises:
         UserError: it is no share.
     """
-    return share_of("PLANTED", value, AUTO if dataset in DATASETS else 0.0)
+    return share_of("INJECTED", value, AUTO if dataset in DATASETS else 0.0)
 
 
-def plant(data: Labeled, share: float = AUTO, seed: int = 0) -> Planted:
-    """Put faults into a copy of `data`: `share` of it foreign images, `share` of its labels
-    flipped.
+def inject(data: Labeled, share: float = AUTO, seed: int = 0) -> Injected:
+    """Put faults into a copy of `data`: `share` of it outliers, `share` of its labels flipped.
 
-    The foreign images are a third each letters, shapes and noise, with a random label, since a
-    folder gives one to everything. The same seed plants the same faults on every machine that has
-    the same fonts.
+    The outliers are a third each letters, shapes and noise, with a random label, since a folder
+    gives one to everything. The same seed injects the same faults on every machine that has the
+    same fonts.
     """
     random = np.random.RandomState(seed)
     count = max(3, round(share * len(data))) if share else 0
     channels, size = data.images.shape[1], data.images.shape[-1]
     kinds = [("letter", "shape", "noise")[i % 3] for i in range(count)]
-    strangers = [DRAW[kind](size, channels, random)[None] for kind in kinds]
+    outliers = [DRAW[kind](size, channels, random)[None] for kind in kinds]
     classes = int(data.labels.max()) + 1
     labels = torch.cat([data.labels.clone(), torch.from_numpy(random.randint(0, classes, count))])
     flipped = np.zeros(len(labels), dtype=bool)
@@ -69,8 +67,8 @@ def plant(data: Labeled, share: float = AUTO, seed: int = 0) -> Planted:
     labels[torch.from_numpy(flipped)] = (labels[torch.from_numpy(flipped)] + turn) % classes
     order = random.permutation(len(labels))
     names = np.array([""] * len(data) + kinds)[order]
-    images = torch.cat([data.images, *strangers])[torch.from_numpy(order)]
-    return Planted(Labeled(images, labels[torch.from_numpy(order)]), names != "", flipped[order],
+    images = torch.cat([data.images, *outliers])[torch.from_numpy(order)]
+    return Injected(Labeled(images, labels[torch.from_numpy(order)]), names != "", flipped[order],
                    names, np.where(order < len(data), order, -1))
 
 

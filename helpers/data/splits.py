@@ -118,6 +118,18 @@ def only_classes(splits: Splits, classes: Sequence[str]) -> Splits:
         problem = f"no class {unknown[0]}" if unknown else "fewer than two classes"
         raise UserError(
             f"{splits.name}: {problem}: choose two or more of {', '.join(splits.classes)}")
+    return _with_classes(splits, classes)
+
+
+def halves(splits: Splits) -> tuple[Splits, Splits]:
+    """The first half of the classes and the others, as `only_classes` gives them."""
+    cut = len(splits.classes) // 2
+    first, second = splits.classes[:cut], splits.classes[cut:]
+    return _with_classes(splits, first), _with_classes(splits, second)
+
+
+def _with_classes(splits: Splits, classes: Sequence[str]) -> Splits:
+    """`only_classes`, whatever their number."""
     new = torch.full((len(splits.classes) + 1,), -1)  # the last entry is where the label -1 looks
     new[[splits.classes.index(name) for name in classes]] = torch.arange(len(classes))
     labeled, names = {}, {}

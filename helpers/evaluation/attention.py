@@ -1,4 +1,8 @@
-"""What the tokens of a ViT know: features of its last blocks, and where its class token looks."""
+"""Where a ViT's tokens look: attention maps, and what of them reaches the prediction.
+
+Maps are B x heads x T x T for B images of T tokens: row i says what token i takes from each token.
+Token 0 is the class token, the others are patches of a G x G grid.
+"""
 
 from __future__ import annotations
 
@@ -12,42 +16,9 @@ from helpers.models.vit import ViT
 from helpers.transforms.views import normalise
 
 
-def is_vit(encoder: Encoder) -> bool:
-    """Whether the encoder has tokens at all."""
-    return isinstance(encoder.backbone, ViT)
-
-
-def last_blocks(encoder: Encoder, images: Tensor, blocks: int = 4, pooled: bool = False,
-                batch_size: int = 256) -> Tensor:
-    """The class tokens of the last `blocks` blocks, each through the final norm, side by side.
-
-    What DINO's linear classifier reads (Caron et al. 2021, appendix F.2: four blocks for ViT-S; for
-    ViT-B one, with the mean patch beside it).
-
-    Args:
-        encoder: a ViT.
-        images: uint8 N x C x S x S, or float in normalised units.
-        pooled: also the mean of the last block's patch tokens.
-
-    Returns:
-        float32 N x (blocks * D), or N x ((blocks + 1) * D), on the CPU; `blocks` = 1 gives the
-        encoder's own features.
-    """
-    vit, device = encoder.backbone, next(encoder.parameters()).device
-
-    def tokens(batch: Tensor) -> Tensor:
-        states = vit.layers(encoder.prepare(normalise(batch.to(device))))[1:-1]  # after each block
-        last = [vit.norm(state) for state in states[-blocks:]]  # each B x T x D
-        mean = [last[-1][:, 1:].mean(1)] if pooled else []
-        return torch.cat([state[:, 0] for state in last] + mean, dim=1)
-
-    with evaluating(encoder):
-        return batched(tokens, images, batch_size)
-
-
 def class_attention(encoder: Encoder, images: Tensor, size: int | None = None,
                     batch_size: int = 4) -> Tensor:
-    """How much the class token takes from each patch in the last block, a map a head.
+    """How much the class token takes from each patch in the last block, one map per head.
 
     Args:
         encoder: a ViT.
@@ -66,8 +37,7 @@ def class_attention(encoder: Encoder, images: Tensor, size: int | None = None,
             x = F.interpolate(x, size, mode="bilinear", align_corners=False)
         grid, maps = x.shape[-1] // vit.patch_size, []
         tokens = vit.embed(encoder.prepare(x))
-        # theirs are not kept: at several resolutions they would fill the memory
-        for block in vit.blocks[:-1]:
+        for block in vit.blocks[:-1]:  # their maps are not kept: they would fill the memory
             tokens = block(tokens)
         vit.blocks[-1](tokens, maps)
         return maps[0][:, :, 0, 1:].unflatten(2, (grid, grid))  # B x H x T x T to B x H x G x G
@@ -79,8 +49,9 @@ def class_attention(encoder: Encoder, images: Tensor, size: int | None = None,
 def attention_and_gradients(
         vit: ViT, head: nn.Module, images: Tensor,
         classes: Tensor | None = None) -> tuple[list[Tensor], list[Tensor], Tensor]:
-    """Attention weights of every block, and the gradient of a class's logit by each of them, in
-    eval mode.
+    """Attention maps of every block, and the gradient of a class's logit by each of them.
+
+    In eval mode; the model's own mode is put back.
 
     Args:
         vit: gives tokens; its own head is not used.
@@ -89,7 +60,7 @@ def attention_and_gradients(
         classes: B, whose logit to follow; None takes each image's largest.
 
     Returns:
-        One B x H x T x T tensor a block, twice, and the classes.
+        The maps and the gradients, one tensor per block each, and the classes.
     """
     maps: list[Tensor] = []
     with eval_mode(vit), eval_mode(head), torch.enable_grad():
@@ -99,23 +70,6 @@ def attention_and_gradients(
     return [weights.detach() for weights in maps], list(gradients), classes
 
 
-def gradient_rollout(maps: list[Tensor], gradients: list[Tensor]) -> Tensor:
-    """How much each final token's answer gained from each patch, through all blocks: B x T x T.
-
-    An attention weight counts as much as the logit would grow with it; weights that speak against
-    the class count nothing. Heads are averaged and blocks are added up, each acting on what came
-    before it (Chefer et al. 2021, arXiv:2103.15679, equations 5 and 6). Row 0 without its first
-    entry, reshaped to G x G, is the map of the image. Unlike `attention_rollout` it differs from
-    class to class, and its rows have no fixed sum.
-    """
-    relevance = torch.eye(maps[0].shape[-1], device=maps[0].device, dtype=maps[0].dtype)      # T, T
-    for weights, gradient in zip(maps, gradients, strict=True):
-        # B, T, T
-        used = (weights * gradient).clamp(min=0).mean(dim=1)
-        relevance = relevance + used @ relevance
-    return relevance
-
-
 def attention_rollout(maps: list[Tensor]) -> Tensor:
     """How much each final token draws on each patch, through all blocks: B x T x T, rows sum to 1.
 
@@ -123,8 +77,27 @@ def attention_rollout(maps: list[Tensor]) -> Tensor:
     matrices are multiplied (Abnar & Zuidema, 2020, section 3). Row 0 without its first entry,
     reshaped to G x G, is what the class token saw of the image.
     """
-    identity = torch.eye(maps[0].shape[-1], device=maps[0].device, dtype=maps[0].dtype)   # T, T
-    rollout = identity
+    identity = rollout = _identity(maps)                                                  # T, T
     for weights in maps:
         rollout = (weights.mean(dim=1) + identity) / 2 @ rollout                          # B, T, T
     return rollout
+
+
+def gradient_rollout(maps: list[Tensor], gradients: list[Tensor]) -> Tensor:
+    """How much each patch raised the logit, through all blocks: B x T x T.
+
+    An attention weight counts as much as the logit would grow with it; weights that lower it count
+    nothing. Heads are averaged and blocks are added up, each acting on what came
+    before it (Chefer et al. 2021, arXiv:2103.15679, equations 5 and 6). Row 0 without its first
+    entry, reshaped to G x G, is the map of the image. Unlike `attention_rollout` it differs from
+    class to class, and its rows have no fixed sum.
+    """
+    relevance = _identity(maps)                                                           # T, T
+    for weights, gradient in zip(maps, gradients, strict=True):
+        used = (weights * gradient).clamp(min=0).mean(dim=1)                              # B, T, T
+        relevance = relevance + used @ relevance
+    return relevance
+
+
+def _identity(maps: list[Tensor]) -> Tensor:
+    return torch.eye(maps[0].shape[-1], device=maps[0].device, dtype=maps[0].dtype)

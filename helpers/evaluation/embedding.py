@@ -1,4 +1,4 @@
-"""Representations in two or three dimensions, and numbers that say how far to trust the image."""
+"""Maps: features in two or three dimensions, and numbers that say how far to trust them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,13 @@ MANY = 5000  # points from which more than one thread is worth its while
 
 
 def pca(features: Tensor, dims: int = 2) -> np.ndarray:
-    """The `dims` directions of largest variance: N x D to N x dims. Linear, so distances keep a
-    meaning."""
+    """The `dims` directions of largest variance: N x D to N x dims; distances keep a meaning."""
     return PCA(n_components=dims, random_state=0).fit_transform(features.numpy())
 
 
 def tsne(features: Tensor, dims: int = 2, seed: int = 0, perplexity: float = 30.0,
          start: str = "pca") -> np.ndarray:
-    """t-SNE (van der Maaten & Hinton 2008): neighbours stay neighbours, distances between groups
-    mean nothing.
+    """t-SNE (van der Maaten & Hinton 2008): neighbours stay neighbours, other distances mean nothing.
 
     Args:
         features: N x D.
@@ -51,8 +49,7 @@ def tsne(features: Tensor, dims: int = 2, seed: int = 0, perplexity: float = 30.
 
 def umap(features: Tensor, dims: int = 2, seed: int = 0, neighbours: int = 15,
          gap: float = 0.1) -> np.ndarray:
-    """UMAP (McInnes et al. 2018): N x D to N x dims. The first call compiles, which takes some
-    seconds.
+    """UMAP (McInnes et al. 2018): N x D to N x dims; the first call compiles for some seconds.
 
     `gap` is how close points may come (UMAP's min_dist, up to 1): larger ones leave room for images
     on the map.
@@ -61,35 +58,32 @@ def umap(features: Tensor, dims: int = 2, seed: int = 0, neighbours: int = 15,
         warnings.simplefilter("ignore")
         from umap import UMAP
 
-        model = UMAP(n_components=dims, n_neighbors=min(neighbours,
-                                                        len(features) - 1), random_state=seed,
-                     n_jobs=1, min_dist=gap)
+        model = UMAP(n_components=dims, n_neighbors=min(neighbours, len(features) - 1),
+                     random_state=seed, n_jobs=1, min_dist=gap)
         return model.fit_transform(features.numpy())
 
 
 def joint(embed: Embedding, clean: Tensor, noisy: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Embed clean and noisy features (N x D, M x D) in one image and take them apart again."""
+    """Embed clean and noisy features (N x D, M x D) in one map and take them apart again."""
     points = embed(torch.cat([clean, noisy]))
     return points[:len(clean)], points[len(clean):]
 
 
 def trustworthiness(features: Tensor, points: np.ndarray, k: int = 10) -> float:
-    """Whether neighbours in the image are neighbours in the features, from 0 to 1 (Venna & Kaski
-    2001).
+    """Whether neighbours on the map are neighbours in the features, 0 to 1 (Venna & Kaski 2001).
 
     Args:
         features, points: N x D and N x 2.
         k: how many neighbours count.
     """
-    return float(
-        sklearn_trustworthiness(features.numpy(), points, n_neighbors=min(k,
-                                                                          len(points) // 2 - 1)))
+    k = min(k, len(points) // 2 - 1)
+    return float(sklearn_trustworthiness(features.numpy(), points, n_neighbors=k))
 
 
 def knn_agreement(points: np.ndarray | Tensor, labels: Tensor, k: int = 10) -> float:
     """Share of the k nearest neighbours that have a point's own class, from 0 to 1.
 
-    Works on features (N x D) as well as on an image's points (N x 2).
+    Works on features (N x D) as well as on a map's points (N x 2).
     """
     points, labels = np.asarray(points), labels.numpy()
     search = NearestNeighbors(n_neighbors=min(k, len(points) - 1)).fit(points)

@@ -1,4 +1,4 @@
-"""What a frozen encoder is worth: features to numbers. Accuracies are fractions in [0, 1]."""
+"""Images to features: a frozen encoder's, those of a ViT's last blocks, and the pixels."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helpers.common.compute import threads_for
+from helpers.models.encoder import Encoder
+from helpers.models.vit import ViT
 from helpers.transforms.views import normalise
 
 CPU_PIXELS = 1 << 16  # in a forward pass on a CPU
+MOST = 512  # images in a forward pass
 
 
 @contextmanager
@@ -35,16 +38,15 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def batched(function: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = 512) -> Tensor:
-    """`function` over N x ... `images` a batch at a time; its results joined on the CPU as
-    float32, N x ...."""
+    """`function` of N images, a batch at a time; the results joined on the CPU as float32."""
     return torch.cat([function(batch).float().cpu() for batch in images.split(batch_size)])
 
 
 def batch_for(images: Tensor, device: torch.device) -> int:
-    """How many images a forward pass should take: on a CPU so few that what is computed stays near
-    the cores."""
-    return max(16, min(512, CPU_PIXELS
-                       // max(1, images.shape[2:].numel()))) if device.type == "cpu" else 512
+    """How many images a forward pass should take: on a CPU so few that they fit its caches."""
+    if device.type != "cpu":
+        return MOST
+    return max(16, min(MOST, CPU_PIXELS // max(1, images.shape[2:].numel())))
 
 
 def extract_features(encoder: nn.Module, images: Tensor, batch_size: int | None = None) -> Tensor:
@@ -66,6 +68,39 @@ def extract_features(encoder: nn.Module, images: Tensor, batch_size: int | None 
 
 # a classifier is called in just the same way: N x C x H x W to N x classes
 predict_logits = extract_features
+
+
+def is_vit(encoder: Encoder) -> bool:
+    """Whether the encoder has tokens."""
+    return isinstance(encoder.backbone, ViT)
+
+
+def last_blocks(encoder: Encoder, images: Tensor, blocks: int = 4, pooled: bool = False,
+                batch_size: int = 256) -> Tensor:
+    """The class tokens of the last `blocks` blocks, each through the final norm, side by side.
+
+    The input of DINO's linear classifier (Caron et al. 2021, appendix F.2: four blocks for ViT-S; for
+    ViT-B one, with the mean patch beside it).
+
+    Args:
+        encoder: a ViT.
+        images: uint8 N x C x S x S, or float in normalised units.
+        pooled: also the mean of the last block's patch tokens.
+
+    Returns:
+        float32 N x (blocks * D), or N x ((blocks + 1) * D), on the CPU; `blocks` = 1 gives the
+        encoder's own features.
+    """
+    vit, device = encoder.backbone, next(encoder.parameters()).device
+
+    def tokens(batch: Tensor) -> Tensor:
+        states = vit.layers(encoder.prepare(normalise(batch.to(device))))[1:-1]  # after each block
+        last = [vit.norm(state) for state in states[-blocks:]]  # each B x T x D
+        mean = [last[-1][:, 1:].mean(1)] if pooled else []
+        return torch.cat([state[:, 0] for state in last] + mean, dim=1)
+
+    with evaluating(encoder):
+        return batched(tokens, images, batch_size)
 
 
 def pixel_features(images: Tensor, most: int = 1024, side: int = 16) -> Tensor:

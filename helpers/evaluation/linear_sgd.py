@@ -1,5 +1,4 @@
-"""DINO's linear protocol: a classifier trained by SGD on frozen features of the last blocks (Caron
-et al. 2021, F.2).
+"""DINO's linear protocol: SGD on frozen features of the last blocks (Caron et al. 2021, F.2).
 
 `helpers.evaluation.probes.linear_probe` is the quicker one, scikit-learn's logistic regression;
 this one is what DINO's numbers are made with: no weight decay, a cosine that ends at zero, random
@@ -15,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers.evaluation.attention import is_vit, last_blocks
-from helpers.evaluation.features import extract_features
+from helpers.evaluation.features import extract_features, is_vit, last_blocks
 from helpers.evaluation.probes import accuracy
 from helpers.models.encoder import Encoder
 from helpers.transforms.views import DRAWINGS, DigitView, PhotoView, view_for
 
+ToTensor = Callable[[Tensor], Tensor]
 # for a batch of 256; the paper's code begins with 1e-3
 RATES = (1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0)
 CHUNK = 512  # images whose views are in memory at a time
@@ -29,11 +28,12 @@ EPOCHS, BATCH, MOMENTUM, START = 100, 64, 0.9, 0.01  # START: deviation of the f
 
 @dataclass(frozen=True)
 class LinearResult:
-    """A trained classifier, the mean (D) and scale that its features are brought to, and what chose
-    it.
+    """A trained classifier and what chose it.
 
-    `rate` is the learning rate for a batch of 256, `validation` the accuracy of every rate on
-    validation.
+    Attributes:
+        mean, scale: what is taken from the features (D) and what they are divided by.
+        rate: the learning rate, for a batch of 256.
+        validation: learning rate -> accuracy on validation.
     """
 
     classifier: nn.Linear
@@ -49,11 +49,12 @@ class LinearResult:
 
 
 def linear_features(encoder: Encoder, images: Tensor) -> Tensor:
-    """What the classifier reads: four blocks' class tokens; one and the mean patch for a wide ViT;
-    else the features.
+    """The classifier's input.
+
+    Four blocks' class tokens; for ViT-Base and wider the last one and the mean patch; for other
+    encoders their features.
 
     Args:
-        encoder: any; only a ViT has blocks, and ViT-Base and wider count as wide.
         images: uint8 N x C x S x S, or float in normalised units.
 
     Returns:
@@ -66,24 +67,21 @@ def linear_features(encoder: Encoder, images: Tensor) -> Tensor:
 
 
 def crop_view(dataset: str, image_size: int) -> PhotoView | DigitView:
-    """What the images go through while the classifier trains: random crops and flips; drawings
-    their usual view."""
+    """The augmentation while the classifier trains: crops and flips; for drawings the usual view."""
     if dataset in DRAWINGS:
         return view_for(dataset, image_size)
     return PhotoView(jitter_chance=0.0, gray=0.0, blur=0.0)
 
 
-def view_features(describe: Callable[[Tensor], Tensor], images: Tensor, view: Callable[[Tensor],
-                                                                                       Tensor],
-                  copies: int, seed: int = 0, device: str = "cpu") -> list[Tensor]:
+def view_features(describe: ToTensor, images: Tensor, view: ToTensor, copies: int, seed: int = 0,
+                  device: str = "cpu") -> list[Tensor]:
     """Features of `copies` random views of every image, which the epochs take in turn.
 
     The paper's code draws new views in each of its 100 epochs; on a CPU that would cost 100 times
     the features.
 
     Args:
-        describe: floats B x C x S x S to B x D features, such as `lambda x:
-            linear_features(encoder, x)`.
+        describe: floats B x C x S x S to B x D features, such as `linear_features` of an encoder.
         view: uint8 batch to float in normalised units, such as `crop_view(...)`.
         device: where the views are made.
 
@@ -92,17 +90,13 @@ def view_features(describe: Callable[[Tensor], Tensor], images: Tensor, view: Ca
     """
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         torch.manual_seed(seed)
-        return [
-            torch.cat([describe(view(part.to(device)))
-                       for part in images.split(CHUNK)])
-            for _ in range(copies)
-        ]
+        return [torch.cat([describe(view(part.to(device))) for part in images.split(CHUNK)])
+                for _ in range(copies)]
 
 
 def train_linear(features: Sequence[Tensor], labels: Tensor, classes: int, rate: float,
                  epochs: int = EPOCHS, seed: int = 0) -> nn.Linear:
-    """One linear classifier: SGD with momentum 0.9, no weight decay, a cosine over the epochs that
-    ends at 0.
+    """One linear classifier: SGD with momentum, no weight decay, a cosine that ends at 0.
 
     Args:
         features: one or more N x D tensors, views of the same images; epoch e reads number e modulo
@@ -136,21 +130,20 @@ def choose_linear(features: Sequence[Tensor], labels: Tensor, val: Tensor, val_l
 
     All features are centred and divided by one number, their root mean square, as for
     `linear_probe`: a ViT's last norm leaves them like that, and features of other sizes would need
-        rates of their own.
+    rates of their own.
 
     Args:
         features, labels: as for `train_linear`.
         val, val_labels: M x D features of whole validation images, M.
     """
     mean = torch.stack([view.mean(0) for view in features]).mean(0)
-    scale = torch.stack([(view - mean).square().mean()
-                         for view in features]).mean().sqrt().item() + 1e-12
-    ready, val = [(view - mean) / scale for view in features], (val - mean) / scale
-    trained = {
-        rate: train_linear(ready, labels, classes, rate, epochs, seed)
-        for rate in sorted(rates)
-    }
+    squares = torch.stack([(view - mean).square().mean() for view in features])
+    scale = squares.mean().sqrt().item() + 1e-12
+    scaled, val = [(view - mean) / scale for view in features], (val - mean) / scale
+    trained = {rate: train_linear(scaled, labels, classes, rate, epochs, seed)
+               for rate in sorted(rates)}
     with torch.inference_mode():
-        validation = {rate: accuracy(one(val), val_labels) for rate, one in trained.items()}
+        validation = {rate: accuracy(classifier(val), val_labels)
+                      for rate, classifier in trained.items()}
     best = max(validation, key=validation.get)  # the first of equals
     return LinearResult(trained[best], mean, scale, best, validation)

@@ -1,5 +1,4 @@
-"""Images that look wrong: foreign ones, near-duplicates, and labels that their neighbours
-contradict.
+"""Images that look wrong: outliers, near-duplicates, and labels that their neighbours contradict.
 
 Everything is read off an encoder's features; nothing is deleted or changed. A score says where a
 person should look first, not what is true.
@@ -9,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.stats import rankdata, spearmanr
 from sklearn.decomposition import PCA
@@ -22,12 +22,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from helpers.common.files import write_atomically
+from helpers.data.whole import Whole
 from helpers.evaluation.retrieval import neighbours
 
-# neighbours; more than a small group of foreign images has, so that they cannot vouch for each
-# other
-K = 20
-DIRECTIONS = 48  # of the features, at most; chosen on planted images among digits
+K = 20  # neighbours; more than a small group of outliers has, which could vouch for each other
+DIRECTIONS = 48  # of the features, at most; chosen on outliers injected into digits
 DUPLICATE = 0.9999  # cosine similarity from which two images count as nearly the same
 TREES = 100
 
@@ -35,7 +34,7 @@ TREES = 100
 def whitened(features: Tensor) -> np.ndarray:
     """The features' main directions, each with variance 1: N x D to N x at most half of D.
 
-    A foreign image differs where ordinary ones hardly vary, and there a plain distance is blind to
+    An outlier differs where ordinary images hardly vary, and there a plain distance is blind to
     it. The weakest directions, which carry nothing but noise, are left out.
     """
     unit = F.normalize(features.float(), dim=1).numpy()
@@ -44,7 +43,7 @@ def whitened(features: Tensor) -> np.ndarray:
 
 
 def outlier_scores(features: Tensor, k: int = K, seed: int = 0) -> dict[str, np.ndarray]:
-    """Three opinions on how foreign each image is among the others, higher = more foreign.
+    """Three scores of how unlike the others each image is; higher is more of an outlier.
 
     Args:
         features: N x D, N of at least 8.
@@ -52,7 +51,7 @@ def outlier_scores(features: Tensor, k: int = K, seed: int = 0) -> dict[str, np.
 
     Returns:
         "k nearest": mean distance to the k nearest images. "isolation forest": how few random cuts
-        set a image apart (Liu et al. 2008). "local outlier factor": how much thinner its
+        set an image apart (Liu et al. 2008). "local outlier factor": how much thinner its
         surroundings are than its neighbours' (Breunig et al. 2000). N float64 each, all of them on
         `whitened` features.
     """
@@ -70,7 +69,7 @@ def outlier_scores(features: Tensor, k: int = K, seed: int = 0) -> dict[str, np.
 
 
 def consensus(scores: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The mean of the scores' ranks, from 0 (least) to 1 (most foreign): N float64."""
+    """The mean of the scores' ranks, from 0 (least) to 1 (most of an outlier): N float64."""
     ranks = np.stack([rankdata(values) for values in scores.values()])
     return (ranks.mean(0) - 1) / max(1, ranks.shape[1] - 1)
 
@@ -98,18 +97,25 @@ def near_duplicates(features: Tensor, threshold: float = DUPLICATE,
     return sorted(((i, j, s) for (i, j), s in pairs.items()), key=lambda pair: -pair[2])
 
 
+class LabelDoubt(NamedTuple):
+    """What the neighbours of N images say of their labels.
+
+    Attributes:
+        doubt: 1 less the share of the neighbours' votes for an image's own label, NaN without one.
+        guess: the class with most votes, -1 without a label.
+    """
+
+    doubt: Tensor
+    guess: Tensor
+
+
 def label_doubt(features: Tensor, labels: Tensor, k: int = K,
-                temperature: float = 0.07) -> tuple[Tensor, Tensor]:
-    """How strongly an image's neighbours contradict its label.
+                temperature: float = 0.07) -> LabelDoubt:
+    """How strongly an image's neighbours, weighted as in kNN (Wu et al. 2018), contradict its label.
 
     Args:
         features, labels: N x D, N class numbers; an image without a label (-1) neither votes nor is
             doubted.
-
-    Returns:
-        doubt: 1 less the share of its neighbours' votes (weighted as in kNN, Wu et al. 2018) for
-            its own label, N.
-        guess: the class with most votes, N. Without a label they are NaN and -1.
     """
     doubt, guess = torch.full((len(labels),), torch.nan), torch.full_like(labels, -1)
     known = labels >= 0
@@ -119,11 +125,11 @@ def label_doubt(features: Tensor, labels: Tensor, k: int = K,
     votes.scatter_add_(1, labels[index], (similarity / temperature).exp())
     share = votes / votes.sum(1, keepdim=True)
     doubt[known], guess[known] = 1 - share.gather(1, labels[:, None]).squeeze(1), share.argmax(1)
-    return doubt, guess
+    return LabelDoubt(doubt, guess)
 
 
 def found_at(score: Any, truth: Any, count: int) -> dict[str, float]:
-    """How well a score finds what was planted.
+    """How well a score finds the injected faults.
 
     Args:
         score: N numbers, higher = more suspect.
@@ -139,38 +145,33 @@ def found_at(score: Any, truth: Any, count: int) -> dict[str, float]:
             "average_precision": float(average_precision_score(truth, score))}
 
 
-def write_report(path: Path | str, scores: Mapping[str, np.ndarray], labels: Tensor,
-                 classes: Sequence[str], doubt: Tensor, guess: Tensor,
-                 names: Sequence[Any] | None = None, pairs: Sequence[tuple[int, int, float]] = (),
-                 parts: Sequence[str] | None = None) -> Path:
-    """One CSV line an image, the most foreign first: what a person goes through with the images
+def write_report(path: Path | str, images: Whole, classes: Sequence[str],
+                 scores: Mapping[str, np.ndarray], doubts: LabelDoubt,
+                 pairs: Sequence[tuple[int, int, float]] = ()) -> Path:
+    """One CSV line an image, the greatest outlier first: what a person goes through with the images
     beside.
 
     Args:
-        labels: N class numbers, -1 for none.
-        doubt, guess: of `label_doubt`.
-        names: of the images, such as their paths; their numbers by default.
+        images: N, with their labels, names and parts.
+        classes: names of the labels.
+        scores: of `outlier_scores`.
         pairs: of `near_duplicates`, the most alike first; an image's line names the one most like
             it.
-        parts: of the data that each image belongs to, such as "train".
     """
-    import pandas as pd
+    def words(numbers: Tensor) -> list[str]:
+        return [classes[number] if number >= 0 else "" for number in numbers.tolist()]
 
-    names = list(range(len(labels)) if names is None else names)
     twin: dict[int, int] = {}
     for first, second, _ in pairs:
         twin.setdefault(first, second)
         twin.setdefault(second, first)
-    given, said = ([classes[label] if label >= 0 else ""
-                    for label in some.tolist()]
-                   for some in (labels, guess))
+    twins = [str(images.names[twin[i]]) if i in twin else "" for i in range(len(images))]
     frame = pd.DataFrame({
-        "image": names, **({"part": parts} if parts is not None else {}), "label": given,
-        "foreign": consensus(scores), **scores, "label_doubt": doubt.numpy(),
-        "neighbours_say": said,
-        "near_duplicate": [str(names[twin[i]]) if i in twin else "" for i in range(len(names))]
+        "image": images.names, "part": images.parts, "label": words(images.labels),
+        "outlier": consensus(scores), **scores, "label_doubt": doubts.doubt.numpy(),
+        "neighbours_predict": words(doubts.guess), "near_duplicate": twins
     })
-    text = frame.sort_values("foreign", ascending=False).to_csv(index=False, float_format="%.4f",
+    text = frame.sort_values("outlier", ascending=False).to_csv(index=False, float_format="%.4f",
                                                                 lineterminator="\n")
     write_atomically(path, text)
     return Path(path)

@@ -1,4 +1,7 @@
-"""TODO: docstring."""
+"""Features to accuracies: kNN (Wu et al. 2018), linear and MLP probes, few-label subsets.
+
+Accuracies are fractions in [0, 1].
+"""
 
 from __future__ import annotations
 
@@ -68,8 +71,7 @@ def linear_probe(features: Tensor, labels: Tensor, strength: float = 1.0) -> Pip
 
 
 def mlp_probe(features: Tensor, labels: Tensor, seed: int = 0) -> Pipeline:
-    """The Self-Learner project's 512-128 head on frozen features, trained by scikit-learn with
-    early stopping.
+    """The Self-Learner project's 512-128 head on frozen features, with early stopping.
 
     Args:
         features, labels: N x D, N.
@@ -94,12 +96,12 @@ def _flat(features: Tensor) -> np.ndarray:
 
 
 def label_draws(labels: Tensor, per_class: int, draws: int, seed: int = 0) -> list[Tensor]:
-    """Random choices of labelled images, the same number of every class.
+    """Label subsets: random choices of labelled images, the same number of every class.
 
     Args:
         labels: N class numbers.
         per_class: how many of each class (all of a class that has fewer); 0 takes everything, once.
-        draws: how many choices.
+        draws: how many subsets.
 
     Returns:
         Index tensors into `labels`; the same for the same arguments on every machine.
@@ -108,17 +110,14 @@ def label_draws(labels: Tensor, per_class: int, draws: int, seed: int = 0) -> li
         return [torch.arange(len(labels))]
     generator = np.random.RandomState(seed)
     classes = [np.flatnonzero(labels.numpy() == c) for c in labels.unique().tolist()]
-    return [
-        torch.from_numpy(np.concatenate([generator.permutation(c)[:per_class]
-                                         for c in classes]))
-        for _ in range(draws)
-    ]
+    subsets = ([generator.permutation(rows)[:per_class] for rows in classes] for _ in range(draws))
+    return [torch.from_numpy(np.concatenate(subset)) for subset in subsets]
 
 
 def few_label_scores(features: Tensor, labels: Tensor, test_features: Tensor, test_labels: Tensor,
                      per_class: int, draws: int, seed: int = 0,
                      strength: float = 1.0) -> list[float]:
-    """Test accuracy, in [0, 1], of a linear probe for each of `draws` choices of labelled images.
+    """Test accuracy of a linear probe for each of `draws` label subsets.
 
     Args:
         features, labels: N x D, N: what is drawn from, see `label_draws`.
@@ -137,7 +136,6 @@ def confusion(labels: Tensor, predictions: Tensor, classes: int) -> np.ndarray:
 
 
 def per_class_accuracy(counts: np.ndarray) -> np.ndarray:
-    """Share of each true class that was recognised, from a confusion matrix; NaN for an absent
-    class."""
+    """Accuracy per class from a confusion matrix; NaN for an absent class."""
     total = counts.sum(1)
     return np.divide(np.diag(counts), total, out=np.full(len(counts), np.nan), where=total > 0)

@@ -1,5 +1,4 @@
-"""Looking images up by their features: nearest neighbours, average precision, copies found
-again."""
+"""Looking images up by their features: nearest neighbours, average precision, copies."""
 
 from __future__ import annotations
 
@@ -48,8 +47,7 @@ def _block(bank: Tensor) -> int:
 
 def mean_average_precision(bank: Tensor, bank_labels: Tensor, queries: Tensor,
                            labels: Tensor) -> float:
-    """mAP of retrieval: each query ranks the whole bank, and images of its class are what it should
-    find.
+    """mAP of retrieval: each query ranks the whole bank and should find images of its class first.
 
     Queries whose class the bank does not have do not count. In [0, 1]; chance is about one over the
     classes.
@@ -68,8 +66,7 @@ def mean_average_precision(bank: Tensor, bank_labels: Tensor, queries: Tensor,
     return torch.cat(averages).mean().item()
 
 
-# --- copies: uint8 N x C x S x S to floats of the same shape in normalised units
-# --------------------
+# --- copies: uint8 N x C x S x S to floats of the same shape in normalised units ---
 
 def cropped(images: Tensor, share: float = 0.7) -> Tensor:
     """The middle of each image, `share` of its area, enlarged to the old size."""
@@ -114,15 +111,14 @@ def copy_detection(describe: Callable[[Tensor], Tensor], images: Tensor) -> dict
     """How often a changed copy's nearest image is the original, for each of `COPIES`; fractions.
 
     Args:
-        describe: N x C x S x S images to N x D features, such as `lambda x:
-            extract_features(encoder, x)`.
+        describe: N x C x S x S images to N x D features, such as `extract_features` of an encoder.
         images: uint8 N x C x S x S; every one is searched among all of them.
     """
     bank, own = describe(images), torch.arange(len(images))
     blocks = images.split(max(1, NUMBERS // images[0].numel()))
-    found = {
-        name: neighbours(bank, torch.cat([describe(change(block))
-                                          for block in blocks]), 1)[1][:, 0]
-        for name, change in COPIES.items()
-    }
-    return {name: (index == own).float().mean().item() for name, index in found.items()}
+    shares = {}
+    for name, change in COPIES.items():
+        copies = torch.cat([describe(change(block)) for block in blocks])
+        nearest = neighbours(bank, copies, 1)[1][:, 0]
+        shares[name] = (nearest == own).float().mean().item()
+    return shares

@@ -1,15 +1,15 @@
-"""What notebook 09 compares: which numbers of labels, which networks, and which of them are at
-hand."""
+"""What notebook 09 compares: which numbers of labels, and which networks are at hand."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import torch
 
@@ -21,12 +21,11 @@ from helpers.models.encoder import BACKBONES, Encoder, build
 from helpers.models.weights import registry as manifest
 from helpers.models.weights.convert import read_weights
 from helpers.models.weights.hub import IMAGENET, default_folder
-from helpers.settings import ALL_LABELS, Settings
+from helpers.settings import ALL_LABELS, Settings, parse_label_counts
 from helpers.training.finetune import few_label_training
 
 AUTO = "auto"
-# What is trained from scratch, by preset. A ResNet's step costs a CPU tens of the miniature's (16
-# pixels).
+# What is trained from scratch, by preset. A ResNet's step costs a CPU tens of the slim encoder's.
 SCRATCH = {"full": ("resnet18", "resnet50", "vit_small")}
 SMALL_SCRATCH = ("slim", "vit_digits")
 TRAINED = {"full": "1 2 5 10 20 50 100 all"}  # labels per class for whole networks; elsewhere:
@@ -36,8 +35,9 @@ SAMPLED = 256  # images of a part that tell it from another
 
 
 def label_counts(text: str, per_class: float) -> list[int]:
-    """Numbers of labels per class from words such as "1 10 all" (0 is all), less those that the
-    classes do not have.
+    """Numbers of labels per class from words such as "1 10 all", rising, "all" (0) at the end.
+
+    Numbers that the classes do not have are left out.
 
     Args:
         per_class: labelled training images of a class, the mean over the classes.
@@ -45,13 +45,9 @@ def label_counts(text: str, per_class: float) -> list[int]:
     Raises:
         UserError: a word is neither a whole number above zero nor "all".
     """
-    words = str(text).replace(",", " ").split()
-    wrong = [word for word in words if word != "all" and not (word.isdecimal() and int(word) > 0)]
-    if wrong or not words:
-        raise UserError(
-            f"labels per class {text!r}: give whole numbers and the word all, such as 1 10 all")
-    numbers = sorted({int(word) for word in words if word != "all" and int(word) < per_class})
-    return numbers + [ALL_LABELS] * ("all" in words or not numbers)
+    given = set(parse_label_counts(text))
+    numbers = sorted(count for count in given if ALL_LABELS < count < per_class)
+    return numbers + [ALL_LABELS] * (ALL_LABELS in given or not numbers)
 
 
 def trained_counts(text: str, settings: Settings, per_class: float) -> list[int]:
@@ -61,8 +57,9 @@ def trained_counts(text: str, settings: Settings, per_class: float) -> list[int]
 
 
 def model_names(text: str, settings: Settings) -> tuple[str, ...]:
-    """Networks to train from scratch, from words such as "resnet18, vit_small"; "auto" is what the
-    preset has time for.
+    """Networks to train from scratch, from words such as "resnet18, vit_small".
+
+    "auto" is what the preset has time for.
 
     Raises:
         UserError: an unknown name.
@@ -89,10 +86,9 @@ def scratch_encoders(names: Sequence[str], splits: Splits,
 
 
 def scratch_rate(encoder: Encoder, splits: Splits, settings: Settings) -> float:
-    """The learning rate of `SCRATCH_RATES` that is best for a network with random weights, on
-    validation images.
+    """The learning rate of `SCRATCH_RATES` that is best on validation for random weights.
 
-    Judged after training on one draw of ten labels per class that is not among the reported ones.
+    Judged after training on one subset of ten labels per class that is not among the reported ones.
     """
     trial = settings.replace(draws=1, seed=settings.seed + 100)
     scores = {
@@ -105,11 +101,10 @@ def scratch_rate(encoder: Encoder, splits: Splits, settings: Settings) -> float:
 
 def imagenet_encoders(names: Sequence[str], splits: Splits,
                       settings: Settings) -> dict[str, Encoder]:
-    """Those of `names` that torchvision trained on ImageNet and whose weights lie on this disk; a
-    line for each other.
+    """Those of `names` that torchvision trained on ImageNet and whose weights lie on this disk.
 
-    Nothing is downloaded: a comparison should not wait for the network. Without any such name
-        ResNet18 is looked for.
+    Nothing is downloaded: a comparison should not wait for the network. Each other one gets a line.
+    Without any such name ResNet18 is looked for.
     """
     made = {}
     for name in [name for name in names if name in IMAGENET] or ["resnet18"]:
@@ -135,19 +130,18 @@ def _places(file: str) -> list[Path]:
 
 def kept_training(name: str, encoder: Encoder, splits: Splits, settings: Settings,
                   recipe: ClassifierRecipe, *, per_class: int) -> list[float]:
-    """`few_label_training`, kept in a file of the run folder as soon as it is done: the same again
-    is read back.
+    """`few_label_training`, kept in the run folder as soon as it is done and read back from there.
 
     Args:
         name: of the network in the file's name, for people. What counts are its weights, the images
             and the numbers.
     """
-    numbers = dict(per_class=per_class, lr=recipe.lr, head_lr=recipe.head_lr or recipe.lr,
-                   steps=recipe.steps, draws=settings.draws, seed=settings.seed,
-                   batch_size=recipe.batch_size, encoder=encoder.config)
-    samples = [some for images, labels in (splits.train, splits.test)
-                for some in (images[::max(1, len(images) // SAMPLED)], labels)]
-    mark = _mark(json.dumps(numbers, sort_keys=True), [*encoder.state_dict().values(), *samples])
+    numbers = {**asdict(recipe), "per_class": per_class, "draws": settings.draws,
+               "seed": settings.seed}
+    weights = {key: value.cpu().numpy() for key, value in encoder.state_dict().items()}
+    samples = [(images[::max(1, len(images) // SAMPLED)].numpy(), labels.numpy())
+               for images, labels in (splits.train, splits.test)]
+    mark = joblib.hash((numbers, encoder.config, weights, samples))[:10]
     title = re.sub("[^a-z0-9]+", "_", name.lower())
     path = settings.checkpoints / "label_curve" / f"{title}-{per_class or 'all'}-{mark}.json"
     try:
@@ -155,22 +149,16 @@ def kept_training(name: str, encoder: Encoder, splits: Splits, settings: Setting
     except (OSError, ValueError, KeyError):  # not made yet, or not whole
         pass
     scores = few_label_training(encoder, splits, settings, recipe, per_class=per_class)
-    write_atomically(path,
-                     json.dumps({"network": name, **numbers, "scores": scores}, indent=1) + "\n")
+    kept = {"network": name, **numbers, "encoder": encoder.config, "scores": scores}
+    write_atomically(path, json.dumps(kept, indent=1) + "\n")
     return scores
 
 
-def _mark(text: str, tensors: Sequence[torch.Tensor]) -> str:
-    """Ten hex digits that change with the text and with any number."""
-    digest = hashlib.blake2b(text.encode(), digest_size=5)
-    for tensor in tensors:
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
 def curve_row(method: str, protocol: str, count: int, scores: Sequence[float]) -> dict[str, Any]:
-    """One line of the results: mean and deviation of accuracies (fractions) over draws; `count` 0
-    is all labels."""
+    """One line of the results: mean and deviation of accuracies (fractions) over label subsets.
+
+    `count` is labels per class, 0 for all.
+    """
     deviation = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
     return dict(method=method, protocol=protocol, labels_per_class=count or "all",
                 metric="test accuracy", mean=float(np.mean(scores)), std=deviation, n=len(scores))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,20 +24,6 @@ WAYS = {
 PATIENCE = 6
 
 
-def half_of_the_classes(splits: Splits, second: bool) -> Splits:
-    """The labelled images of the first or the second half of the classes, numbered from 0; the
-    same `unlabeled`."""
-    cut = len(splits.classes) // 2
-    low, high = (cut, len(splits.classes)) if second else (0, cut)
-
-    def part(data: Labeled) -> Labeled:
-        inside = (data.labels >= low) & (data.labels < high)
-        return Labeled(data.images[inside], data.labels[inside] - low)
-
-    return replace(splits, train=part(splits.train), val=part(splits.val), test=part(splits.test),
-                   classes=splits.classes[low:high])
-
-
 def trainable(module: nn.Module) -> int:
     """How many numbers a training would change."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
@@ -53,8 +38,7 @@ def only_the_last_block(encoder: Encoder) -> Encoder:
 
 
 def start_of(way: str, pretrained: Encoder, seed: int) -> Encoder:
-    """The encoder that one of `WAYS` begins with: a copy of the pretrained one, or fresh weights
-    in its shape."""
+    """What one of `WAYS` begins with: a copy of the pretrained encoder, or fresh weights."""
     if way == "from scratch":
         torch.manual_seed(seed)
         return build(**pretrained.config)
@@ -64,7 +48,7 @@ def start_of(way: str, pretrained: Encoder, seed: int) -> Encoder:
 
 def three_ways(pretrained: Encoder, splits: Splits, settings: Settings, *, per_class: int,
                steps: int, slower: float = 1.0) -> list[dict[str, Any]]:
-    """Train in each of `WAYS` on the same draws of a few labels, with early stopping on validation.
+    """Train in each of `WAYS` on the same label subsets, with early stopping on validation.
 
     Args:
         pretrained: the start of the last two ways; it is not changed.
@@ -73,29 +57,28 @@ def three_ways(pretrained: Encoder, splits: Splits, settings: Settings, *, per_c
         slower: divides the learning rates, for networks larger than the digits' ViT.
 
     Returns:
-        One dict a way: method, mean and std of the test accuracy over n draws (and `scores`,
+        One dict a way: method, mean and std of the test accuracy over n subsets (and `scores`,
         `val_scores`), seconds and steps of one training on average, and trainable parameters.
     """
     rows = []
     for way, (lr, head_lr) in WAYS.items():
         recipe = ClassifierRecipe(steps=steps, batch_size=settings.batch_size, lr=lr / slower,
                                   head_lr=head_lr / slower, schedule="stable", patience=PATIENCE)
-        runs, scores, val_scores = [], [], []
-        for number, index in enumerate(
-                label_draws(splits.train.labels, per_class, settings.draws, settings.seed)):
+        subsets = label_draws(splits.train.labels, per_class, settings.draws, settings.seed)
+        runs = []
+        for number, index in enumerate(subsets):
             few = Labeled(splits.train.images[index], splits.train.labels[index])
             encoder = start_of(way, pretrained, settings.seed + number)
             run = train_classifier(encoder, few, len(splits.classes), settings, recipe,
                                    seed=settings.seed + number, val=splits.val)
-            scores.append(run.score(splits.test))
-            val_scores.append(run.score(splits.val))
             parameters = trainable(run.classifier)
-            # without its network
-            runs.append(dict(seconds=run.seconds, steps=len(run.losses), curve=run.curve))
+            runs.append(dict(score=run.score(splits.test), val_score=run.score(splits.val),
+                             seconds=run.seconds, steps=len(run.losses), curve=run.curve))
+        scores = [run["score"] for run in runs]
         rows.append(
             dict(method=way, mean=np.mean(scores),
                  std=np.std(scores, ddof=1) if len(scores) > 1 else None, n=len(scores),
-                 scores=scores, val_scores=val_scores,
+                 scores=scores, val_scores=[run["val_score"] for run in runs],
                  seconds=np.mean([run["seconds"] for run in runs]), curve=runs[0]["curve"],
                  steps=np.mean([run["steps"] for run in runs]), parameters=parameters))
     return rows

@@ -42,15 +42,15 @@ def test_an_amount_that_is_none_is_one_line(text):
 @pytest.mark.parametrize("text,meant", [("auto", 0.1), ("", 0.1), (None, 0.1), (0, 0), ("0", 0),
                                         ("2%", 0.02), (0.05, 0.05), ("5 %", 0.05)])
 def test_shares_are_read_as_a_person_writes_them(text, meant):
-    assert share_of("PLANTED", text, 0.1) == meant
+    assert share_of("INJECTED", text, 0.1) == meant
 
 
 @pytest.mark.parametrize("text", [2, "2", "100%", -0.1, "much", float("nan"), float("inf")])
 def test_a_share_that_is_none_is_one_line(text):
     with pytest.raises(
             UserError,
-            match="PLANTED is .*: give auto, a share of the images such as 0.02") as caught:
-        share_of("PLANTED", text, 0)
+            match="INJECTED is .*: give auto, a share of the images such as 0.02") as caught:
+        share_of("INJECTED", text, 0)
     assert one_line(caught)
 
 

@@ -4,7 +4,7 @@ definitions."""
 import pytest
 import torch
 
-from helpers.evaluation import attention as tokens
+from helpers.evaluation import attention, features
 from helpers.evaluation.features import extract_features
 from helpers.models.encoder import build
 from helpers.transforms.views import normalise
@@ -23,16 +23,16 @@ def images():
 
 
 def test_only_vits_have_tokens(encoder):
-    assert tokens.is_vit(encoder) and not tokens.is_vit(build("slim", channels=1, image_size=16))
+    assert features.is_vit(encoder) and not features.is_vit(build("slim", channels=1, image_size=16))
 
 
 def test_the_last_block_alone_gives_the_encoders_features(encoder, images):
-    torch.testing.assert_close(tokens.last_blocks(encoder, images, 1),
+    torch.testing.assert_close(features.last_blocks(encoder, images, 1),
                                extract_features(encoder, images))
 
 
 def test_last_blocks_are_normalised_class_tokens_side_by_side(encoder, images):
-    found = tokens.last_blocks(encoder, images, 2, batch_size=2)
+    found = features.last_blocks(encoder, images, 2, batch_size=2)
     vit, x = encoder.backbone, normalise(images)
     state = vit.embed(x)
     first = vit.blocks[1](vit.blocks[0](state))
@@ -44,7 +44,7 @@ def test_last_blocks_are_normalised_class_tokens_side_by_side(encoder, images):
 
 @pytest.mark.parametrize("size,grid", [(None, 4), (32, 8), (64, 16)])
 def test_attention_is_a_map_a_head_that_sums_to_less_than_one(encoder, images, size, grid):
-    maps = tokens.class_attention(encoder, images, size)
+    maps = attention.class_attention(encoder, images, size)
     assert maps.shape == (5, 2, grid, grid) and maps.min() > 0
     assert maps.sum((2, 3)).max() < 1
 
@@ -52,4 +52,4 @@ def test_attention_is_a_map_a_head_that_sums_to_less_than_one(encoder, images, s
 def test_attention_at_the_images_own_size_is_the_vits_own(encoder, images):
     whole = encoder.backbone.eval().attention_maps(normalise(images))[-1].detach()
     torch.testing.assert_close(
-        tokens.class_attention(encoder, images).flatten(2), whole[:, :, 0, 1:])
+        attention.class_attention(encoder, images).flatten(2), whole[:, :, 0, 1:])

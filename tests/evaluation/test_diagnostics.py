@@ -1,4 +1,4 @@
-"""The measurements against closed forms, and every planted fault against the check that has to
+"""The measurements against closed forms, and every injected fault against the check that has to
 catch it."""
 
 import copy
@@ -13,15 +13,17 @@ from helpers.evaluation.attention import attention_and_gradients, gradient_rollo
 from helpers.evaluation.diagnostics.checks import CHECKS, Trial, check_up, shuffle_patches
 from helpers.evaluation.diagnostics.faults import DATA_FAULTS, FAULTS
 from helpers.evaluation.diagnostics.measures import (
-    Overfit,
     activation_statistics,
-    best_learning_rate,
     block_values,
     gradient_norms,
     loss_at_start,
+    update_ratios,
+)
+from helpers.evaluation.diagnostics.overfit import (
+    Overfit,
+    best_learning_rate,
     overfit_one_batch,
     search_learning_rate,
-    update_ratios,
 )
 from helpers.models.vit import ViT, build_vit
 from helpers.transforms.views import normalise
@@ -202,8 +204,8 @@ def test_a_fault_changes_no_shape_and_raises_nothing(name, noise):
 
 def test_breaking_one_model_leaves_the_next_one_whole(noise):
     before = tiny()(noise[0])
-    for plant in FAULTS.values():
-        plant(tiny())
+    for inject in FAULTS.values():
+        inject(tiny())
     assert torch.equal(tiny()(noise[0]), before)
 
 

@@ -1,4 +1,4 @@
-"""Foreign images, look-alikes and wrong labels: planted ones are found, and scores keep their
+"""Outliers, look-alikes and wrong labels: injected ones are found, and scores keep their
 definitions."""
 
 import csv
@@ -8,8 +8,9 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from helpers.data.faults import DRAW, plant, planted_share
+from helpers.data.faults import DRAW, inject, injected_share
 from helpers.data.loading import load
+from helpers.data.whole import Whole
 from helpers.evaluation import outliers
 from helpers.evaluation.features import extract_features
 from helpers.settings import Settings
@@ -26,7 +27,14 @@ def cloud(count=200, dims=8, classes=2, seed=0):
     return torch.randn(count, dims, generator=generator) + 6 * torch.eye(dims)[labels], labels
 
 
-def test_every_score_puts_a_stranger_first():
+def images(labels, names=None, parts=None):
+    """Blank images with these labels, names and parts."""
+    count = len(labels)
+    return Whole((torch.zeros(count, 1, 4, 4, dtype=torch.uint8),), labels,
+                 np.array(parts or ["train"] * count), names or tuple(map(str, range(count))))
+
+
+def test_every_score_puts_an_outlier_first():
     features, _ = cloud()
     features[17] = -20 * torch.ones(8)
     scores = outliers.outlier_scores(features)
@@ -89,102 +97,102 @@ def test_found_at_counts_what_was_looked_at():
     }
 
 
-def test_planting_keeps_the_images_and_marks_every_fault(splits):
-    planted = plant(splits.train, 0.02, seed=1)
-    own = torch.from_numpy(~planted.foreign)
+def test_injecting_keeps_the_images_and_marks_every_fault(splits):
+    injected = inject(splits.train, 0.02, seed=1)
+    own = torch.from_numpy(~injected.outliers)
     count = round(0.02 * len(splits.train))
-    assert planted.foreign.sum() == planted.flipped.sum() == count and not (
-        planted.foreign & planted.flipped).any()
+    assert injected.outliers.sum() == injected.flipped.sum() == count and not (
+        injected.outliers & injected.flipped).any()
     before = {
         image.numpy().tobytes(): int(label)
         for image, label in zip(*splits.train, strict=True)
     }
-    assert len(planted.data) == len(splits.train) + count
-    pairs = zip(planted.data.images[own], planted.data.labels[own], planted.flipped[own.numpy()],
+    assert len(injected.data) == len(splits.train) + count
+    pairs = zip(injected.data.images[own], injected.data.labels[own], injected.flipped[own.numpy()],
                 strict=True)
     changed = [
         before[image.numpy().tobytes()] != int(label) for image, label, flipped in pairs if flipped
     ]
     assert all(changed)
-    assert torch.equal(splits.train.images[planted.rows[~planted.foreign]],
-                       planted.data.images[own])
-    assert (planted.rows[planted.foreign] == -1).all()
-    assert set(planted.kinds[planted.foreign]) == set(DRAW)
-    again = plant(splits.train, 0.02, seed=1)
-    assert torch.equal(again.data.images, planted.data.images) and torch.equal(
-        again.data.labels, planted.data.labels)
+    assert torch.equal(splits.train.images[injected.rows[~injected.outliers]],
+                       injected.data.images[own])
+    assert (injected.rows[injected.outliers] == -1).all()
+    assert set(injected.kinds[injected.outliers]) == set(DRAW)
+    again = inject(splits.train, 0.02, seed=1)
+    assert torch.equal(again.data.images, injected.data.images) and torch.equal(
+        again.data.labels, injected.data.labels)
 
 
-def test_a_share_of_nothing_plants_nothing(splits):
-    planted = plant(splits.val, 0)
-    assert len(planted.data) == len(
-        splits.val) and not planted.foreign.any() and not planted.flipped.any()
+def test_a_share_of_nothing_injects_nothing(splits):
+    injected = inject(splits.val, 0)
+    assert len(injected.data) == len(
+        splits.val) and not injected.outliers.any() and not injected.flipped.any()
 
 
-def test_nothing_is_planted_in_a_persons_folder_unless_asked():
-    assert (planted_share("auto", "digits"), planted_share("auto", "my_images")) == (0.02, 0)
-    assert planted_share("5%", "my_images") == 0.05 and planted_share(0, "digits") == 0
+def test_nothing_is_injected_in_a_persons_folder_unless_asked():
+    assert (injected_share("auto", "digits"), injected_share("auto", "my_images")) == (0.02, 0)
+    assert injected_share("5%", "my_images") == 0.05 and injected_share(0, "digits") == 0
 
 
 @pytest.mark.parametrize("kind", DRAW)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_strangers_fit_the_dataset_and_are_not_empty(kind, channels):
+def test_outliers_fit_the_dataset_and_are_not_empty(kind, channels):
     image = DRAW[kind](16, channels, np.random.RandomState(0))
     assert image.shape == (channels, 16, 16) and image.dtype == torch.uint8
     assert image.float().std() > 20
 
 
 @pytest.mark.slow
-def test_strangers_among_digits_are_found_by_dinos_features(splits, tmp_path):
+def test_outliers_among_digits_are_found_by_dinos_features(splits, tmp_path):
     """Seeds other than those the whitening was chosen with; half the quick training."""
     from helpers.training.pretraining import pretrain
 
     settings = Settings.resolve(preset="quick", dataset="digits", run_dir=tmp_path, dino_steps=300)
     encoder = pretrain("dino", splits, settings).encoder
     for seed in (20, 21):
-        planted = plant(splits.train, seed=seed)
-        features = extract_features(encoder, planted.data.images)
+        injected = inject(splits.train, seed=seed)
+        features = extract_features(encoder, injected.data.images)
         scores = outliers.outlier_scores(features)
-        count = int(planted.foreign.sum())
-        assert outliers.found_at(outliers.consensus(scores), planted.foreign,
+        count = int(injected.outliers.sum())
+        assert outliers.found_at(outliers.consensus(scores), injected.outliers,
                                  count)["average_precision"] >= 0.9
-        doubt, _ = outliers.label_doubt(features, planted.data.labels)
-        own = ~planted.foreign
-        assert outliers.found_at(doubt[torch.from_numpy(own)], planted.flipped[own],
+        doubt, _ = outliers.label_doubt(features, injected.data.labels)
+        own = ~injected.outliers
+        assert outliers.found_at(doubt[torch.from_numpy(own)], injected.flipped[own],
                                  count)["recall"] >= 0.7
 
 
-def test_the_report_lists_every_image_the_most_foreign_first(tmp_path):
+def test_the_report_lists_every_image_the_greatest_outlier_first(tmp_path):
     features, labels = cloud(40)
     scores = outliers.outlier_scores(features)
-    doubt, guess = outliers.label_doubt(features, labels)
-    path = outliers.write_report(tmp_path / "out" / "report.csv", scores, labels, ("ant", "bee"),
-                                 doubt, guess)
+    doubts = outliers.label_doubt(features, labels)
+    path = outliers.write_report(tmp_path / "out" / "report.csv", images(labels), ("ant", "bee"),
+                                 scores, doubts)
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
-    foreign = [float(row["foreign"]) for row in rows]
-    assert len(rows) == 40 and foreign == sorted(foreign, reverse=True)
+    ranks = [float(row["outlier"]) for row in rows]
+    assert len(rows) == 40 and ranks == sorted(ranks, reverse=True)
     first = rows[0]
     number = int(first["image"])
     assert first["label"] == ("ant", "bee")[labels[number]]
-    assert float(first["label_doubt"]) == pytest.approx(doubt[number].item(), abs=1e-4)
+    assert float(first["label_doubt"]) == pytest.approx(doubts.doubt[number].item(), abs=1e-4)
 
 
 def test_the_report_names_each_images_nearest_twin(tmp_path):
     scores = {"k nearest": np.array([0.4, 0.3, 0.2, 0.1])}
     pairs = [(0, 2, 0.99999), (0, 1, 0.9999)]
     labels = torch.zeros(4, dtype=torch.long)
-    path = outliers.write_report(tmp_path / "r.csv", scores, labels, ("a",), torch.zeros(4),
-                                 labels, "wxyz", pairs)
+    path = outliers.write_report(tmp_path / "r.csv", images(labels, tuple("wxyz")), ("a",), scores,
+                                 outliers.LabelDoubt(torch.zeros(4), labels), pairs)
     assert [line["near_duplicate"] for line in csv.DictReader(path.open())] == ["y", "w", "w", ""]
 
 
-def test_the_report_leaves_open_what_a_image_without_a_label_cannot_tell(tmp_path):
+def test_the_report_leaves_open_what_an_image_without_a_label_cannot_tell(tmp_path):
     labels, scores = torch.tensor([0, -1]), {"k nearest": np.array([0.1, 0.2])}
-    doubt, guess = torch.tensor([0.5, torch.nan]), torch.tensor([1, -1])
-    path = outliers.write_report(tmp_path / "r.csv", scores, labels, ("a", "b"), doubt, guess,
-                                 ["x", "y"], parts=["train", "unlabeled"])
+    doubts = outliers.LabelDoubt(torch.tensor([0.5, torch.nan]), torch.tensor([1, -1]))
+    both = images(labels, ("x", "y"), ("train", "unlabeled"))
+    path = outliers.write_report(tmp_path / "r.csv", both, ("a", "b"), scores, doubts)
     first, second = csv.DictReader(path.open())
-    assert [first[name] for name in ("image", "part", "label", "label_doubt", "neighbours_say")
+    assert [first[name] for name in ("image", "part", "label", "label_doubt", "neighbours_predict")
             ] == ["y", "unlabeled", "", "", ""]
-    assert (second["part"], second["label"], second["neighbours_say"]) == ("train", "a", "b")
+    assert (second["part"], second["label"], second["neighbours_predict"]) == ("train", "a", "b")

@@ -13,7 +13,8 @@ import pytest
 import torch
 from foreign_weights import as_vit, dino, randomised, small_vit, some_images
 
-from helpers.evaluation.attention import class_attention, last_blocks
+from helpers.evaluation.attention import class_attention
+from helpers.evaluation.features import last_blocks
 from helpers.models.encoder import IMAGENET_MEAN, IMAGENET_STD, build
 from helpers.models.weights.checkpoint import load_encoder, save_encoder
 from helpers.models.weights.convert import read_weights

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
-from helpers.evaluation.diagnostics.checks import Finding
-from helpers.evaluation.diagnostics.measures import Overfit
+from helpers.evaluation.diagnostics.checks import CheckResult
+from helpers.evaluation.diagnostics.overfit import Overfit
 from helpers.report import plots
 from helpers.report.plots import style
 from helpers.report.plots.images import as_array
@@ -88,7 +88,7 @@ FIGURES = {
     }, [dict(mean=0.0, std=1.0)], "T"),
     "distributions": lambda: plots.distributions({"block 1": (torch.randn(99), torch.randn(9))},
                                                   "T"),
-    "check_table": lambda: plots.check_table({"healthy": [Finding("a", True, 0.0, "0")]}, "T"),
+    "check_table": lambda: plots.check_table({"healthy": [CheckResult("a", True, 0.0, "0")]}, "T"),
     "attention_heads": lambda: plots.attention_heads(
         some_images(1)[0], [torch.rand(3, 4, 4)], "T"),
     "attention_close_up": lambda: plots.attention_close_up(

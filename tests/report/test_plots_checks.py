@@ -4,8 +4,8 @@ import matplotlib
 import pytest
 import torch
 
-from helpers.evaluation.diagnostics.checks import Finding
-from helpers.evaluation.diagnostics.measures import Overfit
+from helpers.evaluation.diagnostics.checks import CheckResult
+from helpers.evaluation.diagnostics.overfit import Overfit
 from helpers.report import plots
 from helpers.report.plots.checks import short
 
@@ -42,8 +42,8 @@ def test_a_rate_that_misses_the_tolerance_is_marked_with_a_cross():
 
 
 def test_the_check_table_colours_exactly_what_was_caught():
-    findings = {"healthy": [Finding("a", True, 0.0, "0"), Finding("b", True, 1.0, "> 0.5")],
-                "broken": [Finding("a", False, 0.25, "0"), Finding("b", True, 0.75, "> 0.5")]}
+    findings = {"healthy": [CheckResult("a", True, 0.0, "0"), CheckResult("b", True, 1.0, "> 0.5")],
+                "broken": [CheckResult("a", False, 0.25, "0"), CheckResult("b", True, 0.75, "> 0.5")]}
     (ax,) = plots.check_table(findings, "T").axes
     assert ax.images[0].get_array().tolist() == [[0, 0], [1, 0]]
     assert {text.get_text(): text.get_weight()

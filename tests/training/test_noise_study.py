@@ -1,4 +1,4 @@
-"""The contestants of the noise study: all there, treated alike, chosen on validation."""
+"""The methods of the noise study: all there, treated alike, chosen on validation."""
 
 from pathlib import Path
 
@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from helpers.data.loading import load
-from helpers.evaluation import robustness
+from helpers.data.splits import Labeled
+from helpers.evaluation.noise import noisy_images, sigmas_for
+from helpers.evaluation.predictors import STRENGTHS, best_probe, features_of
 from helpers.evaluation.probes import linear_probe, score
-from helpers.evaluation.robustness import Sweep, features_of, noise_sweep, noisy_images, sigmas_for
+from helpers.evaluation.robustness import Sweep, noise_sweep
 from helpers.models.weights.choose import TRAIN, Choice
 from helpers.settings import Settings
-from helpers.training import noise as noise_study
+from helpers.training import noise_methods
 from helpers.transforms.views import Noisy
 
 
@@ -29,22 +31,22 @@ def settings(tmp_path):
 
 
 def test_everyone_takes_part_and_answers(splits, settings):
-    readers = noise_study.contestants(splits, settings, 0.5, Choice(TRAIN), "BYOL")
-    assert set(readers) == {
+    predictors = noise_methods.noise_predictors(splits, settings, 0.5, Choice(TRAIN), "BYOL")
+    assert set(predictors) == {
         "supervised", "supervised + noise", "BYOL", "noise-BYOL", "noise-BYOL, sigma 0.5",
         "raw pixels"
     }
-    sweep = noise_sweep(readers, splits.test.images[:20], splits.test.labels[:20], [0.0, 1.0],
-                        range(2))
+    twenty = Labeled(splits.test.images[:20], splits.test.labels[:20])
+    sweep = noise_sweep(predictors, twenty, [0.0, 1.0], range(2))
     assert all(values.shape == (2, 2) for values in sweep.accuracy.values())
 
 
 def test_the_second_noise_byol_has_its_own_sigma_from_the_start_and_fewer_steps(
         splits, settings, monkeypatch):
     asked = []
-    monkeypatch.setattr(noise_study, "find_or_pretrain", lambda method, _, chosen: asked.append(
+    monkeypatch.setattr(noise_methods, "find_or_pretrain", lambda method, _, chosen: asked.append(
         (method, chosen)))
-    assert list(noise_study.noise_encoders(splits, settings,
+    assert list(noise_methods.noise_encoders(splits, settings,
                                            0.5)) == ["noise-BYOL", "noise-BYOL, sigma 0.5"]
     (_, usual), (method, second) = asked
     assert (usual.noise_sigma, usual.pretrain_steps) == (0.0, 10)
@@ -55,9 +57,9 @@ def test_the_second_noise_byol_has_its_own_sigma_from_the_start_and_fewer_steps(
 def test_the_supervised_ones_differ_in_noise_alone(splits, settings, monkeypatch):
     seen = {}
     monkeypatch.setattr(
-        noise_study, "train_classifier",
+        noise_methods, "train_classifier",
         lambda encoder, *given, view, title: seen.update({title: (encoder, view, given[-1])}))
-    noise_study.supervised_classifiers(splits, settings.replace(noise_sigma=0.5))
+    noise_methods.supervised_classifiers(splits, settings.replace(noise_sigma=0.5))
     (clean_encoder, clean, recipe), (noisy_encoder, noisy, same) = seen.values()
     assert isinstance(noisy, Noisy) and noisy.view == clean and recipe == same
     assert noisy.sigma == (0.0, 2.4)  # the dataset's range, whatever a noise-BYOL was asked for
@@ -65,20 +67,20 @@ def test_the_supervised_ones_differ_in_noise_alone(splits, settings, monkeypatch
         assert torch.equal(a, b)
 
 
-def test_the_probe_that_names_most_noisy_validation_images_is_taken(splits):
-    chosen = robustness.best_probe(None, splits, 1.0, seed=3)
+def test_the_probe_that_classifies_most_noisy_validation_images_is_taken(splits):
+    chosen = best_probe(None, splits, 1.0, seed=3)
     noisy = noisy_images(splits.val.images, 1.0, 1003)
     reached = (chosen(noisy) == splits.val.labels).float().mean().item()
     train = features_of(None, splits.train.images)
     assert reached == pytest.approx(max(score(linear_probe(train, splits.train.labels, strength),
                                               features_of(None, noisy), splits.val.labels)
-                                        for strength in robustness.STRENGTHS))
+                                        for strength in STRENGTHS))
 
 
 def test_curves_keep_every_number_with_its_seeds():
     sweep = Sweep([0.0, 1.0], {"a": np.array([[1.0, 0.5], [1.0, 0.4]])},
                   {"a": np.array([[1.0, 0.9], [1.0, 0.8]])})
-    frame = noise_study.curves({7: sweep, 8: sweep})
+    frame = noise_methods.sweep_rows({7: sweep, 8: sweep})
     assert len(frame) == 8
     row = frame[(frame.training_seed == 8) & (frame.noise_seed == 1) & (frame.sigma == 1.0)]
     assert row[["method", "accuracy", "similarity"]].values.tolist() == [["a", 0.4, 0.8]]

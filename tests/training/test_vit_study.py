@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from helpers.data.loading import load
+from helpers.data.splits import halves
 from helpers.models.encoder import build
 from helpers.settings import Settings
-from helpers.training import vit_starts as vit_study
+from helpers.training import vit_starts
 
 
 @pytest.fixture(scope="module")
@@ -19,18 +20,8 @@ def small():
     return build("vit_digits", channels=1, image_size=16, width=16, depth=2, heads=2)
 
 
-def test_the_halves_share_no_class_and_count_theirs_from_zero(splits):
-    first, second = (vit_study.half_of_the_classes(splits, half) for half in (False, True))
-    assert first.classes + second.classes == splits.classes
-    assert len(first.test) + len(second.test) == len(splits.test)
-    for half in (first, second):
-        assert half.train.labels.unique().tolist() == [0, 1, 2, 3, 4]
-    seven = splits.test.images[splits.test.labels == 7]
-    assert torch.equal(second.test.images[second.test.labels == 2], seven)
-
-
 def test_only_the_last_block_and_the_final_norm_are_left_to_train():
-    encoder = vit_study.only_the_last_block(small())
+    encoder = vit_starts.only_the_last_block(small())
     names = {
         name.removeprefix("backbone.")
         for name, weight in encoder.named_parameters()
@@ -38,18 +29,18 @@ def test_only_the_last_block_and_the_final_norm_are_left_to_train():
     }
     assert names and all(name.startswith(("blocks.1.", "norm.")) for name in names)
     last = encoder.backbone.blocks[-1]
-    assert vit_study.trainable(encoder) == sum(
+    assert vit_starts.trainable(encoder) == sum(
         weight.numel() for weight in [*last.parameters(), *encoder.backbone.norm.parameters()])
 
 
 def test_a_start_from_scratch_depends_on_its_seed_and_a_pretrained_one_is_a_copy():
     pretrained = small()
     weights = [
-        vit_study.start_of("from scratch", pretrained, seed).backbone.patches.weight
+        vit_starts.start_of("from scratch", pretrained, seed).backbone.patches.weight
         for seed in (1, 1, 2)
     ]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
-    copy = vit_study.start_of("from pretrained weights", pretrained, 0)
+    copy = vit_starts.start_of("from pretrained weights", pretrained, 0)
     assert copy is not pretrained and torch.equal(copy.backbone.positions,
                                                   pretrained.backbone.positions)
 
@@ -58,9 +49,9 @@ def test_three_ways_train_what_they_say_and_leave_the_start_alone(splits):
     settings = Settings.resolve(preset="smoke", dataset="digits", batch_size=16, draws=2)
     pretrained = small()
     before = {name: value.clone() for name, value in pretrained.state_dict().items()}
-    rows = vit_study.three_ways(pretrained, vit_study.half_of_the_classes(splits, True), settings,
+    rows = vit_starts.three_ways(pretrained, halves(splits)[1], settings,
                                 per_class=2, steps=4)
-    assert [row["method"] for row in rows] == list(vit_study.WAYS)
+    assert [row["method"] for row in rows] == list(vit_starts.WAYS)
     assert rows[0]["parameters"] == rows[1]["parameters"] > rows[2]["parameters"]
     assert all(len(row["scores"]) == row["n"] == 2 and row["seconds"] > 0 for row in rows)
     assert all(torch.equal(value, before[name]) for name, value in pretrained.state_dict().items())

@@ -1,5 +1,4 @@
-"""The check-up: eight measurements with a limit each, so that a fault shows before a long
-training."""
+"""The check-up: eight measurements with a limit each, so that a fault shows before training."""
 
 from __future__ import annotations
 
@@ -14,12 +13,8 @@ from torch import Tensor, nn
 from helpers.common.compute import threads_for
 from helpers.common.progress import progress
 from helpers.evaluation.diagnostics.faults import DATA_FAULTS, FAULTS
-from helpers.evaluation.diagnostics.measures import (
-    adamw,
-    gradient_norms,
-    loss_at_start,
-    overfit_one_batch,
-)
+from helpers.evaluation.diagnostics.measures import gradient_norms, loss_at_start
+from helpers.evaluation.diagnostics.overfit import adamw, overfit_one_batch
 from helpers.evaluation.features import eval_mode
 
 
@@ -55,7 +50,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What a check measured, and whether that is within its limit; `losses` if it trained."""
 
     check: str
@@ -65,40 +60,38 @@ class Finding:
     losses: list[float] = field(default_factory=list, repr=False)
 
 
-def starts_undecided(trial: Trial) -> Finding:
+def starts_undecided(trial: Trial) -> CheckResult:
     """An untrained model prefers no class: its loss is near ln(classes)."""
     loss, expected = loss_at_start(trial.model(), *trial.batch)
-    return Finding("loss at start", abs(loss - expected) < 0.25, loss, f"{expected:.2f} ± 0.25")
+    return CheckResult("loss at start", abs(loss - expected) < 0.25, loss, f"{expected:.2f} ± 0.25")
 
 
-def all_layers_learn(trial: Trial) -> Finding:
+def all_layers_learn(trial: Trial) -> CheckResult:
     """Every parameter receives a gradient. Measured: the share of tensors that get none."""
     norms = gradient_norms(trial.model(), *trial.batch)
     share = sum(norm == 0 for norm in norms.values()) / len(norms)
-    return Finding("gradient everywhere", share == 0, share, "0 of the tensors without")
+    return CheckResult("gradient everywhere", share == 0, share, "0 of the tensors without")
 
 
-def sees_order(trial: Trial) -> Finding:
-    """Shuffled patches make another image. Measured: change of the output, over its spread."""
+def sees_order(trial: Trial) -> CheckResult:
+    """Shuffled patches make another image. Measured: change of the output, over its variation."""
     model, (images, _) = trial.model(), trial.batch
     with eval_mode(model), torch.no_grad():
         logits, shuffled = model(images), model(
             shuffle_patches(images, model.patch_size, trial.seed))
     change = ((shuffled - logits).norm() / (logits - logits.mean(0)).norm()).item()
-    return Finding("order of patches", change > 1e-3, change, "> 0.001")
+    return CheckResult("order of patches", change > 1e-3, change, "> 0.001")
 
 
 def shuffle_patches(images: Tensor, patch_size: int, seed: int = 0) -> Tensor:
-    """The patches of each image in another order, the same for all: B x C x S x S to B x C x S x
-    S."""
+    """The patches of each of the B x C x S x S images in another order, the same for all."""
     side = images.shape[-1]
-    # B, C * P * P, G * G
-    columns = F.unfold(images, patch_size, stride=patch_size)
+    columns = F.unfold(images, patch_size, stride=patch_size)                # B, C * P * P, G * G
     order = torch.randperm(columns.shape[2], generator=torch.Generator().manual_seed(seed))
     return F.fold(columns[:, :, order.to(images.device)], side, patch_size, stride=patch_size)
 
 
-def norms_mind_one_token(trial: Trial) -> Finding:
+def norms_mind_one_token(trial: Trial) -> CheckResult:
     """A norm layer treats each token by itself.
 
     Measured: one token at the input of each norm is replaced; the largest change of the other
@@ -114,12 +107,11 @@ def norms_mind_one_token(trial: Trial) -> Finding:
         for hook in hooks:
             hook.remove()
         leak = max((leak_of(norm, tokens) for norm, tokens in seen.items()), default=0.0)
-    return Finding("norm per token", leak < 1e-4, leak, "0")
+    return CheckResult("norm per token", leak < 1e-4, leak, "0")
 
 
 def leak_of(norm: nn.Module, tokens: Tensor) -> float:
-    """How much a norm's outputs for other tokens move when the first of B x T x W `tokens` is
-    reversed."""
+    """How far a norm's outputs for other tokens move when the first of `tokens` is reversed."""
     changed = tokens.clone()
     changed[0, 0] = tokens[0, 0].flip(0)
     moved = (norm(changed) - norm(tokens)).norm(dim=-1)                            # B, T
@@ -128,22 +120,22 @@ def leak_of(norm: nn.Module, tokens: Tensor) -> float:
     return moved.max().item() / own
 
 
-def blocks_add(trial: Trial) -> Finding:
+def blocks_add(trial: Trial) -> CheckResult:
     """Every block adds to its input and passes the input itself on.
 
-    The branches read a normalised copy, so they answer the same to an input a thousand times as
-    large, and beside it they vanish. Measured: what is then missing of the input, as a share of it,
-    in the worst block.
+    The branches read a normalised copy, so their outputs are the same for an input a thousand times
+    as large, and beside it they vanish. Measured: what is then missing of the input, as a share of
+    it, in the worst block.
     """
     model, (images, _), scale = trial.model(), trial.batch, 1000
     with eval_mode(model), torch.no_grad():
         states = model.layers(images)
         missing = max(((block(scale * state) / scale - state).norm() / state.norm()).item()
                       for block, state in zip(model.blocks, states, strict=False))
-    return Finding("input passes through", missing < 0.1, missing, "< 0.1")
+    return CheckResult("input passes through", missing < 0.1, missing, "< 0.1")
 
 
-def images_stay_apart(trial: Trial) -> Finding:
+def images_stay_apart(trial: Trial) -> CheckResult:
     """The tokens of an image depend on that image alone.
 
     Measured: gradient of a random mixture of the first image's final tokens by the other images,
@@ -156,19 +148,19 @@ def images_stay_apart(trial: Trial) -> Finding:
         mixture = torch.randn(tokens.shape, generator=torch.Generator().manual_seed(trial.seed))
         (gradient,) = torch.autograd.grad((tokens * mixture.to(tokens.device)).sum(), images)
     leak = (gradient[1:].norm() / gradient.norm()).item()
-    return Finding("images apart", leak < 1e-6, leak, "0")
+    return CheckResult("images apart", leak < 1e-6, leak, "0")
 
 
-def memorises(trial: Trial) -> Finding:
-    """One small batch is learnt by heart. Measured: the lowest loss."""
+def memorises(trial: Trial) -> CheckResult:
+    """One small batch is memorised. Measured: the lowest loss."""
     run = overfit_one_batch(trial.model(), *trial.batch, lr=trial.lr, max_steps=trial.max_steps,
                             tolerance=trial.tolerance, seed=trial.seed)
-    return Finding("overfits a batch", run.reached, min(run.losses), f"< {trial.tolerance:g}",
+    return CheckResult("overfits a batch", run.reached, min(run.losses), f"< {trial.tolerance:g}",
                    run.losses)
 
 
-def carries_over(trial: Trial) -> Finding:
-    """After a short training, held-out images are named better than by chance.
+def carries_over(trial: Trial) -> CheckResult:
+    """After a short training, held-out images are classified better than by chance.
 
     Measured: accuracy on the held-out quarter; the limit is the most frequent class's share plus
     three standard errors.
@@ -181,12 +173,11 @@ def carries_over(trial: Trial) -> Finding:
     chance = trial.labels[cut:].bincount().max().item() / len(correct)
     limit = chance + 3 * math.sqrt(chance * (1 - chance) / len(correct))
     accuracy = correct.mean().item()
-    return Finding("held-out images", accuracy > limit, accuracy, f"> {limit:.2f}", losses)
+    return CheckResult("held-out images", accuracy > limit, accuracy, f"> {limit:.2f}", losses)
 
 
 def train_briefly(model: nn.Module, images: Tensor, labels: Tensor, trial: Trial) -> list[float]:
-    """The trial's number of steps on random batches of N x C x S x S images and N labels; the
-    losses."""
+    """The losses of the trial's number of steps on random batches of the images."""
     optimizer, losses = adamw(model, trial.lr), []
     with torch.random.fork_rng():
         torch.manual_seed(trial.seed)
@@ -205,7 +196,7 @@ CHECKS = (starts_undecided, all_layers_learn, sees_order, norms_mind_one_token, 
 
 
 def check_up(make_model: Callable[[], nn.Module], images: Tensor, labels: Tensor,
-             **options: float) -> list[Finding]:
+             **options: float) -> list[CheckResult]:
     """Run every check on models from `make_model`; `options` go to `Trial`.
 
     Args:
@@ -218,15 +209,15 @@ def check_up(make_model: Callable[[], nn.Module], images: Tensor, labels: Tensor
 
 
 def check_up_faults(make_model: Callable[[], nn.Module], images: Tensor, labels: Tensor,
-                    **options: float) -> dict[str, list[Finding]]:
-    """The findings for the healthy model ("healthy") and for each of `FAULTS` and `DATA_FAULTS`.
+                    **options: float) -> dict[str, list[CheckResult]]:
+    """The results for the healthy model ("healthy") and for each of `FAULTS` and `DATA_FAULTS`.
 
     The arguments are those of `check_up`.
     """
     patients = {"healthy": (make_model, labels)}
     patients |= {
-        name: (lambda plant=plant: plant(make_model()), labels)
-        for name, plant in FAULTS.items()
+        name: (lambda inject=inject: inject(make_model()), labels)
+        for name, inject in FAULTS.items()
     }
     patients |= {name: (make_model, spoil(labels)) for name, spoil in DATA_FAULTS.items()}
     return {name: check_up(make, images, given, **options)

@@ -1,4 +1,4 @@
-"""Mistakes to plant in a healthy ViT, each one that real projects have made.
+"""Mistakes to inject into a healthy ViT, each one that real projects have made.
 
 A fault takes a ViT with a head and returns it broken, with its weights kept where it can. What it
 changes is the behaviour, never the shape of anything: no error message would ever show it.
@@ -26,8 +26,8 @@ class NormOverTokens(nn.LayerNorm):
     """Normalises each feature over the tokens of an image, where it should normalise each token."""
 
     def forward(self, tokens: Tensor) -> Tensor:
-        spread, mean = torch.var_mean(tokens, dim=1, keepdim=True, correction=0)   # B, 1, W
-        return (tokens - mean) / (spread + self.eps).sqrt() * self.weight + self.bias
+        variance, mean = torch.var_mean(tokens, dim=1, keepdim=True, correction=0)   # B, 1, W
+        return (tokens - mean) / (variance + self.eps).sqrt() * self.weight + self.bias
 
 
 class AttentionOverBatch(Attention):

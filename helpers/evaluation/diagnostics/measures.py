@@ -1,16 +1,13 @@
-"""What can be read off a classifier: losses, gradients, updates, activations.
+"""What can be read off a classifier: its loss, gradients, updates and activations.
 
-Images are float B x C x S x S in [-1, 1], labels int64 B, and both lie on the model's device.
-Only `overfit_one_batch` changes the model it is given. A model maps images to logits B x classes.
+Images are float B x C x S x S in [-1, 1], labels int64 B, and both lie on the model's device. A
+model maps images to logits B x classes, and none of these functions changes it.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -18,19 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.common.compute import threads_for
+from helpers.evaluation.diagnostics.overfit import adamw
 from helpers.evaluation.features import eval_mode
-
-CANDIDATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
-
-
-@dataclass(frozen=True)
-class Overfit:
-    """How a model memorised one batch: `losses[i]` is the loss before update i + 1."""
-
-    losses: list[float]
-    steps: int
-    reached: bool
-    seconds: float
+from helpers.evaluation.layers import outputs_of
 
 
 class LossAtStart(NamedTuple):
@@ -41,68 +28,8 @@ class LossAtStart(NamedTuple):
     expected: float
 
 
-def adamw(model: nn.Module, lr: float) -> torch.optim.AdamW:
-    """AdamW without weight decay, which would work against memorising, on what may be trained."""
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in trainable)
-    return torch.optim.AdamW(trainable, lr=lr, weight_decay=0.0, fused=fused)
-
-
-def overfit_one_batch(model: nn.Module, images: Tensor, labels: Tensor, *, lr: float = 3e-3,
-                      max_steps: int = 200, tolerance: float = 1e-3, seed: int = 0) -> Overfit:
-    """Train `model` in place on the same batch, until its cross-entropy is below `tolerance`.
-
-    A network that cannot learn a few dozen images by heart will not learn from thousands, and this
-    takes seconds. It is in training mode, and `seed` fixes what its dropout draws. A loss that is
-    not a number ends the attempt.
-    """
-    optimizer = adamw(model.train(), lr)
-    losses: list[float] = []
-    began = time.perf_counter()
-    with torch.random.fork_rng(), threads_for(images):
-        torch.manual_seed(seed)
-        while True:
-            loss = F.cross_entropy(model(images), labels)
-            losses.append(loss.item())
-            reached = losses[-1] < tolerance
-            if reached or len(losses) > max_steps or not math.isfinite(losses[-1]):
-                return Overfit(losses, len(losses) - 1, reached, time.perf_counter() - began)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-
-def search_learning_rate(make_model: Callable[[], nn.Module], images: Tensor, labels: Tensor,
-                         candidates: Sequence[float] = CANDIDATES, *, max_steps: int = 200,
-                         tolerance: float = 1e-3, seed: int = 0) -> dict[float, Overfit]:
-    """Overfit the batch once per learning rate, each time from the same weights.
-
-    `make_model` draws its weights from torch's global generator, which is seeded before each call.
-    """
-    runs = {}
-    for lr in candidates:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            model = make_model()
-        runs[lr] = overfit_one_batch(model.to(images.device), images, labels, lr=lr,
-                                     max_steps=max_steps, tolerance=tolerance, seed=seed)
-    return runs
-
-
-def best_learning_rate(runs: dict[float, Overfit]) -> float:
-    """The rate that reached the tolerance in the fewest steps; if none did, the one that came
-    nearest."""
-    def rank(lr: float) -> tuple[bool, int, float]:
-        run = runs[lr]
-        last = run.losses[-1] if math.isfinite(run.losses[-1]) else math.inf
-        return not run.reached, run.steps if run.reached else 0, last
-
-    return min(runs, key=rank)
-
-
 def loss_at_start(model: nn.Module, images: Tensor, labels: Tensor) -> LossAtStart:
-    """Cross-entropy in eval mode; before training it should be near ln(classes), as no class is
-    preferred."""
+    """Cross-entropy in eval mode; before training it should be near ln(classes)."""
     with eval_mode(model), torch.no_grad():
         logits = model(images)
     return LossAtStart(F.cross_entropy(logits, labels).item(), math.log(logits.shape[1]))
@@ -170,54 +97,29 @@ def activation_statistics(
     """
     if layers is None:
         layers = {f"block {index + 1}": block for index, block in enumerate(model.blocks)}
-    rows: dict[str, dict[str, float | str]] = {}
-
-    def reader(name: str) -> Callable[[nn.Module, tuple, Tensor], None]:
-        def read(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-            rows[name] = {"layer": name, "mean": output.mean().item(), "std": output.std().item()}
-        return read
-
-    hooks = [module.register_forward_hook(reader(name)) for name, module in layers.items()]
-    try:
-        with eval_mode(model), torch.no_grad():
-            model(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return [rows[name] for name in layers]
+    with outputs_of(layers) as seen, eval_mode(model), torch.no_grad():
+        model(images)
+    return [{"layer": name, "mean": seen[name][0].mean().item(), "std": seen[name][0].std().item()}
+            for name in layers]
 
 
 def block_values(model: nn.Module, images: Tensor,
                  labels: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """Everything that each block puts out, and the loss's gradient by everything that it learns, in
-    eval mode.
+    """Every block's outputs, and the loss's gradient by all its weights, in eval mode.
 
     Returns:
         "block 1" and so on -> all entries of the block's output and all entries of the gradients of
         its weights, each as one flat tensor on the CPU.
     """
-    outputs: list[Tensor] = []
-    hooks = [block.register_forward_hook(lambda _, __, output: outputs.append(output.detach()))
-             for block in model.blocks]
-    try:
-        with eval_mode(model):
-            loss = F.cross_entropy(model(images), labels)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    weights = [[weight
-                for weight in block.parameters()
-                if weight.requires_grad]
-               for block in model.blocks]
-    gradients = iter(
-        torch.autograd.grad(loss, [weight for each in weights for weight in each],
-                            allow_unused=True))
+    blocks = {f"block {number}": block for number, block in enumerate(model.blocks, start=1)}
+    with outputs_of(blocks) as seen, eval_mode(model):
+        loss = F.cross_entropy(model(images), labels)
     values = {}
-    for number, (output, own) in enumerate(zip(outputs, weights, strict=True), start=1):
-        found = [
-            gradient.flatten() for gradient in (next(gradients)
-                                                for _ in own) if gradient is not None
-        ]
-        values[f"block {number}"] = (output.flatten().cpu(),
-                                     torch.cat(found).cpu() if found else torch.empty(0))
+    for name, block in blocks.items():
+        weights = [weight for weight in block.parameters() if weight.requires_grad]
+        gradients = torch.autograd.grad(loss, weights, allow_unused=True,
+                                        retain_graph=True) if weights else []
+        found = [gradient.flatten() for gradient in gradients if gradient is not None]
+        values[name] = (seen[name][0].detach().flatten().cpu(),
+                        torch.cat(found).cpu() if found else torch.empty(0))
     return values

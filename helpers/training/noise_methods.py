@@ -1,5 +1,4 @@
-"""The contestants of notebook 07, so that all of them can be trained once more from another
-seed."""
+"""The methods of notebook 07, so that all of them can be trained once more from another seed."""
 
 from __future__ import annotations
 
@@ -8,13 +7,9 @@ from collections.abc import Mapping
 import pandas as pd
 
 from helpers.data.splits import Splits
-from helpers.evaluation.robustness import (
-    Reader,
-    Sweep,
-    best_probe,
-    classifier_reader,
-    sigmas_for,
-)
+from helpers.evaluation.noise import sigmas_for
+from helpers.evaluation.predictors import Predictor, best_probe, classifier_predictor
+from helpers.evaluation.robustness import Sweep
 from helpers.methods.recipes import ClassifierRecipe, recipe
 from helpers.models.encoder import Encoder
 from helpers.models.weights.choose import Choice
@@ -41,22 +36,24 @@ def noise_encoders(splits: Splits, settings: Settings, sigma: float) -> dict[str
 
 
 def supervised_classifiers(splits: Splits, settings: Settings) -> dict[str, Trained]:
-    """The same encoder with all labels and BYOL's augmentation, without noise and with any up to
-    noise-BYOL's most."""
+    """The same encoder with all labels and BYOL's augmentation.
+
+    Once without noise, and once with noise of any deviation up to noise-BYOL's most.
+    """
     view = view_for(settings.dataset, settings.image_size,
                     fresh_encoder(splits, settings).patch_size)
     most = recipe("noise-byol", settings.replace(noise_sigma=0.0))["noise"][1]
     labelled = ClassifierRecipe(steps=settings.supervised_steps, batch_size=settings.batch_size)
+    augmentations = {"supervised": view, "supervised + noise": Noisy(view, (0.0, most))}
     return {
         name: train_classifier(fresh_encoder(splits, settings), splits.train, len(splits.classes),
                                settings, labelled, view=augment, title=name)
-        for name, augment in (("supervised", view), ("supervised + noise",
-                                                     Noisy(view, (0.0, most))))
+        for name, augment in augmentations.items()
     }
 
 
-def contestants(splits: Splits, settings: Settings, sigma: float, choice: Choice,
-                name: str) -> dict[str, Reader]:
+def noise_predictors(splits: Splits, settings: Settings, sigma: float, choice: Choice,
+                     name: str) -> dict[str, Predictor]:
     """Everything above, trained or found for the settings' seed, beside the chosen encoder and raw
     pixels.
 
@@ -68,17 +65,13 @@ def contestants(splits: Splits, settings: Settings, sigma: float, choice: Choice
     middle = max(sigmas_for(settings.dataset)) / 2
     chosen, _ = chosen_encoder(choice, splits, settings)
     encoders = {name: chosen, **noise_encoders(splits, settings, sigma), "raw pixels": None}
-    trained = supervised_classifiers(splits, settings)
-    return {
-        **{name: classifier_reader(run.classifier)
-           for name, run in trained.items()}, **{
-            name: best_probe(encoder, splits, middle, settings.seed)
-            for name, encoder in encoders.items()
-        }
-    }
+    predictors = {name: classifier_predictor(trained.classifier)
+                  for name, trained in supervised_classifiers(splits, settings).items()}
+    return predictors | {name: best_probe(encoder, splits, middle, settings.seed)
+                         for name, encoder in encoders.items()}
 
 
-def curves(sweeps: Mapping[int, Sweep]) -> pd.DataFrame:
+def sweep_rows(sweeps: Mapping[int, Sweep]) -> pd.DataFrame:
     """Whole sweeps as rows: method, training_seed, noise_seed (its number), sigma, accuracy,
     similarity.
 
@@ -87,8 +80,8 @@ def curves(sweeps: Mapping[int, Sweep]) -> pd.DataFrame:
     """
     rows = [
         dict(method=name, training_seed=seed, noise_seed=row, sigma=sigma,
-             accuracy=round(accuracy[row, column],
-                            4), similarity=round(sweep.similarity[name][row, column], 4))
+             accuracy=round(accuracy[row, column], 4),
+             similarity=round(sweep.similarity[name][row, column], 4))
         for seed, sweep in sweeps.items()
         for name, accuracy in sweep.accuracy.items()
         for row in range(len(accuracy))

@@ -1,0 +1,64 @@
+"""Classifiers in two halves, encoder and prediction, so that they can share features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from helpers.common.compute import threads_for_probes
+from helpers.data.splits import Splits
+from helpers.evaluation.features import extract_features, pixel_features, predict_logits
+from helpers.evaluation.noise import noisy_images
+from helpers.evaluation.probes import linear_probe, score
+
+STRENGTHS = (0.003, 0.03, 0.3, 3.0)  # of a linear probe, scikit-learn's C
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """An encoder and what turns its features into classes.
+
+    Attributes:
+        encoder: images N x C x H x W in [-1, 1] to features N x D; None takes the pixels.
+        predict: features N x D (float32, on the CPU) to class numbers N.
+    """
+
+    encoder: nn.Module | None
+    predict: Callable[[Tensor], Tensor]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Class numbers N of images, float in [-1, 1] or uint8."""
+        return self.predict(features_of(self.encoder, images))
+
+
+def features_of(encoder: nn.Module | None, images: Tensor) -> Tensor:
+    """Features N x D of images, in eval mode; without an encoder the pixels themselves."""
+    return pixel_features(images) if encoder is None else extract_features(encoder, images)
+
+
+def classifier_predictor(classifier: nn.Module) -> Predictor:
+    """A trained `Classifier`: its encoder and its own head."""
+    return Predictor(classifier.encoder,
+                     lambda features: predict_logits(classifier.head, features).argmax(1))
+
+
+def probe_predictor(encoder: nn.Module | None, probe) -> Predictor:
+    """A fitted scikit-learn probe on the features of an encoder, or on pixels."""
+    return Predictor(encoder, lambda features: torch.from_numpy(probe.predict(features.numpy())))
+
+
+def best_probe(encoder: nn.Module | None, splits: Splits, sigma: float, seed: int) -> Predictor:
+    """A linear classifier on features of *clean* training images (None: on pixels), all labels.
+
+    Of several strengths of regularisation that one is taken which classifies most *validation*
+    images correctly when they have noise of `sigma`.
+    """
+    train = features_of(encoder, splits.train.images)
+    noisy = features_of(encoder, noisy_images(splits.val.images, sigma, 1000 + seed))
+    with threads_for_probes(splits.train.images):
+        probes = [linear_probe(train, splits.train.labels, strength) for strength in STRENGTHS]
+    best = max(probes, key=lambda probe: score(probe, noisy, splits.val.labels))
+    return probe_predictor(encoder, best)

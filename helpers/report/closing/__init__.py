@@ -1,0 +1,19 @@
+"""What was found, in words: each function writes a notebook's closing Markdown from its numbers.
+
+Accuracies are fractions. A difference is given with its 95 % confidence interval (`stats`).
+"""
+
+from helpers.report.closing.few_labels import (
+    fine_tuning,
+    frozen_features,
+    label_efficiency,
+    when_pretraining_helps,
+)
+from helpers.report.closing.images import own_images
+from helpers.report.closing.robustness import corruptions, noise
+from helpers.report.closing.vit import missed_by_overfitting
+
+__all__ = [
+    "corruptions", "fine_tuning", "frozen_features", "label_efficiency", "missed_by_overfitting",
+    "noise", "own_images", "when_pretraining_helps"
+]
