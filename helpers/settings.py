@@ -192,7 +192,7 @@ def _typed(name: str, value: Any) -> Any:
     """`value` as the field's type; the environment only has text."""
     kind = {field.name: field.type for field in dataclasses.fields(Settings)}[name]
     if name == "label_counts":
-        return _label_counts(value)
+        return parse_label_counts(value)
     if kind in ("int", "float"):
         return _number(name, value, kind)
     return Path(value).expanduser() if kind == "Path" else value
@@ -212,18 +212,24 @@ def _number(name: str, value: Any, kind: str) -> int | float:
     return number
 
 
-def _label_counts(value: Any) -> tuple[int, ...]:
+def parse_label_counts(value: Any) -> tuple[int, ...]:
+    """Labels per class from "1,5,all", "1 5 all", a list or one number; 0 stands for all.
+
+    Raises:
+        UserError: a word is neither a whole number above zero nor "all".
+    """
     if isinstance(value, str):
-        words = value.split(",")
+        words = value.replace(",", " ").split()
     else:
         words = value if isinstance(value, list | tuple) else [value]
     texts = ["all" if word == ALL_LABELS else str(word).strip() for word in words]
     if not texts or not all(text == "all" or (text.isdecimal() and int(text) > 0)
                             for text in texts):
         raise UserError(
-            "label_counts must be whole numbers above zero and the word all, such as 1,5,all, "
+            "labels per class must be whole numbers above zero and the word all, such as 1,5,all, "
             f"not {value!r}")
     return tuple(ALL_LABELS if text == "all" else int(text) for text in texts)
+
 
 
 def _device(wanted: str | None) -> str:

@@ -17,7 +17,7 @@ from helpers.data import loading as data
 from helpers.data import splits
 from helpers.data.arrays import resize
 from helpers.data.carving import Shares, carve, stratified, take_out
-from helpers.data.splits import only_classes, require
+from helpers.data.splits import halves, only_classes, require
 from helpers.settings import Settings
 
 # First 16 hex digits of SHA-256 over the sorted images of train, val and test.
@@ -254,6 +254,17 @@ def test_a_network_that_refuses_is_no_network(monkeypatch):
     monkeypatch.delenv("FEWLABELS_OFFLINE", raising=False)
     monkeypatch.setattr(environment.socket, "create_connection", refuse)
     assert not environment.has_network()
+
+
+def test_the_halves_share_no_class_and_count_theirs_from_zero():
+    whole = data.load("digits")
+    first, second = halves(whole)
+    assert first.classes + second.classes == whole.classes
+    assert len(first.test) + len(second.test) == len(whole.test)
+    for half in (first, second):
+        assert half.train.labels.unique().tolist() == [0, 1, 2, 3, 4]
+    seven = whole.test.images[whole.test.labels == 7]
+    assert torch.equal(second.test.images[second.test.labels == 2], seven)
 
 
 def test_only_classes_keeps_their_images_and_numbers_them_anew():

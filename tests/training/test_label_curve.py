@@ -42,7 +42,7 @@ def test_counts_that_the_classes_have_are_kept(text, counts):
 @pytest.mark.parametrize("text", ["one", "0 1", "-1", "1.5", ""])
 def test_counts_that_are_none_are_one_line(text):
     with pytest.raises(UserError,
-                       match="labels per class .*: give whole numbers and the word all") as caught:
+                       match="labels per class must be whole numbers above zero and the word all") as caught:
         label_counts(text, 100)
     assert "\n" not in str(caught.value)
 

@@ -1,0 +1,105 @@
+"""Closing words: the numbers are those given, the best is named, and what lost is said as well."""
+
+import numpy as np
+import pandas as pd
+
+from helpers.report import closing, stats
+
+
+def scores(**values):
+    """(method, 1) and (method, 0) -> accuracies; underscores stand for spaces."""
+    return {(name.replace("_", " "), count): found
+            for name, (few, every) in values.items() for count, found in ((1, few), (0, every))}
+
+
+def test_fine_tuning_gives_each_difference_and_says_where_it_lost():
+    found = scores(tuned=([0.8, 0.9, 0.85], [0.95, 0.96, 0.95]),
+                   from_scratch=([0.6, 0.65, 0.7], [0.96, 0.98, 0.97]))
+    text = closing.fine_tuning(found, "tuned", 150, 42.0)
+    few = stats.paired(found["tuned", 1], found["from scratch", 1])
+    assert f"- **1** label per class: 85.0% ± 5.0% against 65.0% ± 5.0% from scratch, " \
+           f"{few.in_points}, ahead in 3 of 3" in text
+    assert "The mean from scratch is higher with **all** labels." in text and "42 s" in text
+
+
+def test_fine_tuning_is_silent_on_a_pretraining_of_unknown_length():
+    found = scores(tuned=([0.8], [0.9]), from_scratch=([0.6], [0.7]))
+    text = closing.fine_tuning(found, "tuned", 150, float("nan"))
+    assert "nan" not in text and "pretraining had taken" not in text and "higher" not in text
+
+
+def test_frozen_features_are_set_against_the_best_of_the_others():
+    found = scores(BYOL=([0.8, 0.9], [0.95]), random_encoder=([0.4, 0.5], [0.8]),
+                   raw_pixels=([0.6, 0.5], [0.96]))
+    text = closing.frozen_features(found, {"BYOL": 0.95, "raw pixels": 0.97}, "BYOL")
+    assert "on the best of the others (raw pixels)" in text
+    assert "BYOL was ahead in 2 of 2 label subsets" in text and "*raw pixels* (97.0%)" in text
+    assert "+30.0 points from raw pixels with the fewest" in text and "-1.0 with **all**" in text
+
+
+def test_ways_that_were_not_measured_are_said_to_be_missing():
+    board = pd.DataFrame({"1": [0.8, 0.6], "5": [0.9, 0.7], "all": [0.95, 0.97]},
+                         index=["fine-tuned BYOL, 150 steps", "from scratch, 150 steps"])
+    text = closing.when_pretraining_helps(board, "BYOL", 150, 3)
+    assert "80.0% fine-tuned, 60.0%" in text.replace("\n ", "") and "not measured" in text
+    assert "with all, *from scratch, 150 steps* (97.0%)" in text.replace("\n", " ")
+
+
+def label_rows(**means):
+    return [dict(method=name.replace("__", ", ").replace("_", " "), labels_per_class=count,
+                 mean=value)
+            for name, values in means.items() for count, value in zip((1, "all"), values)]
+
+
+def test_the_label_curve_is_read_where_pixels_are_reached():
+    probes = label_rows(DINO=(0.7, 0.9), BYOL=(0.8, 0.95), raw_pixels=(0.5, 0.79),
+                        random_encoder=(0.4, 0.7))
+    trained = [dict(row, method=row["method"].replace("tuned", "fine-tuned"))
+               for row in label_rows(tuned_DINO=(0.7, 0.9), tuned_BYOL=(0.75, 0.8),
+                                     from_scratch__slim=(0.6, 0.95))]
+    text = closing.label_efficiency(probes, trained, [])
+    assert "Pixels reach 79.0% with **all** labels; BYOL reaches that with **1** label" in text
+    assert "+15.0 with 1, -5.0 with all" in text and "pretraining on the classes" not in text
+    pretext = [dict(method=f"DINO: {which} classes", labels_per_class=1, mean=mean)
+               for which, mean in (("same", 0.7), ("other", 0.72))]
+    assert "by -2.0 points" in closing.label_efficiency(probes, trained, pretext)
+
+
+def test_noise_is_told_at_the_sigma_that_breaks_the_supervised_classifier():
+    sigmas = [0.0, 1.0, 1.6, 2.0]
+    curves = {"supervised": [0.99, 0.25, 0.2, 0.1], "noise-BYOL": [0.95, 0.9, 0.8, 0.6],
+              "noise-BYOL, sigma 0.5": [0.96, 0.7, 0.4, 0.2], "BYOL": [0.97, 0.5, 0.3, 0.1],
+              "supervised + noise": [0.98, 0.95, 0.9, 0.8], "raw pixels": [0.9, 0.85, 0.82, 0.7]}
+    found = {name: np.array([values, values]) for name, values in curves.items()}
+    found["noise-BYOL"][1] += 0.02
+    one = pd.DataFrame([dict(method=name, training_seed=0, sigma=1.6, accuracy=values[2])
+                        for name, values in curves.items()])
+    text = closing.noise(found, sigmas, "draws of the noise", "BYOL", one).replace("\n", " ")
+    assert "At **sigma 1**" in text and "The highest there is *supervised + noise*" in text
+    assert "At sigma 1.6 noise-BYOL reaches 81.0% and raw pixels 82.0%" in text
+    assert "whole trainings" not in text
+    several = pd.concat([one, one.assign(training_seed=1, accuracy=one.accuracy + 0.01)])
+    assert "Over 2 whole trainings" in closing.noise(found, sigmas, "x", "BYOL", several)
+
+
+def test_injected_faults_are_spoken_of_where_there_were_some():
+    worth = {name: {"kNN, k = 20": value, "linear, SGD": value}
+             for name, value in (("DINO", 0.9), ("raw pixels", 0.95), ("random encoder", 0.5))}
+    precision = dict.fromkeys(worth, 0.5)
+    protocols = ["kNN, k = 20", "linear, SGD"]
+    text = closing.own_images(worth, protocols, precision, {}, 0)
+    assert "No faults were injected" in text and "the highest here is **raw pixels**" in text
+    found = {name: {"recall": 0.75, "average_precision": 0.8}
+             for name in ("outliers, mean rank", "flipped labels")}
+    assert "Of 20 injected outliers, 75% are among the 20" in closing.own_images(
+        worth, protocols, precision, found, 20)
+
+
+def test_what_overfitting_misses_is_listed_with_its_steps():
+    steps = {"healthy": 40, "frozen block": 50, "shuffled labels": 60}
+    held_out = {"healthy": 0.5, "frozen block": 0.55, "shuffled labels": 0.1}
+    text = closing.missed_by_overfitting(["frozen block", "shuffled labels"], steps, held_out)
+    assert "misses 2 of the 2 faults: frozen block (50 steps), shuffled labels (60 steps)" in text
+    assert "nonsense can be memorised" in text and "did frozen block." in text
+    assert "misses none of the 2 faults, within 60" in closing.missed_by_overfitting(
+        [], steps, held_out)
