@@ -9,8 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from helpers.data.splits import Labeled, Splits
-from helpers.evaluation.probes import few_label_scores, knn_accuracy, mlp_probe, score
 from helpers.evaluation.predictors import best_probe, features_of
+from helpers.evaluation.probes import few_label_scores, knn_accuracy, mlp_probe, score
 from helpers.evaluation.robustness import noise_sweep
 from helpers.methods.recipes import FINE_TUNING, ClassifierRecipe
 from helpers.models.encoder import Encoder

@@ -25,7 +25,7 @@ def pca(features: Tensor, dims: int = 2) -> np.ndarray:
 
 def tsne(features: Tensor, dims: int = 2, seed: int = 0, perplexity: float = 30.0,
          start: str = "pca") -> np.ndarray:
-    """t-SNE (van der Maaten & Hinton 2008): neighbours stay neighbours, other distances mean nothing.
+    """t-SNE (van der Maaten & Hinton 2008): neighbours stay neighbours, distance means nothing.
 
     Args:
         features: N x D.

@@ -79,8 +79,8 @@ def last_blocks(encoder: Encoder, images: Tensor, blocks: int = 4, pooled: bool 
                 batch_size: int = 256) -> Tensor:
     """The class tokens of the last `blocks` blocks, each through the final norm, side by side.
 
-    The input of DINO's linear classifier (Caron et al. 2021, appendix F.2: four blocks for ViT-S; for
-    ViT-B one, with the mean patch beside it).
+    The input of DINO's linear classifier (Caron et al. 2021, appendix F.2: four blocks for ViT-S;
+    for ViT-B one, with the mean patch beside it).
 
     Args:
         encoder: a ViT.

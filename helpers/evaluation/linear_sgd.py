@@ -67,7 +67,7 @@ def linear_features(encoder: Encoder, images: Tensor) -> Tensor:
 
 
 def crop_view(dataset: str, image_size: int) -> PhotoView | DigitView:
-    """The augmentation while the classifier trains: crops and flips; for drawings the usual view."""
+    """The augmentation while the classifier trains: crops and flips; drawings' usual view."""
     if dataset in DRAWINGS:
         return view_for(dataset, image_size)
     return PhotoView(jitter_chance=0.0, gray=0.0, blur=0.0)

@@ -111,7 +111,7 @@ class LabelDoubt(NamedTuple):
 
 def label_doubt(features: Tensor, labels: Tensor, k: int = K,
                 temperature: float = 0.07) -> LabelDoubt:
-    """How strongly an image's neighbours, weighted as in kNN (Wu et al. 2018), contradict its label.
+    """How strongly an image's neighbours contradict its label, weighted as in kNN (Wu et al. 2018).
 
     Args:
         features, labels: N x D, N class numbers; an image without a label (-1) neither votes nor is

@@ -17,8 +17,8 @@ from helpers.common.errors import UserError
 from helpers.common.progress import Progress
 from helpers.data.splits import Labeled, Splits
 from helpers.evaluation.features import extract_features
+from helpers.evaluation.noise import noisy_images
 from helpers.evaluation.probes import knn_accuracy
-from helpers.evaluation.robustness import noisy_images
 from helpers.methods.byol import BYOL
 from helpers.methods.recipes import NOISE_RAMPS, recipe
 from helpers.settings import Settings

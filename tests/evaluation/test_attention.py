@@ -23,7 +23,8 @@ def images():
 
 
 def test_only_vits_have_tokens(encoder):
-    assert features.is_vit(encoder) and not features.is_vit(build("slim", channels=1, image_size=16))
+    slim = build("slim", channels=1, image_size=16)
+    assert features.is_vit(encoder) and not features.is_vit(slim)
 
 
 def test_the_last_block_alone_gives_the_encoders_features(encoder, images):

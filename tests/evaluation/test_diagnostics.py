@@ -317,8 +317,7 @@ def test_gradient_rollout_of_one_block_adds_what_helped_to_the_identity():
     torch.testing.assert_close(gradient_rollout([weights], [gradient])[0], expected)
 
 
-def test_gradient_rollout_multiplies_the_later_block_from_the_left_and_is_the_identity_without_gradient(
-):
+def test_gradient_rollout_multiplies_the_later_block_from_the_left_and_starts_as_identity():
     first, second = torch.rand(1, 1, 3, 3), torch.rand(1, 1, 3, 3)
     ones = torch.ones(1, 1, 3, 3)
     one = torch.eye(3)

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from helpers.evaluation import linear_sgd as linear
-from helpers.evaluation.features import last_blocks
-from helpers.evaluation.features import extract_features
+from helpers.evaluation.features import extract_features, last_blocks
 from helpers.evaluation.linear_sgd import (
     choose_linear,
     linear_features,

@@ -41,8 +41,8 @@ def test_counts_that_the_classes_have_are_kept(text, counts):
 
 @pytest.mark.parametrize("text", ["one", "0 1", "-1", "1.5", ""])
 def test_counts_that_are_none_are_one_line(text):
-    with pytest.raises(UserError,
-                       match="labels per class must be whole numbers above zero and the word all") as caught:
+    message = "labels per class must be whole numbers above zero and the word all"
+    with pytest.raises(UserError, match=message) as caught:
         label_counts(text, 100)
     assert "\n" not in str(caught.value)
 
@@ -99,7 +99,8 @@ def trained(monkeypatch):
     """The trainings that `kept_training` asks for; each gives two made-up scores."""
     asked = []
     monkeypatch.setattr(label_study, "few_label_training",
-                        lambda *given, per_class: asked.append((given[3], per_class)) or [0.5, 0.25])
+                        lambda *given, per_class: asked.append((given[3], per_class))
+                        or [0.5, 0.25])
     return asked
 
 
