@@ -6,7 +6,7 @@ __getattr__, __all__ = offer(
     __name__,
     features="extract_features is_vit pixel_features predict_logits",
     probes=
-    "accuracy confusion few_label_scores knn_accuracy label_draws linear_probe mlp_probe "
+    "accuracy confusion few_label_scores knn_accuracy label_subsets linear_probe mlp_probe "
     "per_class_accuracy score",
     predictors="best_probe classifier_predictor",
     noise="noisy_images sigmas_for",

@@ -95,7 +95,7 @@ def _flat(features: Tensor) -> np.ndarray:
     return features.float().flatten(1).numpy()
 
 
-def label_draws(labels: Tensor, per_class: int, draws: int, seed: int = 0) -> list[Tensor]:
+def label_subsets(labels: Tensor, per_class: int, draws: int, seed: int = 0) -> list[Tensor]:
     """Label subsets: random choices of labelled images, the same number of every class.
 
     Args:
@@ -120,13 +120,13 @@ def few_label_scores(features: Tensor, labels: Tensor, test_features: Tensor, te
     """Test accuracy of a linear probe for each of `draws` label subsets.
 
     Args:
-        features, labels: N x D, N: what is drawn from, see `label_draws`.
+        features, labels: N x D, N: what is drawn from, see `label_subsets`.
         test_features, test_labels: M x D, M.
         strength: see `linear_probe`.
     """
     return [
         score(linear_probe(features[index], labels[index], strength), test_features, test_labels)
-        for index in label_draws(labels, per_class, draws, seed)
+        for index in label_subsets(labels, per_class, draws, seed)
     ]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from helpers.data.splits import Labeled, Splits
 from helpers.evaluation.features import predict_logits
-from helpers.evaluation.probes import accuracy, label_draws
+from helpers.evaluation.probes import accuracy, label_subsets
 from helpers.methods.classifier import HEADS, Classifier
 from helpers.methods.recipes import ClassifierRecipe
 from helpers.models.encoder import Encoder
@@ -80,7 +80,7 @@ def few_label_training(encoder: Encoder, splits: Splits, settings: Settings,
         evaluate_on: test by default; choices are made on `splits.val`.
     """
     evaluate_on = evaluate_on or splits.test
-    draws = label_draws(splits.train.labels, per_class, settings.draws, settings.seed)
+    draws = label_subsets(splits.train.labels, per_class, settings.draws, settings.seed)
     draws = draws if per_class else draws * settings.draws
     scores = []
     for number, index in enumerate(draws):

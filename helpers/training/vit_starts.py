@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from helpers.data.splits import Labeled, Splits
-from helpers.evaluation.probes import label_draws
+from helpers.evaluation.probes import label_subsets
 from helpers.methods.recipes import ClassifierRecipe
 from helpers.models.encoder import Encoder, build
 from helpers.settings import Settings
@@ -64,7 +64,7 @@ def three_ways(pretrained: Encoder, splits: Splits, settings: Settings, *, per_c
     for way, (lr, head_lr) in WAYS.items():
         recipe = ClassifierRecipe(steps=steps, batch_size=settings.batch_size, lr=lr / slower,
                                   head_lr=head_lr / slower, schedule="stable", patience=PATIENCE)
-        subsets = label_draws(splits.train.labels, per_class, settings.draws, settings.seed)
+        subsets = label_subsets(splits.train.labels, per_class, settings.draws, settings.seed)
         runs = []
         for number, index in enumerate(subsets):
             few = Labeled(splits.train.images[index], splits.train.labels[index])

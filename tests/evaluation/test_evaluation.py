@@ -159,31 +159,31 @@ def test_score_of_wrong_answers_is_zero():
 LABELS = torch.tensor([0] * 30 + [1] * 12 + [2] * 20)
 
 
-def test_label_draws_give_the_same_number_per_class():
-    for index in probes.label_draws(LABELS, per_class=5, draws=3):
+def test_label_subsets_give_the_same_number_per_class():
+    for index in probes.label_subsets(LABELS, per_class=5, draws=3):
         assert torch.bincount(LABELS[index]).tolist() == [5, 5, 5]
         assert len(index.unique()) == 15
 
 
-def test_label_draws_are_the_same_for_the_same_seed_and_differ_for_another():
-    first, again, other = (probes.label_draws(LABELS, 5, 2, seed) for seed in (3, 3, 4))
+def test_label_subsets_are_the_same_for_the_same_seed_and_differ_for_another():
+    first, again, other = (probes.label_subsets(LABELS, 5, 2, seed) for seed in (3, 3, 4))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not torch.equal(first[0], other[0])
 
 
-def test_label_draws_differ_from_each_other():
-    one, two, three = (set(index.tolist()) for index in probes.label_draws(LABELS, 5, 3))
+def test_label_subsets_differ_from_each_other():
+    one, two, three = (set(index.tolist()) for index in probes.label_subsets(LABELS, 5, 3))
     assert one != two and two != three and one != three
 
 
 def test_zero_labels_per_class_takes_everything_once():
-    draws = probes.label_draws(LABELS, per_class=0, draws=3)
+    draws = probes.label_subsets(LABELS, per_class=0, draws=3)
     assert len(draws) == 1
     assert draws[0].tolist() == list(range(len(LABELS)))
 
 
 def test_a_class_with_too_few_images_gives_all_of_them():
-    (index,) = probes.label_draws(LABELS, per_class=15, draws=1)
+    (index,) = probes.label_subsets(LABELS, per_class=15, draws=1)
     assert torch.bincount(LABELS[index]).tolist() == [15, 12, 15]
 
 
