@@ -212,8 +212,10 @@ def _number(name: str, value: Any, kind: str) -> int | float:
     return number
 
 
-def parse_label_counts(value: Any) -> tuple[int, ...]:
+def parse_label_counts(value: Any, name: str = "label_counts") -> tuple[int, ...]:
     """Labels per class from "1,5,all", "1 5 all", a list or one number; 0 stands for all.
+
+    `name` is what an error calls them.
 
     Raises:
         UserError: a word is neither a whole number above zero nor "all".
@@ -226,7 +228,7 @@ def parse_label_counts(value: Any) -> tuple[int, ...]:
     if not texts or not all(text == "all" or (text.isdecimal() and int(text) > 0)
                             for text in texts):
         raise UserError(
-            "labels per class must be whole numbers above zero and the word all, such as 1,5,all, "
+            f"{name} must be whole numbers above zero and the word all, such as 1,5,all, "
             f"not {value!r}")
     return tuple(ALL_LABELS if text == "all" else int(text) for text in texts)
 

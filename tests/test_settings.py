@@ -181,7 +181,7 @@ def test_numbers_of_labels_are_words_numbers_or_a_list():
         assert Settings.resolve(label_counts=given).label_counts == (1, 5, ALL_LABELS)
     assert Settings.resolve(label_counts=5).label_counts == (5,)
     with pytest.raises(UserError,
-                       match="labels per class must be whole numbers above zero and the word all"):
+                       match="label_counts must be whole numbers above zero and the word all"):
         Settings.resolve(label_counts="1,x")
 
 

@@ -45,7 +45,7 @@ def label_counts(text: str, per_class: float) -> list[int]:
     Raises:
         UserError: a word is neither a whole number above zero nor "all".
     """
-    given = set(parse_label_counts(text))
+    given = set(parse_label_counts(text, "labels per class"))
     numbers = sorted(count for count in given if ALL_LABELS < count < per_class)
     return numbers + [ALL_LABELS] * (ALL_LABELS in given or not numbers)
 
