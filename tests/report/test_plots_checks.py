@@ -42,10 +42,11 @@ def test_a_rate_that_misses_the_tolerance_is_marked_with_a_cross():
 
 
 def test_the_check_table_colours_exactly_what_was_caught():
-    findings = {"healthy": [CheckResult("a", True, 0.0, "0"), CheckResult("b", True, 1.0, "> 0.5")],
+    findings = {"healthy": [CheckResult("a", True, 0.0, "0"),
+                            CheckResult("b", True, 1.0, "> 0.5")],
                 "broken": [CheckResult("a", False, 0.25, "0"),
                            CheckResult("b", True, 0.75, "> 0.5")]}
-    (ax,) = checks.check_table(findings, "T").axes
+    (ax,) = plots.check_table(findings, "T").axes
     assert ax.images[0].get_array().tolist() == [[0, 0], [1, 0]]
     assert {text.get_text(): text.get_weight()
             for text in ax.texts
