@@ -152,17 +152,12 @@ def distributions(values: Mapping[str, tuple[Any, Any]], title: str) -> Figure:
 
 @styled
 def check_table(findings: Mapping[str, Sequence[Any]], title: str) -> Figure:
-<<<<<<< HEAD
     """One row a model, one column a check; red and bold where the check caught something.
 
     Args:
         findings: model to what each check found: `check` (its name), `passed`, the measured `value`
             and the `limit` that it was held to, as text.
     """
-=======
-    """One row a model, one column a check; red and bold where the check caught something, with
-    what it measured."""
->>>>>>> 1b20885 (The evaluation room reads as its parts: features, probes, predictors, noise, layers, overfitting; closing words behind one call)
     names, checks = list(findings), next(iter(findings.values()))
     caught = np.array([[not finding.passed for finding in row] for row in findings.values()],
                       dtype=float)
