@@ -34,7 +34,7 @@ def test_frozen_features_are_set_against_the_best_of_the_others():
     text = closing.frozen_features(found, {"BYOL": 0.95, "raw pixels": 0.97}, "BYOL")
     assert "on the best of the others (raw pixels)" in text
     assert "BYOL was ahead in 2 of 2 label subsets" in text and "*raw pixels* (97.0%)" in text
-    assert "+30.0 points from raw pixels with the fewest" in text and "-1.0 with **all**" in text
+    assert "BYOL less raw pixels is +30.0 points" in text and "-1.0 with **all** labels" in text
 
 
 def test_ways_that_were_not_measured_are_said_to_be_missing():

@@ -45,7 +45,7 @@ what its training added to the architecture is {random_gap.in_points}.
 
 With {labels_said(0)} logistic regression gives {with_all[origin]:.1%} on {origin} and
 {with_all['raw pixels']:.1%} on raw pixels; the best is *{top}* ({with_all[top]:.1%}). By the linear
-probe of the table, {origin} is {100 * pixel_gap.gain:+.1f} points from raw pixels with the fewest
+probe of the table, {origin} less raw pixels is {100 * pixel_gap.gain:+.1f} points with the fewest
 labels and {100 * last.gain:+.1f} with {labels_said(largest)}."""
 
 
