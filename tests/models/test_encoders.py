@@ -9,7 +9,7 @@ from torchvision.transforms import Normalize
 from helpers.common.errors import UserError
 from helpers.common.names import ENCODERS
 from helpers.models.encoder import BACKBONES, IMAGENET_MEAN, IMAGENET_STD, build
-from helpers.models.resnet import FEW, FewPixelsConv2d
+from helpers.models.few_pixels import FEW, FewPixelsConv2d
 from helpers.models.slim import ResidualBlock
 
 
