@@ -90,15 +90,15 @@ class Clock(Callback):
 
 
 class TimedMonitor(Monitor):
-    """A `Monitor` whose looks are not counted as training, and whose rows hold both times
+    """A `Monitor` whose evaluations are not counted as training, and whose rows hold both times
     (seconds)."""
 
     def __init__(self, *arguments: Any, clock: Clock, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.clock = clock
 
-    def look(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def evaluate(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         with self.clock.paused():
-            super().look(trainer, module)
+            super().evaluate(trainer, module)
         self.rows[-1] |= dict(cpu_seconds=self.clock.cpu, seconds=self.clock.wall,
                               minutes=self.clock.spent / 60)

@@ -23,7 +23,7 @@ from helpers.report.files import SEED
 from helpers.settings import Settings
 from helpers.training import runs
 from helpers.training.loader import BatchLoader
-from helpers.training.trainer import fit
+from helpers.training.trainer import Hardware, fit
 
 PEER = "lightly-byol"
 METHODS = (*names.METHODS, PEER)
@@ -100,7 +100,7 @@ def planned_steps(method: str, folder: str, splits: Splits, settings: Settings,
             if trainer.global_step in (warm_up, warm_up + trial):
                 times.append(spent(device, *now(device)))
 
-    fit(module, loader, callbacks=[Ticks()], half=halved(method))
+    fit(module, loader, callbacks=[Ticks()], hardware=Hardware(half=halved(method)))
     return max(1, round(60 * minutes * trial / (times[1] - times[0])))
 
 
@@ -129,7 +129,7 @@ def train(method: str, folder: str, splits: Splits, settings: Settings, *, out: 
                            clock=clock)
     title = f"{method}, {settings.encoder}, seed {settings.seed}"
     history = fit(module, loader, title=title, seed=settings.seed, callbacks=[clock, monitor],
-                  folder=out, resume=True, save_minutes=1.0, half=halved(method))
+                  folder=out, resume=True, save_minutes=1.0, hardware=Hardware(half=halved(method)))
     path, passes = out / "encoder.safetensors", steps / loader.steps_per_epoch
     save_encoder(module.encoder, path, method=method, dataset=splits.name, steps=steps,
                  seed=settings.seed, epochs=round(passes), preset=settings.preset, start="scratch",

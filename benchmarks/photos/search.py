@@ -14,7 +14,7 @@ from benchmarks.photos.data import SIDE, as_csv
 from helpers.common.errors import UserError
 from helpers.common.files import atomic_path, write_atomically
 from helpers.data.splits import Splits
-from helpers.evaluation.collapse import effective_rank, spread
+from helpers.evaluation.collapse import effective_rank, feature_std
 from helpers.evaluation.features import extract_features, pixel_features
 from helpers.evaluation.probes import knn_accuracy
 from helpers.methods.byol import BYOL
@@ -50,9 +50,9 @@ def features_knn(bank: torch.Tensor, queries: torch.Tensor, splits: Splits) -> f
 
 
 def judged(encoder: Encoder, splits: Splits) -> dict[str, float]:
-    """kNN on validation, spread and effective rank of an encoder."""
+    """kNN on validation, feature std and effective rank of an encoder."""
     bank, queries = (extract_features(encoder, part.images) for part in (splits.train, splits.val))
-    return dict(knn=features_knn(bank, queries, splits), spread=spread(queries),
+    return dict(knn=features_knn(bank, queries, splits), feature_std=feature_std(queries),
                 rank=effective_rank(queries))
 
 

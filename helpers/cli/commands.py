@@ -48,9 +48,8 @@ def pretrain(options: argparse.Namespace) -> None:
         return
     last = run.monitor[-1]
     print(
-        f"{run.path}: kNN on validation {last['knn']:.1%}, spread {last['spread']:.2f}, effective "
-        "rank "
-        f"{last['rank']:.0f} of {last['dimensions']}, {run.seconds:.0f} s")
+        f"{run.path}: kNN on validation {last['knn']:.1%}, feature std {last['feature_std']:.2f}, "
+        f"effective rank {last['rank']:.0f} of {last['dimensions']}, {run.seconds:.0f} s")
 
 
 def _say_if_nothing_to_resume(method: str, splits: Splits, settings: Settings, start: str) -> None:

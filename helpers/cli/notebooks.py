@@ -19,7 +19,7 @@ from helpers.cli.side_by_side import Outcome, side_by_side
 from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
 from helpers.common.machine import cores
-from helpers.common.progress import clock
+from helpers.common.progress_bar import clock
 
 NOTEBOOKS = ROOT / "notebooks"
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")

@@ -4,7 +4,7 @@ from helpers.common.lazy import offer
 
 __getattr__, __all__ = offer(
     __name__,
-    progress="progress",
+    progress_bar="progress",
     environment="ROOT",
     files="write_atomically",
     split="Split",

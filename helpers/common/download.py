@@ -12,7 +12,7 @@ from torchvision.datasets.utils import check_integrity
 
 from helpers.common.environment import offline
 from helpers.common.errors import UserError
-from helpers.common.progress import Progress
+from helpers.common.progress_bar import progress
 
 SILENCE_SECONDS = 30.0  # a server that says nothing for so long is asked again
 CHUNK_BYTES = 1 << 18
@@ -117,7 +117,8 @@ def _receive(answer: requests.Response, part: Path, have: int, name: str) -> Non
     total = have + int(answer.headers.get("Content-Length") or 0)
     shift, unit = (20, "MB") if total >= LARGE_BYTES else (10, "KB")
     with open(part, "ab" if have else "wb") as file, \
-            Progress(total >> shift, f"downloading {name}", unit, start=have >> shift) as bar:
+            progress(None, f"downloading {name}", unit, total=total >> shift,
+                     initial=have >> shift) as bar:
         for chunk in answer.iter_content(CHUNK_BYTES):
             before = file.tell() >> shift
             file.write(chunk)

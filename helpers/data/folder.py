@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from helpers.common.errors import UserError
-from helpers.common.progress import Progress
+from helpers.common.progress_bar import progress
 from helpers.common.split import Split, amount_text
 from helpers.data.cache import BlockWriter, cached
 from helpers.data.carving import Shares, carve
@@ -102,8 +102,8 @@ def decode(listing: Listing, image_size: int, writer: BlockWriter) -> dict[str, 
     written: list[ImageFile] = []
     broken: dict[str, str] = {}
     writer.expect(len(listing.images))
-    progress = Progress(len(listing.images), f"decoding {listing.name}", "images")
-    with warnings.catch_warnings(), progress as bar:
+    bar = progress(None, f"decoding {listing.name}", "images", total=len(listing.images))
+    with warnings.catch_warnings(), bar:
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which we do not use
         for chunk in decoded(listing.images, image_size):
             good = [(image, pixels) for image, pixels in chunk if isinstance(pixels, np.ndarray)]

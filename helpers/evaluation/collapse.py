@@ -1,4 +1,4 @@
-"""TODO: docstring."""
+"""Whether a representation has collapsed: two numbers of its features, and what counts as low."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LOWEST_SPREAD, LOWEST_RANK = 0.1, 2.0
+LOWEST_FEATURE_STD, LOWEST_RANK = 0.1, 2.0
 # batches after which the running statistics of a normalisation stand for the images: 0.9^32 = 3 %
-YOUNG = 32
+SETTLED = 32
 
 
-def spread(features: Tensor) -> float:
-    """Mean deviation per dimension of the L2-normalised features, times sqrt(D): near 1 for
-    features that fill the sphere, 0 when all images have one representation (Chen & He 2021, figure
-    2)."""
+def feature_std(features: Tensor) -> float:
+    """Mean standard deviation of a dimension of the L2-normalised features, times sqrt(D).
+
+    The features are N x D. Near 1 for features that fill the sphere, 0 when all images have one
+    representation (Chen & He 2021, figure 2).
+    """
     unit = F.normalize(features.float(), dim=1)
     return (unit.std(0).mean() * unit.shape[1] ** 0.5).item()
 
@@ -32,10 +34,9 @@ def effective_rank(features: Tensor) -> float:
     return torch.exp(-(share * share.log()).sum()).item()
 
 
-def young(encoder: nn.Module) -> bool:
-    """Whether batch normalisation has seen so few batches that its running statistics say
-    little."""
-    return any(layer.num_batches_tracked < YOUNG
+def batch_norm_settled(encoder: nn.Module) -> bool:
+    """Whether every batch normalisation has seen enough batches for its running statistics."""
+    return all(layer.num_batches_tracked >= SETTLED
                for layer in encoder.modules()
                if isinstance(layer, nn.modules.batchnorm._BatchNorm)
                and layer.num_batches_tracked is not None)
@@ -43,4 +44,4 @@ def young(encoder: nn.Module) -> bool:
 
 def collapsed(row: dict[str, float]) -> bool:
     """Whether a row of `Monitor` says that all images have nearly one representation."""
-    return row["spread"] < LOWEST_SPREAD or row["rank"] < LOWEST_RANK
+    return row["feature_std"] < LOWEST_FEATURE_STD or row["rank"] < LOWEST_RANK

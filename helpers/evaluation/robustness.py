@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helpers.common.compute import threads_for_probes
-from helpers.common.progress import Progress, progress
+from helpers.common.progress_bar import progress
 from helpers.data.splits import Labeled
 from helpers.evaluation.noise import BATCH, STRIDE, unit_noise
 from helpers.evaluation.predictors import Predictor, features_of
@@ -51,8 +51,8 @@ def noise_sweep(predictors: Mapping[str, Predictor], data: Labeled, sigmas: Sequ
     seeds, sigmas, count = list(seeds), list(sigmas), len(data)
     accuracy, similarity = ({name: np.zeros((len(seeds), len(sigmas))) for name in predictors}
                             for _ in range(2))
-    with threads_for_probes(data.images), Progress(
-            len(seeds) * len(sigmas) * count, "noise sweep", "images") as bar:
+    bar = progress(None, "noise sweep", "images", total=len(seeds) * len(sigmas) * count)
+    with threads_for_probes(data.images), bar:
         for first, images, labels in _batches(data, device):
             clean = normalise(images)
             quiet = _features(predictors, clean)

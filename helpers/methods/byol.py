@@ -40,8 +40,6 @@ class BYOL(pl.LightningModule):
             is nothing yet to hold on to.
     """
 
-    heavy = "loss"  # what `helpers.training.compiling` may compile
-
     def __init__(self, encoder: Encoder, views: tuple[View, View], *, steps: int, hidden: int = 256,
                  projection: int = 64, lr: float = 2e-3, weight_decay: float = 1e-4,
                  warmup: float = 0.08, momentum: float = 0.98,

@@ -53,8 +53,6 @@ class DINO(pl.LightningModule):
         frozen: steps for which the head's last layer stays as it is (the paper: one epoch).
     """
 
-    heavy = "answers"  # what `helpers.training.compiling` may compile
-
     def __init__(self, encoder: Encoder, crops: MultiCrop, *, steps: int, hidden: int = 2048,
                  bottleneck: int = 256, outputs: int = 65_536, lr: float = 5e-4,
                  warmup: float = 0.1, weight_decay: tuple[float, float] = (0.04, 0.4),
@@ -75,7 +73,7 @@ class DINO(pl.LightningModule):
         self.crops, self.steps = crops, steps
         self.lr, self.warmup, self.weight_decay = lr, warmup, weight_decay
         self.momentum, self.temperature, self.temperature_warmup = momentum, temperature, temperature_warmup
-        self.signs: dict[str, Tensor] = {}
+        self.collapse_metrics: dict[str, Tensor] = {}
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         images, _ = batch
@@ -103,7 +101,7 @@ class DINO(pl.LightningModule):
         with torch.autocast(teacher[0].device.type, enabled=False):
             answers = ((torch.stack(teacher) - self.criterion.center) / temperature).softmax(-1)
             loss = self.criterion(list(teacher), list(student), teacher_temp=temperature)
-        self.signs = collapse_signs(answers, loss.detach())
+        self.collapse_metrics = collapse_metrics(answers, loss.detach())
         return loss
 
     def teacher_temperature(self, step: int) -> float:
@@ -167,7 +165,7 @@ def clip_each(parameters: Iterable[nn.Parameter], limit: float) -> None:
 
 
 @torch.no_grad()
-def collapse_signs(answers: Tensor, loss: Tensor) -> dict[str, Tensor]:
+def collapse_metrics(answers: Tensor, loss: Tensor) -> dict[str, Tensor]:
     """What tells a collapse (section 5.3, figure 7), in nats.
 
     Args:

@@ -1,113 +1,41 @@
-"""TODO: docstring."""
+"""What every training has beside its loop: losses, random states, a progress bar, compiling."""
 
 from __future__ import annotations
 
 import math
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
-from helpers.common.progress import Progress, Stopwatch
-from helpers.data.splits import Labeled
-from helpers.evaluation.features import predict_logits
-from helpers.evaluation.probes import accuracy
+from helpers.common.progress_bar import progress
+from helpers.models.encoder import Encoder
 from helpers.training.distributed import from_all, mean_of_all, rank_and_world
-from helpers.training.errors import no_number
-
-
-class AccuracyCurve(Callback):
-    """Accuracy and loss on training and validation images as a classifier trains, in eval mode.
-
-    `rows` holds one dict per look: step, train_accuracy, val_accuracy, val_loss. Test images have
-    no business here.
-
-    Args:
-        train, val: labelled images; at most `limit` of each are used.
-        looks: how many times, evenly over the training.
-    """
-
-    def __init__(self, train: Labeled, val: Labeled, looks: int = 8, limit: int = 500) -> None:
-        self.train, self.val, self.looks, self.limit = train, val, looks, limit
-        self.rows: list[dict[str, float]] = []
-
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        step, every = trainer.global_step, max(1, trainer.max_steps // self.looks)
-        if step % every == 0 or step == trainer.max_steps:
-            seen, unseen = (predict_logits(module, part.images[:self.limit])
-                            for part in (self.train, self.val))
-            labels = self.val.labels[:self.limit]
-            self.rows.append(
-                dict(step=step, train_accuracy=accuracy(seen, self.train.labels[:self.limit]),
-                     val_accuracy=accuracy(unseen, labels),
-                     val_loss=F.cross_entropy(unseen, labels).item()))
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rows = list(state["rows"])
-
-
-class EarlyStop(AccuracyCurve):
-    """Ends a training when the validation loss has not fallen for a while, and gives the best
-    weights back.
-
-    Args:
-        patience: so many looks without a lower loss end the training.
-        looks: how many times to look if nothing ends it, evenly over the training.
-    """
-
-    def __init__(self, train: Labeled, val: Labeled, patience: int = 5, looks: int = 20,
-                 limit: int = 500) -> None:
-        super().__init__(train, val, looks, limit)
-        self.patience = patience
-        self.best: dict[str, Any] = {"val_loss": math.inf}
-        self.weights: dict[str, Tensor] = {}
-
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *rest:
-                           Any) -> None:
-        known = len(self.rows)
-        super().on_train_batch_end(trainer, module, *rest)
-        if len(self.rows) == known:
-            return
-        if self.rows[-1]["val_loss"] < self.best["val_loss"]:
-            self.best = self.rows[-1]
-            self.weights = {
-                name: value.detach().clone()
-                for name, value in module.state_dict().items()
-            }
-        waited = len(self.rows) - 1 - self.rows.index(self.best) if self.weights else len(self.rows)
-        trainer.should_stop = trainer.should_stop or waited >= self.patience
-
-    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if self.weights:
-            module.load_state_dict(self.weights)
-            self.weights = {}
+from helpers.training.errors import not_finite_error
+from helpers.training.loader import BatchLoader
 
 
 class History(Callback):
-    """The loss of every step (of the whole batch), in `losses`, and the time taken; both survive a
-    resume."""
+    """The losses of all steps and the time taken. Both survive a resume.
+
+    `losses` holds one number a step, that of the whole batch; `seconds` is how long the training
+    took, without the pauses between its parts.
+    """
 
     def __init__(self) -> None:
         self.losses: list[float] = []
-        self._watch = Stopwatch()
+        self.seconds = 0.0
+        self._since = 0.0
         self._pending: list[Tensor] = []
 
-    @property
-    def seconds(self) -> float:
-        """How long the training took, without the pauses between its parts."""
-        return self._watch.seconds
-
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self._watch.start()
+        self._since = time.perf_counter() - self.seconds  # the earlier parts count
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_:
                            Any) -> None:
@@ -122,23 +50,22 @@ class History(Callback):
             self._pending = []
         if self.losses and not math.isfinite(self.losses[-1]):
             step = next(i for i, loss in enumerate(self.losses) if not math.isfinite(loss))
-            raise no_number(f"the loss became {self.losses[step]}", step + 1)
+            raise not_finite_error(f"the loss became {self.losses[step]}", step + 1)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.read()
-        self._watch.lap()
+        self.seconds = time.perf_counter() - self._since
 
     def state_dict(self) -> dict[str, Any]:
         self.read()
-        return {"losses": self.losses, "seconds": self._watch.lap()}
+        return {"losses": self.losses, "seconds": time.perf_counter() - self._since}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.losses, self._watch.seconds = list(state["losses"]), state["seconds"]
+        self.losses, self.seconds = list(state["losses"]), state["seconds"]
 
 
 class RandomStates(Callback):
-    """Saves and restores every random generator, so that a resumed run draws what it would have
-    drawn.
+    """Saves and restores every random generator: a resumed run draws what it would have drawn.
 
     Of several processes each has its own generators, seeded apart: were they alike, all would draw
     the same views. A process that was not there when the states were saved starts from a seed of
@@ -179,30 +106,74 @@ class RandomStates(Callback):
             torch.cuda.set_rng_state(saved["cuda"])
 
 
-class ProgressLine(Callback):
-    """One line with the loss, images per second and the time left."""
+class Compiled(Callback):
+    """Trains with compiled encoders (`nn.Module.compile`) where the machine can, without elsewhere.
 
-    def __init__(self, title: str, batch_size: int, steps_per_epoch: float) -> None:
-        self.title, self.batch_size, self.steps_per_epoch = title, batch_size, steps_per_epoch
-        self.shown = 0.0
-        self.bar: Progress | None = None
+    One training step is tried first, which leaves no trace in the module nor in the random states.
+    Where there is no compiler, or it fails, one line says so. After the training the encoders are
+    as they were.
+
+    Args:
+        backend: of `torch.compile`.
+    """
+
+    def __init__(self, backend: str | Callable = "inductor") -> None:
+        self.backend = backend
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+        for encoder in encoders_of(module):
+            encoder.compile(backend=self.backend)
+        gpus = [torch.cuda.current_device()] if module.device.type == "cuda" else []
+        try:
+            with torch.random.fork_rng(gpus), trainer.precision_plugin.train_step_context():
+                self.try_step(trainer.train_dataloader, module)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a compiler provokes, the answer is the same
+            cause = getattr(error, "inner_exception", error)
+            print(f"torch.compile cannot be used here ({type(cause).__name__}: "
+                  f"{str(cause).strip().splitlines()[0]}): training goes on without it")
+            self.on_train_end(trainer, module)
+        finally:
+            module.load_state_dict(buffers, strict=False)
+
+    def try_step(self, loader: BatchLoader, module: pl.LightningModule) -> None:
+        """A forward and backward pass of the first batch."""
+        index = loader.share(0)
+        batch = loader.images[index].to(module.device), loader.labels[index].to(module.device)
+        weights = [weight for weight in module.parameters() if weight.requires_grad]
+        torch.autograd.grad(module.training_step(batch, 0), weights, allow_unused=True)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        for encoder in encoders_of(module):
+            encoder._compiled_call_impl = None  # torch has no other way back from compile()
+
+
+def encoders_of(module: nn.Module) -> list[Encoder]:
+    """The encoders in a module, such as BYOL's online and target one."""
+    return [part for part in module.modules() if isinstance(part, Encoder)]
+
+
+class ProgressLine(Callback):
+    """One bar with images per second, the time left, the loss and the epoch."""
+
+    def __init__(self, title: str) -> None:
+        self.title, self.bar = title, None
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
-            begun = trainer.global_step * self.batch_size
-            self.bar = Progress(trainer.max_steps * self.batch_size, self.title, "images",
-                                start=begun)
+            images = trainer.train_dataloader.batch_size
+            self.bar = progress(None, self.title, "images", total=trainer.max_steps * images,
+                                initial=trainer.global_step * images)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_:
                            Any) -> None:
-        if self.bar is None:
-            return
-        info = {}
-        if time.perf_counter() - self.shown > 1.0:
-            self.shown = time.perf_counter()
-            epoch = math.ceil(trainer.global_step / self.steps_per_epoch)
-            info = {"loss": f"{outputs['loss'].item():.3f}", "epoch": epoch}
-        self.bar.update(self.batch_size, **info)
+        loader = trainer.train_dataloader
+        # asked for seldom, since reading a GPU's number waits for the GPU
+        if self.bar is not None and self.bar.update(loader.batch_size):
+            epoch = math.ceil(trainer.global_step / loader.steps_per_epoch)
+            self.bar.set_postfix(loss=f"{outputs['loss'].item():.3f}", epoch=epoch, refresh=False)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.close()

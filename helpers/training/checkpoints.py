@@ -1,4 +1,4 @@
-"""Keeping a training alive: checkpoints that are always whole, and errors that say what to do."""
+"""Checkpoints of a training, of which one is whole whenever the machine vanishes."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ from helpers.common.errors import UserError
 from helpers.common.files import atomic_path
 from helpers.models.weights.checkpoint import misfits
 from helpers.training.distributed import from_first
-from helpers.training.errors import no_number, unwritable
+from helpers.training.errors import cannot_write_error, not_finite_error
 
 NEEDED = {"state_dict", "optimizer_states", "global_step", "callbacks", "loops"}
 SELDOM = 1.0  # minutes between two checkpoints at the ends of epochs
-# steps between two looks at the first process's clock, where several must save together
+# steps after which several processes, which save together, ask for the first one's clock
 ASK_EVERY = 16
 
 
 class Saver(Callback):
-    """Saves everything that a training needs to go on: every few minutes, after epochs, and at the
-    end.
+    """Saves all that a training needs to go on: every few minutes, after epochs, and at the end.
 
     `last.ckpt` is replaced in one step after it is written whole, and the one before it is kept as
     `previous.ckpt`: whatever moment the machine vanishes, one of them can be read.
@@ -63,7 +62,7 @@ class Saver(Callback):
             if not os.access(self.folder, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
-            raise unwritable(self.folder, error) from error
+            raise cannot_write_error(self.folder, error) from error
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
@@ -87,11 +86,11 @@ class Saver(Callback):
         """Write a checkpoint beside the last one, then let it take its place.
 
         Raises:
-            UserError: a weight is no number; the last checkpoint stays as it is.
+            UserError: a weight became NaN or infinite; the last checkpoint stays as it is.
         """
         if not all(parameter.isfinite().all()
                    for parameter in trainer.lightning_module.parameters()):
-            raise no_number("the weights are no numbers any more", trainer.global_step)
+            raise not_finite_error("a weight became NaN or infinite", trainer.global_step)
         self.saved_at = time.monotonic()
         if not trainer.is_global_zero:  # its random states are asked for; the first process writes
             trainer.save_checkpoint(self.last)
@@ -109,8 +108,7 @@ class Saver(Callback):
                 callback.load_state_dict(states[callback.state_key])
 
     def newest(self, module: pl.LightningModule | None = None) -> Path | None:
-        """The newest checkpoint that is whole (and of such a `module`), None where there is none at
-        all.
+        """The newest checkpoint that is whole (and of such a `module`); None where there is none.
 
         Raises:
             UserError: when there are checkpoints and none can be used.
@@ -131,8 +129,10 @@ class Saver(Callback):
 
 
 def damage(path: Path, module: pl.LightningModule | None = None) -> str | None:
-    """What is wrong with a training checkpoint (for `module`), None if it is whole. Executes
-    nothing from the file."""
+    """What is wrong with a training checkpoint (for `module`), None if it is whole.
+
+    Executes nothing from the file.
+    """
     try:
         if not zipfile.is_zipfile(path) or zipfile.ZipFile(path).testzip():
             return "is truncated or damaged"

@@ -1,4 +1,4 @@
-"""TODO: docstring."""
+"""What goes wrong in a training and can be mended (memory, disk, rates), said in one line."""
 
 from __future__ import annotations
 
@@ -18,77 +18,94 @@ from helpers.training.distributed import rank_and_world
 
 ENDED = ("another process of this training has ended (it says why, if it could): run again with "
          "resume")
-FULL = re.compile("not enough memory|DefaultCPUAllocator")
+MEMORY_FULL = re.compile("not enough memory|DefaultCPUAllocator")
 # what cuBLAS, cuDNN and the driver say
 GPU_FULL = re.compile("ALLOC_FAILED|CUDA error: out of memory")
+DISK_FULL = re.compile("No space left|PytorchStreamWriter|iostream error")
 LOST = re.compile(r"closed by peer|reset by peer|Broken pipe|remote process exited|NCCL error",
                   re.IGNORECASE)
 
 
-def unwritable(folder: Path, error: OSError) -> UserError:
-    """What to say where a run cannot be written."""
+def not_finite_error(what: str, step: int) -> UserError:
+    """The error for losses, features or weights that became NaN or infinite: `what` says which."""
     return UserError(
-        f"cannot write in {folder} ({error.strerror}): choose another folder for the runs, with "
-        "--out or "
-        "RUN_DIR")
+        f"{what} at step {step}: try a smaller learning rate; any checkpoint before it is good")
 
 
-def full(what: str, kept: str) -> UserError:
-    """What to say where memory has run out; `kept` is what there is to go on from."""
-    return UserError(f"the {what} is full: use a smaller batch or image size{kept}")
+def cannot_write_error(folder: Path, error: OSError) -> UserError:
+    """The error for a folder in which a run cannot be written."""
+    return UserError(f"cannot write in {folder} ({error.strerror}): choose another folder for the "
+                     "runs, with --out or RUN_DIR")
 
 
-def let_go(error: BaseException) -> None:
-    """Free what the frames of an error hold: a notebook keeps its last error, and a second try
-    would find no room."""
+@contextmanager
+def one_line_errors(folder: Path | None) -> Iterator[None]:
+    """Turns what a person can mend (memory, disk, a lost folder) into one line.
+
+    The rest passes as it is.
+
+    Args:
+        folder: of the run; the line says whether a good checkpoint is there.
+
+    Raises:
+        UserError: in place of an error that can be mended.
+    """
+    try:
+        yield
+    except Exception as error:
+        line = explain(error, folder)
+        if line is None:
+            raise
+        if _full_memory(error):
+            free_frames(error)
+        raise UserError(line) from error
+
+
+def explain(error: Exception, folder: Path | None) -> str | None:
+    """What to say of an error of a training in `folder`; None where nobody can mend it."""
+    saved = folder is not None and any(folder.glob("[!.]*.ckpt"))
+    kept = f"; the last checkpoint in {folder} is good" if saved else ""
+    match error:
+        case ProcessException():  # of a process that was forked from a notebook
+            said = re.search(r"UserError: (.*)", str(error))
+            return said[1] if said else f"{ENDED}{kept} ({str(error).strip().splitlines()[-1]})"
+        case MemoryError() | RuntimeError() if memory := _full_memory(error):
+            return f"the {memory} is full: use a smaller batch or image size{kept}"
+        case OSError() | RuntimeError() if _is_disk_full(error):
+            return f"the disk is full: free some space and run again with resume{kept}"
+        case OSError() if folder is not None and _is_inside(error, folder):
+            return str(cannot_write_error(folder, error))
+        case RuntimeError() if rank_and_world()[1] > 1 and LOST.search(str(error)):
+            return f"{ENDED}{kept}"
+    return None
+
+
+def _full_memory(error: Exception) -> str | None:
+    """Which memory is full: the GPU's, the machine's or none (None)."""
+    if isinstance(error, torch.OutOfMemoryError) or GPU_FULL.search(str(error)):
+        return "GPU's memory"
+    if isinstance(error, MemoryError) or MEMORY_FULL.search(str(error)):
+        return "memory"
+    return None
+
+
+def _is_disk_full(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return bool(DISK_FULL.search(str(error)))
+
+
+def _is_inside(error: OSError, folder: Path) -> bool:
+    return bool(error.filename) and Path(os.fsdecode(error.filename)).is_relative_to(folder)
+
+
+def free_frames(error: BaseException) -> None:
+    """Free what the frames of an error hold.
+
+    A notebook keeps its last error, and a second try would find no room.
+    """
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
-
-
-@contextmanager
-def one_line_errors(folder: Path | None) -> Iterator[None]:
-    """Turns what a person can mend (memory, disk, a lost folder) into one line; the rest passes as
-    it is."""
-    def kept() -> str:
-        saved = folder is not None and any(folder.glob("[!.]*.ckpt"))
-        return f"; the last checkpoint in {folder} is good" if saved else ""
-
-    try:
-        yield
-    except ProcessException as error:  # of a process that was forked from a notebook
-        said = re.search(r"UserError: (.*)", str(error))
-        raise UserError(said[1] if said else
-                        f"{ENDED}{kept()} ({str(error).strip().splitlines()[-1]})") from error
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        let_go(error)
-        raise full("GPU's memory" if isinstance(error, torch.OutOfMemoryError) else "memory",
-                   kept()) from error
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(
-                f"the disk is full: free some space and run again with resume{kept()}") from error
-        if folder is not None and error.filename and Path(os.fsdecode(
-                error.filename)).is_relative_to(folder):
-            raise unwritable(folder, error) from error
-        raise
-    except RuntimeError as error:
-        if FULL.search(str(error)) or GPU_FULL.search(str(error)):
-            let_go(error)
-            raise full("GPU's memory" if GPU_FULL.search(str(error)) else "memory",
-                       kept()) from error
-        if "No space left" in str(error) or "PytorchStreamWriter" in str(
-                error) or "iostream error" in str(error):
-            raise UserError(
-                f"the disk is full: free some space and run again with resume{kept()}") from error
-        if rank_and_world()[1] > 1 and LOST.search(str(error)):
-            raise UserError(f"{ENDED}{kept()}") from error
-        raise
-
-
-def no_number(what: str, step: int) -> UserError:
-    """What to say where a loss or weights stopped being numbers."""
-    return UserError(
-        f"{what} at step {step}: try a smaller learning rate; any checkpoint before it is good")

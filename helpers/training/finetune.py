@@ -16,7 +16,7 @@ from helpers.methods.classifier import HEADS, Classifier
 from helpers.methods.recipes import ClassifierRecipe
 from helpers.models.encoder import Encoder
 from helpers.settings import Settings
-from helpers.training.callbacks import AccuracyCurve, EarlyStop
+from helpers.training.accuracy_curve import AccuracyCurve, EarlyStop
 from helpers.training.loader import BatchLoader
 from helpers.training.trainer import fit
 from helpers.transforms import views

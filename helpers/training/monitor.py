@@ -6,27 +6,34 @@ The loss cannot tell. It falls just as well when the network gives every image t
 from __future__ import annotations
 
 import math
+import time
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
 
-from helpers.data.splits import Labeled, Splits
-from helpers.evaluation.collapse import collapsed, effective_rank, spread, young
+from helpers.data.splits import Labeled
+from helpers.evaluation.collapse import (
+    batch_norm_settled,
+    collapsed,
+    effective_rank,
+    feature_std,
+)
 from helpers.evaluation.features import extract_features
 from helpers.evaluation.probes import knn_accuracy
 from helpers.training.callbacks import History
 from helpers.training.distributed import from_first, is_first
-from helpers.training.errors import no_number
+from helpers.training.errors import not_finite_error
+from helpers.training.intervals import LIMIT
+from helpers.training.logs import log, open_loggers
 
 ENOUGH = 32  # images from which a low rank says something: that of n images is at most n - 1
-RANKED = 1024  # images for rank and spread, if there are so many; more cost time and tell no more
-LIMIT = 4096  # images of either kind that a look takes
-LOOKING = 0.03  # the share of the work that looking may be
-# and what it may be in short trainings, which are looked at a dozen times all the same
-MOST_LOOKING = 0.15
-FEWEST = 64  # images of either kind that a look takes even then
+# images for rank and deviation, if there are so many; more cost time and tell no more
+RANKED = 1024
+OLD_NAMES = {"spread": "feature_std"}  # of columns, in checkpoints of earlier releases
 CAUSES = """
 - a learning rate that is too high, or views that are too strong
 - a predictor or target that was left out, a target momentum of 1 or 0 from the start
@@ -34,109 +41,133 @@ CAUSES = """
 
 
 class Monitor(Callback):
-    """kNN accuracy on validation, spread and effective rank: at the start, every `every` steps, at
-    the end.
+    """Evaluates the encoder at the start, every `every` steps and at the end; tells of a collapse.
 
-    Spread and rank are those of the validation images, with training ones where these are fewer
-    than `RANKED`. `rows` holds one dict per look: step, knn, spread, rank, dimensions, and the
-    `signs` of the module's last step where it has some (see `helpers.methods.dino`). A spread below
-    0.1 or a rank below 2 means that all images have (nearly) one representation: a collapse. It is
-    reported once, and not from fewer than `ENOUGH` images, nor while the running statistics of
-    batch normalisation, with which the encoder is looked at, are still young.
+    `rows` holds one dict per evaluation. Of the training: step, epoch, loss (mean since the row
+    before), learning_rate (of the next step), momentum (the target's, where there is one) and
+    images_per_second (evaluation included). Of the encoder: knn (accuracy on validation, in
+    [0, 1]), feature_std, rank (effective, of the validation images, with training ones where these
+    are fewer than `RANKED`) and dimensions; and the `collapse_metrics` of the module's last step
+    where it has some (see `helpers.methods.dino`). The rows are part of the checkpoint.
+
+    A feature_std below 0.1 or a rank below 2 means that all images have (nearly) one
+    representation: a collapse. It is reported once, and not from fewer than `ENOUGH` images, nor
+    before the running statistics of batch normalisation, which an evaluation uses, have settled.
 
     Args:
         train, val: labelled images; at most `limit` of each are used. The labels never reach the
             training.
-        every: steps between two looks, see `looks_every`. The last one before the end is left out
-            if it would be closer to it than half of that.
+        every: steps between two evaluations, see `intervals`. The last one before the end is
+            left out if it would be closer to it than half of that.
         stop: whether a collapse ends the training, which is ended at once when it is resumed so.
+        folder: where the rows are logged, in `metrics.csv` and TensorBoard's file; None logs
+            nothing. A resumed run writes its logs anew, so that no step stands in them twice.
     """
 
     def __init__(self, train: Labeled, val: Labeled, every: int, stop: bool = False,
-                 limit: int = LIMIT) -> None:
-        self.train, self.val, self.every, self.stop, self.limit = train, val, max(
-            1, every), stop, limit
+                 limit: int = LIMIT, folder: Path | None = None) -> None:
+        self.train, self.val, self.limit = train, val, limit
+        self.every, self.stop, self.folder = max(1, every), stop, folder
         self.rows: list[dict[str, float]] = []
         self.collapsed_at: int | None = None  # the step
+        self._loggers: list[Logger] = []
+        self._since = (0, 0.0)  # step and time from which images per second are counted
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._since = trainer.global_step, time.perf_counter()
+        if self.folder is not None and is_first():
+            self._loggers = open_loggers(self.folder)
+        for row in self.rows:
+            log(self._loggers, row)
         if not self.rows:
-            self.look(trainer, module)
+            self.evaluate(trainer, module)
         elif self.stop and self.collapsed_at is not None:
             self.report(trainer)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         step, left = trainer.global_step, trainer.max_steps - trainer.global_step
         if left == 0 or (step % self.every == 0 and left >= self.every / 2):
-            self.look(trainer, module)
+            self.evaluate(trainer, module)
 
-    def look(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Measure the encoder as it is now and add a row; of several processes the first one
-        measures.
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        for logger in self._loggers:
+            logger.finalize("success")
+
+    def evaluate(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Add and log a row; of several processes the first one measures the encoder.
 
         Raises:
-            UserError: the loss or the features are no numbers any more.
+            UserError: the loss or a feature became NaN or infinite.
         """
-        for callback in trainer.callbacks:
-            if isinstance(callback, History):
-                callback.read()  # before the features: it knows the step at which it went wrong
-        row = from_first(self.measure(trainer.global_step, module) if is_first() else None)
+        # the losses come before the features: they know the step at which it went wrong
+        row = self.training_row(trainer, module)
+        row |= from_first(self.measure(module) if is_first() else None)
         if math.isnan(row["rank"]):
-            raise no_number("the features are no numbers any more", row["step"])
+            raise not_finite_error("a feature became NaN or infinite", row["step"])
+        self.count_images(row, trainer.train_dataloader.batch_size)
         self.rows.append(row)
+        log(self._loggers, row)
         enough = min(self.limit, len(self.train) + len(self.val)) >= ENOUGH
-        first = trainer.global_step > 0 and self.collapsed_at is None
-        if first and enough and collapsed(row) and not young(module.encoder):
+        first = row["step"] > 0 and self.collapsed_at is None
+        if first and enough and collapsed(row) and batch_norm_settled(module.encoder):
             self.collapsed_at = row["step"]
             self.report(trainer)
+
+    def training_row(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, float]:
+        """Where the training is: step, epoch, rates, and the mean loss since the row before."""
+        step, history = trainer.global_step, next(callback for callback in trainer.callbacks
+                                                  if isinstance(callback, History))
+        row = dict(step=step, epoch=step / trainer.train_dataloader.steps_per_epoch,
+                   learning_rate=trainer.optimizers[0].param_groups[0]["lr"])
+        if hasattr(module, "target_momentum"):
+            row["momentum"] = module.target_momentum(step)
+        history.read()
+        losses = history.losses[self.rows[-1]["step"] if self.rows else 0:]
+        if losses:
+            row["loss"] = sum(losses) / len(losses)
+        return row
+
+    def measure(self, module: pl.LightningModule) -> dict[str, float]:
+        """The encoder as it is now: knn, feature_std, rank, dimensions and collapse metrics."""
+        with torch.compiler.set_stance("force_eager"):  # compiling for it would not pay
+            bank = extract_features(module.encoder, self.train.images[:self.limit])
+            queries = extract_features(module.encoder, self.val.images[:self.limit])
+        some = torch.cat([queries, bank[:max(0, min(RANKED, self.limit) - len(queries))]])
+        metrics = getattr(module, "collapse_metrics", {})
+        return dict(
+            dimensions=some.shape[1], feature_std=feature_std(some), rank=effective_rank(some),
+            knn=knn_accuracy(bank, self.train.labels[:self.limit], queries,
+                             self.val.labels[:self.limit]),
+            **{name: value.item() for name, value in metrics.items()})
+
+    def count_images(self, row: dict[str, float], batch_size: int) -> None:
+        """Add images_per_second to a row, where there were steps since the one before."""
+        (step, began), now = self._since, time.perf_counter()
+        if row["step"] > step:
+            row["images_per_second"] = (row["step"] - step) * batch_size / (now - began)
+        self._since = row["step"], now
 
     def report(self, trainer: pl.Trainer) -> None:
         """Say where the collapse was, and end the training if it is to be ended."""
         row = next(row for row in self.rows if row["step"] == self.collapsed_at)
         if is_first():
-            print(
-                f"collapse at step {row['step']}: spread {row['spread']:.3f}, effective rank "
-                f"{row['rank']:.1f} "
-                f"of {row['dimensions']}; usual causes: {CAUSES}"
-                + "\nThe training ends here." * self.stop)
+            print(f"collapse at step {row['step']}: feature std {row['feature_std']:.3f}, "
+                  f"effective rank {row['rank']:.1f} of {row['dimensions']}; usual causes: "
+                  + CAUSES)
+            if self.stop:
+                print("The training ends here.")
         trainer.should_stop = trainer.should_stop or self.stop
-
-    def measure(self, step: int, module: pl.LightningModule) -> dict[str, float]:
-        """The row of the encoder as it is now."""
-        bank = extract_features(module.encoder, self.train.images[:self.limit])
-        queries = extract_features(module.encoder, self.val.images[:self.limit])
-        some = torch.cat([queries, bank[:max(0, min(RANKED, self.limit) - len(queries))]])
-        signs = {name: value.item() for name, value in getattr(module, "signs", {}).items()}
-        return dict(
-            step=step, dimensions=some.shape[1], spread=spread(some), rank=effective_rank(some),
-            knn=knn_accuracy(bank, self.train.labels[:self.limit], queries,
-                             self.val.labels[:self.limit]), **signs)
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows, "collapsed_at": self.collapsed_at}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rows, self.collapsed_at = list(state["rows"]), state.get("collapsed_at")
+        self.rows = [{OLD_NAMES.get(name, name): value for name, value in row.items()}
+                     for row in state["rows"]]
+        self.collapsed_at = state.get("collapsed_at")
 
-
-def looks_every(splits: Splits, batch_size: int, steps: int, limit: int = LIMIT) -> int:
-    """Steps between two looks: an epoch, or as many as keep looking cheap, but at most a twelfth of
-    the training.
-
-    In forward passes, a look costs one for each image it takes, and a step on one image about
-    eight: two views, each through the online network forward and backward (three) and through the
-        target (one).
-    """
-    images = min(limit, len(splits.train.images)) + min(limit, len(splits.val.images))
-    cheap = images / (8 * batch_size * LOOKING)
-    return max(1, min(steps // 12, math.ceil(max(cheap, len(splits.unlabeled) / batch_size))))
-
-
-def images_for_looks(batch_size: int, steps: int) -> int:
-    """How many images of either kind a look may take so that the looks at a short training stay a
-    small part of it.
-
-    A training of thousands of steps gets `LIMIT`; see `looks_every` for what is counted.
-    """
-    looks = min(steps, 12) + 1
-    return min(LIMIT, max(FEWEST, int(MOST_LOOKING * 8 * batch_size * steps / looks / 2)))
+    def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule,
+                           checkpoint: dict[str, Any]) -> None:
+        states = checkpoint["callbacks"]
+        if "Logs" in states:  # where earlier releases kept the rows with loss and rates
+            states[self.state_key]["rows"] = states["Logs"]["rows"]

@@ -13,12 +13,13 @@ from helpers.methods.recipes import learner, recipe, steps_setting
 from helpers.models.encoder import Encoder
 from helpers.models.weights.checkpoint import save_encoder
 from helpers.settings import PRESETS, Settings
+from helpers.training.callbacks import Compiled
 from helpers.training.distributed import is_first, launched
+from helpers.training.intervals import eval_interval, images_for_evaluation
 from helpers.training.loader import BatchLoader
-from helpers.training.logs import Logs
-from helpers.training.monitor import Monitor, images_for_looks, looks_every
+from helpers.training.monitor import Monitor
 from helpers.training.runs import folder_of, fresh_encoder, images_of, run_mark, variant
-from helpers.training.trainer import fit
+from helpers.training.trainer import Hardware, fit
 
 
 @dataclass
@@ -65,12 +66,13 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
                          seed=settings.seed, device=settings.device)
     encoder = copy.deepcopy(encoder) or fresh_encoder(splits, settings)
     module = learner(method, encoder, settings, loader.steps_per_epoch)
-    monitor = Monitor(splits.train, splits.val, looks_every(splits, numbers["batch_size"], steps),
-                      stop=stop_on_collapse, limit=images_for_looks(numbers["batch_size"], steps))
-    logs = Logs(folder / "logs", monitor, loader)
+    monitor = Monitor(splits.train, splits.val, eval_interval(splits, loader.batch_size, steps),
+                      stop=stop_on_collapse, folder=folder / "logs",
+                      limit=images_for_evaluation(loader.batch_size, steps))
+    callbacks = [monitor, Compiled()] if compiled else [monitor]
     history = fit(module, loader, title=f"{method} on {splits.name}", seed=settings.seed,
-                  callbacks=[monitor, logs], folder=folder, resume=resume, devices=devices,
-                  nodes=nodes, backend="inductor" if compiled else None)
+                  callbacks=callbacks, folder=folder, resume=resume,
+                  hardware=Hardware(devices, nodes))
     done = len(history.losses)
     momentum = [module.target_momentum(step) for step in range(1, done + 1)]
     path = folder / "encoder.safetensors"

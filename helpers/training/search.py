@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from helpers.common.errors import UserError
-from helpers.common.progress import Progress
+from helpers.common.progress_bar import progress
 from helpers.data.splits import Labeled, Splits
 from helpers.evaluation.features import extract_features
 from helpers.evaluation.noise import noisy_images
@@ -154,9 +154,11 @@ def run(study: optuna.Study, splits: Splits, settings: Settings, *, trials: int,
 
     ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     done = len(study.get_trials(deepcopy=False, states=ended))
-    with Progress(max(trials, done), "search", "trials", start=done) as bar:
+    with progress(None, "search", "trials", total=max(trials, done), initial=done) as bar:
         def tell(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-            bar.update(1, best=f"{study.best_value:.1%}" if any_complete(study) else "none yet")
+            best = f"{study.best_value:.1%}" if any_complete(study) else "none yet"
+            bar.set_postfix(best=best, refresh=False)
+            bar.update()
 
         study.optimize(objective, n_trials=max(0, trials - done), callbacks=[tell],
                        catch=(UserError,))

@@ -1,7 +1,7 @@
 """The one way to train: a Trainer and the callbacks that watch.
 
 Lightning runs the loop (mixed precision, several devices, resuming); what is ours is that the
-images come in batches (see `batches`) and that a run can be stopped at any step and go on bit for
+images come in batches (see `loader`) and that a run can be stopped at any step and go on bit for
 bit.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -18,20 +19,38 @@ from pytorch_lightning.callbacks import Callback
 
 from helpers.common.compute import memory_kept, precision, threads_for
 from helpers.training.callbacks import History, ProgressLine, RandomStates
-from helpers.training.compiling import compiled
+from helpers.training.checkpoints import Saver
 from helpers.training.distributed import trainer_options
+from helpers.training.errors import one_line_errors
 from helpers.training.loader import BatchLoader
 
-logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
-logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
+    logging.getLogger(name).setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="pytorch_lightning")
+
+# sides in pixels from which mixed precision pays: smaller images gain nothing
+HALF_FROM = {"cuda": 28}
+HALF_FROM_ELSEWHERE = 48
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a training uses beside the device that its loader names.
+
+    Args:
+        devices, nodes: GPUs (or CPU processes) of each machine, and machines, that share every
+            batch. In a notebook the processes hand over what they saw through the run's folder.
+        half: mixed precision; None decides by machine and size of the images.
+    """
+
+    devices: int = 1
+    nodes: int = 1
+    half: bool | None = None
 
 
 def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", seed: int = 0,
         callbacks: Sequence[Callback] = (), folder: Path | None = None, resume: bool = False,
-        save_minutes: float = 5.0, half: bool | None = None, devices: int = 1, nodes: int = 1,
-        backend: str | None = None) -> History:
+        save_minutes: float = 5.0, hardware: Hardware = Hardware()) -> History:
     """Train `module` on `loader` for all its steps.
 
     Args:
@@ -39,12 +58,6 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
         folder: where checkpoints go (`last.ckpt` and the one before it), see `Saver`; None saves
             nothing.
         resume: go on from `folder`'s newest whole checkpoint of such a module if there is one.
-        half: mixed precision; None decides by machine and only for images of 48 pixels' side and
-            more (28 on a GPU), since smaller ones gain nothing.
-        devices, nodes: GPUs (or CPU processes) of each machine, and machines, that share every
-            batch. In a notebook the processes hand over what they saw through `folder`.
-        backend: of torch.compile for the module's heavy part, see `compiling`; None compiles
-            nothing.
 
     Returns:
         The losses of all steps and the seconds they took. The module is on the loader's device
@@ -54,17 +67,10 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
         UserError: when the loss stops being a number, memory or disk run out, `folder` cannot be
             written in, no checkpoint is whole and of this module, or the batch cannot be shared.
     """
-    from helpers.training.checkpoints import Saver
-    from helpers.training.errors import one_line_errors
-
-    device, together = loader.device, trainer_options(loader.device, devices, nodes,
-                                                      loader.batch_size)
-    half = loader.images.shape[-1] >= (28 if device == "cuda" else 48) if half is None else half
+    together = trainer_options(loader.device, hardware.devices, hardware.nodes, loader.batch_size)
     forks = together.get("strategy") == "ddp_notebook"
-    history = History()
-    watchers = [history, RandomStates(seed), *callbacks]
-    if title:
-        watchers.append(ProgressLine(title, loader.batch_size, loader.steps_per_epoch))
+    history, bar = History(), [ProgressLine(title)] if title else []
+    watchers = [history, RandomStates(seed), *callbacks, *bar]
     checkpoint = None
     if folder is not None:
         saver = Saver(folder, save_minutes, loader.steps_per_epoch)
@@ -72,16 +78,14 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
         saver.make_folder()
         checkpoint = saver.newest(module) if resume else None
     pl.seed_everything(seed, verbose=False)
-    trainer = pl.Trainer(accelerator={"cuda": "gpu"
-                                      }.get(device, device), **together, max_steps=loader.steps,
-                         max_epochs=-1, precision=precision(device, forks) if half else "32-true",
-                         callbacks=watchers, logger=False, enable_checkpointing=False,
-                         enable_progress_bar=False, enable_model_summary=False,
-                         num_sanity_val_steps=0)
+    trainer = pl.Trainer(
+        accelerator="gpu" if loader.device == "cuda" else loader.device, **together,
+        max_steps=loader.steps, max_epochs=-1, precision=_precision(loader, hardware.half, forks),
+        callbacks=watchers, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, num_sanity_val_steps=0)
     module.to(memory_format=torch.channels_last)
     module.train()
-    with one_line_errors(folder), memory_kept(device), threads_for(loader.images), compiled(
-            module, backend):
+    with one_line_errors(folder), memory_kept(loader.device), threads_for(loader.images):
         trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
     # The module knows its trainer, which would keep the optimizer's averages as long as the module
     # lives.
@@ -90,5 +94,12 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
         saver.hand_over(watchers)  # this process has not touched its GPU, and may train so again
     else:
         # Lightning leaves it on the CPU, where whatever is asked of it next would crawl
-        module.to(device)
+        module.to(loader.device)
     return history
+
+
+def _precision(loader: BatchLoader, half: bool | None, forks: bool) -> str:
+    """Lightning's word for the precision."""
+    if half is None:
+        half = loader.images.shape[-1] >= HALF_FROM.get(loader.device, HALF_FROM_ELSEWHERE)
+    return precision(loader.device, forks) if half else "32-true"

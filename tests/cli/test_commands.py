@@ -124,7 +124,7 @@ def pretrained(monkeypatch):
 
     def note(method, splits, settings, **options):
         asked.update(options, method=method, splits=splits, settings=settings)
-        row = {"knn": 0.8, "spread": 0.5, "rank": 12.3, "dimensions": 96}
+        row = {"knn": 0.8, "feature_std": 0.5, "rank": 12.3, "dimensions": 96}
         return Namespace(monitor=[row], path="runs/x.safetensors", seconds=3.2)
 
     monkeypatch.setattr("helpers.training.pretraining.pretrain", note)
@@ -134,8 +134,9 @@ def pretrained(monkeypatch):
 @pytest.mark.parametrize("method", METHODS)
 def test_pretrain_says_where_the_encoder_is_and_what_it_is_worth(method, pretrained, capsys):
     assert main(["pretrain", method, "--dataset", "digits"]) == 0
-    assert capsys.readouterr().out == \
-        "runs/x.safetensors: kNN on validation 80.0%, spread 0.50, effective rank 12 of 96, 3 s\n"
+    assert capsys.readouterr().out == (
+        "runs/x.safetensors: kNN on validation 80.0%, feature std 0.50, "
+        "effective rank 12 of 96, 3 s\n")
     assert pretrained["method"] == method
 
 

@@ -206,13 +206,13 @@ def test_per_class_accuracy_is_the_diagonal_over_the_row_and_nan_for_an_absent_c
     np.testing.assert_allclose(shares, [0.75, 0.5, np.nan])
 
 
-def test_spread_is_zero_for_constant_features():
-    assert collapse.spread(torch.ones(50, 8)) == pytest.approx(0, abs=1e-6)
+def test_feature_std_is_zero_for_constant_features():
+    assert collapse.feature_std(torch.ones(50, 8)) == pytest.approx(0, abs=1e-6)
 
 
-def test_spread_is_near_one_for_gaussian_features():
+def test_feature_std_is_near_one_for_gaussian_features():
     features = torch.randn(2000, 64, generator=torch.Generator().manual_seed(0))
-    assert collapse.spread(features) == pytest.approx(1, abs=0.03)
+    assert collapse.feature_std(features) == pytest.approx(1, abs=0.03)
 
 
 @pytest.mark.parametrize("directions", [1, 3, 6])

@@ -11,7 +11,7 @@ from helpers.common.compute import threads_for
 from helpers.methods.byol import BYOL
 from helpers.models.encoder import build
 from helpers.training.loader import BatchLoader
-from helpers.training.trainer import fit
+from helpers.training.trainer import Hardware, fit
 from helpers.transforms.views import CleanView, DigitView
 
 
@@ -95,7 +95,7 @@ def test_one_step_of_the_trainer_equals_the_plain_textbook_step(digits):
     loader = BatchLoader(digits, None, batch_size=32, steps=4)
     images = next(iter(BatchLoader(digits, None, batch_size=32, steps=4)))[0]
     loader.steps = 1
-    fit(module, loader, half=False)
+    fit(module, loader, hardware=Hardware(half=False))
 
     view = (images.float() / 127.5 - 1).contiguous(memory_format=torch.channels_last)
     plain.to(memory_format=torch.channels_last)

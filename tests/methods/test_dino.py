@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch.nn import functional as F
 
-from helpers.methods.dino import DINO, clip_each, collapse_signs
+from helpers.methods.dino import DINO, clip_each, collapse_metrics
 from helpers.models.encoder import build
 from helpers.training.loader import BatchLoader
 from helpers.training.trainer import fit
@@ -202,12 +202,12 @@ def test_last_layer_stays_frozen_at_first_and_only_weights_decay(digits):
     assert torch.equal(module.student_head.last_layer.weight_g, before["last_layer.weight_g"])
 
 
-def test_signs_tell_both_collapses_from_health():
+def test_collapse_metrics_tell_both_collapses_from_health():
     uniform = torch.full((2, 6, K), 1 / K)
     one = F.one_hot(torch.zeros(2, 6, dtype=torch.long), K).float()
     healthy = F.one_hot(torch.arange(6).repeat(2, 1), K).float()
     zero = torch.zeros(())
-    flat, narrow, good = (collapse_signs(answers, zero) for answers in (uniform, one, healthy))
+    flat, narrow, good = (collapse_metrics(answers, zero) for answers in (uniform, one, healthy))
     assert flat["entropy"].item() == pytest.approx(
         math.log(K)) and flat["variety"].item() == pytest.approx(math.log(K))
     assert flat["uniform"].item() == pytest.approx(math.log(K))
@@ -222,7 +222,7 @@ def test_kl_is_what_the_student_lacks():
         F.kl_div((student[j] / 0.1).log_softmax(1), (teacher[i]
                                                      / 0.04).softmax(1), reduction="batchmean")
         for i, j in ((0, 1), (1, 0))) / 2
-    assert module.signs["kl"].item() == pytest.approx(kl.item(), rel=1e-4)
+    assert module.collapse_metrics["kl"].item() == pytest.approx(kl.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("encoder", ["vit_digits", "slim"])
@@ -232,7 +232,7 @@ def test_a_few_steps_teach_the_student_the_teachers_answers(digits, encoder):
                   batch_norm=encoder == "slim")
     before = {name: value.clone() for name, value in module.encoder.named_parameters()}
     kl = fit_and_note(module, BatchLoader(digits, None, batch_size=32, steps=40),
-                      lambda: module.signs["kl"].item())
+                      lambda: module.collapse_metrics["kl"].item())
     assert sum(kl[-5:]) < 0.8 * max(sum(kl[i:i + 5]) for i in range(10))
     # a momentum of 1 holds the teacher where it was
     for name, value in module.encoder.named_parameters():

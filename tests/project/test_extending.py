@@ -54,7 +54,7 @@ def test_the_method_learns_and_is_watched(executed):
     assert len(losses) == STEPS
     assert sum(losses[-10:]) / 10 < sum(losses[:10]) / 10 - 0.1
     assert names["monitor"].rows[-1]["step"] == STEPS
-    assert names["monitor"].rows[-1]["spread"] > 0.1
+    assert names["monitor"].rows[-1]["feature_std"] > 0.1
 
 
 def test_its_encoder_is_evaluated_and_kept(executed):

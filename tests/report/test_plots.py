@@ -32,7 +32,7 @@ matplotlib.use("agg")
 DIGITS = tuple("0123456789")
 LABELS = torch.arange(40) % 10
 MONITOR = [
-    dict(step=10 * i, knn=0.5 + 0.04 * i, spread=0.9 - 0.1 * i, rank=20 - 2 * i, dimensions=96)
+    dict(step=10 * i, knn=0.5 + 0.04 * i, feature_std=0.9 - 0.1 * i, rank=20 - 2 * i, dimensions=96)
     for i in range(9)
 ]
 ANSWERS = [dict(step=0, knn=0.5)] + [
@@ -387,7 +387,7 @@ def test_slices_put_numbers_on_an_axis_and_choices_beside_each_other():
     assert [line.get_marker() for line in rates.lines] == ["o", "x", "o", "o"]
 
 
-def test_collapse_begins_at_one_height_for_spread_and_rank():
+def test_collapse_begins_at_one_height_for_feature_std_and_rank():
     figure = plots.pretraining_watch([1.0] * 80, [0.99] * 80, MONITOR)
     figure.draw_without_rendering()
     left, right = figure.axes[3], figure.axes[4]

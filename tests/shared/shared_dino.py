@@ -16,7 +16,7 @@ from helpers.methods.dino import DINO
 from helpers.models.encoder import build
 from helpers.training.distributed import is_first
 from helpers.training.loader import BatchLoader
-from helpers.training.trainer import fit
+from helpers.training.trainer import Hardware, fit
 
 STEPS = 6
 
@@ -40,7 +40,7 @@ def train(folder, processes):
                   batch_norm=True).double()
     module.criterion.float()
     loader = BatchLoader(load("digits").unlabeled[:40], None, batch_size=16, steps=STEPS)
-    history = fit(module, loader, devices=processes, folder=folder)
+    history = fit(module, loader, hardware=Hardware(processes), folder=folder)
     if is_first():
         torch.save({"model": module.state_dict(), "losses": history.losses}, folder / "main.pt")
 

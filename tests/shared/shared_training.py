@@ -19,16 +19,16 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from helpers.common import progress
 from helpers.data.loading import load
 from helpers.data.splits import Labeled
 from helpers.methods.byol import BYOL
 from helpers.models.encoder import build
 from helpers.training import checkpoints as survival
+from helpers.training import distributed
 from helpers.training.distributed import is_first, rank_and_world
 from helpers.training.loader import BatchLoader
 from helpers.training.monitor import Monitor
-from helpers.training.trainer import fit
+from helpers.training.trainer import Hardware, fit
 
 STEPS, SAVED_EVERY = 14, 4
 
@@ -76,7 +76,7 @@ def train(folder, processes, dies_at=None):
     monitor = Monitor(*known, every=5)
     survival.ASK_EVERY = SAVED_EVERY
     history = fit(module, BatchLoader(splits.unlabeled[:40], None, batch_size=16, steps=STEPS),
-                  devices=processes, callbacks=[monitor, Keeps(folder),
+                  hardware=Hardware(processes), callbacks=[monitor, Keeps(folder),
                                                 Dies(dies_at)], folder=folder, resume=True,
                   save_minutes=0)
     if is_first():
@@ -89,5 +89,5 @@ def train(folder, processes, dies_at=None):
 
 if __name__ == "__main__":
     if sys.argv[2] == "notebook":
-        progress.in_notebook = lambda: True
+        distributed.in_notebook = lambda: True
     train(Path(sys.argv[1]), 2, *map(int, sys.argv[3:]))

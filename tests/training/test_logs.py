@@ -12,14 +12,14 @@ from helpers.methods.byol import BYOL
 from helpers.models.encoder import build
 from helpers.training.checkpoints import Saver
 from helpers.training.loader import BatchLoader
-from helpers.training.logs import Logs, open_loggers
+from helpers.training.logs import open_loggers
 from helpers.training.monitor import Monitor
 from helpers.training.trainer import fit
 from helpers.transforms.views import CleanView
 
 STEPS, EVERY = 10, 2
 COLUMNS = {
-    "step", "epoch", "loss", "learning_rate", "momentum", "images_per_second", "knn", "spread",
+    "step", "epoch", "loss", "learning_rate", "momentum", "images_per_second", "knn", "feature_std",
     "rank", "dimensions"
 }
 
@@ -34,10 +34,9 @@ def run(splits, folder, *callbacks):
     module = BYOL(build("slim", channels=1, image_size=16, width=8), (CleanView(), CleanView()),
                   steps=STEPS, hidden=16, projection=8)
     loader = BatchLoader(splits.unlabeled[:64], None, batch_size=16, steps=STEPS)
-    monitor = Monitor(splits.train, splits.val, every=EVERY, limit=50)
-    logs = Logs(folder / "logs", monitor, loader)
-    history = fit(module, loader, callbacks=[monitor, logs, *callbacks], folder=folder, resume=True)
-    return module, history, monitor, logs
+    monitor = Monitor(splits.train, splits.val, every=EVERY, limit=50, folder=folder / "logs")
+    history = fit(module, loader, callbacks=[monitor, *callbacks], folder=folder, resume=True)
+    return module, history, monitor
 
 
 def table(folder):
@@ -62,8 +61,8 @@ def whole(splits, tmp_path_factory):
     return folder, *run(splits, folder)
 
 
-def test_every_look_is_a_row_of_the_csv(whole):
-    folder, module, history, monitor, _ = whole
+def test_every_evaluation_is_a_row_of_the_csv(whole):
+    folder, module, history, monitor = whole
     rows = table(folder)
     assert set(rows[0]) == COLUMNS
     assert [int(row["step"]) for row in rows] == [0, 2, 4, 6, 8, 10]

@@ -11,11 +11,12 @@ from torch.nn import functional as F
 from helpers.common.errors import UserError
 from helpers.data.splits import Labeled
 from helpers.evaluation import collapse
-from helpers.evaluation.collapse import effective_rank, spread
+from helpers.evaluation.collapse import effective_rank, feature_std
 from helpers.evaluation.features import extract_features
 from helpers.evaluation.probes import knn_accuracy
-from helpers.training import callbacks
+from helpers.training import accuracy_curve, intervals
 from helpers.training import monitor as monitors
+from helpers.training.callbacks import History
 from helpers.training.loader import BatchLoader
 from helpers.training.trainer import fit
 
@@ -53,20 +54,24 @@ def watch(constant: bool, steps: int = 6, every: int = 2, count: int = 40, folde
 
 def trainer_at(step: int, should_stop: bool = False):
     """What a monitor asks of a trainer."""
-    return SimpleNamespace(global_step=step, max_steps=99, should_stop=should_stop, callbacks=[])
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    return SimpleNamespace(global_step=step, max_steps=99, should_stop=should_stop,
+                           callbacks=[History()], optimizers=[optimizer],
+                           train_dataloader=BatchLoader(*images(), batch_size=8, steps=99))
 
 
 @pytest.mark.parametrize("values,expected", [((0.9, 30.0), False), ((0.1, 2.0), False),
                                              ((0.09, 30.0), True), ((0.9, 1.9), True),
                                              ((0.0, 1.0), True)])
-def test_a_low_spread_or_a_low_rank_is_a_collapse(values, expected):
-    assert collapse.collapsed(dict(zip(("spread", "rank"), values, strict=True))) is expected
+def test_a_low_feature_std_or_a_low_rank_is_a_collapse(values, expected):
+    assert collapse.collapsed(dict(zip(("feature_std", "rank"), values, strict=True))) is expected
 
 
 def test_a_constant_encoder_is_reported_once_in_lines_that_fit_a_notebook(capsys):
     monitor, _, history = watch(constant=True)
     out = capsys.readouterr().out
-    assert out.startswith("collapse at step 2: spread 0.000, effective rank 1.0 of 8; usual causes")
+    assert out.startswith(
+        "collapse at step 2: feature std 0.000, effective rank 1.0 of 8; usual causes")
     assert out.count("collapse at") == 1 and max(map(len, out.splitlines())) <= 90
     assert all(collapse.collapsed(row) for row in monitor.rows)
     assert len(history.losses) == 6
@@ -84,7 +89,7 @@ def test_a_training_that_a_collapse_has_ended_stays_ended_until_it_may_go_on(tmp
     capsys.readouterr()
     monitor, _, history = watch(constant=True, stop=True, folder=tmp_path)
     assert len(history.losses) == 2 and [row["step"] for row in monitor.rows] == [0, 2]
-    assert capsys.readouterr().out.startswith("collapse at step 2: spread 0.000")
+    assert capsys.readouterr().out.startswith("collapse at step 2: feature std 0.000")
     _, _, history = watch(constant=True, stop=False, folder=tmp_path)
     assert len(history.losses) == 6 and capsys.readouterr().out == ""
 
@@ -101,16 +106,16 @@ def test_training_images_count_where_those_of_validation_are_few():
     collapsed."""
     torch.manual_seed(0)
     monitor, encoder = monitors.Monitor(images(60), images(4, seed=1), 1), Module(constant=False)
-    row, few = monitor.measure(5, encoder), extract_features(encoder.encoder,
+    row, few = monitor.measure(encoder), extract_features(encoder.encoder,
                                                              images(4, seed=1).images)
     assert effective_rank(few) < 3 < 5 < row["rank"]
 
 
-def test_a_loss_that_is_no_number_is_said_before_the_look(capsys):
+def test_a_loss_that_is_no_number_is_said_before_the_evaluation(capsys):
     module = Module(constant=False)
     nn.init.constant_(module.encoder[1].weight, float("nan"))
     monitor = monitors.Monitor(images(), images(seed=1), every=2)
-    monitor.rows.append({"step": 0})  # as if the weights were spoiled after the look at the start
+    monitor.rows.append({"step": 0})  # the weights were spoiled after the first evaluation
     with pytest.raises(UserError,
                        match="the loss became nan at step 1: try a smaller learning rate"):
         fit(module, BatchLoader(*images(), batch_size=8, steps=6), callbacks=[monitor])
@@ -122,49 +127,50 @@ def test_features_that_are_no_numbers_end_the_training_in_one_line():
     nn.init.constant_(module.encoder[1].weight, float("nan"))
     with pytest.raises(
             UserError,
-            match="the features are no numbers any more at step 3: try a smaller") as caught:
-        monitors.Monitor(images(), images(), 1).look(trainer_at(3), module)
+            match="a feature became NaN or infinite at step 3: try a smaller") as caught:
+        monitors.Monitor(images(), images(), 1).evaluate(trainer_at(3), module)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("stop", [True, False])
 def test_a_collapse_sets_should_stop_only_when_asked(stop):
     trainer = trainer_at(3)
-    monitors.Monitor(images(), images(), 1, stop=stop).look(trainer, Module(constant=True))
+    monitors.Monitor(images(), images(), 1, stop=stop).evaluate(trainer, Module(constant=True))
     assert trainer.should_stop is stop
 
 
 def test_a_collapse_does_not_take_back_somebody_elses_stop():
     trainer = trainer_at(3, should_stop=True)
-    monitors.Monitor(images(), images(), 1).look(trainer, Module(constant=True))
+    monitors.Monitor(images(), images(), 1).evaluate(trainer, Module(constant=True))
     assert trainer.should_stop
 
 
 def test_an_untrained_encoder_is_not_called_collapsed(capsys):
     trainer = trainer_at(0)
     monitor = monitors.Monitor(images(), images(), 1, stop=True)
-    monitor.look(trainer, Module(constant=True))
+    monitor.evaluate(trainer, Module(constant=True))
     assert (capsys.readouterr().out, trainer.should_stop, monitor.collapsed_at) == ("", False, None)
 
 
-@pytest.mark.parametrize("batches,reported", [(collapse.YOUNG - 1, False), (collapse.YOUNG, True)])
-def test_young_running_statistics_are_not_called_a_collapse(batches, reported, capsys):
+@pytest.mark.parametrize("batches,reported", [(collapse.SETTLED - 1, False),
+                                              (collapse.SETTLED, True)])
+def test_running_statistics_that_have_not_settled_are_no_collapse(batches, reported, capsys):
     module = Module(constant=True)
     module.encoder.append(nn.BatchNorm1d(8))
     module.encoder[2].num_batches_tracked += batches
     trainer = trainer_at(batches)
     monitor = monitors.Monitor(images(), images(), 1, stop=True)
-    monitor.look(trainer, module)
+    monitor.evaluate(trainer, module)
     assert (bool(capsys.readouterr().out), trainer.should_stop) == (reported, reported)
     assert monitor.collapsed_at == (batches if reported else None)
 
 
-def test_looks_stay_a_small_part_of_a_short_training_and_see_enough_in_a_long_one():
-    short, long = (monitors.images_for_looks(64, steps) for steps in (24, 1100))
-    work = 8 * 64 * 24  # forward passes, of which a look takes one for each image of either kind
-    assert short >= monitors.FEWEST and 13 * 2 * short < 0.2 * work
-    assert 3000 < long <= monitors.LIMIT == monitors.images_for_looks(64, 40_000)
-    assert monitors.images_for_looks(64, 1) == monitors.FEWEST
+def test_evaluations_stay_a_small_part_of_a_short_training_and_see_enough_in_a_long_one():
+    short, long = (intervals.images_for_evaluation(64, steps) for steps in (24, 1100))
+    work = 8 * 64 * 24  # forward passes; an evaluation takes one for each image of either kind
+    assert short >= intervals.FEWEST and 13 * 2 * short < 0.2 * work
+    assert 3000 < long <= intervals.LIMIT == intervals.images_for_evaluation(64, 40_000)
+    assert intervals.images_for_evaluation(64, 1) == intervals.FEWEST
 
 
 def test_a_healthy_encoder_is_not_reported(capsys):
@@ -173,11 +179,11 @@ def test_a_healthy_encoder_is_not_reported(capsys):
     assert len(history.losses) == 6
 
 
-def test_looks_are_at_the_start_every_few_steps_and_at_the_end():
+def test_evaluations_are_at_the_start_every_few_steps_and_at_the_end():
     assert [row["step"] for row in watch(constant=False, steps=8, every=3)[0].rows] == [0, 3, 6, 8]
 
 
-def test_the_last_look_is_not_preceded_by_another_one_just_before():
+def test_the_last_evaluation_is_not_preceded_by_another_one_just_before():
     assert [row["step"] for row in watch(constant=False, steps=7, every=3)[0].rows] == [0, 3, 7]
 
 
@@ -186,15 +192,15 @@ def test_the_last_look_is_not_preceded_by_another_one_just_before():
     [
         (200, 64_000, 40_000, 1000),  # an epoch of 1,000 steps
         (200, 64_000, 6_000, 500),  # twelve times at least, though an epoch is longer
-        # an epoch of 10 steps: a look each would cost more than the training
+        # an epoch of 10 steps: an evaluation each would cost more than the training
         (2000, 640, 40_000, 150),
         (200, 640, 5, 1)
     ])
-def test_looks_come_each_epoch_unless_that_is_too_seldom_or_too_dear(train, unlabelled, steps,
+def test_evaluations_come_each_epoch_unless_that_is_too_seldom_or_too_dear(train, unlabelled, steps,
                                                                      expected):
     splits = SimpleNamespace(train=images(train), val=images(304 if train == 2000 else 104),
                              unlabeled=torch.zeros(unlabelled, 1))
-    assert monitors.looks_every(splits, 64, steps) == expected
+    assert intervals.eval_interval(splits, 64, steps) == expected
 
 
 def test_a_row_holds_the_numbers_of_the_evaluation():
@@ -203,15 +209,15 @@ def test_a_row_holds_the_numbers_of_the_evaluation():
                      for part in (images(), images(seed=1)))
     row, both = monitor.rows[-1], torch.cat([queries, bank])
     assert row["dimensions"] == 8
-    assert row["spread"] == pytest.approx(spread(both), rel=1e-4)
+    assert row["feature_std"] == pytest.approx(feature_std(both), rel=1e-4)
     assert row["rank"] == pytest.approx(effective_rank(both), rel=1e-4)
     assert row["knn"] == knn_accuracy(bank, images().labels, queries, images(seed=1).labels)
 
 
 def test_at_most_limit_images_are_used():
     monitor, module, _ = watch(constant=False, limit=10)
-    assert monitor.rows[-1]["spread"] == pytest.approx(
-        spread(extract_features(module.encoder, images(seed=1).images[:10])), rel=1e-4)
+    assert monitor.rows[-1]["feature_std"] == pytest.approx(
+        feature_std(extract_features(module.encoder, images(seed=1).images[:10])), rel=1e-4)
 
 
 def test_the_monitor_leaves_training_mode_on():
@@ -226,31 +232,44 @@ def test_the_state_of_a_monitor_goes_round():
     assert (again.rows, again.collapsed_at) == (monitor.rows, 2)
 
 
-def test_a_resumed_monitor_does_not_look_at_the_start_again():
+def test_the_state_of_an_earlier_release_is_read_under_todays_names():
+    """What is now feature_std was called spread, and the loss and rates were kept by `Logs`."""
+    row = {"step": 4, "dimensions": 8, "spread": 0.7, "rank": 3.0, "knn": 0.5}
+    monitor = monitors.Monitor(images(), images(), 2)
+    monitor.load_state_dict({"rows": [row], "collapsed_at": None})
+    assert monitor.rows == [{"step": 4, "dimensions": 8, "feature_std": 0.7, "rank": 3.0,
+                             "knn": 0.5}]
+    states = {"Monitor": {"rows": [row]}, "Logs": {"rows": [row | {"loss": 2.0}]}}
+    monitor.on_load_checkpoint(None, None, {"callbacks": states})
+    monitor.load_state_dict(states["Monitor"])
+    assert monitor.rows[0]["feature_std"] == 0.7 and monitor.rows[0]["loss"] == 2.0
+
+
+def test_a_resumed_monitor_does_not_evaluate_at_the_start_again():
     monitor = monitors.Monitor(images(), images(), 2)
     monitor.load_state_dict({"rows": [{"step": 4}], "collapsed_at": None})
     monitor.on_train_start(SimpleNamespace(global_step=4), Module(constant=False))
     assert monitor.rows == [{"step": 4}]
 
 
-def looks(steps: int, count: int) -> list[int]:
-    curve = callbacks.AccuracyCurve(images(), images(seed=1), looks=count)
+def evaluations(steps: int, count: int) -> list[int]:
+    curve = accuracy_curve.AccuracyCurve(images(), images(seed=1), evaluations=count)
     for step in range(1, steps + 1):
         curve.on_train_batch_end(SimpleNamespace(global_step=step, max_steps=steps),
                                  Module(constant=False).encoder)
     return [row["step"] for row in curve.rows]
 
 
-def test_an_accuracy_curve_looks_evenly_and_at_the_end():
-    assert looks(12, 4) == [3, 6, 9, 12]
-    assert looks(10, 4) == [2, 4, 6, 8, 10]
-    assert looks(3, 8) == [1, 2, 3]
+def test_an_accuracy_curve_evaluates_evenly_and_at_the_end():
+    assert evaluations(12, 4) == [3, 6, 9, 12]
+    assert evaluations(10, 4) == [2, 4, 6, 8, 10]
+    assert evaluations(3, 8) == [1, 2, 3]
 
 
 def test_an_accuracy_curve_holds_accuracies_and_the_loss_on_validation():
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(16, 2)).train()
     train, val = images(), images(seed=1)
-    curve = callbacks.AccuracyCurve(train, val, limit=30)
+    curve = accuracy_curve.AccuracyCurve(train, val, limit=30)
     curve.on_train_batch_end(SimpleNamespace(global_step=5, max_steps=5), model)
     (row,) = curve.rows
     assert model.training

@@ -16,6 +16,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch.multiprocessing import ProcessRaisedException
 
+from helpers.common import compute
 from helpers.common.compute import precision
 from helpers.common.errors import UserError
 from helpers.methods.byol import BYOL
@@ -115,7 +116,7 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
     for options, steps in (dict(save_minutes=0), 3), ({}, 2):
         with pytest.raises(
                 UserError,
-                match="no numbers any more at step 2: .* any checkpoint before it is good"):
+                match="a weight became NaN or infinite at step 2: .* any checkpoint before it"):
             fit(make(steps), loader(steps), folder=tmp_path, callbacks=[Spoils()], **options)
     kept = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert all(value.isfinite().all()
@@ -131,7 +132,8 @@ import test_trainer
 for name, delays in {runs!r}.items():
     folder = Path(name)
     for delay in [*delays, None]:
-        before, child = test_trainer.stamp(folder), os.fork()  # the packages are imported once for all
+        before = test_trainer.stamp(folder)
+        child = os.fork()  # the packages are imported once for all
         if child == 0:
             test_trainer.train_to_the_end(folder)
             os._exit(0)
@@ -168,7 +170,7 @@ def wait_for_a_save(folder, before):
 
 def test_killed_at_random_moments_and_resumed_gives_the_same_weights_bit_for_bit(tmp_path):
     delays = [random.uniform(0, 0.15) for _ in range(5)]  # seconds after a save
-    script = SCRIPT.format(paths=[str(ROOT), str(ROOT / "tests")],
+    script = SCRIPT.format(paths=[str(ROOT), str(Path(__file__).parent)],
                            runs={"whole": [], "killed": delays})
     done = subprocess.run([sys.executable, "-c", script],
                           env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=tmp_path,
@@ -309,7 +311,7 @@ def test_what_a_notebooks_processes_complain_of_is_one_line(text, line):
 def test_a_kernel_that_will_fork_lets_another_process_look_at_the_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: pytest.fail("touched the GPU"))
     for said in ("True", "False"):
-        monkeypatch.setattr(training, "GPU_QUESTION", f"print({said})")
+        monkeypatch.setattr(compute, "GPU_QUESTION", f"print({said})")
         assert precision("cuda", forks=True) == ("bf16-mixed" if said == "True" else "16-mixed")
 
 
@@ -318,7 +320,7 @@ def test_a_lost_process_is_one_line_among_several_only(monkeypatch):
         "[gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:1234")
     with pytest.raises(RuntimeError), one_line_errors(None):
         raise lost
-    monkeypatch.setattr("helpers.training.distributed.rank_and_world", lambda: (0, 2))
+    monkeypatch.setattr("helpers.training.errors.rank_and_world", lambda: (0, 2))
     with pytest.raises(UserError,
                        match="another process .* has ended .*with resume"), one_line_errors(None):
         raise lost

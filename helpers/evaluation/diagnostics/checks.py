@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.common.compute import threads_for
-from helpers.common.progress import progress
+from helpers.common.progress_bar import progress
 from helpers.evaluation.diagnostics.faults import DATA_FAULTS, FAULTS
 from helpers.evaluation.diagnostics.measures import gradient_norms, loss_at_start
 from helpers.evaluation.diagnostics.overfit import adamw, overfit_one_batch

@@ -1,4 +1,4 @@
-"""Figures of a training: curves over its steps, and the signs of a collapse."""
+"""Figures of a training: curves over its steps, and what tells a collapse."""
 
 from __future__ import annotations
 
@@ -132,15 +132,15 @@ def reference_line(ax: Axes, value: float, label: str) -> None:
 
 @styled
 def pretraining_watch(losses: Sequence[float], momentum: Sequence[float],
-                      monitor: Sequence[Mapping[str, float]], lowest_spread: float = 0.1,
+                      monitor: Sequence[Mapping[str, float]], lowest_feature_std: float = 0.1,
                       lowest_rank: float = 2.0, method: str = "BYOL") -> Figure:
     """What a training without labels shows of itself, in four panels.
 
     Args:
         losses, momentum: one number a step.
-        monitor: dicts with step, knn (accuracy in [0, 1]), spread, rank and dimensions; at least
-            one.
-        lowest_spread, lowest_rank: below one of these the representation counts as collapsed.
+        monitor: dicts with step, knn (accuracy in [0, 1]), feature_std, rank and dimensions; at
+            least one.
+        lowest_feature_std, lowest_rank: below one of these the representation counts as collapsed.
         method: whose colour the curves have.
     """
     figure, axes = canvas(2, 2, height=6.2, sharex=True)
@@ -151,13 +151,13 @@ def pretraining_watch(losses: Sequence[float], momentum: Sequence[float],
     axes[0, 1].set(title="momentum of the target network", ylabel="momentum (1 = frozen)")
     axes[0, 1].ticklabel_format(useOffset=False)
     _accuracy(axes[1, 0], monitor, color)
-    _collapse(axes[1, 1], monitor, lowest_spread, lowest_rank, color)
+    _collapse(axes[1, 1], monitor, lowest_feature_std, lowest_rank, color)
     axes[0, 0].set_xlim(0, None)
     for ax in axes.flat:
         ax.set_xlabel("step")
         ax.tick_params(labelbottom=True)
     headline(figure, "Pretraining under watch",
-             f"n = {len(losses):,} steps, {len(monitor)} looks at validation")
+             f"n = {len(losses):,} steps, {len(monitor)} evaluations on validation")
     return figure
 
 
@@ -177,26 +177,28 @@ def _accuracy(ax: Axes, monitor: Sequence[Mapping[str, float]], color: Mapping[s
     ax.margins(y=0.12)
 
 
-def _collapse(ax: Axes, monitor: Sequence[Mapping[str, float]], lowest_spread: float,
+def _collapse(ax: Axes, monitor: Sequence[Mapping[str, float]], lowest_feature_std: float,
               lowest_rank: float, color: Mapping[str, str]) -> None:
-    """Spread on the left, effective rank on the right, so scaled that both limits lie at one
-    height."""
-    steps, spread, rank = ([row[key] for row in monitor] for key in ("step", "spread", "rank"))
+    """Feature standard deviation on the left, effective rank on the right.
+
+    They are so scaled that both limits lie at one height.
+    """
+    steps, std, rank = ([row[key] for row in monitor] for key in ("step", "feature_std", "rank"))
     left, right, twin = color["color"], method_color("supervised"), ax.twinx()
-    ax.plot(steps, spread, color=left, marker="o", markersize=4)
+    ax.plot(steps, std, color=left, marker="o", markersize=4)
     twin.plot(steps, rank, color=right, marker="s", markersize=4, ls="--")
-    top, highest = 1.1 * max(1.0, *spread), 1.15 * max(4 * lowest_rank, *rank)
-    power = np.log(lowest_spread / top) / np.log(lowest_rank / highest)
+    top, highest = 1.1 * max(1.0, *std), 1.15 * max(4 * lowest_rank, *rank)
+    power = np.log(lowest_feature_std / top) / np.log(lowest_rank / highest)
     twin.set_yscale("function", functions=(lambda r: np.maximum(r, 0) ** power,
                                            lambda h: np.maximum(h, 0) ** (1 / power)))
     ax.set(title="has it collapsed?", ylim=(0, top))
     twin.set(ylim=(0, highest))
     twin.grid(False)
-    ax.set_ylabel("spread (solid; 1 = fills the sphere)", color=darker(left))
+    ax.set_ylabel("feature std (solid; 1 = fills the sphere)", color=darker(left))
     twin.set_ylabel(f"effective rank of {monitor[0]['dimensions']:g} (dashed)", color=darker(right))
-    ax.axhspan(0, lowest_spread, color=right, alpha=0.15, lw=0)
-    ax.annotate(f"collapsed below: spread {lowest_spread:g}, rank {lowest_rank:g}",
-                (0.98, lowest_spread), (0, 2), xycoords=("axes fraction", "data"),
+    ax.axhspan(0, lowest_feature_std, color=right, alpha=0.15, lw=0)
+    ax.annotate(f"collapsed below: std {lowest_feature_std:g}, rank {lowest_rank:g}",
+                (0.98, lowest_feature_std), (0, 2), xycoords=("axes fraction", "data"),
                 textcoords="offset points", ha="right", fontsize=8.5, color=GRAY)
 
 
@@ -234,5 +236,5 @@ def teacher_watch(monitor: Sequence[Mapping[str, float]]) -> Figure:
             ylim=(0, None), xlim=(0, None))
     for ax in (answers, lag):
         ax.set_xlabel("step")
-    headline(figure, "Has the teacher collapsed?", f"n = {len(rows)} looks, each at one batch")
+    headline(figure, "Has the teacher collapsed?", f"n = {len(rows)} evaluations, each of a batch")
     return figure
