@@ -170,8 +170,11 @@ class ProgressLine(Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_:
                            Any) -> None:
         loader = trainer.train_dataloader
-        # asked for seldom, since reading a GPU's number waits for the GPU
-        if self.bar is not None and self.bar.update(loader.batch_size):
+        if self.bar is None:
+            return
+        last = trainer.global_step == trainer.max_steps
+        # seldom, since reading a GPU's number waits for the GPU
+        if self.bar.update(loader.batch_size) or last:
             epoch = math.ceil(trainer.global_step / loader.steps_per_epoch)
             self.bar.set_postfix(loss=f"{outputs['loss'].item():.3f}", epoch=epoch, refresh=False)
 

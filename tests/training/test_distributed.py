@@ -16,7 +16,8 @@ from helpers.models.weights.checkpoint import load_encoder
 from helpers.training import distributed
 from helpers.training.distributed import launched, trainer_options
 
-SHARED = Path(__file__).parents[1] / "shared"
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT / "tests" / "shared"
 
 
 def run(*words, **variables):
@@ -27,7 +28,7 @@ def run(*words, **variables):
         if not name.startswith(("FEWLABELS_", "SLURM_"))
     }
     done = subprocess.run([sys.executable, *map(str, words)],
-                          env={**environment, "OMP_NUM_THREADS": "1", **variables}, cwd=SHARED.parents[1],
+                          env={**environment, "OMP_NUM_THREADS": "1", **variables}, cwd=ROOT,
                           capture_output=True, text=True, timeout=240)
     return done.returncode, done.stdout + done.stderr
 

@@ -1,6 +1,8 @@
 """The event file and the CSV of a training, read back."""
 
 import csv
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +20,8 @@ from helpers.training.trainer import fit
 from helpers.transforms.views import CleanView
 
 STEPS, EVERY = 10, 2
+# a checkpoint of `run` at step 5 with a narrower encoder, written by an earlier release
+EARLIER = Path(__file__).with_name("earlier_release.pt")
 COLUMNS = {
     "step", "epoch", "loss", "learning_rate", "momentum", "images_per_second", "knn", "feature_std",
     "rank", "dimensions"
@@ -29,9 +33,9 @@ def splits():
     return load("digits")
 
 
-def run(splits, folder, *callbacks):
+def run(splits, folder, *callbacks, width=8):
     torch.manual_seed(0)
-    module = BYOL(build("slim", channels=1, image_size=16, width=8), (CleanView(), CleanView()),
+    module = BYOL(build("slim", channels=1, image_size=16, width=width), (CleanView(), CleanView()),
                   steps=STEPS, hidden=16, projection=8)
     loader = BatchLoader(splits.unlabeled[:64], None, batch_size=16, steps=STEPS)
     monitor = Monitor(splits.train, splits.val, every=EVERY, limit=50, folder=folder / "logs")
@@ -105,6 +109,19 @@ def test_a_resumed_run_has_every_row_once(splits, whole, tmp_path, monkeypatch):
                         for row in (ours, theirs))
         assert ours == theirs
     assert [step for step, _ in events(tmp_path)["knn"]] == [0, 2, 4, 6, 8, 10]
+
+
+def test_a_run_that_an_earlier_release_began_goes_on_as_if_nothing_had_changed(splits, tmp_path):
+    """It called feature_std spread, and kept the rows of the logs apart from the monitor's."""
+    shutil.copy(EARLIER, tmp_path / "last.ckpt")
+    history = run(splits, tmp_path, width=4)[1]
+    fresh = run(splits, tmp_path / "fresh", width=4)[1]
+    assert history.losses == pytest.approx(fresh.losses, abs=1e-3)
+    for ours, theirs in zip(table(tmp_path), table(tmp_path / "fresh"), strict=True):
+        assert ours.keys() == theirs.keys() == COLUMNS
+        for name in COLUMNS - {"images_per_second", "knn"}:
+            assert (ours[name] == "") == (theirs[name] == "")
+            assert float(ours[name] or 0) == pytest.approx(float(theirs[name] or 0), rel=0.01)
 
 
 def test_without_tensorboard_there_is_the_csv(tmp_path, monkeypatch):
