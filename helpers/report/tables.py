@@ -58,10 +58,14 @@ def under_noise(frame: pd.DataFrame) -> pd.DataFrame:
 
 def label_rows(few: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of `few_labels` as `plots.label_curve` takes them, without PCA, which is pixels."""
-    rows = few[~few.method.str.startswith("PCA")].to_dict("records")
-    counts = [row["labels_per_class"] for row in rows]
-    return [row | {"labels_per_class": count if count == "all" else int(count)}
-            for row, count in zip(rows, counts, strict=True)]
+    probe = few.protocol == "linear probe"
+    named = few.assign(method=few.method.where(~probe, few.method + ", linear probe"),
+                       n=few.n.astype(int).astype(object))
+    rows = named[~few.method.str.startswith("PCA")].to_dict("records")
+    for row in rows:
+        if row["labels_per_class"] != "all":
+            row["labels_per_class"] = int(row["labels_per_class"])
+    return rows
 
 
 def photographs(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -52,10 +52,14 @@ def test_under_noise_the_number_of_trainings_stands_in_the_name():
 
 
 def test_a_figure_of_few_labels_leaves_out_pca_and_takes_numbers_of_labels():
-    frame = pd.DataFrame([dict(method=method, labels_per_class=count)
-                          for method in ("BYOL", "PCA 256") for count in ("1", "10", "all")])
-    assert [(row["method"], row["labels_per_class"]) for row in tables.label_rows(frame)] == [
-        ("BYOL", 1), ("BYOL", 10), ("BYOL", "all")]
+    frame = pd.DataFrame([dict(method=method, protocol=protocol, labels_per_class=count, n=5.0)
+                          for method, protocol in (("BYOL", "linear probe"), ("PCA 256", "linear "
+                                                   "probe"), ("from scratch", "100 steps"))
+                          for count in ("10", "all")])
+    rows = [(row["method"], row["labels_per_class"]) for row in tables.label_rows(frame)]
+    assert rows == [("BYOL, linear probe", 10), ("BYOL, linear probe", "all"),
+                    ("from scratch", 10), ("from scratch", "all")]
+    assert str(tables.label_rows(frame)[0]["n"]) == "5"
 
 
 def test_published_tables_name_source_dataset_protocol_and_n_and_hold_every_number():
