@@ -46,9 +46,9 @@ def add_noise(x: Tensor, sigma: float | Tensor, generator: torch.Generator | Non
 class PhotoView:
     """One view of a photograph for BYOL (Grill et al. 2020, appendix B).
 
-    The defaults are those of lightly's first view. `size` None keeps the image's own side. `jitter` is brightness, contrast, saturation, hue;
-    `blur` is a probability with `sigmas` in pixels; `noise` a deviation in normalised units, added
-    last.
+    The defaults are those of lightly's first view. `size` None keeps the image's own side. `jitter`
+    is brightness, contrast, saturation, hue; `blur` is a probability with `sigmas` in pixels;
+    `noise` a deviation in normalised units, added last.
     """
 
     size: int | None = None

@@ -172,6 +172,14 @@ def test_pytorch_byol_reads_pixels_from_0_to_1_and_so_do_we_after_saving(tmp_pat
     assert not report.notes
 
 
+@pytest.mark.parametrize(("layout", "words"), [
+    ("timm", "taken as trained on imagenet images; say normalisation=... if it was not so"),
+    ("vit-pytorch", "the suite applies the final LayerNorm; ViT-BYOL's own code leaves it out")])
+def test_a_report_says_what_a_careful_reader_of_this_layout_should_know(layout, words, tmp_path):
+    path = written(tmp_path / "v.pth", as_vit(layout, randomised(small_vit())))
+    assert words in read_weights(path)[1].notes
+
+
 @pytest.mark.parametrize(("trained_in", "channels"), [(3, 1), (1, 3)])
 def test_pixels_from_0_to_1_stay_exact_between_grey_and_colour_at_the_border_too(
         trained_in, channels, tmp_path):
