@@ -176,7 +176,10 @@ def test_pytorch_byol_reads_pixels_from_0_to_1_and_so_do_we_after_saving(tmp_pat
     ("timm", "taken as trained on imagenet images; say normalisation=... if it was not so"),
     ("vit-pytorch", "the suite applies the final LayerNorm; ViT-BYOL's own code leaves it out")])
 def test_a_report_says_what_a_careful_reader_of_this_layout_should_know(layout, words, tmp_path):
-    path = written(tmp_path / "v.pth", as_vit(layout, randomised(small_vit())))
+    encoder = randomised(small_vit())
+    for block in encoder.backbone.blocks:
+        block.attention.qkv.bias.data.zero_()  # vit-pytorch has none
+    path = written(tmp_path / "v.pth", as_vit(layout, encoder))
     assert words in read_weights(path)[1].notes
 
 
