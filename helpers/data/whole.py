@@ -23,13 +23,13 @@ class Whole:
     Attributes:
         blocks: uint8 n x C x H x W each, N images in all.
         labels: int64 N, -1 for none.
-        parts: N names: "unlabeled", "train", "val" or "test".
-        names: of the N images: their files, or part and number.
+        splits: N names: "unlabeled", "train", "val" or "test".
+        names: of the N images: their files, or split and number.
     """
 
     blocks: tuple[Tensor, ...]
     labels: Tensor
-    parts: np.ndarray
+    splits: np.ndarray
     names: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -45,9 +45,9 @@ class Whole:
         return torch.stack(found) if rows.ndim else found[0]
 
     def counts(self) -> dict[str, int]:
-        """How many images each part has, where it has any."""
-        return {part: int((self.parts == part).sum())
-                for part in dict.fromkeys(self.parts.tolist())}
+        """How many images each split has, where it has any."""
+        return {split: int((self.splits == split).sum())
+                for split in dict.fromkeys(self.splits.tolist())}
 
     def each(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """What `function` makes of the images (n x C x H x W to n x D), N x D."""
@@ -63,10 +63,10 @@ def everything(splits: Splits, most: int = MOST) -> Whole:
     without_label = len(splits.unlabeled) - len(splits.train)
     room = max(0, most - sum(map(len, labelled)))
     loose = splits.unlabeled[:min(without_label, room)]
-    blocks = (loose, *(part.images for part in labelled))
-    labels = torch.cat([torch.full((len(loose),), -1), *(part.labels for part in labelled)])
-    parts = dict(zip((UNLABELED, "train", "val", "test"), blocks, strict=True))
-    files = splits.names or {part: [f"{part} {number}" for number in range(len(own))]
-                             for part, own in parts.items()}
-    names = tuple(name for part, own in parts.items() for name in files[part][:len(own)])
-    return Whole(blocks, labels, np.repeat(list(parts), [len(own) for own in blocks]), names)
+    blocks = (loose, *(split.images for split in labelled))
+    labels = torch.cat([torch.full((len(loose),), -1), *(split.labels for split in labelled)])
+    images_of = dict(zip((UNLABELED, "train", "val", "test"), blocks, strict=True))
+    files = splits.names or {split: [f"{split} {number}" for number in range(len(own))]
+                             for split, own in images_of.items()}
+    names = tuple(name for split, own in images_of.items() for name in files[split][:len(own)])
+    return Whole(blocks, labels, np.repeat(list(images_of), [len(own) for own in blocks]), names)

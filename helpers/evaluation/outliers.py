@@ -152,7 +152,7 @@ def write_report(path: Path | str, images: Whole, classes: Sequence[str],
     beside.
 
     Args:
-        images: N, with their labels, names and parts.
+        images: N, with their labels, names and splits.
         classes: names of the labels.
         scores: of `outlier_scores`.
         pairs: of `near_duplicates`, the most alike first; an image's line names the one most like
@@ -167,7 +167,7 @@ def write_report(path: Path | str, images: Whole, classes: Sequence[str],
         twin.setdefault(second, first)
     twins = [str(images.names[twin[i]]) if i in twin else "" for i in range(len(images))]
     frame = pd.DataFrame({
-        "image": images.names, "part": images.parts, "label": words(images.labels),
+        "image": images.names, "split": images.splits, "label": words(images.labels),
         "outlier": consensus(scores), **scores, "label_doubt": doubts.doubt.numpy(),
         "neighbours_predict": words(doubts.guess), "near_duplicate": twins
     })

@@ -1,4 +1,4 @@
-"""All images of a dataset in a row: each of them once, with its label, part and file."""
+"""All images of a dataset in a row: each of them once, with its label, split and file."""
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ def test_every_image_of_a_folder_is_there_under_its_files_name(tmp_path):
     assert whole.counts() == {"unlabeled": 5 + 28 - 6, "train": 6, "val": 6, "test": 6}
     assert sorted(whole.names) == sorted(
         path.relative_to(root).as_posix() for path in root.rglob("*.png"))
-    assert set(whole.labels[whole.parts == "unlabeled"].tolist()) == {-1}
+    assert set(whole.labels[whole.splits == "unlabeled"].tolist()) == {-1}
     for row, name in enumerate(whole.names):
         assert tuple(whole[row][:, 0, 0].tolist()) == Image.open(root / name).getpixel((0, 0))
         assert whole.labels[row] < 0 or splits.classes[whole.labels[row]] == name.split("/")[0]

@@ -193,6 +193,6 @@ def test_the_report_leaves_open_what_an_image_without_a_label_cannot_tell(tmp_pa
     both = images(labels, ("x", "y"), ("train", "unlabeled"))
     path = outliers.write_report(tmp_path / "r.csv", both, ("a", "b"), scores, doubts)
     first, second = csv.DictReader(path.open())
-    assert [first[name] for name in ("image", "part", "label", "label_doubt", "neighbours_predict")
+    assert [first[name] for name in ("image", "split", "label", "label_doubt", "neighbours_predict")
             ] == ["y", "unlabeled", "", "", ""]
-    assert (second["part"], second["label"], second["neighbours_predict"]) == ("train", "a", "b")
+    assert (second["split"], second["label"], second["neighbours_predict"]) == ("train", "a", "b")
