@@ -4,14 +4,15 @@
 # make test       install, then ruff and all tests
 # make executed   run all notebooks once; keep copies with outputs in docs/executed
 # make stamp      write the repository's address into notebooks and README
-# make colab-check    what works with the versions that Colab has (needs Python 3.13 and 6 GB)
-# make lowest-check   what works with the lowest versions of requirements.txt (needs Python 3.11 and 7 GB)
-# make clean      remove results and caches; make distclean removes the .venv folders, runs and data as well
+# make colab-check    what works with the versions that Colab has (Python 3.13, 6 GB)
+# make lowest-check   what works with the lowest versions of requirements.txt (Python 3.11, 7 GB)
+# make clean      remove results and caches; make distclean also .venv folders, runs and data
 #
 # Options: make run ARGS="--only 01 03 --dataset stl10"; make PYTHON=/path/to/python3.12 run
 
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; do \
-	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+		&& echo "$$name" && break; done)
 VENV := .venv
 # uv where it is installed: the same packages in a fraction of the time.
 TOOL := $(if $(shell command -v uv 2>/dev/null),uv,pip)
@@ -25,9 +26,10 @@ ARGS ?=
 # The Pythons of Colab and of the lowest versions, and what to say when one is not there.
 PYTHON313 ?= python3.13
 PYTHON311 ?= python3.11
-need = "$(PYTHON$(1))" -c 'import sys; sys.exit("%d%d" % sys.version_info[:2] != "$(1)")' 2>/dev/null || { \
-	echo "error: $(PYTHON$(1)) starts no Python $(2): install one (such as pyenv install $(2), or https://www.python.org)" \
-	     "and name it if it is elsewhere: make $@ PYTHON$(1)=/path/to/python$(2)" >&2; exit 2; }
+need = "$(PYTHON$(1))" -c 'import sys; sys.exit("%d%d" % sys.version_info[:2] != "$(1)")' \
+	2>/dev/null || { echo "error: $(PYTHON$(1)) starts no Python $(2): install one" \
+	"(such as pyenv install $(2), or https://www.python.org) and name it if it is elsewhere:" \
+	"make $@ PYTHON$(1)=/path/to/python$(2)" >&2; exit 2; }
 
 # The kernels of notebooks are those of .venv, whatever else is installed for this user.
 export JUPYTER_PREFER_ENV_PATH := 1
@@ -71,8 +73,10 @@ distclean: clean
 
 $(VENV)/bin/pip:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "error: Python 3.11 or newer is needed, found `"$(or $(PYTHON),python3)" --version 2>&1 || true`." \
-	       "Install it from https://www.python.org, or name one: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	  echo "error: Python 3.11 or newer is needed, found" \
+	       "`"$(or $(PYTHON),python3)" --version 2>&1 || true`." \
+	       "Install it from https://www.python.org, or name one:" \
+	       "make PYTHON=/path/to/python3.12" >&2; exit 2; }
 	@echo "making $(VENV) with `"$(PYTHON)" --version`"
 	@"$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "error: $(PYTHON) cannot make a virtual environment." \
