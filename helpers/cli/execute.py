@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import json
 import re
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -31,8 +31,10 @@ class Kernel(AsyncKernelManager):
 
     def end(self, now: bool) -> None:
         """Interrupt the kernel, or kill it and what it has started."""
-        if self.has_kernel:
-            how = self.provisioner.kill() if now else self.provisioner.send_signal(signal.SIGINT)
+        if not self.has_kernel:
+            return
+        how = self.provisioner.kill() if now else self.provisioner.send_signal(signal.SIGINT)
+        with suppress(OSError, AttributeError):  # it has ended meanwhile
             asyncio.run(how)
 
 
@@ -60,7 +62,7 @@ def execute(path: Path, out: Path, parameters: dict[str, Any],
     failed = target.with_suffix(".failed.ipynb")
     draft = target.with_name(f".{number_of(path)}.draft.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
-    known = parameter_names(path)
+    known = papermill.inspect_notebook(str(path))
     given = {name: value for name, value in parameters.items() if name in known}
 
     def counted(cell: Any, **_: Any) -> None:
@@ -81,45 +83,38 @@ def execute(path: Path, out: Path, parameters: dict[str, Any],
 
 
 def explain(error: Exception, name: str, kept: Path) -> str:
-    """What a person needs to know of a failed notebook: the cell, its code, the error, the partial
-    copy."""
+    """What a person needs to know of a failed notebook: cell, code, error and partial copy."""
     if hasattr(error, "exec_count"):  # papermill's own error, made from the cell's output
-        place, source = f"cell In [{error.exec_count}]", error.source
-        trace = ANSI.sub("", "\n".join(error.traceback)).strip().splitlines()
-        what = f"error: {error.evalue}" if error.ename == "UserError" else "\n".join(
-            trace[-SHOWN_LINES:])
+        place, source, what = f"cell In [{error.exec_count}]", error.source, _raised(error)
     else:
         place, source = _last_begun(kept)
         what = f"{type(error).__name__}: {error}"
-        if type(error).__name__ == "DeadKernelError":
-            what = ("The kernel died; most often the memory was full: use a smaller batch or "
-                    "image size.")
+    if type(error).__name__ == "DeadKernelError":
+        what = "The kernel died; most often the memory was full: use a smaller batch or image size."
     lines = source.strip().splitlines()
     shown = lines[:SHOWN_LINES] + (["..."] if len(lines) > SHOWN_LINES else [])
     code = "".join(f"\n    {line}" for line in shown)
-    return (f"\n{name} stopped at {place}:{code}\n\n{what}\n\nWhat it had shown until then is in "
-            f"{kept}")
+    copy = kept.relative_to(Path.cwd()) if kept.is_relative_to(Path.cwd()) else kept
+    return (f"\n{name} stopped at {place}:{code}\n\n{what}\n\n"
+            f"What it had shown until then is in {copy}")
+
+
+def _raised(error: Any) -> str:
+    """The one line of a `UserError`, else the end of the traceback."""
+    if error.ename == "UserError":
+        return f"error: {error.evalue}"
+    trace = ANSI.sub("", "\n".join(error.traceback)).strip().splitlines()
+    return "\n".join(trace[-SHOWN_LINES:])
 
 
 def _last_begun(kept: Path) -> tuple[str, str]:
     """Place and source of the last cell that papermill had started."""
-    cells = [
-        cell for cell in (_cells(kept) if kept.exists() else []) if cell["cell_type"] == "code"
-    ]
-    begun = [(number, cell) for number, cell in enumerate(cells, 1)
-             if cell["metadata"].get("papermill", {}).get("start_time")]
-    number, cell = begun[-1] if begun else (0, {"source": []})
-    return (f"code cell {number}" if number else "its start"), "".join(cell["source"])
-
-
-def parameter_names(path: Path) -> set[str]:
-    """The names that the notebook's cell tagged "parameters" sets."""
-    for cell in _cells(path):
-        if "parameters" in cell["metadata"].get("tags", []):
-            tree = ast.parse("".join(cell["source"]))
-            return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)
-                    and isinstance(node.ctx, ast.Store)}
-    return set()
+    cells = _cells(kept) if kept.exists() else []
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    begun = [cell for cell in code if cell["metadata"].get("papermill", {}).get("start_time")]
+    if not begun:
+        return "its start", ""
+    return f"code cell {code.index(begun[-1]) + 1}", "".join(begun[-1]["source"])
 
 
 def number_of(path: Path) -> str:
@@ -137,8 +132,7 @@ def _cells(path: Path) -> list[dict[str, Any]]:
 
 
 def noted(path: Path) -> dict[str, Any]:
-    """What papermill noted of an executed notebook: its `duration` in seconds, `parameters` and
-    more.
+    """What papermill noted of an executed notebook, such as `duration` (seconds) and `parameters`.
 
     Raises:
         ValueError: this is no notebook, or not yet a whole one.

@@ -98,9 +98,8 @@ def test_an_output_folder_that_is_a_file_is_one_line(folder, tmp_path):
         runner.run(folder=folder, out=tmp_path / "taken")
 
 
-def test_parameters_and_title_are_read_from_the_notebook(folder):
+def test_title_and_number_of_cells_are_read_from_the_notebook(folder):
     path = write(folder, "01_a.ipynb", "OTHER = 1")
-    assert execution.parameter_names(path) == {"PRESET", "SEED"}
     assert execution.title_of(path) == "1. A title"
     assert execution.code_cells(path) == 2
 
@@ -177,7 +176,7 @@ SIDE_BY_SIDE = """\
 import os, pathlib, time
 here, other = (pathlib.Path({folder!r}, name) for name in ({own!r}, {other!r}))
 here.touch()
-until = time.monotonic() + 60
+until = time.monotonic() + 120
 while not other.exists():
     assert time.monotonic() < until, "the other notebook never began"
     time.sleep(0.05)
@@ -230,6 +229,14 @@ def test_a_kernel_that_dies_is_named_with_its_cell(folder, tmp_path):
     assert (tmp_path / "notebooks" / "01.failed.ipynb").exists()
 
 
+def test_parameters_that_a_notebook_does_not_have_are_left_out(folder, tmp_path):
+    path = write(folder, "01_a.ipynb", "print(PRESET, SEED)")
+    given = {"SEED": 3, "DATASET": "digits"}
+    assert execution.execute(path, tmp_path, given, lambda: None) is None
+    copy = tmp_path / "notebooks" / "01.ipynb"
+    assert printed(copy) == "auto 3\n" and execution.noted(copy)["parameters"] == {"SEED": 3}
+
+
 def test_every_code_cell_of_the_notebook_is_counted_once(folder, tmp_path):
     path, counted = write(folder, "01_a.ipynb", "1", "2"), []
     execution.execute(path, tmp_path, {"SEED": 1}, lambda: counted.append(1))
@@ -243,7 +250,7 @@ def test_ctrl_c_ends_all_kernels_and_keeps_the_partial_copies(folder, tmp_path, 
     for number in ("01", "02"):
         write(folder, f"{number}_a.ipynb", f"{deaf}import os, pathlib, time\n"
               f"print('begun', flush=True)\nprocess = str(os.getpid())\n"
-              f"pathlib.Path({str(tmp_path / number)!r}).write_text(process)\ntime.sleep(60)")
+              f"pathlib.Path({str(tmp_path / number)!r}).write_text(process)\ntime.sleep(300)")
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from pathlib import Path; from functools import partial; from helpers.cli import main as "
@@ -252,12 +259,12 @@ def test_ctrl_c_ends_all_kernels_and_keeps_the_partial_copies(folder, tmp_path, 
         f"sys.exit(__main__.main(['run', '--jobs', '2', '--out', {str(tmp_path / 'out')!r}]))")
     process = subprocess.Popen([sys.executable, "-c", code], cwd=runner.ROOT, text=True,
                                stderr=subprocess.PIPE)
-    deadline, files = time.monotonic() + 60, [tmp_path / "01", tmp_path / "02"]
+    deadline, files = time.monotonic() + 120, [tmp_path / "01", tmp_path / "02"]
     while not all(file.exists() and file.read_text() for file in files):
         assert time.monotonic() < deadline, "the notebooks did not begin"
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=30)[1]
+    said = process.communicate(timeout=90)[1]
     assert process.returncode == 130
     assert said.rstrip().endswith("stopped by Ctrl-C")
     assert "Traceback" not in said
