@@ -21,13 +21,13 @@ GPU_QUESTION = "import torch; print(torch.cuda.is_bf16_supported(including_emula
 
 @contextmanager
 def memory_kept(device: str) -> Iterator[None]:
-    """Inside the block, a CPU's freed tensors stay with the process; at its end they go back to the
-    system.
+    """Inside the block, a CPU's freed tensors stay with the process.
 
-    Otherwise glibc maps each large tensor anew, and the first touch of each of its pages enters the
-    kernel: some ten thousand times in a step of ResNet18 with 64 images of 96 pixels, a tenth of
-    the step's time, and a fifth of a miniature's on digits. Nothing happens on a GPU, whose
-    allocator keeps memory by itself, nor where the C library is not glibc.
+    At its end they go back to the system. Otherwise glibc maps each large tensor anew, and the
+    first touch of each of its pages enters the kernel: some ten thousand times in a step of
+    ResNet18 with 64 images of 96 pixels, a tenth of the step's time, and a fifth of that of the
+    slim encoder on digits. Nothing happens on a GPU, whose allocator keeps memory by itself, nor
+    where the C library is not glibc.
     """
     libc = _glibc() if device == "cpu" else None
     if libc is None:
@@ -72,8 +72,7 @@ def threads_for(images: Tensor) -> Iterator[None]:
 
 @contextmanager
 def threads_for_probes(images: Tensor) -> Iterator[None]:
-    """`threads_for` N x C x S x S images, and the same for the linear algebra of NumPy and
-    scikit-learn.
+    """`threads_for` N x C x S x S images, also for the linear algebra of NumPy and scikit-learn.
 
     Finding their libraries takes some milliseconds: put it around a loop, not into one.
     """
@@ -83,8 +82,7 @@ def threads_for_probes(images: Tensor) -> Iterator[None]:
 
 
 def precision(device: str, forks: bool = False) -> str:
-    """Lightning's precision for this machine: bf16 where the chip computes in it, fp16 on older
-    GPUs.
+    """Lightning's precision for this machine: bf16 where the chip has it, fp16 on older GPUs.
 
     On a CPU without AMX or AVX512-BF16 half precision is emulated and many times slower, so fp32
     stays.
@@ -93,10 +91,12 @@ def precision(device: str, forks: bool = False) -> str:
         forks: this process will be forked, and so must not touch its GPU: another one asks.
     """
     if device == "cuda":
-        bf16 = torch.cuda.is_bf16_supported(
-            including_emulation=False) if not forks else "True" in subprocess.run(
-                [sys.executable, "-c", GPU_QUESTION], capture_output=True, text=True,
-                check=False).stdout
+        if forks:
+            answer = subprocess.run([sys.executable, "-c", GPU_QUESTION], capture_output=True,
+                                    text=True, check=False)
+            bf16 = "True" in answer.stdout
+        else:
+            bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
         return "bf16-mixed" if bf16 else "16-mixed"
     if device == "cpu":
         checks = (getattr(torch.cpu, name, lambda: False) for name in

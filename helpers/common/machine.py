@@ -1,4 +1,4 @@
-"""What a measurement was made on."""
+"""What a measurement was made on: cores, chip, GPU."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ def cores() -> int:
 
 
 def chip(device: str = "cpu", cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The GPU's name, or the CPU's as the system tells it and the best of `BF16`: "AMD EPYC,
-    avx512_bf16".
+    """The name of the GPU, or of the CPU and the best of `BF16` it has: "AMD EPYC, avx512_bf16".
 
     Asking for a GPU's name takes the GPU: a process that wants to fork afterwards should not.
     """
@@ -36,8 +35,10 @@ def chip(device: str = "cpu", cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def has_cuda() -> bool:
-    """Whether torch can use an NVIDIA GPU; the GPU stays usable for processes that a notebook
-    forks."""
+    """Whether torch can use an NVIDIA GPU.
+
+    The GPU stays usable for processes that a notebook forks.
+    """
     # asked in another way, torch would take it
     os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     import torch

@@ -24,7 +24,7 @@ class NotebookBar(tqdm):
     handle = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        options |= dict(file=io.StringIO(), ncols=NOTEBOOK_COLUMNS)
+        options |= dict(file=io.StringIO(), ncols=NOTEBOOK_COLUMNS, ascii=False)
         super().__init__(*arguments, **options)
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:

@@ -1,5 +1,4 @@
-"""Several processes that train one model together: who am I, what all agree on, statistics of the
-whole batch.
+"""Several processes that train one model together: who am I, what do all agree on.
 
 Lightning starts and joins the processes. Each has a copy of the model and takes its share of every
 batch; together they take the step that one process would take on the whole batch.
@@ -11,13 +10,12 @@ import os
 from typing import Any
 
 import torch
-from pytorch_lightning.plugins.layer_sync import LayerSync
 from pytorch_lightning.utilities import rank_zero_only
-from torch import Tensor, distributed, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor, distributed
 
 from helpers.common.environment import in_notebook
 from helpers.common.errors import UserError
+from helpers.training.shared_batch_norm import SharedStatistics
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -33,8 +31,10 @@ def is_first() -> bool:
 
 
 def launched(devices: int, nodes: int) -> tuple[int, int]:
-    """Processes per machine and machines: torchrun's numbers where it started us, else those
-    given."""
+    """Processes per machine, and machines: torchrun's numbers where it started us.
+
+    Elsewhere those given.
+    """
     if "TORCHELASTIC_RUN_ID" in os.environ:
         local = int(os.environ["LOCAL_WORLD_SIZE"])
         return local, int(os.environ["WORLD_SIZE"]) // local
@@ -62,10 +62,8 @@ def trainer_options(device: str, devices: int, nodes: int, batch_size: int) -> d
     if in_notebook() and torch.cuda.is_initialized():
         raise UserError(
             "this kernel has used its GPU already, so the training cannot be shared by several: "
-            "restart "
-            "the kernel and train first, or run `python -m helpers pretrain --devices ...` in a "
-            "shell"
-        )
+            "restart the kernel and train first, or run `python -m helpers pretrain --devices ...` "
+            "in a shell")
     together = {"plugins": [SharedStatistics()]} if device == "cpu" else {"sync_batchnorm": True}
     return {
         "devices": devices, "num_nodes": nodes,
@@ -101,77 +99,3 @@ def mean_of_all(values: Tensor) -> Tensor:
     if world > 1:
         distributed.all_reduce(values)
     return values / world
-
-
-# --- batch normalisation over the whole batch on CPUs
-# ----------------------------------------------
-
-class SumOfAll(torch.autograd.Function):
-    """The sum of all processes' tensors; every process's loss sends its gradient back through
-    it."""
-
-    @staticmethod
-    def forward(context: Any, x: Tensor) -> Tensor:
-        total = x.clone()
-        distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        return SumOfAll.forward(context, gradient)
-
-
-class SharedBatchNorm(_BatchNorm):
-    """Batch normalisation with the mean and variance of all processes' shares, on any device.
-
-    torch's SyncBatchNorm does this on GPUs only; on a GPU it is the quicker one.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """B x C x ... to the same shape; in eval mode with the running statistics, as ever."""
-        if not self.training:
-            return super().forward(x)
-        over, shape = [0, *range(2, x.ndim)], [1, -1, *[1] * (x.ndim - 2)]
-        full = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
-        count = full.numel() // full.shape[1] * rank_and_world()[1]
-        mean = SumOfAll.apply(full.sum(over)) / count  # C
-        centred = full - mean.view(shape)
-        variance = SumOfAll.apply(centred.square().sum(over)) / count  # C
-        self._remember(mean.detach(), variance.detach() * (count / (count - 1)))
-        normal = centred * (variance + self.eps).rsqrt().view(shape)
-        if self.affine:
-            normal = normal * self.weight.view(shape) + self.bias.view(shape)
-        return normal.to(x.dtype)
-
-    @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        if self.track_running_stats:
-            self.num_batches_tracked.add_(1)
-            share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
-            self.running_var.lerp_(variance.to(self.running_var.dtype), share)
-
-    def _check_input_dim(self, x: Tensor) -> None:
-        """Any number of dimensions from 2 on will do."""
-
-
-class SharedStatistics(LayerSync):
-    """Lets every batch normalisation of a model be a `SharedBatchNorm` while it trains.
-
-    Only the class changes: the modules, their weights and their names in a checkpoint stay.
-    """
-
-    def apply(self, model: nn.Module) -> nn.Module:
-        self.before = {
-            module: type(module)
-            for module in model.modules()
-            if isinstance(module, _BatchNorm)
-        }
-        for module in self.before:
-            module.__class__ = SharedBatchNorm
-        return model
-
-    def revert(self, model: nn.Module) -> nn.Module:
-        for module, kind in self.before.items():
-            module.__class__ = kind
-        return model

@@ -56,14 +56,15 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         # Only here, since a process that Lightning starts knows its GPU when the training begins.
-        on_host = self.images.nbytes > MOST_OF_FREE * free_memory(
-            self.device) if self.on_host is None else self.on_host
+        on_host = self.on_host
+        if on_host is None:
+            on_host = self.images.nbytes > MOST_OF_FREE * free_memory(self.device)
         steps, unblocked = range(self.position, self.steps), self.device == "cuda"
         batches = ahead(self._fetched, steps) if on_host else self._picked(steps)
         for step, (images, labels) in zip(steps, batches, strict=True):
             self.position = step + 1
-            yield images.to(self.device,
-                            non_blocking=unblocked), labels.to(self.device, non_blocking=unblocked)
+            yield (images.to(self.device, non_blocking=unblocked),
+                   labels.to(self.device, non_blocking=unblocked))
         self.position = 0
 
     def _picked(self, steps: Iterable[int]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -83,8 +84,7 @@ class BatchLoader:
         return images, self.labels[index]
 
     def share(self, step: int) -> Tensor:
-        """Which images of batch `step` are this process's: int64 numbers into `images`, B /
-        processes."""
+        """Which images of batch `step` are this process's: int64, B / processes."""
         rank, world = rank_and_world()
         return self.indices(step)[rank::world]
 
@@ -111,17 +111,16 @@ class BatchLoader:
 
 def free_memory(device: str) -> float:
     """Bytes that are free on a device; on a CPU nothing has to be moved, so without a limit."""
-    if device == "cuda":  # with what torch keeps for itself and does not use
-        return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved(
-        ) - torch.cuda.memory_allocated()
+    if device == "cuda":
+        unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()  # but kept by torch
+        return torch.cuda.mem_get_info()[0] + unused
     if device == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     return float("inf")
 
 
 def ahead(make: Callable[[A], B], items: Iterable[A], count: int = AHEAD) -> Iterator[B]:
-    """`make(item)` for each item in order, made by a thread up to `count` items before it is asked
-    for.
+    """`make(item)` for each item in order, made by a thread up to `count` items ahead.
 
     What `make` raises is raised here. The thread ends with the iteration, however that ends.
     """

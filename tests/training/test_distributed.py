@@ -13,7 +13,7 @@ from shared_training import STEPS, train
 
 from helpers.common.errors import UserError
 from helpers.models.weights.checkpoint import load_encoder
-from helpers.training import distributed
+from helpers.training import distributed, shared_batch_norm
 from helpers.training.distributed import launched, trainer_options
 
 ROOT = Path(__file__).parents[2]
@@ -154,7 +154,7 @@ def test_shared_batch_norm_is_batch_norm(monkeypatch, affine):
     x = torch.randn(6, 3, 5, 5, dtype=torch.double)
     peer = torch.nn.BatchNorm2d(3, affine=affine).double()
     ours = torch.nn.BatchNorm2d(3, affine=affine).double()
-    sync = distributed.SharedStatistics()
+    sync = shared_batch_norm.SharedStatistics()
     sync.apply(ours)
     results = []
     for layer in (peer, ours):
