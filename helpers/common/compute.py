@@ -48,7 +48,8 @@ def memory_kept(device: str) -> Iterator[None]:
 def _glibc() -> ctypes.CDLL | None:
     try:
         library = ctypes.CDLL(None)
-        library.gnu_get_libc_version, library.mallopt, library.malloc_trim  # noqa: B018 - are they there?
+        # are they there?
+        library.gnu_get_libc_version, library.mallopt, library.malloc_trim  # noqa: B018
     except (AttributeError, OSError, TypeError):
         return None
     return library

@@ -49,8 +49,8 @@ def test_stamping_writes_badge_and_setup_cell(root):
 
 def test_the_badge_opens_the_notebook_of_the_main_branch_in_colab():
     assert tool.badge("01_a.ipynb", OLD).endswith(
-        "(https://colab.research.google.com/github/few-labels/few-labels/blob/main/notebooks/01_a.ipynb)"
-    )
+        "(https://colab.research.google.com/github/few-labels/few-labels/blob/main/notebooks/"
+        "01_a.ipynb)")
 
 
 def test_stamping_twice_changes_nothing_more(root):
