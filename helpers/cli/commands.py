@@ -131,12 +131,12 @@ def _encoder(checkpoint: str) -> Encoder:
     """Our own file, a file in another project's layout, or released weights by name."""
     from helpers.models.weights.checkpoint import is_own, load_encoder
     from helpers.models.weights.convert import read_weights
-    from helpers.models.weights.hub import load
+    from helpers.models.weights.hub import fetch
     from helpers.models.weights.registry import entries
 
     path = Path(checkpoint)
     if not path.exists() and checkpoint in entries():
-        return load(checkpoint)[0]
+        return read_weights(fetch(checkpoint))[0]
     return load_encoder(path) if not path.exists() or is_own(path) else read_weights(path)[0]
 
 
