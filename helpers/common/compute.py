@@ -6,7 +6,7 @@ import ctypes
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -56,19 +56,24 @@ def _glibc() -> ctypes.CDLL | None:
 
 
 @contextmanager
-def threads_for(images: Tensor) -> Iterator[None]:
-    """One thread for small images (... x S x S) on a CPU, torch's own choice otherwise.
-
-    A step on 16-pixel images is hundreds of tiny operations. Two threads spend it waiting for each
-    other: 15 % quicker at best, and many times slower whenever something else wants a core.
-    """
+def one_thread() -> Iterator[None]:
+    """One thread for tiny operations: two would spend their time waiting for each other."""
     before = torch.get_num_threads()
-    if images.device.type == "cpu" and images.shape[-1] <= SMALL:
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def threads_for(images: Tensor) -> AbstractContextManager[None]:
+    """One thread for small images (... x S x S) on a CPU, torch's own choice otherwise.
+
+    A step on 16-pixel images is hundreds of tiny operations. A second thread makes it 15 % quicker
+    at best, and many times slower whenever something else wants a core.
+    """
+    small = images.device.type == "cpu" and images.shape[-1] <= SMALL
+    return one_thread() if small else nullcontext()
 
 
 @contextmanager

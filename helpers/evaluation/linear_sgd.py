@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from helpers.common.compute import one_thread
 from helpers.evaluation.features import extract_features, is_vit, last_blocks
 from helpers.evaluation.probes import accuracy
 from helpers.models.encoder import Encoder
@@ -140,8 +141,9 @@ def choose_linear(features: Sequence[Tensor], labels: Tensor, val: Tensor, val_l
     squares = torch.stack([(view - mean).square().mean() for view in features])
     scale = squares.mean().sqrt().item() + 1e-12
     scaled, val = [(view - mean) / scale for view in features], (val - mean) / scale
-    trained = {rate: train_linear(scaled, labels, classes, rate, epochs, seed)
-               for rate in sorted(rates)}
+    with one_thread():
+        trained = {rate: train_linear(scaled, labels, classes, rate, epochs, seed)
+                   for rate in sorted(rates)}
     with torch.inference_mode():
         validation = {rate: accuracy(classifier(val), val_labels)
                       for rate, classifier in trained.items()}
