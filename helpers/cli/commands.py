@@ -136,7 +136,7 @@ def _encoder(checkpoint: str) -> Encoder:
 
     path = Path(checkpoint)
     if not path.exists() and checkpoint in entries():
-        return read_weights(fetch(checkpoint))[0]
+        path = fetch(checkpoint)
     return load_encoder(path) if not path.exists() or is_own(path) else read_weights(path)[0]
 
 

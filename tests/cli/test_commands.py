@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from argparse import Namespace
 
 import pytest
@@ -215,3 +216,11 @@ def test_epochs_become_steps_that_show_every_image(pretrained):
     images = len(pretrained["splits"].unlabeled)
     assert pretrained["settings"].pretrain_steps == -(-2 * images // 100)
     assert pretrained["settings"].batch_size == 100
+
+
+def test_released_weights_are_evaluated_by_their_name(capsys, monkeypatch):
+    monkeypatch.setenv("FEWLABELS_OFFLINE", "1")
+    arguments = ["evaluate", "byol-slim-digits", "--dataset", "digits", "--protocol", "knn"]
+    assert main(arguments) == 0
+    first = capsys.readouterr().out.splitlines()[-2]
+    assert first.startswith("kNN, k = 20") and float(re.search(r"(\d+\.\d)%", first)[1]) > 95
