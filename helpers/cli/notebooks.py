@@ -18,11 +18,9 @@ from helpers.cli.order import needs_among, usual_jobs
 from helpers.cli.side_by_side import Outcome, side_by_side
 from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
-from helpers.common.machine import cores
 from helpers.common.progress_bar import clock
 
 NOTEBOOKS = ROOT / "notebooks"
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 def find(folder: Path = NOTEBOOKS) -> list[Path]:
@@ -61,7 +59,7 @@ def run(only: Sequence[str] | None = None, *, dataset: str | None = None, preset
     Args:
         only: numbers of the notebooks to run; None runs all of them.
         dataset, preset, seed: put into each notebook's parameters; None leaves the notebook's own.
-        jobs: how many run at a time, with an equal share of the cores each; None: `usual_jobs`.
+        jobs: how many run at a time; None: `usual_jobs`.
         folder: where the notebooks are.
 
     Raises:
@@ -72,7 +70,7 @@ def run(only: Sequence[str] | None = None, *, dataset: str | None = None, preset
     parameters, device = _parameters(dataset, preset, seed)
     _make_folder(out)
     jobs = min(jobs or usual_jobs(device), len(paths))
-    with _environment(out, max(1, cores() // jobs)), chdir(ROOT):
+    with _environment(out), chdir(ROOT):
         outcome = _run_all({number_of(path): path for path in paths}, out, parameters, jobs)
     _show_results(out)
     if outcome.left_out:
@@ -135,7 +133,7 @@ def _make_folder(out: Path) -> None:
 
 
 @contextmanager
-def _environment(out: Path, threads: int) -> Iterator[None]:
+def _environment(out: Path) -> Iterator[None]:
     """Environment variables that the kernels inherit."""
     runs = os.environ.get("FEWLABELS_RUN_DIR") or out.parent / "runs"
     changes = {
@@ -144,7 +142,10 @@ def _environment(out: Path, threads: int) -> Iterator[None]:
         # A kernel named python3 in the person's home must not shadow the one of this environment.
         "JUPYTER_PREFER_ENV_PATH": "1",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # a warning of the debugger that nobody here can use
-        **{name: os.environ.get(name, str(threads)) for name in THREADS},
+        # Threads that wait sleep, so that those of another notebook can work. Their number stays
+        # the machine's own for any number of jobs: a sum over more or fewer threads is rounded
+        # otherwise, and some accuracies would differ in the last digit.
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
     }
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)

@@ -180,19 +180,19 @@ until = time.monotonic() + 120
 while not other.exists():
     assert time.monotonic() < until, "the other notebook never began"
     time.sleep(0.05)
-print(os.environ["OMP_NUM_THREADS"])"""
+print(os.environ["OMP_NUM_THREADS"], os.environ["OMP_WAIT_POLICY"])"""
 
 
-def test_two_notebooks_run_at_once_and_share_the_cores(folder, tmp_path, monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(runner, "cores", lambda: 6)
+def test_two_notebooks_run_at_once_with_the_threads_of_one_alone(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
     for own, other in (("a", "b"), ("b", "a")):
         code = SIDE_BY_SIDE.format(folder=str(tmp_path), own=own, other=other)
         write(folder, f"0{1 + (own == 'b')}_{own}.ipynb", code)
     assert runner.run(folder=folder, out=tmp_path / "out", jobs=2) == 0
     for number in ("01", "02"):
-        assert printed(tmp_path / "out" / "notebooks" / f"{number}.ipynb") == "3\n"
-    assert "OMP_NUM_THREADS" not in os.environ
+        copy = tmp_path / "out" / "notebooks" / f"{number}.ipynb"
+        assert printed(copy) == "3 PASSIVE\n"
+    assert "OMP_WAIT_POLICY" not in os.environ
 
 
 def test_rows_of_notebooks_side_by_side_are_those_of_a_run_one_by_one(folder, tmp_path):
