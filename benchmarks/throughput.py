@@ -51,6 +51,7 @@ from helpers.common import compute
 from helpers.common.files import write_atomically
 from helpers.common.machine import chip
 from helpers.methods.byol import BYOL
+from helpers.methods.recipes import BYOLRecipe
 from helpers.models.encoder import build
 from helpers.training import trainer as training
 from helpers.training.loader import BatchLoader
@@ -200,8 +201,10 @@ def lightly_views(size: int) -> tuple[views.PhotoView, views.PhotoView]:
 def ours(images: Tensor, options: argparse.Namespace, pair: tuple | None = None, *watchers:
          Callback) -> float:
     """Seconds a step of our BYOL through `helpers.training.trainer.fit`."""
+    recipe = BYOLRecipe(steps=WARM_UP + options.steps, batch_size=options.batch,
+                        hidden_dim=HIDDEN, projection_dim=PROJECTION)
     module = BYOL(build("resnet18", image_size=options.size), pair or lightly_views(options.size),
-                  steps=WARM_UP + options.steps, hidden=HIDDEN, projection=PROJECTION)
+                  recipe)
     loader = BatchLoader(images, None, batch_size=options.batch, steps=WARM_UP + options.steps,
                          device=options.device)
     clock = Clock(options)

@@ -12,7 +12,8 @@ from helpers.data.splits import Labeled, Splits
 from helpers.evaluation.predictors import best_probe, features_of
 from helpers.evaluation.probes import few_label_scores, knn_accuracy, mlp_probe, score
 from helpers.evaluation.robustness import noise_sweep
-from helpers.methods.recipes import FINE_TUNING, ClassifierRecipe
+from helpers.methods.presets import FINE_TUNING
+from helpers.methods.recipes import ClassifierRecipe
 from helpers.models.encoder import Encoder
 from helpers.settings import Settings
 from helpers.training.finetune import few_label_training

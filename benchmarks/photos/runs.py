@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from benchmarks.photos.data import command
 from helpers.common import names
 from helpers.common.files import atomic_path, write_atomically
 from helpers.data.splits import Splits
-from helpers.methods import recipes
+from helpers.methods.presets import recipe_for
 from helpers.models.encoder import Encoder
 from helpers.models.weights.checkpoint import save_encoder
 from helpers.report import plots
@@ -33,7 +34,6 @@ LOOKS, IMAGES = 5, 1024
 # images by which the cost of a step is measured, and steps of warming up before them
 TRIAL, WARM_UP = 640, 2
 GPU_TRIAL, GPU_WARM_UP = 16_384, 20
-OF_METHODS = ("lr", "weight_decay", "warmup", "momentum", "ramp", "temperature", "views", "crops")
 
 
 @dataclass
@@ -58,34 +58,19 @@ def parts(method: str, folder: str, splits: Splits, settings: Settings,
                                  device=settings.device)
         return peer.LightlyBYOL(peer.encoder_for(settings),
                                 steps), loader, dict(peer.RECIPE, steps=steps)
-    settings = with_steps(method, settings, steps)
-    recipe = recipes.recipe(method, settings)
-    loader = BatchLoader(splits.unlabeled, None, batch_size=recipe["batch_size"], steps=steps,
+    recipe = recipe_for(method, settings).replace(steps=steps)
+    loader = BatchLoader(splits.unlabeled, None, batch_size=recipe.batch_size, steps=steps,
                          seed=settings.seed, device=settings.device)
-    encoder = runs.fresh_encoder(splits, settings)
-    module = recipes.learner(method, encoder, settings, loader.steps_per_epoch)
-    return module, loader, described(module) | recipe
-
-
-def described(module: pl.LightningModule) -> dict[str, str]:
-    """What a method's module was built with, also what no recipe names: schedules and views."""
-    return {name: str(getattr(module, name)) for name in OF_METHODS if hasattr(module, name)}
-
-
-def with_steps(method: str, settings: Settings, steps: int) -> Settings:
-    """Settings whose recipe has `steps` steps (noise-BYOL's has a multiple of what the settings
-    say)."""
-    if method == "dino":
-        return settings.replace(dino_steps=steps)
-    usual = recipes.recipe(method, settings.replace(pretrain_steps=1000))["steps"]
-    return settings.replace(pretrain_steps=max(1, round(steps * 1000 / usual)))
+    module = recipe.build(runs.fresh_encoder(splits, settings), settings, loader.steps_per_epoch)
+    made = str(module.crops if method == "dino" else module.views)  # with the dataset's strengths
+    return module, loader, dataclasses.asdict(recipe) | dict(views=made)
 
 
 def planned_steps(method: str, folder: str, splits: Splits, settings: Settings,
                   epochs: float | None, minutes: float | None) -> int:
     """How many steps a budget buys: of `epochs`, or of `minutes` (see `spent`) by the cost of a
     few trial steps."""
-    batch = peer.BATCH if method == PEER else recipes.recipe(method, settings)["batch_size"]
+    batch = peer.BATCH if method == PEER else recipe_for(method, settings).batch_size
     if minutes is None:
         return max(1, round(epochs * len(splits.unlabeled) / batch))
     device = settings.device

@@ -18,6 +18,7 @@ from helpers.evaluation.collapse import effective_rank, feature_std
 from helpers.evaluation.features import extract_features, pixel_features
 from helpers.evaluation.probes import knn_accuracy
 from helpers.methods.byol import BYOL
+from helpers.methods.recipes import BYOLRecipe
 from helpers.models.encoder import Encoder, build
 from helpers.report import plots
 from helpers.training.loader import BatchLoader
@@ -69,8 +70,9 @@ def trial(numbers: dict, splits: Splits, images: int, seed: int) -> dict[str, fl
     view = PhotoView(size=numbers["size"], scale=(numbers["scale"], 1.0), jitter=numbers["colour"],
                      gray=numbers["gray"], blur=numbers["blur"])
     steps = images // numbers["batch"]
-    module = BYOL(encoder_of(numbers), (view, view), steps=steps, lr=numbers["lr"],
-                  momentum=numbers["momentum"], weight_decay=numbers["weight_decay"])
+    recipe = BYOLRecipe(steps=steps, batch_size=numbers["batch"], lr=numbers["lr"],
+                        ema=numbers["momentum"], weight_decay=numbers["weight_decay"])
+    module = BYOL(encoder_of(numbers), (view, view), recipe)
     loader = BatchLoader(splits.unlabeled, None, batch_size=numbers["batch"], steps=steps,
                          seed=seed)
     began = time.process_time()

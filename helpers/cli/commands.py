@@ -7,15 +7,21 @@ import json
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from helpers.common.errors import UserError
+from helpers.common.fields import value_of
 from helpers.data.loading import load
 from helpers.data.splits import Splits
+from helpers.methods.presets import fine_tuning, recipe_for
+from helpers.methods.recipes import Recipe
 from helpers.models.encoder import Encoder
+from helpers.models.weights.choose import TRAIN
 from helpers.settings import Settings
 from helpers.training import runs
+from helpers.training.recipe_file import read_recipe
 
 MOST_NAMED = 3  # runs in a line
 
@@ -26,42 +32,78 @@ def pretrain(options: argparse.Namespace) -> None:
     from helpers.training import pretraining
     from helpers.training.distributed import is_first
 
-    settings = Settings.resolve(dataset=options.dataset, preset=options.preset,
-                                encoder=options.encoder, batch_size=options.batch_size,
-                                image_size=options.image_size, seed=options.seed,
-                                noise_sigma=options.noise_sigma,
-                                noise_schedule=options.noise_schedule, device=options.device,
-                                run_dir=options.out)
+    settings, recipe, start = _asked(options)
     splits = _load(settings)
     if options.epochs:
-        steps = math.ceil(options.epochs * len(splits.unlabeled) / settings.batch_size)
-        settings = settings.replace(pretrain_steps=steps, dino_steps=steps)
-    start = ask_start(options.start).choice()
+        steps = math.ceil(options.epochs * len(splits.unlabeled) / recipe.batch_size)
+        recipe = recipe.replace(steps=steps)
+    start = ask_start(start).choice()
     encoder = start.encoder(settings.encoder, splits.image_size, splits.channels)
     if options.resume and is_first():
-        _say_if_nothing_to_resume(options.method, splits, settings, start.start)
-    run = pretraining.pretrain(options.method, splits, settings, encoder=encoder, start=start.start,
-                               resume=options.resume, stop_on_collapse=options.stop_on_collapse,
-                               devices=options.devices, nodes=options.num_nodes,
-                               compiled=options.compile)
+        images = runs.images_of(splits, settings)
+        _say_if_nothing_to_resume(runs.Run(recipe, settings, start.start, images), splits)
+    done = pretraining.pretrain(splits, settings, recipe, encoder=encoder, start=start.start,
+                                resume=options.resume, stop_on_collapse=options.stop_on_collapse,
+                                devices=options.devices, nodes=options.num_nodes,
+                                compiled=options.compile)
     if not is_first():  # one of several processes says it
         return
-    last = run.monitor[-1]
+    last = done.monitor[-1]
     print(
-        f"{run.path}: kNN on validation {last['knn']:.1%}, feature std {last['feature_std']:.2f}, "
-        f"effective rank {last['rank']:.0f} of {last['dimensions']}, {run.seconds:.0f} s")
+        f"{done.path}: kNN on validation {last['knn']:.1%}, feature std {last['feature_std']:.2f}, "
+        f"effective rank {last['rank']:.0f} of {last['dimensions']}, {done.seconds:.0f} s")
 
 
-def _say_if_nothing_to_resume(method: str, splits: Splits, settings: Settings, start: str) -> None:
+def _asked(options: argparse.Namespace) -> tuple[Settings, Recipe, str]:
+    """Settings, recipe and start: what the command line says, else the file, else the preset."""
+    kept = read_recipe(options.config) if options.config else {}
+    if kept.get("method", options.method) != options.method:
+        raise UserError(f"{options.config} is a recipe of {kept['method']}, not {options.method}")
+    chosen = {name: getattr(options, name) if getattr(options, name) is not None else
+              kept.get(name) for name in ("dataset", "preset", "encoder", "image_size", "seed")}
+    settings = Settings.resolve(**chosen, batch_size=options.batch_size, device=options.device,
+                                noise_sigma=options.noise_sigma, run_dir=options.out,
+                                noise_schedule=options.noise_schedule)
+    usual = recipe_for(options.method, settings)
+    recipe = usual.replace(**kept.get("recipe", {})).replace(**_overrides(options, usual))
+    if options.views:
+        views = {name: _value(words) for name, words in options.views.items()}
+        recipe = recipe.replace(views={**(recipe.views or {}), **views})
+    if recipe.method != options.method:
+        raise UserError(f"this is a recipe of {recipe.method}, not {options.method}: only "
+                        "noise-byol has noise")
+    start = options.start or kept.get("start", TRAIN)
+    return settings, recipe, TRAIN if start == "scratch" else start
+
+
+def _overrides(options: argparse.Namespace, usual: Recipe) -> dict[str, Any]:
+    """The recipe's fields that the command line gives."""
+    given = {name.removeprefix("recipe."): _value(words if isinstance(words, list) else [words])
+             for name, words in vars(options).items() if name.startswith("recipe.")}
+    if options.batch_size:
+        given["batch_size"] = options.batch_size
+    if options.method == "noise-byol":
+        if options.noise_sigma is not None:
+            given["noise"] = usual.noise
+        if options.noise_schedule is not None:
+            given["ramp"] = usual.ramp
+    return given
+
+
+def _value(words: list[str]) -> Any:
+    """What words of the command line stand for: one value, or the list of several."""
+    values = [value_of(word) for text in words for word in text.split(",")]
+    return values if len(values) > 1 else values[0]
+
+
+def _say_if_nothing_to_resume(run: runs.Run, splits: Splits) -> None:
     """Another recipe or folder begins from zero: say so where that may not be meant, since there
     are other runs."""
-
-    folder = runs.folder_of(method, settings, start, runs.images_of(splits, settings))
-    others = runs.other_runs(method, settings)
-    if others and folder not in others:
+    others = runs.runs_before(run.recipe.method, run.settings)
+    if others and run.folder not in others:
         print(
-            f"nothing to resume in {folder}, so it begins from zero; other runs of {splits.name}: "
-            + ", ".join(map(str, others[:MOST_NAMED])))
+            f"nothing to resume in {run.folder}, so it begins from zero; other runs of "
+            f"{splits.name}: " + ", ".join(map(str, others[:MOST_NAMED])))
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -194,7 +236,6 @@ def _mlp(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict]:
 
 
 def _finetune(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict]:
-    from helpers.methods.recipes import fine_tuning
     from helpers.training.finetune import few_label_training
 
     return [

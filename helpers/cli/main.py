@@ -11,10 +11,11 @@ import sys
 from typing import NoReturn
 
 from helpers.common.errors import UserError
-from helpers.common.names import DATASETS, ENCODERS, NOISE_SCHEDULES
+from helpers.common.fields import did_you_mean, takes_several
+from helpers.common.names import DATASETS, ENCODERS, METHODS, NOISE_SCHEDULES
+from helpers.methods.recipes import PRETRAINING, field_types
 from helpers.settings import PRESETS
 
-METHODS = ("byol", "noise-byol", "dino")
 PROTOCOLS = ("knn", "linear", "mlp", "finetune")
 A_DATASET = f"{', '.join(DATASETS)}, or a folder of images"
 
@@ -30,7 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit status: 0, 1 (a notebook failed), 2 (bad input), 130
     (Ctrl-C)."""
     try:
-        options = parser().parse_args(arguments)
+        options, unknown = parser().parse_known_args(arguments)
+        options.views = _views(unknown, getattr(options, "known", ()))
         return options.command(options) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -71,13 +73,16 @@ def _add_run(command: Parser) -> None:
 
 
 def _add_pretrain(command: Parser) -> None:
-    command.add_argument("method", choices=METHODS)
-    command.add_argument("--dataset", default="auto", help=A_DATASET)
+    command.add_argument("method", choices=list(METHODS))
+    command.add_argument("--config", metavar="FILE",
+                         help="a recipe as YAML: one of configs/, or a run folder's recipe.yaml; "
+                         "other options override it")
+    command.add_argument("--dataset", help=A_DATASET)
     command.add_argument("--encoder", choices=ENCODERS, help="default: the preset's")
     command.add_argument(
-        "--start", default="train", metavar="WEIGHTS",
+        "--start", metavar="WEIGHTS",
         help="imagenet, a name from `weights list`, or a file; default: random weights")
-    command.add_argument("--preset", choices=["auto", *PRESETS], default="auto")
+    command.add_argument("--preset", choices=["auto", *PRESETS])
     command.add_argument("--epochs", type=_positive, help="default: the preset's number of steps")
     command.add_argument("--batch-size", type=_positive)
     command.add_argument("--image-size", type=_positive, metavar="PIXELS")
@@ -99,7 +104,43 @@ def _add_pretrain(command: Parser) -> None:
     command.add_argument(
         "--compile", action="store_true",
         help="torch.compile the networks where that works: worth a try on a GPU, no gain on a CPU")
-    command.set_defaults(command=_pretrain)
+    _add_recipe(command)
+    command.set_defaults(command=_pretrain, known=list(command._option_string_actions))
+
+
+def _add_recipe(command: Parser) -> None:
+    """An option for each field of a recipe that has none of its own yet."""
+    group = command.add_argument_group(
+        "recipe", "what helpers/methods/recipes.py says of each; default: the preset's. "
+        "A field of the views as well: --views.angle 25")
+    own = {cls.__name__.removesuffix("Recipe"): field_types(cls) for cls in PRETRAINING}
+    for name in dict.fromkeys(name for fields in own.values() for name in fields):
+        option = f"--{name.replace('_', '-')}"
+        if name == "views" or option in command._option_string_actions:
+            continue
+        several = any(takes_several(fields.get(name)) for fields in own.values())
+        group.add_argument(option, dest=f"recipe.{name}", nargs="+" if several else None,
+                           metavar="NUMBER" if several else "VALUE", default=argparse.SUPPRESS,
+                           help=" and ".join(title for title in own if name in own[title]))
+
+
+def _views(words: list[str], known: list[str]) -> dict[str, list[str]]:
+    """The fields of views, from words such as `--views.angle 25`; other words are refused."""
+    views: dict[str, list[str]] = {}
+    name = ""
+    for word in words:
+        if known and word.startswith("--views."):
+            name, _, value = word.removeprefix("--views.").partition("=")
+            views[name] = [value] if value else []
+        elif name and not word.startswith("--"):
+            views[name].append(word)
+        else:
+            near = did_you_mean(word.partition("=")[0], known) or " (see --help)"
+            raise UserError(f"unknown option {word}{near}")
+    for name, values in views.items():
+        if not values:
+            raise UserError(f"--views.{name} needs a value")
+    return views
 
 
 def _add_evaluate(command: Parser) -> None:

@@ -85,6 +85,11 @@ def _plain(name: str, value: Any, kind: type) -> Any:
     return kind(value)
 
 
+def takes_several(hint: Any) -> bool:
+    """Whether a value of this type is several numbers."""
+    return get_origin(hint) is tuple or any(takes_several(part) for part in get_args(hint))
+
+
 def did_you_mean(name: Any, known: Iterable[str]) -> str:
     """A question for the nearest known name, or nothing if none is near."""
     close = difflib.get_close_matches(str(name), list(known), n=1)

@@ -7,5 +7,6 @@ __getattr__, __all__ = offer(
     byol="BYOL",
     dino="DINO",
     classifier="Classifier linear_head mlp_head",
-    recipes="ClassifierRecipe fine_tuning title two_views",
+    recipes="BYOLRecipe ClassifierRecipe DINORecipe crops_for two_views",
+    presets="fine_tuning recipe_for title",
 )

@@ -19,7 +19,7 @@ from lightly.utils.scheduler import cosine_schedule
 from torch import Tensor, nn
 
 from helpers.methods.optim import optimizer, parameter_groups
-from helpers.methods.recipes import Recipe
+from helpers.methods.recipes import BYOLRecipe
 from helpers.models.encoder import Encoder
 
 View = Callable[..., Tensor]
@@ -31,28 +31,18 @@ class BYOL(pl.LightningModule):
     Args:
         encoder: maps views to B x D features.
         views: two functions (uint8 batch, strength) -> float views in [-1, 1].
-        steps: how many steps the whole training has; the schedules end there.
-        hidden, projection: widths of the heads (the paper: 4096 and 256).
-        lr, weight_decay, warmup: AdamW's peak rate, decay (weights only), share of warming up.
-        momentum: of the target at the first step; it rises to 1 along a half cosine (section 3.2).
-        ramp: the views' noise grows from none to all between these shares of the training; (0, 0)
-            is all of it from the first step on. Strong noise then ruins the representation: there
-            is nothing yet to hold on to.
+        recipe: heads, schedules and optimizer.
     """
 
-    def __init__(self, encoder: Encoder, views: tuple[View, View], *, steps: int, hidden: int = 256,
-                 projection: int = 64, lr: float = 2e-3, weight_decay: float = 1e-4,
-                 warmup: float = 0.08, momentum: float = 0.98,
-                 ramp: tuple[float, float] = (0.15, 0.65)) -> None:
+    def __init__(self, encoder: Encoder, views: tuple[View, View], recipe: BYOLRecipe) -> None:
         super().__init__()
+        hidden, projection = recipe.hidden_dim, recipe.projection_dim
         self.encoder = encoder
         self.projector = BYOLProjectionHead(encoder.num_features, hidden, projection)
         self.predictor = BYOLPredictionHead(projection, hidden, projection)
         self.target = nn.ModuleList([copy.deepcopy(self.encoder), copy.deepcopy(self.projector)])
         deactivate_requires_grad(self.target)
-        self.views, self.steps = views, steps
-        self.lr, self.weight_decay, self.warmup = lr, weight_decay, warmup
-        self.momentum, self.ramp = momentum, ramp
+        self.views, self.recipe = views, recipe
         self.similarity = NegativeCosineSimilarity()
 
     def online(self, view: Tensor) -> Tensor:
@@ -66,16 +56,19 @@ class BYOL(pl.LightningModule):
         return projector(encoder(view))
 
     def loss(self, first: Tensor, second: Tensor) -> Tensor:
-        """Each view, B x C x S x S, predicts the target of the other (equation 2): in [-1, 1], -1
-        when all agree."""
+        """Each view, B x C x S x S, predicts the target of the other (equation 2).
+
+        In [-1, 1], -1 when all agree.
+        """
         return 0.5 * (self.similarity(self.online(first), self.targets(second))
                       + self.similarity(self.online(second), self.targets(first)))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         images, _ = batch
-        first, second = (view(images,
-                              self.noise_strength()).contiguous(memory_format=torch.channels_last)
-                         for view in self.views)
+        strength = self.noise_strength()
+        first, second = (
+            view(images, strength).contiguous(memory_format=torch.channels_last)
+            for view in self.views)
         return self.loss(first, second)
 
     def optimizer_step(self, *args: object, **options: object) -> None:
@@ -84,13 +77,14 @@ class BYOL(pl.LightningModule):
 
     def noise_strength(self) -> float:
         """How much of the views' noise is on at this step, 0 to 1."""
-        begin, end = self.ramp
-        done = self.global_step / self.steps
+        begin, end = self.recipe.ramp
+        done = self.global_step / self.recipe.steps
         return 1.0 if done >= end else max(0.0, (done - begin) / (end - begin))
 
     def target_momentum(self, step: int) -> float:
-        """The target's momentum at `step`: `momentum` at first, 1 at the end of all steps."""
-        return float(cosine_schedule(min(step, self.steps), self.steps + 1, self.momentum, 1.0))
+        """The target's momentum at `step`: the recipe's `ema` at first, its `ema_end` at last."""
+        steps, ema, end = self.recipe.steps, self.recipe.ema, self.recipe.ema_end
+        return float(cosine_schedule(min(step, steps), steps + 1, ema, end))
 
     @torch.no_grad()
     def update_target(self, momentum: float) -> None:
@@ -99,6 +93,6 @@ class BYOL(pl.LightningModule):
         torch._foreach_lerp_(list(self.target.parameters()), online, 1 - momentum)
 
     def configure_optimizers(self) -> dict:
-        groups = parameter_groups((self.encoder, self.projector, self.predictor), self.weight_decay,
-                                  self.lr)
-        return optimizer(groups, Recipe(steps=self.steps, warmup=self.warmup))
+        online = (self.encoder, self.projector, self.predictor)
+        groups = parameter_groups(online, self.recipe.weight_decay, self.recipe.lr)
+        return optimizer(groups, self.recipe)

@@ -1,22 +1,22 @@
 """What each method trains with, one class a method; change one by `recipe.replace(lr=0.1)`.
 
-Importing this stays free of torch: the methods are imported where they are built.
+Importing this stays free of torch: methods and views are imported where they are built.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_type_hints
 
-from helpers.common.errors import UserError
-from helpers.common.fields import Range, check_names, checked
-from helpers.common.names import METHODS
-from helpers.models.encoder import Encoder
-from helpers.settings import Settings
-from helpers.transforms import views
-from helpers.transforms.multicrop import crops_for
+from helpers.common.fields import Ascending, Range, check_names, checked
+
+if TYPE_CHECKING:
+    from helpers.methods.byol import BYOL
+    from helpers.methods.dino import DINO
+    from helpers.models.encoder import Encoder
+    from helpers.settings import Settings
 
 Count = Annotated[int, Range(1)]
 Positive = Annotated[float, Range(0, above=True)]
@@ -27,7 +27,8 @@ Share = Annotated[float, Range(0, 1)]
 @cache
 def field_types(cls: type) -> dict[str, Any]:
     """The types of a dataclass's fields, with their limits."""
-    return get_type_hints(cls, include_extras=True)
+    hints = get_type_hints(cls, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +38,11 @@ class Recipe:
     steps: Count  # batches in the whole training; all schedules end there
     batch_size: Count = 64  # images, of all processes together
     optimizer: Literal["adamw", "adamw_8bit", "sgd"] = "adamw"
-    sgd_momentum: Share = 0.9  # of optimizer: sgd only
+    sgd_momentum: Share = 0.9  # with optimizer: sgd only
     lr: Positive = 2e-3  # the peak of the learning rate
     weight_decay: NotNegative = 1e-4  # of weights, not of biases and normalisation
     warmup: Share = 0.08  # of the steps, in which the rate rises evenly to its peak
-    # what comes then: down a half cosine, a plateau with a fall at the end, or nothing
+    # what comes then: down a half cosine, a plateau with a fall at the end, or a plateau
     schedule: Literal["cosine", "stable", "constant"] = "cosine"
 
     def __new__(cls, *_: Any, **values: Any) -> Recipe:
@@ -50,7 +51,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name, hint in field_types(type(self)).items():
-            object.__setattr__(self, name, checked(name, getattr(self, name), hint))
+            value = checked(name, getattr(self, name), hint)
+            if isinstance(value, dict):  # as a file has them
+                value = {key: list(one) if isinstance(one, tuple) else one
+                         for key, one in value.items()}
+            object.__setattr__(self, name, value)
 
     def replace(self, **changes: Any) -> Recipe:
         """A copy with some fields changed."""
@@ -68,108 +73,116 @@ class ClassifierRecipe(Recipe):
     patience: Count | None = None  # looks at validation without a lower loss that end it; None: off
 
 
-# Rates of a pretrained encoder and of its new head, one of two pairs that notebook 04 compares
-FINE_TUNING = dict(lr=5e-4, head_lr=5e-3)
+@dataclass(frozen=True, kw_only=True)
+class BYOLRecipe(Recipe):
+    """BYOL (Grill et al. 2020); with `noise` it is the noise-BYOL of the ViT-BYOL project."""
+
+    hidden_dim: Count = 256  # of projector and predictor; 4096 in the paper
+    projection_dim: Count = 64  # 256 in the paper
+    ema: Share = 0.98  # the target's momentum at the first step
+    ema_end: Share = 1.0  # and at the last, along a half cosine (section 3.2)
+    # smallest and largest deviation of noise in the second view, normalised units; None: no noise
+    noise: Annotated[tuple[NotNegative, NotNegative], Ascending()] | None = None
+    # The views' noise grows from none to all between these shares of the training; (0, 0) is all
+    # of it from the first step on. Strong noise then ruins the representation: there is nothing
+    # yet to hold on to.
+    ramp: Annotated[tuple[Share, Share], Ascending()] = (0.15, 0.65)
+    views: dict | None = None  # fields of the dataset's view that differ, such as angle=25
+
+    @property
+    def method(self) -> str:
+        """Its name on the command line."""
+        return "byol" if self.noise is None else "noise-byol"
+
+    def build(self, encoder: Encoder, settings: Settings, steps_per_epoch: float = 0.0) -> BYOL:
+        """The module that trains `encoder` on the settings' dataset."""
+        from helpers.methods.byol import BYOL
+
+        return BYOL(encoder, two_views(self, settings, encoder), self)
 
 
-def fine_tuning(settings: Settings, **changes: Any) -> ClassifierRecipe:
-    """How a pretrained encoder is trained on: as many steps as the settings say."""
-    numbers = dict(FINE_TUNING, steps=settings.finetune_steps, batch_size=settings.batch_size)
-    return ClassifierRecipe(**{**numbers, **changes})
+@dataclass(frozen=True, kw_only=True)
+class DINORecipe(Recipe):
+    """DINO (Caron et al. 2021); the defaults are the paper's for ViTs."""
+
+    lr: Positive = 5e-4  # for batches of 256 (section 3.2)
+    warmup: Share = 0.1
+    weight_decay: tuple[NotNegative, NotNegative] = (0.04, 0.4)  # first and last step, half cosine
+    hidden_dim: Count = 2048  # of the heads
+    bottleneck_dim: Count = 256
+    output_dim: Count = 65_536  # K, the invented classes
+    # In the heads' hidden layers. With few steps a convolutional encoder needs it: without, all
+    # outputs become uniform. Not for ViTs.
+    batch_norm: bool = False
+    ema: Share = 0.996  # the teacher's momentum at the first step
+    ema_end: Share = 1.0  # and at the last, along a half cosine
+    temperature: tuple[Positive, Positive] = (0.04, 0.07)  # of the teacher: first step, and from
+    temperature_warmup: Share = 0.3  # this share of the training on
+    center_momentum: Share = 0.9  # of the centre of the teacher's outputs; 1: no centring
+    clip: Positive = 3.0  # largest norm of a tensor's gradient, as in the paper's code
+    frozen_epochs: NotNegative = 1.0  # in which the head's last layer stays as it is
+    local_crops: Count = 8  # small crops of each image; 6 to 10 in the paper
+    # area of a global crop, shares of the image: from 0.4 for ViTs, from 0.14 for ResNets
+    global_scale: Annotated[tuple[Share, Share], Ascending()] = (0.4, 1.0)
+    # area of a local crop; None: photographs from 0.05 up to the global ones, drawings 0.25 to 0.6
+    local_scale: Annotated[tuple[Share, Share], Ascending()] | None = None
+    views: dict | None = None  # fields of the dataset's view that differ, such as jitter_chance=0.5
+
+    method: ClassVar[str] = "dino"
+
+    def build(self, encoder: Encoder, settings: Settings, steps_per_epoch: float = 0.0) -> DINO:
+        """The module that trains `encoder`; `steps_per_epoch` batches hold every image once."""
+        from helpers.methods.dino import DINO
+
+        frozen_steps = round(self.frozen_epochs * steps_per_epoch)
+        return DINO(encoder, crops_for(self, settings, encoder), self, frozen_steps)
 
 
-# chosen on validation, digits
-SMALL_RECIPE = dict(hidden=256, projection=64, lr=2e-3, momentum=0.98)
-# On photographs a CPU takes few steps; a target that moves faster learns more in them
-# (benchmarks/imagenette.py).
-SMALL_PHOTO_RECIPE = dict(SMALL_RECIPE, momentum=0.9)
-# Heads of Grill et al. 2020; the rate is for batches of 256 and grows with them, as theirs does
-# (section 3.3).
-LARGE_RECIPE = dict(hidden=4096, projection=256, lr=1e-3, momentum=0.99)
-# DINO's heads, rates and schedules. The small ones were chosen on validation with digits; those of
-# the ViT are the defaults of `DINO`, which are the paper's; ResNets differ in their decay and crops
-# as in the paper's repository. With few steps a convolutional encoder needs the normalisation in
-# its head: without, all answers become uniform.
-DINO_SMALL = dict(hidden=256, bottleneck=64, outputs=512, lr=2e-3, momentum=0.99,
-                  weight_decay=(1e-4, 1e-4), temperature=(0.04, 0.04), batch_norm=True, parts=6,
-                  border=0.4)
-DINO_VIT = dict(parts=8, border=0.4)
-DINO_RESNET = dict(weight_decay=(1e-4, 1e-4), batch_norm=True, parts=8, border=0.14)
-# deviations noise-BYOL trains with, normalised units, chosen on validation
-NOISE = {"digits": (0.6, 2.4)}
-# of the miniature, the steps as a multiple: a harder task; on validation
-NOISE_LR, NOISE_STEPS = 4e-3, 1.5
-PHOTO_NOISE = (0.0, 1.5)  # the range that the ViT-BYOL project swept
-# Between which shares of the training the noise grows from none to all. The ViT-BYOL project has
-# the last two.
-NOISE_RAMPS = {"ramp": (0.05, 0.3), "constant": (0.0, 0.0), "linear": (0.0, 1.0)}
+PRETRAINING = (BYOLRecipe, DINORecipe)  # their fields are options of `pretrain`
 
 
-def recipe(method: str, settings: Settings) -> dict[str, Any]:
-    """The numbers of a method for these settings; see the constants above for where they come
-    from."""
-    if method not in METHODS:
-        raise UserError(f"unknown method {method!r}: choose {', '.join(METHODS)}")
-    small = settings.encoder in ("slim", "vit_digits")
-    if method == "dino":
-        large = {**(DINO_VIT if settings.encoder.startswith("vit") else DINO_RESNET),
-                 "lr": 5e-4 * settings.batch_size / 256}  # section 3.2
-        return {
-            **(DINO_SMALL if small else large), "steps": settings.dino_steps,
-            "batch_size": settings.batch_size
-        }
-    base = LARGE_RECIPE if not small else SMALL_RECIPE if settings.dataset in views.DRAWINGS else SMALL_PHOTO_RECIPE
-    numbers = {**base, "steps": settings.pretrain_steps, "batch_size": settings.batch_size}
-    if not small:
-        numbers["lr"] *= settings.batch_size / 256
-    if method == "noise-byol":
-        sigma = settings.noise_sigma
-        numbers["noise"] = (sigma, sigma) if sigma else NOISE.get(settings.dataset, PHOTO_NOISE)
-        numbers["ramp"] = NOISE_RAMPS[settings.noise_schedule]
-        if settings.encoder == "slim":
-            numbers |= dict(lr=NOISE_LR, steps=round(NOISE_STEPS * settings.pretrain_steps))
-    return numbers
-
-
-def two_views(method: str, settings: Settings, encoder: Encoder | None = None) -> tuple:
-    """The pair of views of a method: both augmented, and for noise-BYOL the second one noisy as
-    well.
+def two_views(recipe: BYOLRecipe, settings: Settings, encoder: Encoder | None = None) -> tuple:
+    """The pair of views of BYOL: both augmented, with `noise` the second one noisy as well.
 
     Photographs that are large enough for a blur get the two that differ (Grill et al. 2020,
     appendix B); others twice the same. `encoder` is asked for its patch size; without one it has
     none.
     """
-    view = views.view_for(settings.dataset, settings.image_size,
-                          encoder.patch_size if encoder else 1)
-    first = second = view
-    if isinstance(view, views.PhotoView) and view.blur:
-        first, second = replace(view, blur=1.0), replace(view, blur=0.1, solarize=0.2)
-    noise = recipe(method, settings).get("noise")
-    return first, views.Noisy(second, noise) if method == "noise-byol" else second
+    from helpers.transforms.views import Noisy, PhotoView, view_for
+
+    first = second = view_for(settings.dataset, settings.image_size,
+                              encoder.patch_size if encoder else 1)
+    if isinstance(first, PhotoView) and first.blur:
+        second = dataclasses.replace(first, blur=0.1, solarize=0.2)
+        first = dataclasses.replace(first, blur=1.0)
+    first, second = (changed_view(view, recipe.views) for view in (first, second))
+    return first, Noisy(second, recipe.noise) if recipe.noise else second
 
 
-def learner(method: str, encoder: Encoder, settings: Settings, epoch: float) -> Any:
-    """The module that trains `encoder` by a method; `epoch` is how many batches hold every image
-    once."""
-    from helpers.methods.byol import BYOL
-    from helpers.methods.dino import DINO
+def crops_for(recipe: DINORecipe, settings: Settings, encoder: Encoder | None = None) -> Any:
+    """The global and local crops of DINO, a `MultiCrop`; their sides are multiples of the
+    encoder's patch."""
+    from helpers.common.errors import UserError
+    from helpers.transforms.multicrop import LocalCrop, MultiCrop, multicrop_for
 
-    numbers = recipe(method, settings)
-    numbers.pop("batch_size")
-    if method == "dino":
-        crops = crops_for(settings.dataset, settings.image_size,
-                          step=getattr(encoder.backbone, "patch_size",
-                                       8), parts=numbers.pop("parts"), border=numbers.pop("border"))
-        return DINO(encoder, crops, frozen=round(epoch), **numbers)
-    numbers.pop("noise", None)
-    return BYOL(encoder, two_views(method, settings, encoder), **numbers)
+    for name in {"size", "scale"} & set(recipe.views or {}):
+        raise UserError(f"views.{name} of DINO is what global_scale and local_scale say")
+    patch = getattr(encoder.backbone, "patch_size", 8) if encoder else 8
+    made = multicrop_for(settings.dataset, settings.image_size, step=patch,
+                         local_crops=recipe.local_crops, global_scale=recipe.global_scale,
+                         local_scale=recipe.local_scale)
+    first, second = (changed_view(view, recipe.views) for view in (made.first, made.second))
+    if isinstance(made.local, LocalCrop):
+        view = changed_view(made.local.view, recipe.views)
+        local = dataclasses.replace(made.local, view=view)
+    else:
+        local = changed_view(made.local, recipe.views)
+    return MultiCrop(first, second, local, recipe.local_crops)
 
 
-def title(method: str, start: str = "scratch") -> str:
-    """What plots and tables call a method, and where it started if that was not random weights."""
-    return METHODS[method] if start == "scratch" else f"{METHODS[method]} from {start}"
-
-
-def steps_setting(method: str) -> str:
-    """The setting that says for how many steps a method is trained."""
-    return "dino_steps" if method == "dino" else "pretrain_steps"
+def changed_view(view: Any, changes: dict | None) -> Any:
+    """A view with some of its fields changed, by name."""
+    hints = field_types(type(view))
+    check_names(changes or {}, hints, type(view).__name__)
+    return dataclasses.replace(view, **{name: checked(f"views.{name}", value, hints[name])
+                                        for name, value in (changes or {}).items()})

@@ -139,6 +139,8 @@ def damage(path: Path, module: pl.LightningModule | None = None) -> str | None:
         content = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(content, dict) or not content.keys() >= NEEDED:
             return "is not a checkpoint of a training (weights alone cannot be resumed)"
+        if module:
+            module.on_load_checkpoint(content)  # it may know earlier names of its weights
         wrong = misfits(module.state_dict(), content["state_dict"]) if module else ""
     except Exception as error:  # whatever a broken file provokes, the answer is the same
         return f"cannot be read ({type(error).__name__})"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from helpers.common.environment import need_drive
 from helpers.common.names import DATASETS
 from helpers.data.splits import Splits
-from helpers.methods.recipes import recipe, steps_setting, title
+from helpers.methods.presets import recipe_for, title
 from helpers.models.encoder import Encoder
 from helpers.models.weights import registry as manifest
 from helpers.models.weights.checkpoint import facts, load_encoder
@@ -15,7 +16,7 @@ from helpers.models.weights.choose import AUTO, TRAIN, Choice
 from helpers.models.weights.hub import fetch
 from helpers.settings import PRESETS, Settings
 from helpers.training.pretraining import pretrain
-from helpers.training.runs import _unfit, folder_of, images_of, run_mark, variant
+from helpers.training.runs import Run, images_of
 
 PHOTOGRAPHS = "byol-slim-imagenette"  # released weights that know photographs
 # pixels, of the images that they are taken for: from the side of their views up
@@ -32,22 +33,27 @@ def find_or_pretrain(method: str, splits: Splits, settings: Settings) -> Encoder
     Returns:
         The encoder in eval mode on the settings' device.
     """
-    name = variant(method, settings)
-    encoder, path = _earlier(method, splits, settings, say=True)
+    run = Run(recipe_for(method, settings), settings, images=images_of(splits, settings))
+    encoder, path = _earlier(run, splits, say=True)
     if encoder is not None:
-        print(f"{name}: the encoder of an earlier run, {path}")
+        print(f"{run.name}: the encoder of an earlier run, {path}")
     else:
-        encoder = _released(method, settings)
+        encoder = _released(run)
     if encoder is None:
-        field = steps_setting(method)
-        short = settings.replace(**{field: min(getattr(settings, field), PRESETS["quick"][field])})
+        recipe = run.recipe.replace(steps=min(run.recipe.steps, _quick_steps(run)))
         print(
-            f"{name}: no encoder in {settings.checkpoints} yet, so one is trained now for "
-            f"{recipe(method, short)['steps']:,} steps (`python -m helpers pretrain {method}` "
-            "trains it in full)"
-        )
-        encoder = pretrain(method, splits, short).encoder
+            f"{run.name}: no encoder in {settings.checkpoints} yet, so one is trained now for "
+            f"{recipe.steps:,} steps (`python -m helpers pretrain {method}` trains it in full)")
+        encoder = pretrain(splits, settings, recipe).encoder
     return encoder.eval().to(settings.device)
+
+
+def _quick_steps(run: Run) -> int:
+    """For how many steps the quick preset trains such an encoder."""
+    quick = PRESETS["quick"]
+    short = run.settings.replace(pretrain_steps=quick["pretrain_steps"],
+                                 dino_steps=quick["dino_steps"])
+    return recipe_for(run.recipe.method, short).steps
 
 
 def chosen_encoder(choice: Choice, splits: Splits, settings: Settings) -> tuple[Encoder, str]:
@@ -72,9 +78,11 @@ def chosen_encoder(choice: Choice, splits: Splits, settings: Settings) -> tuple[
 def _usual(splits: Splits, settings: Settings) -> Choice:
     """What "auto" stands for; it says so where that is not notebook 02's encoder."""
     low, high = KNOWN_SIDES
-    photographs = settings.dataset not in DATASETS and splits.channels == 3 and low <= splits.image_size <= high
-    if not photographs or settings.encoder != "slim" or _earlier("byol", splits,
-                                                                 settings)[0] is not None:
+    known = splits.channels == 3 and low <= splits.image_size <= high
+    if settings.dataset in DATASETS or not known or settings.encoder != "slim":
+        return Choice(TRAIN)
+    run = Run(recipe_for("byol", settings), settings, images=images_of(splits, settings))
+    if _earlier(run, splits)[0] is not None:
         return Choice(TRAIN)
     print(
         f"{splits.name} is a folder of photographs and no encoder in {settings.checkpoints} has "
@@ -85,36 +93,46 @@ def _usual(splits: Splits, settings: Settings) -> Choice:
     return Choice("listed", PHOTOGRAPHS)
 
 
-def _earlier(method: str, splits: Splits, settings: Settings,
+def _earlier(run: Run, splits: Splits,
              say: bool = False) -> tuple[Encoder, Path] | tuple[None, None]:
+    settings = run.settings
     need_drive(settings.run_dir)
-    images = images_of(splits, settings)
-    found = settings.checkpoints.glob(f"{variant(method, settings)}-*/encoder.safetensors")
+    found = settings.checkpoints.glob(f"{run.name}-*/encoder.safetensors")
     for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
         encoder = load_encoder(path)
         # Another start brings its own architecture; without one it has to be the settings'.
-        wanted = encoder.name == settings.encoder or encoder.meta.get("start",
-                                                                      "scratch") != "scratch"
+        started = encoder.meta.get("start", "scratch") != "scratch"
         takes = (encoder.config["channels"], encoder.config["image_size"])
-        if not wanted or takes != (splits.channels, splits.image_size):
+        if takes != (splits.channels, splits.image_size):
             continue
-        reason = _unfit(encoder.meta, images)
+        if not started and encoder.name != settings.encoder:
+            continue
+        reason = _unfit(encoder.meta, run.images)
         if not reason:
             return encoder, path
         if say:
-            print(f"{method}: {path} is not taken, for {reason}")
+            print(f"{run.recipe.method}: {path} is not taken, for {reason}")
     return None, None
 
 
-def _released(method: str, settings: Settings) -> Encoder | None:
-    if settings.dataset not in DATASETS:  # a folder of images may bear any name
+def _unfit(meta: dict[str, Any], images: str) -> str:
+    """Why an encoder that says this of itself is not the one for these images; "" if it is."""
+    if meta.get("pictures", "") != images:
+        return ("it has learned from other images" if "pictures" in meta else
+                "it does not say from which images it has learned")
+    if "stopped_of" in meta:
+        return (f"its training was stopped by a collapse at step {meta['steps']} of "
+                f"{meta['stopped_of']}")
+    return ""
+
+
+def _released(run: Run) -> Encoder | None:
+    if run.settings.dataset not in DATASETS:  # a folder of images may bear any name
         return None
     for name, entry in manifest.entries().items():
         path = manifest.kept(entry)
-        if path and facts(path).get("run") == run_mark(folder_of(method, settings)):
-            print(
-                f"{method}: no encoder in {settings.checkpoints} yet, so the released encoder "
-                f"{name} is taken, "
-                "which the same run has made")
+        if path and facts(path).get("run") == run.mark:
+            print(f"{run.recipe.method}: no encoder in {run.settings.checkpoints} yet, so the "
+                  f"released encoder {name} is taken, which the same run has made")
             return load_encoder(fetch(name))
     return None

@@ -16,7 +16,8 @@ import torch
 from helpers.common.errors import UserError
 from helpers.common.files import write_atomically
 from helpers.data.splits import Splits
-from helpers.methods.recipes import ClassifierRecipe, fine_tuning
+from helpers.methods.presets import fine_tuning
+from helpers.methods.recipes import ClassifierRecipe
 from helpers.models.encoder import BACKBONES, Encoder, build
 from helpers.models.weights import registry as manifest
 from helpers.models.weights.convert import read_weights

@@ -10,7 +10,8 @@ from helpers.data.splits import Splits
 from helpers.evaluation.noise import sigmas_for
 from helpers.evaluation.predictors import Predictor, best_probe, classifier_predictor
 from helpers.evaluation.robustness import Sweep
-from helpers.methods.recipes import ClassifierRecipe, recipe
+from helpers.methods.presets import usual_noise
+from helpers.methods.recipes import ClassifierRecipe
 from helpers.models.encoder import Encoder
 from helpers.models.weights.choose import Choice
 from helpers.settings import Settings
@@ -42,7 +43,7 @@ def supervised_classifiers(splits: Splits, settings: Settings) -> dict[str, Trai
     """
     view = view_for(settings.dataset, settings.image_size,
                     fresh_encoder(splits, settings).patch_size)
-    most = recipe("noise-byol", settings.replace(noise_sigma=0.0))["noise"][1]
+    most = usual_noise(settings.dataset)[1]
     labelled = ClassifierRecipe(steps=settings.supervised_steps, batch_size=settings.batch_size)
     augmentations = {"supervised": view, "supervised + noise": Noisy(view, (0.0, most))}
     return {

@@ -1,4 +1,4 @@
-"""Pretraining by name, and finding what was pretrained before: one place for the recipes."""
+"""Pretraining by a recipe: `pretrain(splits, settings, recipe)`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import copy
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from helpers.common.environment import need_drive
 from helpers.data.splits import Splits
-from helpers.methods.recipes import learner, recipe, steps_setting
+from helpers.methods.presets import recipe_for
+from helpers.methods.recipes import BYOLRecipe, DINORecipe
 from helpers.models.encoder import Encoder
 from helpers.models.weights.checkpoint import save_encoder
 from helpers.settings import PRESETS, Settings
@@ -18,7 +20,8 @@ from helpers.training.distributed import is_first, launched
 from helpers.training.intervals import eval_interval, images_for_evaluation
 from helpers.training.loader import BatchLoader
 from helpers.training.monitor import Monitor
-from helpers.training.runs import folder_of, fresh_encoder, images_of, run_mark, variant
+from helpers.training.recipe_file import write_recipe
+from helpers.training.runs import Run, fresh_encoder, images_of
 from helpers.training.trainer import Hardware, fit
 
 
@@ -35,13 +38,14 @@ class Pretrained:
     seconds: float = 0.0
 
 
-def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encoder | None = None,
-             start: str = "scratch", resume: bool = True, stop_on_collapse: bool = False,
-             devices: int = 1, nodes: int = 1, compiled: bool = False) -> Pretrained:
-    """Train `method` on the unlabelled images and keep the encoder.
+def pretrain(splits: Splits, settings: Settings, recipe: BYOLRecipe | DINORecipe, *,
+             encoder: Encoder | None = None, start: str = "scratch", resume: bool = True,
+             stop_on_collapse: bool = False, devices: int = 1, nodes: int = 1,
+             compiled: bool = False) -> Pretrained:
+    """Train on the unlabelled images by a recipe and keep the encoder.
 
     Args:
-        method: one of `METHODS`.
+        recipe: the method and its numbers; `recipe_for(method, settings)` is the preset's.
         encoder: a start other than random weights, described by the word `start`; a copy of it is
             trained.
         resume: go on from a checkpoint of the same run if there is one; a finished one is read
@@ -54,50 +58,73 @@ def pretrain(method: str, splits: Splits, settings: Settings, *, encoder: Encode
             rounding.
 
     Returns:
-        The encoder, in eval mode, and the curves; the encoder is also at `path`.
+        The encoder, in eval mode, and the curves; the encoder is also at `path`, and beside it
+        `recipe.yaml`, which starts the same run again.
     """
     need_drive(settings.run_dir)
     devices, nodes = launched(devices, nodes)
-    numbers = recipe(method, settings)
-    steps = numbers["steps"]
-    images = images_of(splits, settings)
-    folder = folder_of(method, settings, start, images)
-    loader = BatchLoader(splits.unlabeled, None, batch_size=numbers["batch_size"], steps=steps,
+    run = Run(recipe, settings, start, images_of(splits, settings))
+    steps, batch_size = recipe.steps, recipe.batch_size
+    loader = BatchLoader(splits.unlabeled, None, batch_size=batch_size, steps=steps,
                          seed=settings.seed, device=settings.device)
     encoder = copy.deepcopy(encoder) or fresh_encoder(splits, settings)
-    module = learner(method, encoder, settings, loader.steps_per_epoch)
-    monitor = Monitor(splits.train, splits.val, eval_interval(splits, loader.batch_size, steps),
-                      stop=stop_on_collapse, folder=folder / "logs",
-                      limit=images_for_evaluation(loader.batch_size, steps))
+    module = recipe.build(encoder, settings, loader.steps_per_epoch)
+    monitor = Monitor(splits.train, splits.val, eval_interval(splits, batch_size, steps),
+                      stop=stop_on_collapse, folder=run.folder / "logs",
+                      limit=images_for_evaluation(batch_size, steps))
     callbacks = [monitor, Compiled()] if compiled else [monitor]
-    history = fit(module, loader, title=f"{method} on {splits.name}", seed=settings.seed,
-                  callbacks=callbacks, folder=folder, resume=resume,
+    if is_first():
+        write_recipe(run)
+    history = fit(module, loader, title=f"{recipe.method} on {splits.name}", seed=settings.seed,
+                  callbacks=callbacks, folder=run.folder, resume=resume,
                   hardware=Hardware(devices, nodes))
     done = len(history.losses)
-    momentum = [module.target_momentum(step) for step in range(1, done + 1)]
-    path = folder / "encoder.safetensors"
-    special = {"pictures": images} if images else {}
-    if done < steps:
-        special["stopped_of"] = steps
+    path = run.folder / "encoder.safetensors"
     if is_first():
-        save_encoder(module.encoder, path, method=method, dataset=splits.name, steps=done,
-                     seed=settings.seed, epochs=round(done / loader.steps_per_epoch),
-                     preset=settings.preset, start=start,
-                     knn_validation=round(monitor.rows[-1]["knn"], 4), run=run_mark(folder),
-                     command=_command(method, splits, settings, start), **special)
+        epochs = round(done / loader.steps_per_epoch)
+        save_encoder(module.encoder, path, **_facts(run, splits, done, epochs),
+                     knn_validation=round(monitor.rows[-1]["knn"], 4))
+    momentum = [module.target_momentum(step) for step in range(1, done + 1)]
     return Pretrained(module.encoder.eval(), path, history.losses, momentum, monitor.rows,
                       history.seconds)
 
 
-def _command(method: str, splits: Splits, settings: Settings, start: str) -> str:
+def _facts(run: Run, splits: Splits, done: int, epochs: int) -> dict[str, Any]:
+    """What an encoder says of the run that made it."""
+    settings = run.settings
+    facts = dict(method=run.recipe.method, dataset=splits.name, steps=done, seed=settings.seed,
+                 epochs=epochs, preset=settings.preset, start=run.start, run=run.mark,
+                 command=_command(run, splits))
+    if run.images:
+        facts["pictures"] = run.images
+    if done < run.recipe.steps:
+        facts["stopped_of"] = run.recipe.steps
+    return facts
+
+
+def _command(run: Run, splits: Splits) -> str:
     """The line for a shell that makes such an encoder."""
-    given = dict(dataset=splits.name, preset=settings.preset, encoder=settings.encoder, start=start,
-                 batch_size=settings.batch_size, image_size=settings.image_size, seed=settings.seed)
-    if variant(method, settings) != method:
-        given |= dict(noise_sigma=settings.noise_sigma, noise_schedule=settings.noise_schedule)
-    options = shlex.join(word for name, value in given.items() if value != "scratch"
-                         for word in (f"--{name.replace('_', '-')}", str(value)))
-    field = steps_setting(method)
-    other = getattr(settings, field) != PRESETS[settings.preset][field]
-    steps = f"FEWLABELS_{field.upper()}={getattr(settings, field)} " if other else ""
-    return f"{steps}python -m helpers pretrain {method} {options}"
+    settings = run.settings
+    options = dict(dataset=splits.name, preset=settings.preset, encoder=settings.encoder,
+                   start=run.start, image_size=settings.image_size, seed=settings.seed)
+    if run.start == "scratch":
+        del options["start"]
+    usual = recipe_for(run.recipe.method, preset_settings(settings))
+    for name, value in vars(run.recipe).items():
+        if name == "views":
+            options |= {f"views.{each}": one for each, one in (value or {}).items()}
+        elif value != getattr(usual, name):
+            options[name] = value
+    words = ["python", "-m", "helpers", "pretrain", run.recipe.method]
+    for name, value in options.items():
+        values = value if isinstance(value, list | tuple) else [value]
+        words += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return shlex.join(words)
+
+
+def preset_settings(settings: Settings) -> Settings:
+    """The settings with the preset's own steps, batch size and noise."""
+    preset = PRESETS[settings.preset]
+    return settings.replace(pretrain_steps=preset["pretrain_steps"],
+                            dino_steps=preset["dino_steps"], batch_size=preset["batch_size"],
+                            noise_sigma=0.0, noise_schedule="ramp")

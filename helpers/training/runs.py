@@ -1,11 +1,14 @@
-"""TODO: docstring."""
+"""What tells one pretraining from another: its recipe, data, start and seed, and so its folder."""
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import hashlib
 import json
 import zlib
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +16,78 @@ import torch
 
 from helpers.common.names import DATASETS
 from helpers.data.splits import Splits
-from helpers.methods.recipes import recipe
+from helpers.methods.presets import NOISE_RAMPS, usual_noise
+from helpers.methods.recipes import BYOLRecipe, DINORecipe
 from helpers.models.encoder import Encoder, build
 from helpers.settings import Settings
 
+# The mark of a folder is made of the names that these fields had at first, so that earlier runs are
+# found. Fields that came later count only where they differ from their defaults.
+FIRST_NAMES = {"hidden_dim": "hidden", "projection_dim": "projection", "ema": "momentum",
+               "bottleneck_dim": "bottleneck", "output_dim": "outputs", "local_crops": "parts"}
+ALWAYS = {
+    "byol": {"steps", "batch_size", "lr", "hidden_dim", "projection_dim", "ema"},
+    "noise-byol": {"steps", "batch_size", "lr", "hidden_dim", "projection_dim", "ema", "noise",
+                   "ramp"},
+    "dino": {"steps", "batch_size", "lr", "local_crops"},
+}
 
-def other_runs(method: str, settings: Settings) -> list[Path]:
+
+@dataclass(frozen=True)
+class Run:
+    """One pretraining. Another recipe, encoder, start or other images have another folder."""
+
+    recipe: BYOLRecipe | DINORecipe
+    settings: Settings
+    start: str = "scratch"
+    images: str = ""  # what `images_of` says of them
+
+    @cached_property
+    def name(self) -> str:
+        """The method, with its noise where that is not the usual one: such runs are not taken for
+        one another."""
+        recipe, usual = self.recipe, usual_noise(self.settings.dataset)
+        if recipe.method != "noise-byol":
+            return recipe.method
+        schedules = {ramp: name for name, ramp in NOISE_RAMPS.items()}
+        schedule = schedules.get(recipe.ramp, "ramp{:g}-{:g}".format(*recipe.ramp))
+        if recipe.noise == usual and schedule == "ramp":
+            return recipe.method
+        low, high = recipe.noise
+        sigma = f"{low:g}" if low == high else f"{low:g}-{high:g}"
+        return f"{recipe.method}_sigma{0 if recipe.noise == usual else sigma}_{schedule}"
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where its checkpoints, logs and encoder are."""
+        numbers = {**marked(self.recipe), "encoder": self.settings.encoder,
+                   "size": self.settings.image_size, "start": self.start}
+        if self.images:
+            numbers["pictures"] = self.images
+        mark = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:8]
+        return self.settings.checkpoints / f"{self.name}-{mark}"
+
+    @property
+    def mark(self) -> str:
+        """What tells it from others on any machine: dataset, preset, seed, method and recipe."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+
+def marked(recipe: BYOLRecipe | DINORecipe) -> dict[str, Any]:
+    """The fields of a recipe that count for its mark, under their first names."""
+    numbers = {}
+    for field in dataclasses.fields(recipe):
+        value = getattr(recipe, field.name)
+        if field.name in ALWAYS.get(recipe.method, {"steps"}) or value != field.default:
+            numbers[FIRST_NAMES.get(field.name, field.name)] = value
+    if isinstance(recipe, DINORecipe):
+        low, high = recipe.global_scale
+        numbers.pop("global_scale", None)
+        numbers |= {"border": low} if high == 1 else {"border": low, "largest": high}
+    return numbers
+
+
+def runs_before(method: str, settings: Settings) -> list[Path]:
     """Run folders of a method and dataset that hold a checkpoint, newest first: any recipe, seed
     and preset.
 
@@ -32,17 +101,6 @@ def other_runs(method: str, settings: Settings) -> list[Path]:
     found = [path for place in places for path in place.glob(f"{name}-*/{method}[-_]*/[!.]*.ckpt")]
     newest_first = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
     return list(dict.fromkeys(path.parent for path in newest_first))
-
-
-def _unfit(meta: dict[str, Any], images: str) -> str:
-    """Why an encoder that says this of itself is not the one for these images; "" if it is."""
-    if meta.get("pictures", "") != images:
-        return ("it has learned from other images" if "pictures" in meta else
-                "it does not say from which images it has learned")
-    if "stopped_of" in meta:
-        return (f"its training was stopped by a collapse at step {meta['steps']} of "
-                f"{meta['stopped_of']}")
-    return ""
 
 
 def fresh_encoder(splits: Splits, settings: Settings, like: Encoder | None = None) -> Encoder:
@@ -62,32 +120,3 @@ def images_of(splits: Splits, settings: Settings) -> str:
     images = splits.unlabeled
     some = images[::max(1, len(images) // 256)].contiguous()
     return f"{'x'.join(map(str, images.shape))}-{zlib.crc32(some.numpy()):08x}"
-
-
-def folder_of(method: str, settings: Settings, start: str = "scratch", images: str = "") -> Path:
-    """The run folder of a method; another recipe, encoder or start has another one, and so have
-    other images.
-
-    `images` is what `images_of` says of them.
-    """
-    numbers = {
-        **recipe(method, settings), "encoder": settings.encoder, "size": settings.image_size,
-        "start": start
-    }
-    if images:
-        numbers["pictures"] = images
-    mark = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:8]
-    return settings.checkpoints / f"{variant(method, settings)}-{mark}"
-
-
-def variant(method: str, settings: Settings) -> str:
-    """A method's name, with its noise where that is not the usual one: such runs are not taken for
-    one another."""
-    if method == "noise-byol" and (settings.noise_sigma or settings.noise_schedule != "ramp"):
-        return f"{method}_sigma{settings.noise_sigma:g}_{settings.noise_schedule}"
-    return method
-
-
-def run_mark(folder: Path) -> str:
-    """What tells one run from another on any machine: dataset, preset, seed, method and recipe."""
-    return f"{folder.parent.name}/{folder.name}"

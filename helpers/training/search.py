@@ -20,12 +20,12 @@ from helpers.evaluation.features import extract_features
 from helpers.evaluation.noise import noisy_images
 from helpers.evaluation.probes import knn_accuracy
 from helpers.methods.byol import BYOL
-from helpers.methods.recipes import NOISE_RAMPS, recipe
+from helpers.methods.presets import recipe_for
+from helpers.methods.recipes import BYOLRecipe
 from helpers.settings import Settings
 from helpers.training.loader import BatchLoader
 from helpers.training.runs import fresh_encoder
 from helpers.training.trainer import fit
-from helpers.transforms.views import Noisy, view_for
 
 if TYPE_CHECKING:
     import optuna
@@ -50,15 +50,24 @@ def available() -> bool:
 def usual(settings: Settings) -> dict[str, float]:
     """The recipe that the other notebooks use for noise-BYOL, in the terms of `SPACE`; of heads
     the nearest choice."""
-    numbers = recipe("noise-byol", settings)
-    heads = {
-        name: min(SPACE[name], key=lambda width: abs(width - numbers[name]))
-        for name in ("hidden", "projection")
-    }
-    return {
-        "lr": numbers["lr"], "momentum gap": round(1 - numbers["momentum"], 6),
-        "sigma": numbers["noise"][1], **heads
-    }
+    recipe = recipe_for("noise-byol", settings)
+    return {"lr": recipe.lr, "momentum gap": round(1 - recipe.ema, 6), "sigma": recipe.noise[1],
+            "hidden": nearest_choice("hidden", recipe.hidden_dim),
+            "projection": nearest_choice("projection", recipe.projection_dim)}
+
+
+def nearest_choice(name: str, width: int) -> int:
+    """The width that `SPACE` has and that is nearest to another."""
+    return min(SPACE[name], key=lambda choice: abs(choice - width))
+
+
+def recipe_of(values: dict[str, float], settings: Settings, steps: int) -> BYOLRecipe:
+    """The recipe that `values` of `SPACE` stand for."""
+    usual = recipe_for("noise-byol", settings.replace(noise_schedule="ramp"))
+    sigmas = min(usual.noise[0], values["sigma"]), values["sigma"]
+    return usual.replace(steps=steps, lr=values["lr"], ema=1 - values["momentum gap"], noise=sigmas,
+                         hidden_dim=int(values["hidden"]),
+                         projection_dim=int(values["projection"]))
 
 
 def robust_knn(encoder: Any, splits: Splits, part: Labeled, sigma: float, seed: int = 0) -> float:
@@ -88,13 +97,9 @@ class Watch(Callback):
 def train(values: dict[str, float], splits: Splits, settings: Settings, steps: int,
           watch: Watch | None = None) -> BYOL:
     """Noise-BYOL with `values` of `SPACE`, for `steps` steps; with a `watch` it may end sooner."""
-    view = view_for(settings.dataset, settings.image_size)
-    sigmas = min(recipe("noise-byol", settings)["noise"][0], values["sigma"]), values["sigma"]
-    module = BYOL(fresh_encoder(splits, settings), (view, Noisy(view, sigmas)), steps=steps,
-                  lr=values["lr"], momentum=1 - values["momentum gap"],
-                  hidden=int(values["hidden"]), projection=int(values["projection"]),
-                  ramp=NOISE_RAMPS["ramp"])
-    loader = BatchLoader(splits.unlabeled, None, batch_size=settings.batch_size, steps=steps,
+    recipe = recipe_of(values, settings, steps)
+    module = recipe.build(fresh_encoder(splits, settings), settings)
+    loader = BatchLoader(splits.unlabeled, None, batch_size=recipe.batch_size, steps=steps,
                          seed=settings.seed, device=settings.device)
     fit(module, loader, seed=settings.seed, callbacks=[watch] if watch else [])
     return module

@@ -6,5 +6,5 @@ __getattr__, __all__ = offer(
     __name__,
     views="CleanView DigitView Noisy PhotoView add_noise normalise view_for",
     corruptions="SEVERITIES corrupt",
-    multicrop="MultiCrop crops_for",
+    multicrop="MultiCrop multicrop_for",
 )

@@ -1,6 +1,6 @@
-"""Multi-crop (Caron et al. 2020): two views of a whole image and several of small parts of it.
+"""Multi-crop (Caron et al. 2020): two global crops of an image and several small local ones.
 
-The parts are seen at a lower resolution, so that six of them cost about as much as one whole view.
+Local crops have a lower resolution, so that six of them cost about as much as one global crop.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from torch import Tensor
 from helpers.transforms.functional import crop, crop_boxes
 from helpers.transforms.views import DRAWINGS, DigitView, PhotoView, view_for
 
-# side of a part's view over that of the whole (Caron et al. 2021, section 3.1)
+# side of a local crop over that of a global one (Caron et al. 2021, section 3.1)
 LOCAL_SHARE = 96 / 224
-# area of a drawing that a part shows; (0.1, 0.4) and (0.4, 0.9) do as well on digits
-DRAWN_PART = (0.25, 0.6)
-SMALLEST_PART = 0.05
+# area of a drawing that a local crop shows; (0.1, 0.4) and (0.4, 0.9) do as well on digits
+DRAWN_LOCAL = (0.25, 0.6)
+SMALLEST_LOCAL = 0.05
 
 
 @dataclass(frozen=True)
-class Part:
+class LocalCrop:
     """A random part of what another view shows, enlarged or shrunk to `size` pixels' side.
 
     Args:
         view: what is done before.
         size: side of the result, in pixels.
-        scale: smallest and largest area, as a share of the whole.
+        scale: smallest and largest area, as a share of the image.
     """
 
     view: PhotoView | DigitView
@@ -43,51 +43,53 @@ class Part:
 
 @dataclass(frozen=True)
 class MultiCrop:
-    """Two views of the whole image and `parts` views of a part, all made on the images' device."""
+    """Two global crops and `local_crops` local ones, all made on the images' device."""
 
     first: PhotoView | DigitView
     second: PhotoView | DigitView
-    part: PhotoView | Part
-    parts: int
+    local: PhotoView | LocalCrop
+    local_crops: int
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 B x C x S x S to floats 2B x C x S x S and (parts * B) x C x s x s, view after
-        view."""
-        whole = torch.cat([self.first(images), self.second(images)])
-        return whole, self.part(images.repeat(self.parts, 1, 1, 1))
+        """uint8 B x C x S x S to floats 2B x C x S x S and (local_crops * B) x C x s x s, crop
+        after crop."""
+        large = torch.cat([self.first(images), self.second(images)])
+        return large, self.local(images.repeat(self.local_crops, 1, 1, 1))
 
 
 def local_size(image_size: int, step: int = 8) -> int:
-    """Side of a part's view in pixels: about 3/7 of the whole image's, a multiple of `step` (a
-    ViT's patch).
+    """Side of a local crop in pixels: about 3/7 of the image's, a multiple of `step` (a ViT's
+    patch).
 
     224 px with patches of 16 give 96 px, as in the paper.
     """
     return max(1, round(LOCAL_SHARE * image_size / step)) * step
 
 
-def crops_for(dataset: str, image_size: int, *, step: int = 8, parts: int = 6,
-              border: float = 0.4) -> MultiCrop:
-    """The views that DINO takes of a dataset.
+def multicrop_for(dataset: str, image_size: int, *, step: int = 8, local_crops: int = 6,
+                  global_scale: tuple[float, float] = (0.4, 1.0),
+                  local_scale: tuple[float, float] | None = None) -> MultiCrop:
+    """The crops that DINO takes of a dataset.
 
     The colours change as in `view_for`, the same for every method. Photographs get the strengths of
-    the paper's code on top: blur always in the first view and seldom in the second, which is
+    the paper's code on top: blur always in the first crop and seldom in the second, which is
     sometimes solarized instead.
 
     Args:
-        step: the sides of views are multiples of it, in pixels; a ViT's patch size.
-        parts: how many, 6 to 10 in the paper.
-        border: area between that of parts and of wholes, as a share of the image: 0.4 for ViTs,
-            0.14 for ResNets.
+        step: the sides of crops are multiples of it, in pixels; a ViT's patch size.
+        local_crops: how many, 6 to 10 in the paper.
+        global_scale, local_scale: smallest and largest areas, as shares of the image. Of drawings a
+            global crop shows everything.
     """
     view = view_for(dataset, image_size)
-    # mirrored colours make no sense there: no solarize, parts of at least a quarter
+    # mirrored colours make no sense there: no solarize, local crops of at least a quarter
     if dataset in DRAWINGS:
-        return MultiCrop(view, view, Part(view, local_size(image_size, step), DRAWN_PART), parts)
+        local = LocalCrop(view, local_size(image_size, step), local_scale or DRAWN_LOCAL)
+        return MultiCrop(view, view, local, local_crops)
     side = (view.size or image_size) // step * step  # a CPU's views are smaller than the images
-    whole = replace(view, size=side, scale=(border, 1.0))
+    large = replace(view, size=side, scale=global_scale)
     blurred = 1.0 if view.blur else 0.0
-    part = replace(view, size=local_size(side, step), scale=(SMALLEST_PART, border),
-                   blur=0.5 * blurred)
-    return MultiCrop(replace(whole, blur=blurred), replace(whole, blur=0.1 * blurred, solarize=0.2),
-                     part, parts)
+    local = replace(view, size=local_size(side, step), blur=0.5 * blurred,
+                    scale=local_scale or (SMALLEST_LOCAL, global_scale[0]))
+    return MultiCrop(replace(large, blur=blurred), replace(large, blur=0.1 * blurred, solarize=0.2),
+                     local, local_crops)

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from helpers.cli import commands
-from helpers.cli.main import METHODS, PROTOCOLS, main
+from helpers.cli.main import PROTOCOLS, main
 from helpers.common.errors import UserError
+from helpers.common.names import METHODS
 from helpers.models.encoder import build
 from helpers.models.weights import registry as manifest
 from helpers.models.weights.checkpoint import load_encoder, save_encoder
 from helpers.settings import Settings
-from helpers.training.runs import folder_of
+from helpers.training.runs import Run
 
 
 @pytest.fixture(autouse=True)
@@ -123,8 +124,8 @@ def pretrained(monkeypatch):
     """Stands in for the training; notes what it was asked for."""
     asked = {}
 
-    def note(method, splits, settings, **options):
-        asked.update(options, method=method, splits=splits, settings=settings)
+    def note(splits, settings, recipe, **options):
+        asked.update(options, splits=splits, settings=settings, recipe=recipe)
         row = {"knn": 0.8, "feature_std": 0.5, "rank": 12.3, "dimensions": 96}
         return Namespace(monitor=[row], path="runs/x.safetensors", seconds=3.2)
 
@@ -138,7 +139,7 @@ def test_pretrain_says_where_the_encoder_is_and_what_it_is_worth(method, pretrai
     assert capsys.readouterr().out == (
         "runs/x.safetensors: kNN on validation 80.0%, feature std 0.50, "
         "effective rank 12 of 96, 3 s\n")
-    assert pretrained["method"] == method
+    assert pretrained["recipe"].method == method
 
 
 def test_a_start_is_chosen_as_in_the_notebook(pretrained, checkpoint):
@@ -154,7 +155,7 @@ def test_a_run_that_cannot_be_resumed_is_said_where_there_are_others(pretrained,
     line = ["pretrain", "byol", "--dataset", "digits", "--resume"]
     main(line)
     assert "nothing to resume" not in capsys.readouterr().out  # the first run of all
-    run = folder_of("byol", pretrained["settings"])
+    run = Run(pretrained["recipe"], pretrained["settings"]).folder
     run.mkdir(parents=True)
     (run / "last.ckpt").touch()
     main(line)
@@ -163,7 +164,7 @@ def test_a_run_that_cannot_be_resumed_is_said_where_there_are_others(pretrained,
                                       "32"], ["--out",
                                               str(tmp_path / "elsewhere")], ["--seed", "4"]):
         main([*line, *other])
-        folder = folder_of("byol", pretrained["settings"])
+        folder = Run(pretrained["recipe"], pretrained["settings"]).folder
         said = capsys.readouterr().out.splitlines()[0]
         assert said == (f"nothing to resume in {folder}, so it begins from zero; other runs of "
                         f"digits: {run}")
@@ -214,8 +215,8 @@ def test_a_release_in_half_precision_is_measured_as_it_is_kept(tmp_path, monkeyp
 def test_epochs_become_steps_that_show_every_image(pretrained):
     main(["pretrain", "byol", "--dataset", "digits", "--epochs", "2", "--batch-size", "100"])
     images = len(pretrained["splits"].unlabeled)
-    assert pretrained["settings"].pretrain_steps == -(-2 * images // 100)
-    assert pretrained["settings"].batch_size == 100
+    assert pretrained["recipe"].steps == -(-2 * images // 100)
+    assert pretrained["recipe"].batch_size == 100
 
 
 def test_released_weights_are_evaluated_by_their_name(capsys, monkeypatch):

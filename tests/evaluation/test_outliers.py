@@ -13,6 +13,7 @@ from helpers.data.loading import load
 from helpers.data.whole import Whole
 from helpers.evaluation import outliers
 from helpers.evaluation.features import extract_features
+from helpers.methods.presets import recipe_for
 from helpers.settings import Settings
 
 
@@ -148,7 +149,7 @@ def test_outliers_among_digits_are_found_by_dinos_features(splits, tmp_path):
     from helpers.training.pretraining import pretrain
 
     settings = Settings.resolve(preset="quick", dataset="digits", run_dir=tmp_path, dino_steps=300)
-    encoder = pretrain("dino", splits, settings).encoder
+    encoder = pretrain(splits, settings, recipe_for("dino", settings)).encoder
     for seed in (20, 21):
         injected = inject(splits.train, seed=seed)
         features = extract_features(encoder, injected.data.images)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from helpers.common.compute import threads_for
 from helpers.methods.byol import BYOL
+from helpers.methods.recipes import BYOLRecipe
 from helpers.models.encoder import build
 from helpers.training.loader import BatchLoader
 from helpers.training.trainer import Hardware, fit
@@ -21,10 +22,14 @@ def digits():
                          generator=torch.Generator().manual_seed(0))
 
 
-def make(steps=10, **options):
+def recipe(**options):
+    return BYOLRecipe(**{"steps": 10, "hidden_dim": 32, "projection_dim": 16, **options})
+
+
+def make(**options):
     torch.manual_seed(0)
-    return BYOL(build("slim", channels=1, image_size=16), (CleanView(), CleanView()), steps=steps,
-                hidden=32, projection=16, **options)
+    return BYOL(build("slim", channels=1, image_size=16), (CleanView(), CleanView()),
+                recipe(**options))
 
 
 def pair():
@@ -123,11 +128,16 @@ def test_one_step_of_the_trainer_equals_the_plain_textbook_step(digits):
 
 
 def test_momentum_rises_from_its_start_to_one():
-    module = make(steps=100, momentum=0.98)
+    module = make(steps=100, ema=0.98)
     values = [module.target_momentum(step) for step in range(0, 101)]
     assert values[0] == pytest.approx(0.98) and values[-1] == pytest.approx(1.0)
     assert values[50] == pytest.approx(0.99, abs=1e-3)
     assert all(a <= b for a, b in zip(values, values[1:], strict=False))
+
+
+def test_a_momentum_that_ends_where_it_starts_stays_there():
+    module = make(steps=100, ema=0.996, ema_end=0.996)
+    assert [module.target_momentum(step) for step in (0, 50, 100)] == pytest.approx([0.996] * 3)
 
 
 def test_noise_is_ramped_in():
@@ -156,7 +166,8 @@ def test_a_linear_schedule_grows_over_the_whole_training():
 def test_a_few_steps_lower_the_loss(digits):
     torch.manual_seed(0)
     encoder = build("slim", channels=1, image_size=16)
-    module = BYOL(encoder, (DigitView(), DigitView()), steps=30, hidden=64, projection=32)
+    module = BYOL(encoder, (DigitView(), DigitView()),
+                  recipe(steps=30, hidden_dim=64, projection_dim=32))
     losses = fit(module, BatchLoader(digits, None, batch_size=32, steps=30)).losses
     assert len(losses) == 30
     assert sum(losses[-5:]) < sum(losses[:5]) - 0.5

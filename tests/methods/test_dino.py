@@ -10,10 +10,11 @@ from pytorch_lightning.callbacks import Callback
 from torch.nn import functional as F
 
 from helpers.methods.dino import DINO, clip_each, collapse_metrics
+from helpers.methods.recipes import DINORecipe
 from helpers.models.encoder import build
 from helpers.training.loader import BatchLoader
 from helpers.training.trainer import fit
-from helpers.transforms.multicrop import MultiCrop, Part, crops_for
+from helpers.transforms.multicrop import LocalCrop, MultiCrop, multicrop_for
 from helpers.transforms.views import CleanView
 
 K = 24
@@ -25,12 +26,17 @@ def digits():
                          generator=torch.Generator().manual_seed(0))
 
 
-def make(steps=10, encoder="slim", parts=2, crops=None, **options):
+def recipe(**options):
+    return DINORecipe(**{"steps": 10, "hidden_dim": 16, "bottleneck_dim": 8, "output_dim": K,
+                         **options})
+
+
+def make(encoder="slim", crops=None, frozen_steps=0, **options):
     torch.manual_seed(0)
     size = dict(width=8) if encoder == "slim" else dict(width=16, depth=2, heads=2)
-    crops = crops or crops_for("digits", 16, parts=parts)
-    return DINO(build(encoder, channels=1, image_size=16, **size), crops, steps=steps, hidden=16,
-                bottleneck=8, outputs=K, **options)
+    crops = crops or multicrop_for("digits", 16, local_crops=2)
+    return DINO(build(encoder, channels=1, image_size=16, **size), crops, recipe(**options),
+                frozen_steps)
 
 
 def at_step(module, step):
@@ -77,6 +83,17 @@ def test_loss_and_its_gradient_equal_the_papers_pseudocode():
         torch.testing.assert_close(a.grad, b.grad, atol=1e-6, rtol=1e-4)
 
 
+def test_a_centre_that_keeps_its_momentum_of_1_never_moves():
+    module = at_step(make(center_momentum=1.0), 0)
+    module.loss(outputs(2), outputs(4, seed=1))
+    assert not module.criterion.center.any()
+
+
+def test_the_teacher_is_the_encoder_that_is_watched_and_kept():
+    module = make()
+    assert module.encoder is module.teacher and module.encoder is not module.student
+
+
 def test_the_center_moves_after_the_loss_by_a_tenth_of_the_batch_mean():
     module, teacher = at_step(make(), 0), outputs(2)
     module.criterion.center += 1.0
@@ -87,7 +104,7 @@ def test_the_center_moves_after_the_loss_by_a_tenth_of_the_batch_mean():
 
 def test_teacher_starts_as_the_student_and_follows_it():
     module = make()
-    pairs = [(module.encoder, module.student), (module.teacher_head, module.student_head)]
+    pairs = [(module.teacher, module.student), (module.teacher_head, module.student_head)]
     for slow, fast in pairs:
         assert all(
             torch.equal(a, b) for a, b in zip(slow.parameters(), fast.parameters(), strict=True))
@@ -107,7 +124,7 @@ def test_only_the_student_learns_from_the_loss():
     images = torch.randint(0, 256, (4, 1, 16, 16), dtype=torch.uint8)
     module.training_step((images, None), 0).backward()
     assert all(p.grad is None
-               for part in (module.encoder, module.teacher_head)
+               for part in (module.teacher, module.teacher_head)
                for p in part.parameters())
     assert all(p.grad is not None for p in module.student.parameters())
 
@@ -118,12 +135,12 @@ def stepped(request):
     encoder saw."""
     torch.manual_seed(0)
     encoder = build(request.param, image_size=32)
-    crops = crops_for("my/folder", 32, step=encoder.patch_size if encoder.patch_size > 1 else 8,
-                      parts=2)
-    module = at_step(DINO(encoder, crops, steps=10, hidden=16, bottleneck=8, outputs=K,
-                          batch_norm=request.param == "resnet50"), 0).train()
+    patch = encoder.patch_size if encoder.patch_size > 1 else 8
+    crops = multicrop_for("my/folder", 32, step=patch, local_crops=2)
+    numbers = recipe(batch_norm=request.param == "resnet50")
+    module = at_step(DINO(encoder, crops, numbers), 0).train()
     seen = {"teacher": [], "student": []}
-    for name, part in (("teacher", module.encoder), ("student", module.student)):
+    for name, part in (("teacher", module.teacher), ("student", module.student)):
         part.register_forward_pre_hook(
             lambda _, inputs, name=name: seen[name].append(tuple(inputs[0].shape)))
     loss = module.training_step((torch.randint(0, 256, (3, 3, 32, 32), dtype=torch.uint8), None), 0)
@@ -143,21 +160,21 @@ def test_a_step_sends_gradients_to_all_of_a_large_student(stepped):
 
 def test_a_step_sends_no_gradient_to_a_large_teacher(stepped):
     assert all(p.grad is None
-               for part in (stepped[0].encoder, stepped[0].teacher_head)
+               for part in (stepped[0].teacher, stepped[0].teacher_head)
                for p in part.parameters())
 
 
-def test_a_large_teacher_sees_wholes_and_its_student_the_parts_too(stepped):
+def test_a_large_teacher_sees_global_crops_and_its_student_the_local_ones_too(stepped):
     module, _, seen = stepped
-    side = module.crops.part.size
+    side = module.crops.local.size
     assert side < 32 and seen == {
         "teacher": [(6, 3, 32, 32)], "student": [(6, 3, 32, 32), (6, 3, side, side)]
     }
 
 
-def test_student_views_are_compared_with_the_other_views_of_the_same_image():
+def test_student_crops_are_compared_with_the_other_crops_of_the_same_image():
     """With views that change nothing, all views of an image agree: the loss is that of one pair."""
-    crops = MultiCrop(CleanView(), CleanView(), CleanView(), parts=3)
+    crops = MultiCrop(CleanView(), CleanView(), CleanView(), local_crops=3)
     module = at_step(make(encoder="vit_digits", crops=crops).eval(), 0)
     images = torch.randint(0, 256, (4, 1, 16, 16), dtype=torch.uint8)
     z = module.student_head(module.student(images / 127.5 - 1))
@@ -172,7 +189,7 @@ def test_teacher_temperature_warms_up_linearly(step, expected):
 
 
 def test_momentum_and_weight_decay_follow_half_cosines():
-    module = make(steps=101, momentum=0.9, weight_decay=(0.04, 0.4))
+    module = make(steps=101, ema=0.9, weight_decay=(0.04, 0.4))
     assert module.target_momentum(0) == pytest.approx(0.9) and module.target_momentum(
         101) == pytest.approx(1.0)
     assert (module.decay(0), module.decay(50), module.decay(100)) == pytest.approx(
@@ -190,7 +207,7 @@ def test_each_gradient_is_clipped_by_itself():
 
 
 def test_last_layer_stays_frozen_at_first_and_only_weights_decay(digits):
-    module = make(steps=8, frozen=4, weight_decay=(0.1, 0.3))
+    module = make(steps=8, frozen_steps=4, weight_decay=(0.1, 0.3))
     before = copy.deepcopy(module.student_head.state_dict())
     seen = fit_and_note(module, BatchLoader(digits, None, batch_size=16, steps=8), lambda: (
         module.student_head.last_layer.weight_v.detach().clone(),
@@ -207,7 +224,7 @@ def test_collapse_metrics_tell_both_collapses_from_health():
     one = F.one_hot(torch.zeros(2, 6, dtype=torch.long), K).float()
     healthy = F.one_hot(torch.arange(6).repeat(2, 1), K).float()
     zero = torch.zeros(())
-    flat, narrow, good = (collapse_metrics(answers, zero) for answers in (uniform, one, healthy))
+    flat, narrow, good = (collapse_metrics(outputs, zero) for outputs in (uniform, one, healthy))
     assert flat["entropy"].item() == pytest.approx(
         math.log(K)) and flat["variety"].item() == pytest.approx(math.log(K))
     assert flat["uniform"].item() == pytest.approx(math.log(K))
@@ -226,16 +243,16 @@ def test_kl_is_what_the_student_lacks():
 
 
 @pytest.mark.parametrize("encoder", ["vit_digits", "slim"])
-def test_a_few_steps_teach_the_student_the_teachers_answers(digits, encoder):
-    crops = MultiCrop(CleanView(), CleanView(), Part(CleanView(), 8, (0.5, 1.0)), 2)
-    module = make(steps=40, encoder=encoder, crops=crops, lr=5e-3, momentum=1.0,
+def test_a_few_steps_teach_the_student_the_teachers_outputs(digits, encoder):
+    crops = MultiCrop(CleanView(), CleanView(), LocalCrop(CleanView(), 8, (0.5, 1.0)), 2)
+    module = make(steps=40, encoder=encoder, crops=crops, lr=5e-3, ema=1.0,
                   batch_norm=encoder == "slim")
-    before = {name: value.clone() for name, value in module.encoder.named_parameters()}
+    before = {name: value.clone() for name, value in module.teacher.named_parameters()}
     kl = fit_and_note(module, BatchLoader(digits, None, batch_size=32, steps=40),
                       lambda: module.collapse_metrics["kl"].item())
     assert sum(kl[-5:]) < 0.8 * max(sum(kl[i:i + 5]) for i in range(10))
     # a momentum of 1 holds the teacher where it was
-    for name, value in module.encoder.named_parameters():
+    for name, value in module.teacher.named_parameters():
         assert torch.equal(value, before[name])
 
 
@@ -249,7 +266,7 @@ def test_schedules_are_plain_numbers_that_a_checkpoint_can_hold():
 
 def test_a_resumed_training_ends_as_an_uninterrupted_one(digits, tmp_path):
     def train(steps_now, folder, resume=False):
-        module = make(steps=8, frozen=2)
+        module = make(steps=8, frozen_steps=2)
         loader = BatchLoader(digits, None, batch_size=16, steps=8)
         loader.steps = steps_now
         losses = fit(module, loader, folder=folder, resume=resume).losses

@@ -18,11 +18,12 @@ from helpers.common.names import METHODS
 from helpers.evaluation.features import extract_features
 from helpers.methods.classifier import Classifier, linear_head
 from helpers.methods.dino import clip_each
-from helpers.methods.recipes import ClassifierRecipe, learner
+from helpers.methods.presets import recipe_for
+from helpers.methods.recipes import ClassifierRecipe
 from helpers.models.encoder import build
 from helpers.settings import Settings
 from helpers.training.loader import BatchLoader
-from helpers.transforms.corruptions import DAMAGE, SEVERITIES
+from helpers.transforms.corruptions import CORRUPTIONS, SEVERITIES
 from helpers.transforms.views import view_for
 
 ENCODERS = {"resnet18": 96, "vit_tiny": 96, "slim": 48}
@@ -80,8 +81,8 @@ def made(method, encoder):
     """A learner of the full preset for photographs, made before tensors are fake."""
     settings = Settings.resolve(dataset="stl10", device="cpu", preset="full", encoder=encoder,
                                 image_size=ENCODERS[encoder])
-    return learner(method, build(encoder, channels=3, image_size=ENCODERS[encoder]), settings,
-                   100.0)
+    network = build(encoder, channels=3, image_size=ENCODERS[encoder])
+    return recipe_for(method, settings).build(network, settings, 100.0)
 
 
 LEARNERS = {(method, encoder): made(method, encoder) for method in METHODS for encoder in ENCODERS}
@@ -142,10 +143,10 @@ def test_batches_are_picked_on_the_gpu_without_waiting(gpu, monkeypatch):
 
 
 # which says that it works on the host
-@pytest.mark.parametrize("kind", [kind for kind in DAMAGE if kind != "JPEG"])
+@pytest.mark.parametrize("kind", [kind for kind in CORRUPTIONS if kind != "JPEG"])
 def test_damage_is_done_on_the_gpu(kind, gpu):
     with Transfers() as seen:
-        assert DAMAGE[kind](torch.empty(8, 3, 32, 32, device=GPU), SEVERITIES[kind][2],
+        assert CORRUPTIONS[kind](torch.empty(8, 3, 32, 32, device=GPU), SEVERITIES[kind][2],
                             None).device == GPU
     assert seen.waits == []
 

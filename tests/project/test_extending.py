@@ -68,11 +68,11 @@ def test_its_encoder_is_evaluated_and_kept(executed):
 
 
 def test_the_places_that_the_page_names_exist():
-    for name, file in (("METHODS", "pretraining"), ("def recipe", "pretraining"),
-                       ("def learner", "pretraining"), ("METHODS", "__main__"),
-                       ("DATASETS", "settings"), ("DEFAULT_IMAGE_SIZE", "settings"),
-                       ("READERS", "data/named"), ("def view_for", "views"), ("METHOD_COLORS",
-                                                                              "plots/style")):
+    for name, file in (("METHODS", "common/names"), ("PRETRAINING", "methods/recipes"),
+                       ("def recipe_for", "methods/presets"), ("DATASETS", "common/names"),
+                       ("DEFAULT_IMAGE_SIZE", "common/names"), ("READERS", "data/named"),
+                       ("def view_for", "transforms/views"),
+                       ("METHOD_COLORS", "report/plots/style")):
         text = (ROOT / "helpers" / f"{file}.py").read_text(encoding="utf-8")
         assert re.search(rf"^{name}\b", text, re.MULTILINE), (name, file)
         assert f"helpers/{file}.py" in PAGE and f"`{name.removeprefix('def ')}`" in PAGE

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from helpers.data.loading import load
 from helpers.methods.dino import DINO
+from helpers.methods.recipes import DINORecipe
 from helpers.models.encoder import build
 from helpers.training.distributed import is_first
 from helpers.training.loader import BatchLoader
@@ -24,20 +25,21 @@ STEPS = 6
 class Crops:
     """Whole images, plain and mirrored, and two quarters of each."""
 
-    parts = 2
+    local_crops = 2
 
     def __call__(self, images):
         whole = plain(images)
-        parts = torch.cat([whole[..., :8, :8], whole[..., 8:, 8:]])
-        return torch.cat([whole, mirrored(images)]), F.interpolate(parts, scale_factor=1.5)
+        quarters = torch.cat([whole[..., :8, :8], whole[..., 8:, 8:]])
+        return torch.cat([whole, mirrored(images)]), F.interpolate(quarters, scale_factor=1.5)
 
 
 def train(folder, processes):
     torch.set_num_threads(1)
     torch.manual_seed(0)
     encoder = build("slim", channels=1, image_size=16, width=8)
-    module = DINO(encoder, Crops(), steps=STEPS, hidden=16, bottleneck=8, outputs=32,
-                  batch_norm=True).double()
+    recipe = DINORecipe(steps=STEPS, hidden_dim=16, bottleneck_dim=8, output_dim=32,
+                        batch_norm=True)
+    module = DINO(encoder, Crops(), recipe).double()
     module.criterion.float()
     loader = BatchLoader(load("digits").unlabeled[:40], None, batch_size=16, steps=STEPS)
     history = fit(module, loader, hardware=Hardware(processes), folder=folder)

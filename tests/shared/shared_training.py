@@ -22,6 +22,7 @@ from pytorch_lightning.callbacks import Callback
 from helpers.data.loading import load
 from helpers.data.splits import Labeled
 from helpers.methods.byol import BYOL
+from helpers.methods.recipes import BYOLRecipe
 from helpers.models.encoder import build
 from helpers.training import checkpoints as survival
 from helpers.training import distributed
@@ -69,7 +70,8 @@ def train(folder, processes, dies_at=None):
     splits = load("digits")
     torch.manual_seed(0)
     encoder = build("slim", channels=1, image_size=16, width=8)
-    module = BYOL(encoder, (plain, mirrored), steps=STEPS, hidden=16, projection=8).double()
+    recipe = BYOLRecipe(steps=STEPS, hidden_dim=16, projection_dim=8)
+    module = BYOL(encoder, (plain, mirrored), recipe).double()
     known = [
         Labeled(plain(part.images[:50]), part.labels[:50]) for part in (splits.train, splits.val)
     ]

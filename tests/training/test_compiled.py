@@ -9,11 +9,12 @@ from torch._dynamo.backends.common import aot_autograd
 
 from helpers.methods.byol import BYOL
 from helpers.methods.dino import DINO
+from helpers.methods.recipes import BYOLRecipe, DINORecipe
 from helpers.models.encoder import build
 from helpers.training.callbacks import Compiled, encoders_of
 from helpers.training.loader import BatchLoader
 from helpers.training.trainer import fit
-from helpers.transforms.multicrop import crops_for
+from helpers.transforms.multicrop import multicrop_for
 from helpers.transforms.views import CleanView, DigitView
 
 IMAGES = torch.randint(0, 256, (32, 1, 16, 16), dtype=torch.uint8,
@@ -26,12 +27,13 @@ def encoder():
 
 
 def byol(view=CleanView):
-    return BYOL(encoder(), (view(), view()), steps=3, hidden=16, projection=8)
+    return BYOL(encoder(), (view(), view()),
+                BYOLRecipe(steps=3, hidden_dim=16, projection_dim=8))
 
 
 def dino():
-    return DINO(encoder(), crops_for("digits", 16), steps=3, hidden=16, bottleneck=8,
-                outputs=32, batch_norm=True)
+    recipe = DINORecipe(steps=3, hidden_dim=16, bottleneck_dim=8, output_dim=32, batch_norm=True)
+    return DINO(encoder(), multicrop_for("digits", 16), recipe)
 
 
 def train(module, *callbacks):

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from helpers.data.splits import Labeled, Splits
-from helpers.methods.recipes import ClassifierRecipe, fine_tuning
+from helpers.methods.presets import fine_tuning
+from helpers.methods.recipes import ClassifierRecipe
 from helpers.models.encoder import build
 from helpers.settings import Settings
 from helpers.training import finetune as supervised

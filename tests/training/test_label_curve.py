@@ -7,7 +7,7 @@ from torchvision.models import resnet18
 
 from helpers.common.errors import UserError
 from helpers.data.loading import load
-from helpers.methods.recipes import fine_tuning
+from helpers.methods.presets import fine_tuning
 from helpers.models.weights import registry as manifest
 from helpers.settings import Settings
 from helpers.training import label_curve as label_study

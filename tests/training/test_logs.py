@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from helpers.data.loading import load
 from helpers.methods.byol import BYOL
+from helpers.methods.recipes import BYOLRecipe
 from helpers.models.encoder import build
 from helpers.training.checkpoints import Saver
 from helpers.training.loader import BatchLoader
@@ -36,7 +37,7 @@ def splits():
 def run(splits, folder, *callbacks, width=8):
     torch.manual_seed(0)
     module = BYOL(build("slim", channels=1, image_size=16, width=width), (CleanView(), CleanView()),
-                  steps=STEPS, hidden=16, projection=8)
+                  BYOLRecipe(steps=STEPS, hidden_dim=16, projection_dim=8))
     loader = BatchLoader(splits.unlabeled[:64], None, batch_size=16, steps=STEPS)
     monitor = Monitor(splits.train, splits.val, every=EVERY, limit=50, folder=folder / "logs")
     history = fit(module, loader, callbacks=[monitor, *callbacks], folder=folder, resume=True)

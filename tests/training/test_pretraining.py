@@ -11,8 +11,9 @@ from helpers.common.errors import UserError
 from helpers.data.loading import load
 from helpers.evaluation.features import extract_features
 from helpers.evaluation.probes import knn_accuracy
-from helpers.methods import recipes
-from helpers.methods.recipes import NOISE, learner, recipe, two_views
+from helpers.methods.byol import BYOL
+from helpers.methods.presets import NOISE, recipe_for
+from helpers.methods.recipes import two_views
 from helpers.models.encoder import build
 from helpers.models.weights import registry as manifest
 from helpers.models.weights.checkpoint import load_encoder, save_encoder
@@ -23,8 +24,17 @@ from helpers.training import monitor as monitors
 from helpers.training import runs
 from helpers.training.find import chosen_encoder, find_or_pretrain
 from helpers.training.pretraining import pretrain
-from helpers.training.runs import folder_of, fresh_encoder
+from helpers.training.runs import Run, fresh_encoder
 from helpers.transforms.views import Noisy, normalise
+
+
+def train(method, splits, settings, **options):
+    """Pretraining by the preset's recipe."""
+    return pretrain(splits, settings, recipe_for(method, settings), **options)
+
+
+def run_of(method, settings, *more):
+    return Run(recipe_for(method, settings), settings, *more)
 
 
 @pytest.fixture(scope="module")
@@ -48,25 +58,25 @@ def test_an_encoder_is_made_once_and_then_found(splits, settings, capsys):
 
 
 def test_the_newest_run_is_found_and_names_where_it_started(splits, settings, capsys):
-    pretrain("byol", splits, settings)
-    other = pretrain("byol", splits, settings,
+    train("byol", splits, settings)
+    other = train("byol", splits, settings,
                      encoder=fresh_encoder(splits, settings.replace(seed=5)), start="mine")
     found, name = chosen_encoder(Choice("train"), splits, settings)
     assert str(other.path) in capsys.readouterr().out and name == "BYOL from mine"
     # the finished run is read back, and so it is the last one looked at
-    pretrain("byol", splits, settings)
+    train("byol", splits, settings)
     assert chosen_encoder(Choice("train"), splits, settings)[1] == "BYOL"
 
 
 def test_a_start_is_left_as_it_was(splits, settings):
     start = fresh_encoder(splits, settings)
     before = copy.deepcopy(start.state_dict())
-    pretrain("byol", splits, settings, encoder=start, start="mine")
+    train("byol", splits, settings, encoder=start, start="mine")
     assert all(torch.equal(value, before[name]) for name, value in start.state_dict().items())
 
 
 def test_an_encoder_for_other_images_or_of_another_kind_is_not_taken(splits, settings, capsys):
-    made = pretrain("byol", splits, settings).path
+    made = train("byol", splits, settings).path
     for config in (dict(name="slim", channels=1,
                         image_size=32), dict(name="vit_digits", channels=1, image_size=16)):
         save_encoder(build(**config), settings.checkpoints / "byol-other" / "encoder.safetensors",
@@ -77,7 +87,7 @@ def test_an_encoder_for_other_images_or_of_another_kind_is_not_taken(splits, set
 
 def test_a_released_encoder_is_taken_only_if_this_very_run_made_it(splits, settings, tmp_path,
                                                                    monkeypatch, capsys):
-    made = pretrain("byol", splits, settings).path
+    made = train("byol", splits, settings).path
     (tmp_path / "weights").mkdir()
     monkeypatch.setattr(manifest, "ROOT", tmp_path)
     monkeypatch.setattr(manifest, "MANIFEST", tmp_path / "weights" / "manifest.json")
@@ -89,8 +99,8 @@ def test_a_released_encoder_is_taken_only_if_this_very_run_made_it(splits, setti
     ).out and not elsewhere.run_dir.exists()
     for other in (elsewhere.replace(pretrain_steps=7), elsewhere.replace(seed=1),
                   elsewhere.replace(preset="quick")):
-        assert finding._released("byol", other) is None
-    assert finding._released("noise-byol", elsewhere) is None
+        assert finding._released(run_of("byol", other)) is None
+    assert finding._released(run_of("noise-byol", elsewhere)) is None
 
 
 def test_the_repository_has_what_notebook_02_would_train_with_the_digits(splits, tmp_path, capsys):
@@ -103,11 +113,10 @@ def test_the_repository_has_what_notebook_02_would_train_with_the_digits(splits,
 
 
 def test_an_encoder_says_with_which_command_it_was_made(splits, settings):
-    meta = load_encoder(pretrain("byol", splits, settings, start="my weights").path).meta
+    meta = load_encoder(train("byol", splits, settings, start="my weights").path).meta
     assert meta["command"] == (
-        "FEWLABELS_PRETRAIN_STEPS=6 python -m helpers pretrain byol --dataset digits "
-        "--preset smoke --encoder slim --start 'my weights' --batch-size 64 --image-size 16 "
-        "--seed 0")
+        "python -m helpers pretrain byol --dataset digits --preset smoke --encoder slim "
+        "--start 'my weights' --image-size 16 --seed 0 --steps 6")
     assert meta["epochs"] == round(6 * 64 / len(splits.unlabeled))
 
 
@@ -143,7 +152,7 @@ def test_for_a_folder_of_photographs_the_usual_encoder_is_the_released_one(photo
 
 
 def test_an_encoder_that_learned_from_the_folder_comes_before_the_released_one(photographs, capsys):
-    pretrain("byol", *photographs)
+    train("byol", *photographs)
     assert chosen_encoder(Choice("auto"), *photographs)[1] == "BYOL"
     assert "an earlier run" in capsys.readouterr().out
 
@@ -181,17 +190,17 @@ def dyed(folder, name, blue):
 
 def test_folders_of_one_name_do_not_share_a_run(tmp_path, capsys):
     first, second = dyed(tmp_path / "a", "pics", blue=10), dyed(tmp_path / "b", "pics", blue=200)
-    ours, theirs = pretrain("byol", *first), pretrain("byol", *second)
+    ours, theirs = train("byol", *first), train("byol", *second)
     assert ours.path.parent.parent == theirs.path.parent.parent and ours.path != theirs.path
     assert ours.losses != theirs.losses
-    assert pretrain("byol", *first).losses == ours.losses
+    assert train("byol", *first).losses == ours.losses
     capsys.readouterr()
     find_or_pretrain("byol", *first)
     assert f"an earlier run, {ours.path}" in capsys.readouterr().out
 
 
 def test_a_folder_whose_images_changed_does_not_get_its_earlier_encoder(tmp_path, capsys):
-    made = pretrain("byol", *dyed(tmp_path / "a", "pics", blue=10)).path
+    made = train("byol", *dyed(tmp_path / "a", "pics", blue=10)).path
     for image in (tmp_path / "a" / "pics").rglob("*1.png"):
         paint(image, (1, 2, 3))
     changed, chosen = dyed(tmp_path / "b", "pics", blue=10)
@@ -203,10 +212,10 @@ def test_a_folder_whose_images_changed_does_not_get_its_earlier_encoder(tmp_path
 
 def test_a_named_dataset_needs_no_look_at_its_images(splits, settings):
     assert runs.images_of(splits, settings) == ""
-    assert "images" not in load_encoder(pretrain("byol", splits, settings).path).meta
+    assert "images" not in load_encoder(train("byol", splits, settings).path).meta
     usual = Settings.resolve(preset="quick", dataset="digits", device="cpu")
     # what the released weights were made by
-    assert folder_of("byol", usual).name == "byol-7e72411d"
+    assert run_of("byol", usual).folder.name == "byol-7e72411d"
 
 
 @pytest.fixture
@@ -218,10 +227,10 @@ def collapse(monkeypatch):
 
 def test_a_run_that_a_collapse_has_stopped_stays_stopped_and_its_encoder_is_not_taken(
         splits, settings, collapse, capsys):
-    run = pretrain("byol", splits, settings, stop_on_collapse=True)
+    run = train("byol", splits, settings, stop_on_collapse=True)
     meta = load_encoder(run.path).meta
     assert len(run.losses) == len(run.momentum) == meta["steps"] == 1 and meta["stopped_of"] == 6
-    again = pretrain("byol", splits, settings, stop_on_collapse=True)
+    again = train("byol", splits, settings, stop_on_collapse=True)
     assert again.losses == run.losses and again.monitor == run.monitor
     assert capsys.readouterr().out.count("collapse at step 1: ") == 2
     find_or_pretrain("byol", splits, settings)
@@ -236,10 +245,12 @@ def test_a_run_that_a_collapse_has_stopped_stays_stopped_and_its_encoder_is_not_
 
 def test_a_loss_that_is_no_number_is_one_line_while_the_monitor_looks(splits, settings,
                                                                       monkeypatch):
-    monkeypatch.setitem(recipes.SMALL_RECIPE, "lr", float("nan"))
+    plain = BYOL.training_step
+    monkeypatch.setattr(BYOL, "training_step", lambda module, *batch: plain(module, *batch) * (
+        float("nan") if module.global_step == 1 else 1.0))
     with pytest.raises(UserError,
                        match="the loss became nan at step 2: try a smaller learning rate"):
-        pretrain("byol", splits, settings.replace(pretrain_steps=24))  # the first look is at step 2
+        train("byol", splits, settings.replace(pretrain_steps=24))  # the first look is at step 2
     assert not list(settings.run_dir.rglob("*.ckpt")) and not list(
         settings.run_dir.rglob("*.safetensors"))
 
@@ -255,21 +266,21 @@ def test_runs_that_cannot_be_written_are_one_line(splits, settings, tmp_path):
 def test_methods_do_not_share_an_encoder(splits, settings):
     find_or_pretrain("byol", splits, settings)
     assert not list(settings.checkpoints.glob("noise-byol-*"))
-    assert folder_of("byol", settings) != folder_of("noise-byol", settings)
+    assert run_of("byol", settings).folder != run_of("noise-byol", settings).folder
 
 
 def test_another_recipe_or_start_has_another_folder(settings):
-    folders = {folder_of("byol", settings), folder_of("byol", settings, "imagenet"),
-               folder_of("byol", settings.replace(pretrain_steps=7)),
-               folder_of("byol", settings.replace(batch_size=32))}
+    folders = {run_of("byol", settings).folder, run_of("byol", settings, "imagenet").folder,
+               run_of("byol", settings.replace(pretrain_steps=7)).folder,
+               run_of("byol", settings.replace(batch_size=32)).folder}
     assert len(folders) == 4
 
 
 def test_pretraining_is_watched_and_keeps_its_curves(splits, settings):
-    run = pretrain("byol", splits, settings)
+    run = train("byol", splits, settings)
     assert len(run.losses) == len(run.momentum) == 6
     assert run.monitor[0]["step"] == 0 and run.monitor[-1]["step"] == 6
-    again = pretrain("byol", splits, settings)  # the finished run is read back, not repeated
+    again = train("byol", splits, settings)  # the finished run is read back, not repeated
     assert again.losses == run.losses and again.monitor == run.monitor
 
 
@@ -280,39 +291,39 @@ def test_validation_and_test_images_are_not_trained_on(splits):
 
 
 def test_noise_byol_has_one_clean_and_one_noisy_view(settings):
-    clean, noisy = two_views("noise-byol", settings)
+    clean, noisy = two_views(recipe_for("noise-byol", settings), settings)
     assert not isinstance(clean, Noisy) and isinstance(noisy, Noisy)
     assert noisy.view == clean
 
 
 def test_large_photographs_get_the_papers_two_views_and_others_twice_the_same(settings):
     large = settings.replace(dataset="stl10", image_size=96)
-    first, second = two_views("byol", large)
+    first, second = two_views(recipe_for("byol", large), large)
     assert (first.blur, first.solarize, second.blur, second.solarize) == (1.0, 0.0, 0.1, 0.2)
     assert dataclasses.replace(first, blur=0.1, solarize=0.2) == second
-    clean, noisy = two_views("noise-byol", large)
+    clean, noisy = two_views(recipe_for("noise-byol", large), large)
     assert (clean, noisy.view) == (first, second)
     for other in (settings, large.replace(image_size=64), large.replace(dataset="fashion-mnist")):
-        first, second = two_views("byol", other)
+        first, second = two_views(recipe_for("byol", other), other)
         assert first == second
 
 
 def test_the_rate_of_a_large_encoder_grows_with_the_batch(settings):
-    rates = [recipe("byol", settings.replace(encoder=name, batch_size=batch))["lr"]
+    rates = [recipe_for("byol", settings.replace(encoder=name, batch_size=batch)).lr
              for name in ("resnet18", "slim") for batch in (256, 1024)]
     assert rates == [1e-3, 4e-3, 2e-3, 2e-3]
-    assert recipe("noise-byol", settings.replace(encoder="vit_tiny", batch_size=64))["lr"] == 2.5e-4
+    vit = settings.replace(encoder="vit_tiny", batch_size=64)
+    assert recipe_for("noise-byol", vit).lr == 2.5e-4
 
 
 def test_one_sigma_and_a_schedule_replace_the_datasets_range(settings):
-    usual, chosen = recipe("noise-byol", settings), settings.replace(noise_sigma=0.5,
-                                                                     noise_schedule="constant")
-    assert (usual["noise"], usual["ramp"]) == (NOISE["digits"], (0.05, 0.3))
-    assert (recipe("noise-byol",
-                   chosen)["noise"], recipe("noise-byol",
-                                            chosen)["ramp"]) == ((0.5, 0.5), (0.0, 0.0))
-    assert recipe("noise-byol", settings.replace(noise_schedule="linear"))["ramp"] == (0.0, 1.0)
-    assert recipe("byol", chosen) == recipe("byol", settings)
+    chosen = settings.replace(noise_sigma=0.5, noise_schedule="constant")
+    usual, constant = (recipe_for("noise-byol", each) for each in (settings, chosen))
+    assert (usual.noise, usual.ramp) == (NOISE["digits"], (0.05, 0.3))
+    assert (constant.noise, constant.ramp) == ((0.5, 0.5), (0.0, 0.0))
+    linear = recipe_for("noise-byol", settings.replace(noise_schedule="linear"))
+    assert linear.ramp == (0.0, 1.0)
+    assert recipe_for("byol", chosen) == recipe_for("byol", settings)
 
 
 def test_encoders_of_other_noise_are_not_taken_for_one_another(splits, settings, capsys):
@@ -329,7 +340,7 @@ def test_noise_byol_trains_a_vit_that_is_found_again_whole(splits, settings):
     settings = settings.replace(encoder="vit_digits", noise_sigma=0.4, noise_schedule="linear",
                                 pretrain_steps=12)
     fresh = fresh_encoder(splits, settings)
-    run = pretrain("noise-byol", splits, settings)
+    run = train("noise-byol", splits, settings)
     assert len(run.losses) == 12 and run.losses[-1] < run.losses[0]
     assert (run.encoder.name, run.encoder.num_features) == ("vit_digits", 64)
     moved = [
@@ -345,7 +356,7 @@ def test_noise_byol_trains_a_vit_that_is_found_again_whole(splits, settings):
 
 def test_dino_is_watched_for_both_collapses_and_found_again(splits, settings):
     settings = settings.replace(dino_steps=4)
-    run = pretrain("dino", splits, settings)
+    run = train("dino", splits, settings)
     assert len(run.losses) == len(run.momentum) == 4
     assert {"entropy", "kl", "variety", "uniform"} <= run.monitor[-1].keys()
     found = find_or_pretrain("dino", splits, settings)
@@ -355,16 +366,17 @@ def test_dino_is_watched_for_both_collapses_and_found_again(splits, settings):
 
 def test_dinos_recipe_follows_the_encoder(splits, settings):
     vit = settings.replace(encoder="vit_tiny", batch_size=512)
-    assert recipe("dino", vit)["lr"] == pytest.approx(1e-3)
-    module = learner("dino", build("vit_tiny", channels=1, image_size=16, depth=1), vit, epoch=7.4)
-    assert module.student_head.freeze_last_layer == 7 and module.weight_decay == (0.04, 0.4)
+    recipe = recipe_for("dino", vit)
+    assert recipe.lr == pytest.approx(1e-3) and recipe.weight_decay == (0.04, 0.4)
+    module = recipe.build(build("vit_tiny", channels=1, image_size=16, depth=1), vit, 7.4)
+    assert module.student_head.freeze_last_layer == 7
     assert module.criterion.center.shape[-1] == 65_536
-    assert recipe("dino", settings.replace(encoder="resnet50"))["border"] == 0.14
+    assert recipe_for("dino", settings.replace(encoder="resnet50")).global_scale == (0.14, 1.0)
 
 
 def test_an_unknown_method_is_one_line(settings):
     with pytest.raises(UserError, match="unknown method 'simclr': choose byol, noise-byol"):
-        recipe("simclr", settings)
+        recipe_for("simclr", settings)
 
 
 def test_a_fresh_encoder_depends_on_the_seed_alone(splits, settings):
@@ -378,8 +390,7 @@ def test_a_fresh_encoder_depends_on_the_seed_alone(splits, settings):
 
 def test_photographs_have_a_recipe_of_their_own_on_a_cpu():
     momentum = {
-        name: recipe("byol", Settings.resolve(dataset=name, preset="quick",
-                                              device="cpu"))["momentum"]
+        name: recipe_for("byol", Settings.resolve(dataset=name, preset="quick", device="cpu")).ema
         for name in ("digits", "imagenette")
     }
     assert momentum["imagenette"] < momentum["digits"]

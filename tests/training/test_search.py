@@ -5,7 +5,7 @@ import torch
 
 from helpers.common.errors import UserError
 from helpers.data.loading import load
-from helpers.methods.recipes import recipe
+from helpers.methods.presets import recipe_for
 from helpers.settings import Settings
 from helpers.training import search
 
@@ -89,19 +89,19 @@ def test_a_training_takes_the_values_and_is_scored_at_its_looks(splits, settings
     module = search.train(values, splits, settings, 8, watch)
     assert [step for step, _ in judged] == [2, 4, 6, 8] and [score
                                                              for _, score in judged] == watch.scores
-    assert module.momentum == pytest.approx(0.9) and module.lr == 1e-3
-    assert module.views[1].sigma == (recipe("noise-byol", settings)["noise"][0], 0.7) == (0.6, 0.7)
+    assert module.recipe.ema == pytest.approx(0.9) and module.recipe.lr == 1e-3
+    assert module.views[1].sigma == (recipe_for("noise-byol", settings).noise[0], 0.7) == (0.6, 0.7)
     assert module.predictor.layers[0].out_features == 64
     assert watch.scores[-1] == pytest.approx(
         search.robust_knn(module.encoder, splits, splits.val, 1.0))
 
 
 def test_the_first_trial_trains_as_noise_byol_does(splits, settings):
-    module, numbers = search.train(search.usual(settings), splits, settings,
-                                   2), recipe("noise-byol", settings)
-    assert module.views[1].sigma == numbers["noise"] and module.lr == numbers[
-        "lr"] and module.ramp == numbers["ramp"]
-    assert module.momentum == pytest.approx(numbers["momentum"])
+    module = search.train(search.usual(settings), splits, settings, 2)
+    recipe = recipe_for("noise-byol", settings)
+    assert module.views[1].sigma == recipe.noise
+    assert module.recipe == recipe.replace(steps=2, ema=module.recipe.ema)
+    assert module.recipe.ema == pytest.approx(recipe.ema)
 
 
 def test_a_watch_ends_the_training_when_it_is_told_to(splits, settings):

@@ -21,6 +21,7 @@ from helpers.common.compute import precision
 from helpers.common.errors import UserError
 from helpers.methods.byol import BYOL
 from helpers.methods.dino import DINO
+from helpers.methods.recipes import BYOLRecipe, DINORecipe
 from helpers.models.encoder import build
 from helpers.training import trainer as training
 from helpers.training.checkpoints import Saver, damage
@@ -37,7 +38,7 @@ IMAGES = torch.randint(0, 256, (50, 1, 16, 16), dtype=torch.uint8,
 def make(steps):
     torch.manual_seed(0)
     return BYOL(build("slim", channels=1, image_size=16, width=8), (DigitView(), DigitView()),
-                steps=steps, hidden=16, projection=8)
+                BYOLRecipe(steps=steps, hidden_dim=16, projection_dim=8))
 
 
 def loader(steps, **options):
@@ -226,8 +227,8 @@ def test_foreign_checkpoints_are_refused_by_name(tmp_path):
 def test_a_checkpoint_of_another_model_is_named_and_the_one_before_it_is_used(tmp_path, capsys):
     fit(make(4), loader(4), folder=tmp_path)
     (tmp_path / "last.ckpt").rename(tmp_path / "previous.ckpt")
-    other = DINO(build("slim", channels=1, image_size=16, width=8), None, steps=4, hidden=16,
-                 bottleneck=8, outputs=32)
+    other = DINO(build("slim", channels=1, image_size=16, width=8), None,
+                 DINORecipe(steps=4, hidden_dim=16, bottleneck_dim=8, output_dim=32))
     foreign = torch.load(tmp_path / "previous.ckpt",
                          weights_only=True) | {"state_dict": other.state_dict()}
     torch.save(foreign, tmp_path / "last.ckpt")
@@ -244,7 +245,7 @@ def test_a_checkpoint_of_another_model_is_named_and_the_one_before_it_is_used(tm
 def test_a_checkpoint_of_other_sizes_is_of_another_training(tmp_path):
     fit(make(4), loader(4), folder=tmp_path)
     wide = BYOL(build("slim", channels=1, image_size=16, width=8), (DigitView(), DigitView()),
-                steps=4, hidden=32, projection=8)
+                BYOLRecipe(steps=4, hidden_dim=32, projection_dim=8))
     assert "is of another training" in damage(tmp_path / "last.ckpt", wide)
     assert damage(tmp_path / "last.ckpt", make(4)) is None
 

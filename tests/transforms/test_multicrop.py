@@ -12,7 +12,13 @@ from PIL import Image
 from scipy.stats import ks_2samp
 from torchvision.transforms import InterpolationMode
 
-from helpers.transforms.multicrop import DRAWN_PART, MultiCrop, Part, crops_for, local_size
+from helpers.transforms.multicrop import (
+    DRAWN_LOCAL,
+    LocalCrop,
+    MultiCrop,
+    local_size,
+    multicrop_for,
+)
 from helpers.transforms.views import CleanView, DigitView, PhotoView, normalise
 
 
@@ -49,7 +55,7 @@ def test_parts_are_three_sevenths_of_the_side_in_whole_patches(image_size, step,
 @pytest.mark.parametrize("dataset,size,channels", [("digits", 16, 1), ("fashion-mnist", 28, 1),
                                                    ("stl10", 96, 3), ("my/folder", 32, 3)])
 def test_views_have_two_sizes_and_normalised_units(dataset, size, channels):
-    whole, parts = crops_for(dataset, size, parts=6)(some_images(5, size, channels))
+    whole, parts = multicrop_for(dataset, size, local_crops=6)(some_images(5, size, channels))
     small = local_size(size)
     assert whole.shape == (10, channels, size, size) and parts.shape == (30, channels, small, small)
     assert whole.dtype == parts.dtype == torch.float32
@@ -61,13 +67,14 @@ def test_views_have_two_sizes_and_normalised_units(dataset, size, channels):
 @pytest.mark.parametrize("image_size,step,whole,part", [(48, 6, 30, 12), (48, 8, 32, 16),
                                                         (96, 8, 96, 40), (224, 16, 224, 96)])
 def test_sides_of_photographs_are_whole_patches(image_size, step, whole, part):
-    views = crops_for("my/folder", image_size, step=step, parts=1)(some_images(2, image_size))
+    crops = multicrop_for("my/folder", image_size, step=step, local_crops=1)
+    views = crops(some_images(2, image_size))
     assert [view.shape[-1] for view in views] == [whole, part]
 
 
 def test_views_follow_one_another_so_that_chunks_are_views():
     images = some_images(4)
-    crops = MultiCrop(CleanView(), lambda x: -normalise(x), CleanView(), parts=3)
+    crops = MultiCrop(CleanView(), lambda x: -normalise(x), CleanView(), local_crops=3)
     whole, parts = crops(images)
     first, second = whole.chunk(2)
     assert torch.equal(first, normalise(images)) and torch.equal(second, -first)
@@ -75,7 +82,7 @@ def test_views_follow_one_another_so_that_chunks_are_views():
 
 
 def test_each_part_of_a_image_is_another_one():
-    parts = crops_for("stl10", 64, parts=4)(some_images(3, 64))[1].chunk(4)
+    parts = multicrop_for("stl10", 64, local_crops=4)(some_images(3, 64))[1].chunk(4)
     assert not torch.allclose(parts[0], parts[1])
 
 
@@ -98,27 +105,27 @@ def test_wholes_and_parts_lie_on_their_side_of_the_border(border):
 
 
 def test_a_part_of_a_drawing_shows_its_share_of_it():
-    part = Part(CleanView(), 24, DRAWN_PART)
+    part = LocalCrop(CleanView(), 24, DRAWN_LOCAL)
     shown = area(part(slopes()))
-    assert shown.min() >= 0.18 and shown.max() <= DRAWN_PART[1] + 0.02
+    assert shown.min() >= 0.18 and shown.max() <= DRAWN_LOCAL[1] + 0.02
 
 
 def test_strengths_are_the_papers():
-    crops = crops_for("stl10", 96)
+    crops = multicrop_for("stl10", 96)
     assert (crops.first.blur, crops.first.solarize) == (1.0, 0.0)
     assert (crops.second.blur, crops.second.solarize) == (0.1, 0.2)
-    assert (crops.part.blur, crops.part.solarize) == (0.5, 0.0)
-    assert crops.first.scale == (0.4, 1.0) and crops.part.scale == (0.05, 0.4)
+    assert (crops.local.blur, crops.local.solarize) == (0.5, 0.0)
+    assert crops.first.scale == (0.4, 1.0) and crops.local.scale == (0.05, 0.4)
     assert (crops.first.flip, crops.first.jitter_chance, crops.first.gray) == (0.5, 0.8, 0.2)
 
 
 def test_digits_keep_their_gentle_view():
-    crops = crops_for("digits", 16)
-    assert crops.first == crops.second == crops.part.view == DigitView()
+    crops = multicrop_for("digits", 16)
+    assert crops.first == crops.second == crops.local.view == DigitView()
 
 
 def test_the_same_seed_makes_the_same_views():
-    crops, images = crops_for("stl10", 32), some_images()
+    crops, images = multicrop_for("stl10", 32), some_images()
     torch.manual_seed(3)
     first = crops(images)
     torch.manual_seed(3)
@@ -132,7 +139,7 @@ KINDS = {"first": 0, "second": 1, "part": 2}
 
 def of_ours(images, parts=2):
     """First, second and part views in [0, 1], of B x 3 x 72 x 72."""
-    whole, part = crops_for("my/folder", 72, parts=parts)(images)
+    whole, part = multicrop_for("my/folder", 72, local_crops=parts)(images)
     return [view * 0.5 + 0.5 for view in (*whole.chunk(2), part)]
 
 
@@ -150,7 +157,7 @@ def of_lightly(images, parts=2, **options):
 
 @pytest.mark.parametrize("image_size,step", [(224, 16), (96, 8)])
 def test_lightlys_transform_makes_as_many_views_of_the_same_shapes(image_size, step):
-    whole, parts = crops_for("my/folder", image_size, step=step)(some_images(1, image_size))
+    whole, parts = multicrop_for("my/folder", image_size, step=step)(some_images(1, image_size))
     sides = {} if image_size == 224 else {"global_crop_size": 96, "local_crop_size": 40}
     theirs = DINOTransform(**sides)(Image.fromarray(
         some_images(1, image_size)[0].permute(1, 2, 0).numpy()))
@@ -195,10 +202,10 @@ def share(views):
 def shares():
     """{kind: (ours, lightly's)}: areas of crops without any change of colour or sharpness."""
     seed()
-    crops = crops_for("my/folder", 72, parts=2)
+    crops = multicrop_for("my/folder", 72, local_crops=2)
     still = dict(jitter_chance=0.0, gray=0.0, blur=0.0, solarize=0.0)
     views = [replace(view, **still)(slopes(count, 72)) * 0.5 + 0.5
-             for view, count in ((crops.first, 600), (crops.second, 600), (crops.part, 1200))]
+             for view, count in ((crops.first, 600), (crops.second, 600), (crops.local, 1200))]
     theirs = of_lightly(slopes(200, 72), cj_prob=0.0, random_gray_scale=0.0,
                         gaussian_blur=(0.0, 0.0, 0.0), solarization_prob=0.0)
     return {

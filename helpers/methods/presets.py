@@ -1,0 +1,93 @@
+"""The recipes that the presets train with: which numbers for which encoder and dataset."""
+
+from __future__ import annotations
+
+from helpers.common.errors import UserError
+from helpers.common.names import METHODS
+from helpers.methods.recipes import BYOLRecipe, ClassifierRecipe, DINORecipe
+from helpers.settings import Settings
+
+SMALL_ENCODERS = ("slim", "vit_digits")
+# chosen on validation, digits
+SMALL_BYOL = dict(hidden_dim=256, projection_dim=64, lr=2e-3, ema=0.98)
+# On photographs a CPU takes few steps; a target that moves faster learns more in them
+# (benchmarks/imagenette.py).
+SMALL_PHOTO_EMA = 0.9
+# Heads of Grill et al. 2020; the rate is for batches of 256 and grows with them, as theirs does
+# (section 3.3).
+LARGE_BYOL = dict(hidden_dim=4096, projection_dim=256, lr=1e-3, ema=0.99)
+# Chosen on validation with digits.
+SMALL_DINO = dict(hidden_dim=256, bottleneck_dim=64, output_dim=512, lr=2e-3, ema=0.99,
+                  weight_decay=(1e-4, 1e-4), temperature=(0.04, 0.04), batch_norm=True,
+                  local_crops=6)
+# What a ResNet has instead of the defaults, as in the paper's repository.
+RESNET_DINO = dict(weight_decay=(1e-4, 1e-4), batch_norm=True, global_scale=(0.14, 1.0))
+# deviations noise-BYOL trains with, normalised units, chosen on validation
+NOISE = {"digits": (0.6, 2.4)}
+PHOTO_NOISE = (0.0, 1.5)  # the range that the ViT-BYOL project swept
+# of the slim encoder, the steps as a multiple: a harder task; on validation
+NOISE_LR, NOISE_STEPS = 4e-3, 1.5
+# Between which shares of the training the noise grows from none to all. The ViT-BYOL project has
+# the last two.
+NOISE_RAMPS = {"ramp": (0.05, 0.3), "constant": (0.0, 0.0), "linear": (0.0, 1.0)}
+# Rates of a pretrained encoder and of its new head, one of two pairs that notebook 04 compares
+FINE_TUNING = dict(lr=5e-4, head_lr=5e-3)
+
+
+def recipe_for(method: str, settings: Settings) -> BYOLRecipe | DINORecipe:
+    """The recipe of a method for these settings.
+
+    Raises:
+        UserError: the method is none of `METHODS`.
+    """
+    if method not in METHODS:
+        raise UserError(f"unknown method {method!r}: choose {', '.join(METHODS)}")
+    if method == "dino":
+        return _dino(settings)
+    plain = _byol(settings)
+    return plain if method == "byol" else _with_noise(plain, settings)
+
+
+def fine_tuning(settings: Settings, **changes: float | str) -> ClassifierRecipe:
+    """How a pretrained encoder is trained on: as many steps as the settings say."""
+    numbers = dict(FINE_TUNING, steps=settings.finetune_steps, batch_size=settings.batch_size)
+    return ClassifierRecipe(**{**numbers, **changes})
+
+
+def usual_noise(dataset: str) -> tuple[float, float]:
+    """The smallest and largest deviation that noise-BYOL trains with on a dataset."""
+    return NOISE.get(dataset, PHOTO_NOISE)
+
+
+def _byol(settings: Settings) -> BYOLRecipe:
+    from helpers.transforms.views import DRAWINGS
+
+    size = dict(steps=settings.pretrain_steps, batch_size=settings.batch_size)
+    if settings.encoder not in SMALL_ENCODERS:
+        large = BYOLRecipe(**size, **LARGE_BYOL)
+        return large.replace(lr=large.lr * settings.batch_size / 256)
+    small = BYOLRecipe(**size, **SMALL_BYOL)
+    return small if settings.dataset in DRAWINGS else small.replace(ema=SMALL_PHOTO_EMA)
+
+
+def _with_noise(plain: BYOLRecipe, settings: Settings) -> BYOLRecipe:
+    sigma = settings.noise_sigma
+    noise = (sigma, sigma) if sigma else usual_noise(settings.dataset)
+    noisy = plain.replace(noise=noise, ramp=NOISE_RAMPS[settings.noise_schedule])
+    if settings.encoder != "slim":
+        return noisy
+    return noisy.replace(lr=NOISE_LR, steps=round(NOISE_STEPS * settings.pretrain_steps))
+
+
+def _dino(settings: Settings) -> DINORecipe:
+    size = dict(steps=settings.dino_steps, batch_size=settings.batch_size)
+    if settings.encoder in SMALL_ENCODERS:
+        return DINORecipe(**size, **SMALL_DINO)
+    own = {} if settings.encoder.startswith("vit") else RESNET_DINO
+    large = DINORecipe(**size, **own)
+    return large.replace(lr=large.lr * settings.batch_size / 256)  # section 3.2
+
+
+def title(method: str, start: str = "scratch") -> str:
+    """What plots and tables call a method, and where it started if that was not random weights."""
+    return METHODS[method] if start == "scratch" else f"{METHODS[method]} from {start}"
