@@ -76,7 +76,7 @@ def test_what_is_kept_for_other_notebooks_has_a_folder_to_choose(number):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
 def test_differences_are_judged_by_the_one_rule(path):
-    assert "scipy" not in "\n".join(cells_of(path, "code")), "helpers/comparison.py has the tests"
+    assert "scipy" not in "\n".join(cells_of(path, "code")), "helpers/report/stats.py has the tests"
 
 
 def test_numbers_that_others_report_are_those_of_the_published_table():

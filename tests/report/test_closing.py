@@ -46,9 +46,13 @@ def test_ways_that_were_not_measured_are_said_to_be_missing():
 
 
 def label_rows(**means):
-    return [dict(method=name.replace("__", ", ").replace("_", " "), labels_per_class=count,
-                 mean=value)
-            for name, values in means.items() for count, value in zip((1, "all"), values)]
+    """Rows with 1 and with all labels; one underscore is a space, two are a comma and a space."""
+    rows = []
+    for name, (few, every) in means.items():
+        method = name.replace("__", ", ").replace("_", " ")
+        rows += [dict(method=method, labels_per_class=1, mean=few),
+                 dict(method=method, labels_per_class="all", mean=every)]
+    return rows
 
 
 def test_the_label_curve_is_read_where_pixels_are_reached():
