@@ -111,8 +111,8 @@ def _on_photographs(measured: pd.DataFrame, published: pd.DataFrame) -> list[str
     goal = others.loc[others.value.idxmax()]
     on = "a GPU" if best.encoder.endswith("GPU") else "one CPU core"
     return [f"**Photographs.** After {best.minutes:.0f} minutes on {on} {best.method} reaches "
-            f"a kNN accuracy of {percent(best)} % on Imagenette, without training it is "
-            f"{percent(floor)} %. {goal.system}'s {goal.method} has {100 * goal.value:.1f} % after "
+            f"a kNN accuracy of {percent(best)} % on Imagenette; of what needs no training, "
+            f"{floor.method} come first with {percent(floor)} %. {goal.system}'s {goal.method} has {100 * goal.value:.1f} % after "
             f"{goal.minutes:.0f} minutes on {goal.hardware}, with larger images and a larger "
             "network: that distance has two causes, budget and method, and these numbers cannot "
             "tell them apart."]
