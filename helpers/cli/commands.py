@@ -7,12 +7,11 @@ import json
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from helpers.cli.recipe_options import overrides, value_of_words
 from helpers.common.errors import UserError
-from helpers.common.fields import value_of
 from helpers.data.loading import load
 from helpers.data.splits import Splits
 from helpers.methods.presets import fine_tuning, recipe_for
@@ -65,35 +64,15 @@ def _asked(options: argparse.Namespace) -> tuple[Settings, Recipe, str]:
                                 noise_sigma=options.noise_sigma, run_dir=options.out,
                                 noise_schedule=options.noise_schedule)
     usual = recipe_for(options.method, settings)
-    recipe = usual.replace(**kept.get("recipe", {})).replace(**_overrides(options, usual))
+    recipe = usual.replace(**kept.get("recipe", {})).replace(**overrides(options, usual))
     if options.views:
-        views = {name: _value(words) for name, words in options.views.items()}
+        views = {name: value_of_words(words) for name, words in options.views.items()}
         recipe = recipe.replace(views={**(recipe.views or {}), **views})
     if recipe.method != options.method:
         raise UserError(f"this is a recipe of {recipe.method}, not {options.method}: only "
                         "noise-byol has noise")
     start = options.start or kept.get("start", TRAIN)
     return settings, recipe, TRAIN if start == "scratch" else start
-
-
-def _overrides(options: argparse.Namespace, usual: Recipe) -> dict[str, Any]:
-    """The recipe's fields that the command line gives."""
-    given = {name.removeprefix("recipe."): _value(words if isinstance(words, list) else [words])
-             for name, words in vars(options).items() if name.startswith("recipe.")}
-    if options.batch_size:
-        given["batch_size"] = options.batch_size
-    if options.method == "noise-byol":
-        if options.noise_sigma is not None:
-            given["noise"] = usual.noise
-        if options.noise_schedule is not None:
-            given["ramp"] = usual.ramp
-    return given
-
-
-def _value(words: list[str]) -> Any:
-    """What words of the command line stand for: one value, or the list of several."""
-    values = [value_of(word) for text in words for word in text.split(",")]
-    return values if len(values) > 1 else values[0]
 
 
 def _say_if_nothing_to_resume(run: runs.Run, splits: Splits) -> None:

@@ -10,10 +10,9 @@ import os
 import sys
 from typing import NoReturn
 
+from helpers.cli.recipe_options import add_recipe_options, views_of
 from helpers.common.errors import UserError
-from helpers.common.fields import did_you_mean, takes_several
 from helpers.common.names import DATASETS, ENCODERS, METHODS, NOISE_SCHEDULES
-from helpers.methods.recipes import PRETRAINING, field_types
 from helpers.settings import PRESETS
 
 PROTOCOLS = ("knn", "linear", "mlp", "finetune")
@@ -32,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     (Ctrl-C)."""
     try:
         options, unknown = parser().parse_known_args(arguments)
-        options.views = _views(unknown, getattr(options, "known", ()))
+        options.views = views_of(unknown, getattr(options, "known", ()))
         return options.command(options) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -104,43 +103,8 @@ def _add_pretrain(command: Parser) -> None:
     command.add_argument(
         "--compile", action="store_true",
         help="torch.compile the networks where that works: worth a try on a GPU, no gain on a CPU")
-    _add_recipe(command)
+    add_recipe_options(command)
     command.set_defaults(command=_pretrain, known=list(command._option_string_actions))
-
-
-def _add_recipe(command: Parser) -> None:
-    """An option for each field of a recipe that has none of its own yet."""
-    group = command.add_argument_group(
-        "recipe", "what helpers/methods/recipes.py says of each; default: the preset's. "
-        "A field of the views as well: --views.angle 25")
-    own = {cls.__name__.removesuffix("Recipe"): field_types(cls) for cls in PRETRAINING}
-    for name in dict.fromkeys(name for fields in own.values() for name in fields):
-        option = f"--{name.replace('_', '-')}"
-        if name == "views" or option in command._option_string_actions:
-            continue
-        several = any(takes_several(fields.get(name)) for fields in own.values())
-        group.add_argument(option, dest=f"recipe.{name}", nargs="+" if several else None,
-                           metavar="NUMBER" if several else "VALUE", default=argparse.SUPPRESS,
-                           help=" and ".join(title for title in own if name in own[title]))
-
-
-def _views(words: list[str], known: list[str]) -> dict[str, list[str]]:
-    """The fields of views, from words such as `--views.angle 25`; other words are refused."""
-    views: dict[str, list[str]] = {}
-    name = ""
-    for word in words:
-        if known and word.startswith("--views."):
-            name, _, value = word.removeprefix("--views.").partition("=")
-            views[name] = [value] if value else []
-        elif name and not word.startswith("--"):
-            views[name].append(word)
-        else:
-            near = did_you_mean(word.partition("=")[0], known) or " (see --help)"
-            raise UserError(f"unknown option {word}{near}")
-    for name, values in views.items():
-        if not values:
-            raise UserError(f"--views.{name} needs a value")
-    return views
 
 
 def _add_evaluate(command: Parser) -> None:
