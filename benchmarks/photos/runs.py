@@ -16,6 +16,7 @@ from benchmarks.photos.data import command
 from helpers.common import names
 from helpers.common.files import atomic_path, write_atomically
 from helpers.data.splits import Splits
+from helpers.methods.build import build_method
 from helpers.methods.presets import recipe_for
 from helpers.models.encoder import Encoder
 from helpers.models.weights.checkpoint import save_encoder
@@ -61,7 +62,8 @@ def parts(method: str, folder: str, splits: Splits, settings: Settings,
     recipe = recipe_for(method, settings).replace(steps=steps)
     loader = BatchLoader(splits.unlabeled, None, batch_size=recipe.batch_size, steps=steps,
                          seed=settings.seed, device=settings.device)
-    module = recipe.build(runs.fresh_encoder(splits, settings), settings, loader.steps_per_epoch)
+    module = build_method(recipe, runs.fresh_encoder(splits, settings), settings,
+                          loader.steps_per_epoch)
     made = str(module.crops if method == "dino" else module.views)  # with the dataset's strengths
     return module, loader, dataclasses.asdict(recipe) | dict(views=made)
 

@@ -7,6 +7,7 @@ __getattr__, __all__ = offer(
     byol="BYOL",
     dino="DINO",
     classifier="Classifier linear_head mlp_head",
-    recipes="BYOLRecipe ClassifierRecipe DINORecipe crops_for two_views",
+    build="build_method crops_for two_views",
+    recipes="BYOLRecipe ClassifierRecipe DINORecipe",
     presets="fine_tuning recipe_for title",
 )

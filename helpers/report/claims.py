@@ -112,10 +112,10 @@ def _on_photographs(measured: pd.DataFrame, published: pd.DataFrame) -> list[str
     on = "a GPU" if best.encoder.endswith("GPU") else "one CPU core"
     return [f"**Photographs.** After {best.minutes:.0f} minutes on {on} {best.method} reaches "
             f"a kNN accuracy of {percent(best)} % on Imagenette; of what needs no training, "
-            f"{floor.method} come first with {percent(floor)} %. {goal.system}'s {goal.method} has {100 * goal.value:.1f} % after "
-            f"{goal.minutes:.0f} minutes on {goal.hardware}, with larger images and a larger "
-            "network: that distance has two causes, budget and method, and these numbers cannot "
-            "tell them apart."]
+            f"{floor.method} come first with {percent(floor)} %. "
+            f"{goal.system}'s {goal.method} has {100 * goal.value:.1f} % after {goal.minutes:.0f} "
+            f"minutes on {goal.hardware}, with larger images and a larger network: that distance "
+            "has two causes, budget and method, and these numbers cannot tell them apart."]
 
 
 def _starts(digits: pd.DataFrame) -> dict[str, Comparison]:

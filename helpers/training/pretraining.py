@@ -10,6 +10,7 @@ from typing import Any
 
 from helpers.common.environment import need_drive
 from helpers.data.splits import Splits
+from helpers.methods.build import build_method
 from helpers.methods.presets import recipe_for
 from helpers.methods.recipes import BYOLRecipe, DINORecipe
 from helpers.models.encoder import Encoder
@@ -68,7 +69,7 @@ def pretrain(splits: Splits, settings: Settings, recipe: BYOLRecipe | DINORecipe
     loader = BatchLoader(splits.unlabeled, None, batch_size=batch_size, steps=steps,
                          seed=settings.seed, device=settings.device)
     encoder = copy.deepcopy(encoder) or fresh_encoder(splits, settings)
-    module = recipe.build(encoder, settings, loader.steps_per_epoch)
+    module = build_method(recipe, encoder, settings, loader.steps_per_epoch)
     monitor = Monitor(splits.train, splits.val, eval_interval(splits, batch_size, steps),
                       stop=stop_on_collapse, folder=run.folder / "logs",
                       limit=images_for_evaluation(batch_size, steps))

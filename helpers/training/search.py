@@ -19,6 +19,7 @@ from helpers.data.splits import Labeled, Splits
 from helpers.evaluation.features import extract_features
 from helpers.evaluation.noise import noisy_images
 from helpers.evaluation.probes import knn_accuracy
+from helpers.methods.build import build_method
 from helpers.methods.byol import BYOL
 from helpers.methods.presets import recipe_for
 from helpers.methods.recipes import BYOLRecipe
@@ -98,7 +99,7 @@ def train(values: dict[str, float], splits: Splits, settings: Settings, steps: i
           watch: Watch | None = None) -> BYOL:
     """Noise-BYOL with `values` of `SPACE`, for `steps` steps; with a `watch` it may end sooner."""
     recipe = recipe_of(values, settings, steps)
-    module = recipe.build(fresh_encoder(splits, settings), settings)
+    module = build_method(recipe, fresh_encoder(splits, settings), settings)
     loader = BatchLoader(splits.unlabeled, None, batch_size=recipe.batch_size, steps=steps,
                          seed=settings.seed, device=settings.device)
     fit(module, loader, seed=settings.seed, callbacks=[watch] if watch else [])

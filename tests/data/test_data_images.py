@@ -34,7 +34,7 @@ def pixel(path, x=0.5, y=0.5):
     ("a.tif", "F", 0.2, (51, 51, 51)),
     ("a.tif", "F", 51.0, (51, 51, 51)),
 ])
-def test_a_image_of_any_mode_becomes_rgb(tmp_path, name, mode, color, expected):
+def test_an_image_of_any_mode_becomes_rgb(tmp_path, name, mode, color, expected):
     assert pixel(paint(tmp_path / name, color, mode=mode)) == expected
 
 

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from helpers.common.names import METHODS
 from helpers.evaluation.features import extract_features
+from helpers.methods.build import build_method
 from helpers.methods.classifier import Classifier, linear_head
 from helpers.methods.dino import clip_each
 from helpers.methods.presets import recipe_for
@@ -82,7 +83,7 @@ def made(method, encoder):
     settings = Settings.resolve(dataset="stl10", device="cpu", preset="full", encoder=encoder,
                                 image_size=ENCODERS[encoder])
     network = build(encoder, channels=3, image_size=ENCODERS[encoder])
-    return recipe_for(method, settings).build(network, settings, 100.0)
+    return build_method(recipe_for(method, settings), network, settings, 100.0)
 
 
 LEARNERS = {(method, encoder): made(method, encoder) for method in METHODS for encoder in ENCODERS}

@@ -7,14 +7,9 @@ import pytest
 
 from helpers.common.errors import UserError
 from helpers.common.names import METHODS, NOISE_SCHEDULES
+from helpers.methods.build import crops_for, two_views
 from helpers.methods.presets import NOISE_RAMPS, fine_tuning, recipe_for
-from helpers.methods.recipes import (
-    BYOLRecipe,
-    ClassifierRecipe,
-    DINORecipe,
-    crops_for,
-    two_views,
-)
+from helpers.methods.recipes import BYOLRecipe, ClassifierRecipe, DINORecipe
 from helpers.models.weights import registry
 from helpers.models.weights.checkpoint import facts
 from helpers.settings import Settings

@@ -254,7 +254,7 @@ def test_weights_that_do_not_fit_are_refused_by_the_name_of_a_tensor(tmp_path, c
     refused(words, written(tmp_path / "v.pth", weights))
 
 
-def test_a_image_size_that_no_patch_divides_is_refused(tmp_path):
+def test_an_image_size_that_no_patch_divides_is_refused(tmp_path):
     path = written(tmp_path / "v.pth", as_vit("timm", randomised(small_vit())))
     refused("multiple of it, not 20 px", path, image_size=20)
 

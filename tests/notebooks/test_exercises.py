@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers.methods.build import build_method, crops_for, two_views
 from helpers.methods.presets import recipe_for
-from helpers.methods.recipes import crops_for, two_views
 from helpers.models.encoder import build
 from helpers.settings import Settings
 from helpers.training.recipe_file import read_recipe
@@ -51,7 +51,7 @@ def test_the_views_are_twice_as_strong(settings):
 
 def test_the_learning_rate_is_what_the_module_trains_with(settings):
     recipe = after("02_byol_training", 2, "byol", settings)
-    module = recipe.build(build("slim", channels=1, image_size=16), settings)
+    module = build_method(recipe, build("slim", channels=1, image_size=16), settings)
     groups = module.configure_optimizers()["optimizer"].param_groups
     assert {group["initial_lr"] for group in groups} == {0.1}
 
@@ -74,7 +74,7 @@ def test_local_crops_are_about_a_tenth_of_the_image(settings):
 
 def test_without_centering_the_centre_stays_where_it_is(settings):
     recipe = after("08_dino_your_images", 2, "dino", settings)
-    module = recipe.build(build("slim", channels=1, image_size=16), settings)
+    module = build_method(recipe, build("slim", channels=1, image_size=16), settings)
     teacher, student = torch.randn(2, 4, 512).unbind(), torch.randn(8, 4, 512).unbind()
     module.criterion(list(teacher), list(student), teacher_temp=0.04)
     assert not module.criterion.center.any()

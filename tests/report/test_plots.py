@@ -447,14 +447,14 @@ def test_neighbours_are_framed_by_whether_they_have_the_querys_class():
     assert frames == [right, wrong, right, right, right, wrong]
 
 
-def test_a_image_map_shows_marked_images_even_where_it_leaves_others_out(monkeypatch):
+def test_an_image_map_shows_marked_images_even_where_it_leaves_others_out(monkeypatch):
     monkeypatch.setattr("helpers.report.plots.lookup.SHOWN", 5)
     figure = plots.image_map(points(), some_images(40), np.arange(40) >= 38, title="T")
     assert len(figure.axes[0].images) == 7 and len(figure.axes[0].lines) == 2
     assert "7 of n = 40 images" in figure.get_supxlabel()
 
 
-def test_the_explorer_is_one_svg_with_a_image_and_an_escaped_caption_a_point():
+def test_the_explorer_is_one_svg_with_an_image_and_an_escaped_caption_a_point():
     svg = map_page(points(), some_images(40), LABELS, DIGITS, captions=["<b>"] * 40)
     root = ElementTree.fromstring(svg)
     assert len(root.findall("./circle")) == len(root.findall("./g/circle")) == len(

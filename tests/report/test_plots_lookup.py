@@ -8,7 +8,7 @@ from helpers.report.plots import lookup
 from helpers.report.plots.lookup import map_page
 
 
-def test_a_image_appears_for_a_pointing_mouse_and_for_a_tap():
+def test_an_image_appears_for_a_pointing_mouse_and_for_a_tap():
     svg = map_page(torch.eye(2), torch.zeros(2, 1, 8, 8), torch.tensor([0, -1]), ["a"])
     # a tap gives it the focus; the tab key does not walk through it
     assert svg.count('class="p" tabindex="-1"') == 2

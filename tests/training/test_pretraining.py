@@ -11,9 +11,9 @@ from helpers.common.errors import UserError
 from helpers.data.loading import load
 from helpers.evaluation.features import extract_features
 from helpers.evaluation.probes import knn_accuracy
+from helpers.methods.build import build_method, two_views
 from helpers.methods.byol import BYOL
 from helpers.methods.presets import NOISE, recipe_for
-from helpers.methods.recipes import two_views
 from helpers.models.encoder import build
 from helpers.models.weights import registry as manifest
 from helpers.models.weights.checkpoint import load_encoder, save_encoder
@@ -368,7 +368,7 @@ def test_dinos_recipe_follows_the_encoder(splits, settings):
     vit = settings.replace(encoder="vit_tiny", batch_size=512)
     recipe = recipe_for("dino", vit)
     assert recipe.lr == pytest.approx(1e-3) and recipe.weight_decay == (0.04, 0.4)
-    module = recipe.build(build("vit_tiny", channels=1, image_size=16, depth=1), vit, 7.4)
+    module = build_method(recipe, build("vit_tiny", channels=1, image_size=16, depth=1), vit, 7.4)
     assert module.student_head.freeze_last_layer == 7
     assert module.criterion.center.shape[-1] == 65_536
     assert recipe_for("dino", settings.replace(encoder="resnet50")).global_scale == (0.14, 1.0)

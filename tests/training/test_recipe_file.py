@@ -10,6 +10,7 @@ import yaml
 
 from helpers.cli.main import main
 from helpers.common.errors import UserError
+from helpers.methods.build import build_method
 from helpers.methods.presets import recipe_for
 from helpers.methods.recipes import BYOLRecipe, DINORecipe
 from helpers.models.encoder import build
@@ -162,7 +163,8 @@ def test_every_config_trains_digits_for_two_steps(path, tmp_path, monkeypatch, c
 def test_a_config_with_views_of_photographs_takes_a_step_on_them(path):
     said = read_recipe(path)
     settings = Settings.resolve(dataset=said["dataset"], device="cpu", image_size=32)
-    module = BYOLRecipe(**said["recipe"]).build(build("slim", channels=3, image_size=32), settings)
+    module = build_method(BYOLRecipe(**said["recipe"]), build("slim", channels=3, image_size=32),
+                          settings)
     images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
     module.__class__ = type("AtStart", (type(module),), {"global_step": 0})
     assert module.training_step((images, None), 0).isfinite()

@@ -81,7 +81,7 @@ def test_views_follow_one_another_so_that_chunks_are_views():
     assert all(torch.equal(view, first) for view in parts.chunk(3))
 
 
-def test_each_part_of_a_image_is_another_one():
+def test_each_part_of_an_image_is_another_one():
     parts = multicrop_for("stl10", 64, local_crops=4)(some_images(3, 64))[1].chunk(4)
     assert not torch.allclose(parts[0], parts[1])
 

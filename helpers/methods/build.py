@@ -1,0 +1,71 @@
+"""A recipe, an encoder and settings become what trains: the views and the method's module."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from helpers.common.errors import UserError
+from helpers.common.fields import check_names, checked
+from helpers.methods.byol import BYOL
+from helpers.methods.dino import DINO
+from helpers.methods.recipes import BYOLRecipe, DINORecipe, field_types
+from helpers.models.encoder import Encoder
+from helpers.settings import Settings
+from helpers.transforms.multicrop import LocalCrop, MultiCrop, multicrop_for
+from helpers.transforms.views import Noisy, PhotoView, view_for
+
+
+def build_method(recipe: BYOLRecipe | DINORecipe, encoder: Encoder, settings: Settings,
+                 steps_per_epoch: float = 0.0) -> BYOL | DINO:
+    """The module that trains `encoder` on the settings' dataset.
+
+    Args:
+        steps_per_epoch: so many batches hold every image once; DINO counts epochs.
+    """
+    if isinstance(recipe, BYOLRecipe):
+        return BYOL(encoder, two_views(recipe, settings, encoder), recipe)
+    frozen_steps = round(recipe.frozen_epochs * steps_per_epoch)
+    return DINO(encoder, crops_for(recipe, settings, encoder), recipe, frozen_steps)
+
+
+def two_views(recipe: BYOLRecipe, settings: Settings, encoder: Encoder | None = None) -> tuple:
+    """The pair of views of BYOL: both augmented, with `noise` the second one noisy as well.
+
+    Photographs that are large enough for a blur get the two that differ (Grill et al. 2020,
+    appendix B); others twice the same. `encoder` is asked for its patch size; without one it has
+    none.
+    """
+    first = second = view_for(settings.dataset, settings.image_size,
+                              encoder.patch_size if encoder else 1)
+    if isinstance(first, PhotoView) and first.blur:
+        second = dataclasses.replace(first, blur=0.1, solarize=0.2)
+        first = dataclasses.replace(first, blur=1.0)
+    first, second = (changed_view(view, recipe.views) for view in (first, second))
+    return first, Noisy(second, recipe.noise) if recipe.noise else second
+
+
+def crops_for(recipe: DINORecipe, settings: Settings, encoder: Encoder | None = None) -> Any:
+    """The global and local crops of DINO, a `MultiCrop`; their sides are multiples of the
+    encoder's patch."""
+    for name in {"size", "scale"} & set(recipe.views or {}):
+        raise UserError(f"views.{name} of DINO is what global_scale and local_scale say")
+    patch = getattr(encoder.backbone, "patch_size", 8) if encoder else 8
+    made = multicrop_for(settings.dataset, settings.image_size, step=patch,
+                         local_crops=recipe.local_crops, global_scale=recipe.global_scale,
+                         local_scale=recipe.local_scale)
+    first, second = (changed_view(view, recipe.views) for view in (made.first, made.second))
+    if isinstance(made.local, LocalCrop):
+        view = changed_view(made.local.view, recipe.views)
+        local = dataclasses.replace(made.local, view=view)
+    else:
+        local = changed_view(made.local, recipe.views)
+    return MultiCrop(first, second, local, recipe.local_crops)
+
+
+def changed_view(view: Any, changes: dict | None) -> Any:
+    """A view with some of its fields changed, by name."""
+    hints = field_types(type(view))
+    check_names(changes or {}, hints, type(view).__name__)
+    return dataclasses.replace(view, **{name: checked(f"views.{name}", value, hints[name])
+                                        for name, value in (changes or {}).items()})
