@@ -121,13 +121,16 @@ def test_a_step_of_pretraining_never_waits_for_the_host(method, encoder, gpu, mo
     assert seen.waits == []
 
 
-CLASSIFIER = Classifier(build("resnet18", channels=3, image_size=96), linear_head(512, 10),
-                        view_for("stl10", 96), ClassifierRecipe(steps=9))
+@pytest.fixture
+def classifier():
+    """One for each test: of a network that was moved once, something may hold on to the weights."""
+    return Classifier(build("resnet18", channels=3, image_size=96), linear_head(512, 10),
+                      view_for("stl10", 96), ClassifierRecipe(steps=9))
 
 
-def test_a_step_with_labels_never_waits_for_the_host(gpu):
+def test_a_step_with_labels_never_waits_for_the_host(classifier, gpu):
     with Transfers() as seen:
-        loss = moved(CLASSIFIER).training_step(
+        loss = moved(classifier).training_step(
             (images(96), torch.zeros(8, dtype=torch.long, device=GPU)), 0)
     assert loss.device == GPU and seen.waits == []
 
@@ -152,7 +155,7 @@ def test_damage_is_done_on_the_gpu(kind, gpu):
     assert seen.waits == []
 
 
-def test_features_are_taken_on_the_gpu_and_come_back(gpu):
-    encoder = moved(CLASSIFIER.encoder)
+def test_features_are_taken_on_the_gpu_and_come_back(classifier, gpu):
+    encoder = moved(classifier.encoder)
     assert extract_features(encoder, torch.empty(20, 3, 96, 96, dtype=torch.uint8),
                             8).device.type == "cpu"
