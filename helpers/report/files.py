@@ -12,14 +12,14 @@ from typing import Any
 
 import pandas as pd
 
+from helpers.common.names import METHODS
+
 COLUMNS = ["notebook", "dataset", "preset", "method", "encoder", "pixels", "protocol",
            "labels_per_class", "sigma", "metric", "mean", "std", "n", "over", "epochs", "minutes",
            "file"]
 # seeds are averaged over
 SETTING = ["dataset", "method", "encoder", "pixels", "protocol", "labels_per_class", "sigma"]
-METHODS = {
-    "byol": "BYOL", "noise-byol": "noise-BYOL", "dino": "DINO", "lightly-byol": "lightly's BYOL"
-}
+TITLES = {**METHODS, "lightly-byol": "lightly's BYOL"}
 # columns of noise curves of whole trainings
 NOISE = {"method", "training_seed", "noise_seed", "sigma", "accuracy"}
 SEED = re.compile(r"-?seed\d+")
@@ -89,7 +89,7 @@ def facts_of(run: dict[str, Any]) -> dict[str, Any]:
         facts["minutes"] = cost["cpu_seconds"] / 60
     if "method" in settings:
         on_cpu = run.get("machine", {}).get("device", "cpu") == "cpu"
-        facts["method"] = METHODS.get(settings["method"], settings["method"])
+        facts["method"] = TITLES.get(settings["method"], settings["method"])
         facts["encoder"] = f"{settings['encoder']}{'' if on_cpu else ' on a GPU'}"
     return facts
 
