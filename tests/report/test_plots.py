@@ -284,12 +284,12 @@ def test_gains_are_shown_in_percentage_points():
 
 def test_a_confusion_matrix_is_coloured_by_the_share_of_the_true_class():
     ax = plots.confusion(np.array([[8, 2], [0, 5]]), ("a", "b"), "T").axes[0]
-    assert ax.images[0].get_array().tolist() == [[80.0, 20.0], [0.0, 100.0]]
+    assert ax.collections[0].get_array().tolist() == [[80.0, 20.0], [0.0, 100.0]]
 
 
 def test_a_confusion_matrix_of_an_absent_class_is_drawn():
     ax = plots.confusion(np.array([[3, 0], [0, 0]]), ("a", "b"), "T").axes[0]
-    assert ax.images[0].get_array()[1].tolist() == [0.0, 0.0]
+    assert ax.collections[0].get_array()[1].tolist() == [0.0, 0.0]
 
 
 def test_a_class_without_images_has_no_mark():

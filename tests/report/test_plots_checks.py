@@ -47,7 +47,7 @@ def test_the_check_table_colours_exactly_what_was_caught():
                 "broken": [CheckResult("a", False, 0.25, "0"),
                            CheckResult("b", True, 0.75, "> 0.5")]}
     (ax,) = plots.check_table(findings, "T").axes
-    assert ax.images[0].get_array().tolist() == [[0, 0], [1, 0]]
+    assert ax.collections[0].get_array().tolist() == [[0, 0], [1, 0]]
     assert {text.get_text(): text.get_weight()
             for text in ax.texts
             } == {"0": "normal", "1.00": "normal", "0.25": "bold", "0.75": "normal"}

@@ -1,4 +1,4 @@
-"""Figures of attention: where the class token of a ViT looks, as light on the image."""
+"""Figures of attention: what the class token of a ViT attends to, as light on the image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from helpers.report.plots.images import as_array, show
+from helpers.report.plots.images import as_array, bare, name_row, show
 from helpers.report.plots.style import WIDTH, array, canvas, headline, styled
 
 SCALE = "each map from its least attention (dark) to its most (bright)"
@@ -28,10 +28,9 @@ def attention_grid(images: Any, maps: Mapping[str, Any], title: str,
         maps: row label to N x G x G weights.
         titles: a line above each image.
     """
-    images = array(images)
+    images, rows = array(images), 1 + len(maps)
     side = min(1.15, WIDTH / (len(images) + 1.6))
-    figure, axes = canvas(1 + len(maps), len(images), side * (len(images) + 1.6), 0.9 + side *
-                          (1 + len(maps)))
+    figure, axes = canvas(rows, len(images), side * (len(images) + 1.6), 0.9 + side * rows)
     for ax, image in zip(axes[0], images, strict=True):
         show(ax, image)
     for ax, text in zip(axes[0], titles, strict=False):
@@ -40,14 +39,14 @@ def attention_grid(images: Any, maps: Mapping[str, Any], title: str,
         for ax, image, weights in zip(line, images, array(values), strict=True):
             shade(ax, image, weights)
     for line, name in zip(axes, ["image", *maps], strict=True):
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center", labelpad=8)
+        name_row(line[0], name)
     headline(figure, title, f"n = {len(images)} images · {SCALE}")
     return figure
 
 
 @styled
 def attention_heads(image: Any, maps: Sequence[Any], title: str, most: int = 12) -> Figure:
-    """Where the class token looks in one image: a row a block, a column a head.
+    """What the class token attends to in one image: a row a block, a column a head.
 
     Args:
         image: C x H x W, uint8 or float in [-1, 1].
@@ -62,7 +61,7 @@ def attention_heads(image: Any, maps: Sequence[Any], title: str, most: int = 12)
     for line, block in zip(axes, rows, strict=True):
         for ax, head in zip(line, columns, strict=True):
             shade(ax, image, array(maps[block])[head])
-        line[0].set_ylabel(f"block {block + 1}", rotation=0, ha="right", va="center", labelpad=8)
+        name_row(line[0], f"block {block + 1}")
     for ax, head in zip(axes[0], columns, strict=True):
         ax.set_title(f"head {head + 1}", fontsize=9.5)
     headline(figure, title, SCALE)
@@ -71,8 +70,7 @@ def attention_heads(image: Any, maps: Sequence[Any], title: str, most: int = 12)
 
 @styled
 def attention_close_up(image: Any, weights: Any, title: str) -> Figure:
-    """One image and one map over it, large; patches are numbered by their share of the attention in
-    percent.
+    """One image and a map over it, large, with each patch's share of the attention in percent.
 
     Args:
         image: C x H x W, uint8 or float in [-1, 1].
@@ -82,13 +80,15 @@ def attention_close_up(image: Any, weights: Any, title: str) -> Figure:
     (left, right), weights = axes[0], array(weights)
     show(left, image)
     shade(right, image, weights)
+    if len(weights) > NUMBERED:
+        headline(figure, title, "n = 1 image")
+        return figure
     patch = array(image).shape[-1] / len(weights)
-    for (row, column), weight in np.ndenumerate(weights) if len(weights) <= NUMBERED else ():
+    for (row, column), weight in np.ndenumerate(weights):
         right.text((column + 0.5) * patch, (row + 0.5) * patch, f"{100 * weight:.0f}",
                    color="white", ha="center", va="center", fontsize=9.5,
                    path_effects=[withStroke(linewidth=2, foreground="black")])
-    headline(figure, title, "n = 1 image" +
-             (" · numbers: % of the attention" if len(weights) <= NUMBERED else ""))
+    headline(figure, title, "n = 1 image · numbers: % of the attention")
     return figure
 
 
@@ -99,6 +99,4 @@ def shade(ax: Axes, image: Any, weights: np.ndarray) -> None:
     ax.imshow(pixels if pixels.ndim == 2 else pixels.mean(2), cmap="gray", vmin=0, vmax=1,
               extent=box)
     ax.imshow(weights, cmap="inferno", alpha=OPACITY, extent=box, interpolation="nearest")
-    ax.set(xticks=[], yticks=[])
-    ax.grid(False)
-    ax.spines[:].set_visible(False)
+    bare(ax)

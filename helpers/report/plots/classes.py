@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from helpers.report.plots.style import (
@@ -13,7 +15,6 @@ from helpers.report.plots.style import (
     WIDTH,
     array,
     canvas,
-    class_ticks,
     headline,
     method_color,
     styled,
@@ -32,23 +33,26 @@ def confusion(matrix: Any, classes: Sequence[str], title: str) -> Figure:
     """
     matrix = array(matrix)
     shares = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    numbers = [[f"{count:g}" if count else "" for count in row] for row in matrix]
     side = min(WIDTH, max(4.6, 2.2 + 0.42 * len(classes)))
     figure, axes = canvas(width=side + 1, height=side)
     ax = axes[0, 0]
-    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=100)
-    if len(classes) <= MOST_NUMBERS:
-        for (row, column), count in np.ndenumerate(matrix):
-            if count:  # zeros would hide the mistakes
-                ax.text(column, row, f"{count:g}", ha="center", va="center", fontsize=9,
-                        color="white" if shares[row, column] > 55 else "black")
-    class_ticks(ax, classes)
-    ax.set(yticks=range(len(classes)), yticklabels=classes, xlabel="predicted class",
-           ylabel="true class")
-    ax.grid(False)
+    sns.heatmap(shares, ax=ax, cmap="Blues", vmin=0, vmax=100, square=True, fmt="",
+                annot=numbers if len(classes) <= MOST_NUMBERS else None, annot_kws={"fontsize": 9},
+                cbar_kws={"label": "share of the true class (%)", "shrink": 0.8})
+    _class_ticks(ax, np.arange(len(classes)) + 0.5, classes)
+    ax.set_yticks(ax.get_xticks(), classes, rotation=0)
+    ax.set(xlabel="predicted class", ylabel="true class")
     ax.spines[:].set_visible(True)
-    figure.colorbar(image, ax=ax, label="share of the true class (%)", shrink=0.8)
     headline(figure, title, f"numbers: images, none where empty, n = {matrix.sum():,.0f}")
     return figure
+
+
+def _class_ticks(ax: Axes, places: Any, classes: Sequence[str]) -> None:
+    """Class names along the x axis, slanted where they would touch."""
+    slant = max(map(len, classes), default=0) > 3 or len(classes) > 20
+    ax.set_xticks(places, classes, rotation=40 if slant else 0, ha="right" if slant else "center",
+                  rotation_mode="anchor" if slant else "default")
 
 
 @styled
@@ -67,9 +71,8 @@ def per_class(series: Mapping[str, Any], classes: Sequence[str], title: str) -> 
         beside = places + 0.16 * (index - (len(values) - 1) / 2)  # so that no mark hides another
         ax.scatter(beside, scores, s=55, marker=MARKERS[index % len(MARKERS)], label=method,
                    zorder=2 + index, color=method_color(method), edgecolor="white", linewidth=0.8)
-    class_ticks(ax, classes)
-    ax.set(xlabel="class", ylabel="accuracy (%)")
-    ax.set_ylim(top=min(102, ax.get_ylim()[1]))
+    _class_ticks(ax, places, classes)
+    ax.set(xlabel="class", ylabel="accuracy (%)", ylim=(None, min(102, ax.get_ylim()[1])))
     ax.grid(axis="x", visible=False)
     figure.legend(loc="outside right upper")
     headline(figure, title, f"n = {len(classes)} classes")

@@ -12,11 +12,13 @@ from matplotlib.figure import Figure
 from helpers.report.plots.style import (
     GRAY,
     array,
+    bar_rows,
     canvas,
     darker,
+    deviation,
     headline,
-    known,
     method_color,
+    row_names,
     styled,
 )
 
@@ -34,29 +36,23 @@ def bars(rows: Sequence[Mapping[str, Any]], title: str, xlabel: str = "test accu
     """
     figure, axes = canvas(height=1.2 + 0.42 * max(len(rows), 2))
     ax, counts = axes[0, 0], {row.get("n") for row in rows}
-    for place, row in enumerate(rows):
-        mean, spread = 100 * row["mean"], 100 * known(row.get("std"))
-        ax.barh(place, mean, height=0.68, color=method_color(row["method"]))
-        if spread:
-            ax.errorbar(mean, place, xerr=spread, color="black", lw=1, capsize=3)
-        text = percent(mean, spread) + (f"  (n = {row.get('n')})" if len(counts) > 1 else "")
-        ax.annotate(text, (mean + spread, place), (5, 0), textcoords="offset points", va="center",
-                    fontsize=9.5)
-    ax.set(yticks=range(len(rows)), yticklabels=[row["method"] for row in rows], xlabel=xlabel)
-    ax.set(xlim=(0, 128 if len(counts) > 1 else 115), xticks=range(0, 101, 20))
-    ax.invert_yaxis()
-    ax.grid(axis="y", visible=False)
+    means, stds = ([100 * value for value in values]
+                   for values in ((row["mean"] for row in rows), map(deviation, rows)))
+    texts = [f"{mean:.1f}" + (f" ± {std:.1f}" if std else "")
+             for mean, std in zip(means, stds, strict=True)]
+    if len(counts) > 1:
+        texts = [f"{text}  (n = {row.get('n')})" for text, row in zip(texts, rows, strict=True)]
+    bar_rows(ax, [row["method"] for row in rows], means, texts, ends=np.add(means, stds))
+    for place, (mean, std) in enumerate(zip(means, stds, strict=True)):
+        if std:
+            ax.errorbar(mean, place, xerr=std, color="black", lw=1, capsize=3)
+    ax.set(xlim=(0, 128 if len(counts) > 1 else 115), xticks=range(0, 101, 20), xlabel=xlabel)
     _chance(ax, chance)
     same = f"n = {counts.pop()}" if len(counts) == 1 and counts != {None} else "n"
-    spreads = any(known(row.get("std")) for row in rows)
-    headline(figure, title, f"mean ± standard deviation over {over}, {same} each" if spreads else
-             f"{same} run each" if same == "n = 1" else "")
+    alone = f"{same} run each" if same == "n = 1" else ""
+    headline(figure, title,
+             f"mean ± standard deviation over {over}, {same} each" if any(stds) else alone)
     return figure
-
-
-def percent(mean: float, spread: float) -> str:
-    """Percentages as a reader wants them: one decimal, the deviation where there is one."""
-    return f"{mean:.1f} ± {spread:.1f}" if spread else f"{mean:.1f}"
 
 
 def _chance(ax: Axes, value: float | None) -> None:
@@ -68,8 +64,8 @@ def _chance(ax: Axes, value: float | None) -> None:
 
 
 @styled
-def grouped_bars(rows: Sequence[Mapping[str, Any]], title: str, chance: float | None = None,
-                 xlabel: str = "test accuracy (%)") -> Figure:
+def grouped_bars(rows: Sequence[Mapping[str, Any]], title: str,
+                 chance: float | None = None) -> Figure:
     """A panel for each protocol, in it a bar for each method.
 
     Args:
@@ -77,84 +73,67 @@ def grouped_bars(rows: Sequence[Mapping[str, Any]], title: str, chance: float | 
             gap.
         chance: what guessing would reach, as a fraction.
     """
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    protocols = list(dict.fromkeys(row["protocol"] for row in rows))
+    methods, protocols = (list(dict.fromkeys(row[key] for row in rows))
+                          for key in ("method", "protocol"))
+    found = {(row["method"], row["protocol"]): 100 * row["mean"] for row in rows}
     figure, axes = canvas(1, len(protocols), height=1.5 + 0.4 * len(methods), sharey=True)
     for ax, protocol in zip(axes[0], protocols, strict=True):
-        for row in (row for row in rows if row["protocol"] == protocol):
-            place, mean = methods.index(row["method"]), 100 * row["mean"]
-            ax.barh(place, mean, height=0.7, color=method_color(row["method"]))
-            ax.annotate(percent(mean, 0), (mean, place), (4, 0), textcoords="offset points",
-                        va="center", fontsize=9)
-        ax.set(xlim=(0, 125), xticks=range(0, 101, 25), yticks=range(len(methods)),
-               yticklabels=methods)
+        values = [found.get((method, protocol), np.nan) for method in methods]
+        bar_rows(ax, methods, values, [f"{value:.1f}" for value in values])
+        ax.set(xlim=(0, 125), xticks=range(0, 101, 25), xlabel="test accuracy (%)")
         ax.set_title(protocol, pad=14 if chance is not None else 6)
-        ax.grid(axis="y", visible=False)
-        ax.set_xlabel(xlabel)
         _chance(ax, chance)
-    axes[0, 0].invert_yaxis()
     headline(figure, title)
     return figure
 
 
 @styled
-def paired_gains(gains: Mapping[str, Any], title: str, xlabel: str,
-                 ylabel: str = "labels per class") -> Figure:
-    """A row for each setting, in it a dot for each draw and a bar at their mean.
+def paired_gains(gains: Mapping[str, Any], title: str, xlabel: str) -> Figure:
+    """A row for each number of labels per class: a dot for each label subset, a bar at their mean.
 
     Args:
-        gains: name of the setting to one difference of accuracies (fractions) a draw; shown as
+        gains: name of the row to one difference of accuracies (fractions) a subset; shown as
             percentage points.
     """
     figure, axes = canvas(height=1.3 + 0.42 * len(gains))
-    ax = axes[0, 0]
-    values = [100 * array(draws) for draws in gains.values()]
+    ax, ink = axes[0, 0], method_color("BYOL")
+    values = [100 * array(subsets) for subsets in gains.values()]
     for place, points in enumerate(values):
-        ink = method_color("BYOL")
         ax.scatter(points, np.full(len(points), place), s=45, color=ink, alpha=0.45, linewidths=0)
         ax.plot(points.mean(), place, marker="|", markersize=20, markeredgewidth=3, color=ink)
         ax.annotate(f"{points.mean():+.1f}", (1.01, place), xycoords=("axes fraction", "data"),
                     va="center")
     ax.axvline(0, color="black", lw=1)
-    ax.set(yticks=range(len(gains)), yticklabels=list(gains), ylabel=ylabel, xlabel=xlabel)
-    ax.grid(axis="y", visible=False)
-    ax.margins(y=0.15)
-    ax.invert_yaxis()
-    counts = sorted({len(points) for points in values})
+    row_names(ax, list(gains))
+    ax.set(ylabel="labels per class", xlabel=xlabel)
+    counts = "–".join(map(str, sorted({len(points) for points in values})))
     headline(figure, title,
-             f"dot: one draw, bar and number: mean, n = {'–'.join(map(str, counts))} draws a row")
+             f"dot: one label subset, bar and number: mean, n = {counts} label subsets a row")
     return figure
 
 
 @styled
 def ways(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
-    """What ways of training bring and cost: test accuracy with every draw, seconds, trainable
-    parameters.
+    """What ways of training bring and cost: test accuracy, seconds, trainable parameters.
 
     Args:
-        rows: dicts with method, scores (one fraction a draw of labels), seconds and parameters.
+        rows: dicts with method, scores (one fraction a label subset), seconds and parameters.
     """
     figure, axes = canvas(1, 3, height=1.7 + 0.42 * len(rows), sharey=True)
-    wanted = (("test accuracy (%)", [100 * np.mean(row["scores"]) for row in rows],
-               "{:.1f}"), ("seconds of one training", [row["seconds"] for row in rows], "{:.1f}"),
-              ("trainable parameters (thousands)", [row["parameters"] / 1000
-                                                    for row in rows], "{:,.0f}"))
-    for ax, (label, values, form) in zip(axes[0], wanted, strict=True):
-        for place, (row, value) in enumerate(zip(rows, values, strict=True)):
-            ax.barh(place, value, height=0.68, color=method_color(row["method"]))
-            most = max(value, *(100 * score for score in row["scores"])) if ax is axes[0,
-                                                                                       0] else value
-            ax.annotate(form.format(value), (most, place), (6, 0), textcoords="offset points",
-                        va="center")
+    names = [row["method"] for row in rows]
+    scores = 100 * np.array([row["scores"] for row in rows])
+    seconds, thousands = ([row[key] / unit for row in rows]
+                          for key, unit in (("seconds", 1), ("parameters", 1000)))
+    panels = (("test accuracy (%)", scores.mean(1), "{:.1f}"),
+              ("seconds of one training", seconds, "{:.1f}"),
+              ("trainable parameters (thousands)", thousands, "{:,.0f}"))
+    for ax, (label, values, form) in zip(axes[0], panels, strict=True):
+        ends = scores.max(1) if values is panels[0][1] else None
+        bar_rows(ax, names, values, [form.format(value) for value in values], ends)
         ax.set(xlabel=label, xlim=(0, 1.3 * max(values)))
-        ax.grid(axis="y", visible=False)
-    for place, row in enumerate(rows):
-        points = [100 * score for score in row["scores"]]
+    for place, (name, points) in enumerate(zip(names, scores, strict=True)):
         axes[0, 0].scatter(points, [place] * len(points), s=22, zorder=3, linewidths=0.8,
-                           edgecolor="white", color=[darker(method_color(row["method"]))])
-    axes[0, 0].set(yticks=range(len(rows)), yticklabels=[row["method"] for row in rows])
-    axes[0, 0].invert_yaxis()
-    headline(
-        figure, title,
-        f"dot: one draw of labels, bar and number: mean, n = {len(rows[0]['scores'])} draws each")
+                           edgecolor="white", color=[darker(method_color(name))])
+    headline(figure, title,
+             f"dot: one label subset, bar and number: mean, n = {scores.shape[1]} each")
     return figure

@@ -21,17 +21,29 @@ def as_array(image: Any) -> np.ndarray:
     Values outside [-1, 1], as noise makes them, are clipped: a screen cannot show them.
     """
     image = array(image)
-    image = image / 255 if image.dtype == np.uint8 else np.clip(
-        (image.astype(np.float32) + 1) / 2, 0, 1)
+    if image.dtype == np.uint8:
+        image = image / 255
+    else:
+        image = np.clip((image.astype(np.float32) + 1) / 2, 0, 1)
     return image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
 
 
 def show(ax: Axes, image: Any) -> None:
     """One image without ticks, grid or frame."""
     ax.imshow(as_array(image), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    bare(ax)
+
+
+def bare(ax: Axes) -> None:
+    """Take ticks, grid and frame away."""
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
     ax.spines[:].set_visible(False)
+
+
+def name_row(ax: Axes, name: str) -> None:
+    """Write the name of a row of images beside the first of them."""
+    ax.set_ylabel(name, rotation=0, ha="right", va="center", labelpad=8)
 
 
 @styled
@@ -44,17 +56,15 @@ def image_grid(images: Any, titles: Sequence[str] | None = None, columns: int = 
         titles: a line above each image.
         columns: images a row.
     """
-    images = array(images)
     columns = max(1, min(columns, len(images)))
     rows = max(1, -(-len(images) // columns))
     side = WIDTH / max(columns, 4)
     height = rows * (side + 0.25 * (titles is not None)) + 0.5 * bool(title)
     figure, axes = canvas(rows, columns, side * columns, height)
-    for index, ax in enumerate(axes.flat):
-        if index >= len(images):
-            ax.set_axis_off()
-            continue
-        show(ax, images[index])
+    for ax in axes.flat[len(images):]:
+        ax.set_axis_off()
+    for index, (ax, image) in enumerate(zip(axes.flat, array(images), strict=False)):
+        show(ax, image)
         if titles is not None:
             ax.set_title(str(titles[index]), fontsize=9)
     headline(figure, title)
@@ -64,16 +74,14 @@ def image_grid(images: Any, titles: Sequence[str] | None = None, columns: int = 
 @styled
 def views_grid(originals: Any, firsts: Any, seconds: Any, title: str = "",
                labels: Sequence[str] = ("image", "view 1", "view 2")) -> Figure:
-    """Three rows, a column an image: the images and two companions of each, every one N x C x H x
-    W."""
-    rows = [array(images) for images in (originals, firsts, seconds)]
-    columns = len(rows[0])
+    """Three rows of N x C x H x W images: the originals and two companions of each below it."""
+    columns = len(originals)
     side = min(1.2, WIDTH / (columns + 1))
     figure, axes = canvas(3, columns, side * (columns + 1), 3 * side + 0.5)
-    for line, images, label in zip(axes, rows, labels, strict=True):
-        for ax, image in zip(line, images, strict=True):
+    for line, images, label in zip(axes, (originals, firsts, seconds), labels, strict=True):
+        for ax, image in zip(line, array(images), strict=True):
             show(ax, image)
-        line[0].set_ylabel(label, rotation=0, ha="right", va="center", labelpad=8)
+        name_row(line[0], label)
     headline(figure, title)
     return figure
 
@@ -81,7 +89,7 @@ def views_grid(originals: Any, firsts: Any, seconds: Any, title: str = "",
 @styled
 def predictions(images: Any, labels: Any, predicted: Mapping[str, Any], classes: Sequence[str],
                 title: str = "") -> Figure:
-    """Images with what each method takes them for: green and ✓ when right, red and ✗ when wrong.
+    """Images with what each method predicts: green and ✓ when right, red and ✗ when wrong.
 
     Args:
         images: N x C x H x W, uint8 or float in [-1, 1].
@@ -89,31 +97,25 @@ def predictions(images: Any, labels: Any, predicted: Mapping[str, Any], classes:
         predicted: N class numbers for each method.
         classes: names of the classes.
     """
-    images, labels = array(images), array(labels)
-    brief = max(map(len, classes)) <= SHORT
-    columns = max(1, min(10 if brief else 5, len(images)))
+    labels, names = array(labels), [cut(name) for name in classes]
+    columns = max(1, min(10 if max(map(len, classes)) <= SHORT else 5, len(images)))
     rows = max(1, -(-len(images) // columns))
     height = 0.6 + rows * (0.8 * WIDTH / max(columns, 6) + 0.25 + 0.19 * len(predicted))
     figure, axes = canvas(rows, columns, WIDTH, height)
-    for index, ax in enumerate(axes.flat):
-        if index >= len(images):
-            ax.set_axis_off()
-            continue
-        show(ax, images[index])
+    for ax in axes.flat[len(images):]:
+        ax.set_axis_off()
+    for index, (ax, image) in enumerate(zip(axes.flat, array(images), strict=False)):
+        show(ax, image)
         ax.set_anchor("N")  # so that the verdicts below keep clear of the note
-        ax.set_title(cut(classes[labels[index]]), fontsize=9.5)
-        for line, (method, guesses) in enumerate(predicted.items()):
-            guess = int(array(guesses)[index])
-            _verdict(ax, line, classes[guess], guess == labels[index])
+        ax.set_title(names[labels[index]], fontsize=9.5)
+        for line, (method, classified) in enumerate(predicted.items()):
+            label = int(array(classified)[index])
+            mark, color = ("✓", RIGHT) if label == labels[index] else ("✗", WRONG)
+            _beneath(ax, line, f"{mark} {names[label]}", 0.5, "center", color)
             if index % columns == 0:
                 _beneath(ax, line, method, -0.18, "right", GRAY)
     headline(figure, title, "above: the true class · below: ✓ right, ✗ wrong")
     return figure
-
-
-def _verdict(ax: Axes, line: int, name: str, right: bool) -> None:
-    _beneath(ax, line, f"{'✓' if right else '✗'} {cut(name)}", 0.5, "center",
-             RIGHT if right else WRONG)
 
 
 def cut(name: str) -> str:

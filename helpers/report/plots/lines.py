@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -21,11 +22,13 @@ from helpers.report.plots.style import (
     line_styles,
     method_color,
     plain_log,
+    reference_line,
     styled,
 )
 
 FEW = 30  # up to this many points are marked one by one
 LARGEST_LOSS = 20.0  # a diverging run would flatten all the others
+Monitor = Sequence[Mapping[str, float]]  # a dict for each evaluation while training
 
 
 @styled
@@ -40,18 +43,13 @@ def curves(series: Mapping[str, Any], xlabel: str, ylabel: str, title: str, perc
         note: what n is, for the line below the figure.
     """
     figure, axes = canvas()
-    ax = axes[0, 0]
-    factor = 100 if percent else 1
-    styles, ends = line_styles(series), []
-    for name, values in series.items():
-        x, y = _points(values)
-        last = draw_line(ax, x, factor * y, smooth, styles[name])
-        if last is not None:
-            ends.append((*last, name, styles[name]["color"]))
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if len(ends) > 1:
-        label_ends(ax, ends)
+    lines = []
+    for name, style in line_styles(series).items():
+        values = series[name]
+        x, y = values if isinstance(values, tuple) else (np.arange(1, len(values) + 1), values)
+        lines.append((name, array(x), (100 if percent else 1) * array(y).astype(float), style))
+    axes[0, 0].set(xlabel=xlabel, ylabel=ylabel)
+    _named_lines(axes[0, 0], lines, smooth)
     headline(figure, title, _note(note, smooth))
     return figure
 
@@ -66,74 +64,63 @@ def loss_curves(series: Mapping[str, Any], title: str, marks: Mapping[str, float
             are cut.
         marks: what a dashed line stands for, to its height.
         highlight: the one to be compared with the others, drawn thick.
-        smooth: width of a running mean, as for `curves`.
-        note: what n is, for the line below the figure.
+        smooth, note: as for `curves`.
     """
     figure, axes = canvas()
-    ax, ends = axes[0, 0], []
-    others = iter(class_colors(len(series)))
+    ax, lines, others = axes[0, 0], [], iter(class_colors(len(series)))
     for name, losses in series.items():
         chosen = name == highlight or len(series) == 1
-        color = method_color("ViT") if chosen else next(others)
-        y = np.clip(array(losses).astype(float), None, LARGEST_LOSS)
-        look = {
-            "color": color, "linewidth": 3.2 if name == highlight else 1.6,
-            "zorder": 3 if chosen else 2
-        }
-        last = draw_line(ax, np.arange(len(y)), y, smooth, look)
-        if last is not None:
-            ends.append((*last, name, color))
+        style = {"color": method_color("ViT") if chosen else next(others),
+                 "linewidth": 3.2 if name == highlight else 1.6, "zorder": 3 if chosen else 2}
+        losses = np.clip(array(losses).astype(float), None, LARGEST_LOSS)
+        lines.append((name, np.arange(len(losses)), losses, style))
     ax.set(xlabel="step", ylabel="cross-entropy (nats)", yscale="log")
     plain_log(ax.yaxis)
+    _named_lines(ax, lines, smooth, marks or {})
+    headline(figure, title, _note(note, smooth))
+    return figure
+
+
+def _named_lines(ax: Axes, lines: Sequence[tuple[str, np.ndarray, np.ndarray, Mapping[str, Any]]],
+                 smooth: int, marks: Mapping[str, float] | None = None) -> None:
+    """Draw (name, x, y, style) and the marks; several lines are named at their last numbers."""
+    ends = []
+    for name, x, y, style in lines:
+        draw_line(ax, x, y, smooth, style)
+        known = np.flatnonzero(np.isfinite(y))
+        if len(known):
+            last = known[-1]
+            height = running_mean(y, smooth)[last] if smooth > 1 else y[last]
+            ends.append((x[last], height, name, style["color"]))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     for name, value in (marks or {}).items():
         reference_line(ax, value, name)
     if len(ends) > 1:
         label_ends(ax, ends)
-    headline(figure, title, _note(note, smooth))
-    return figure
+
+
+def draw_line(ax: Axes, x: np.ndarray, y: np.ndarray, smooth: int,
+              style: Mapping[str, Any]) -> None:
+    """A line, with marks where its points are few; if smoothed, with the raw values behind it."""
+    if smooth > 1:
+        ax.plot(x, y, color=style["color"], lw=0.7, alpha=0.3)
+        y = running_mean(y, smooth)
+    ax.plot(x, y, **style, marker="o" if len(x) <= FEW else None, markersize=3.5)
+
+
+def running_mean(y: np.ndarray, width: int) -> np.ndarray:
+    """Mean of the `width` points (an odd number) around each point, of fewer at both ends."""
+    return pd.Series(y).rolling(width, center=True, min_periods=1).mean().to_numpy()
 
 
 def _note(note: str, smooth: int) -> str:
     return " · ".join(filter(None, [note, f"bold: mean of {smooth} points" if smooth > 1 else ""]))
 
 
-def _points(values: Any) -> tuple[np.ndarray, np.ndarray]:
-    if isinstance(values, tuple) and len(values) == 2:
-        return array(values[0]), array(values[1]).astype(float)
-    y = array(values).astype(float)
-    return np.arange(1, len(y) + 1), y
-
-
-def running_mean(y: np.ndarray, width: int) -> np.ndarray:
-    """Mean of the `width` points (an odd number) around each point, of fewer at both ends."""
-    total, places = np.cumsum(np.concatenate([[0.0], y])), np.arange(len(y))
-    first, after = np.maximum(places - width // 2, 0), np.minimum(places + width // 2 + 1, len(y))
-    return (total[after] - total[first]) / (after - first)
-
-
-def draw_line(ax: Axes, x: np.ndarray, y: np.ndarray, smooth: int,
-              style: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Draw a line and return its last finite point, None if it has none."""
-    if smooth > 1:
-        ax.plot(x, y, color=style["color"], lw=0.7, alpha=0.3)
-        y = running_mean(y, smooth)
-    ax.plot(x, y, **style, marker="o" if len(x) <= FEW else None, markersize=3.5)
-    finite = np.flatnonzero(np.isfinite(y))
-    return (x[finite[-1]], y[finite[-1]]) if len(finite) else None
-
-
-def reference_line(ax: Axes, value: float, label: str) -> None:
-    """A dashed horizontal line, named above its left end."""
-    ax.axhline(value, color="black", lw=1, ls=(0, (4, 3)))
-    ax.annotate(label, (0, value), (4, 3), xycoords=("axes fraction", "data"),
-                textcoords="offset points", fontsize=9, color=GRAY)
-
-
 @styled
-def pretraining_watch(losses: Sequence[float], momentum: Sequence[float],
-                      monitor: Sequence[Mapping[str, float]], lowest_feature_std: float = 0.1,
-                      lowest_rank: float = 2.0, method: str = "BYOL") -> Figure:
+def pretraining_watch(losses: Sequence[float], momentum: Sequence[float], monitor: Monitor,
+                      lowest_feature_std: float = 0.1, lowest_rank: float = 2.0,
+                      method: str = "BYOL") -> Figure:
     """What a training without labels shows of itself, in four panels.
 
     Args:
@@ -144,15 +131,16 @@ def pretraining_watch(losses: Sequence[float], momentum: Sequence[float],
         method: whose colour the curves have.
     """
     figure, axes = canvas(2, 2, height=6.2, sharex=True)
-    color, smooth = {"color": method_color(method)}, 2 * (len(losses) // 80) + 1
-    draw_line(axes[0, 0], np.arange(1, len(losses) + 1), array(losses).astype(float), smooth, color)
-    axes[0, 0].set(title=f"loss (bold: mean of {smooth} steps)", ylabel="loss")
-    axes[0, 1].plot(np.arange(1, len(momentum) + 1), momentum, **color)
-    axes[0, 1].set(title="momentum of the target network", ylabel="momentum (1 = frozen)")
-    axes[0, 1].ticklabel_format(useOffset=False)
-    _accuracy(axes[1, 0], monitor, color)
-    _collapse(axes[1, 1], monitor, lowest_feature_std, lowest_rank, color)
-    axes[0, 0].set_xlim(0, None)
+    (loss, ema), (accuracy, collapse) = axes
+    color, smooth = method_color(method), 2 * (len(losses) // 80) + 1
+    steps = np.arange(1, len(losses) + 1)
+    draw_line(loss, steps, array(losses).astype(float), smooth, {"color": color})
+    loss.set(title=f"loss (bold: mean of {smooth} steps)", ylabel="loss", xlim=(0, None))
+    ema.plot(steps, momentum, color=color)
+    ema.set(title="momentum of the target network", ylabel="momentum (1 = frozen)")
+    ema.ticklabel_format(useOffset=False)
+    _accuracy(accuracy, monitor, color)
+    _collapse(collapse, monitor, lowest_feature_std, lowest_rank, color)
     for ax in axes.flat:
         ax.set_xlabel("step")
         ax.tick_params(labelbottom=True)
@@ -161,9 +149,9 @@ def pretraining_watch(losses: Sequence[float], momentum: Sequence[float],
     return figure
 
 
-def _accuracy(ax: Axes, monitor: Sequence[Mapping[str, float]], color: Mapping[str, str]) -> None:
+def _accuracy(ax: Axes, monitor: Monitor, color: str) -> None:
     steps, knn = [row["step"] for row in monitor], [100 * row["knn"] for row in monitor]
-    ax.plot(steps, knn, **color, marker="o", markersize=4)
+    ax.plot(steps, knn, color=color, marker="o", markersize=4)
     highest = knn[-1] >= max(knn[-3:])  # or the number would lie on the line
     ax.annotate(f"{knn[-1]:.1f} %", (steps[-1], knn[-1]), (0, 5 if highest else -6),
                 textcoords="offset points", ha="right", va="bottom" if highest else "top",
@@ -177,14 +165,14 @@ def _accuracy(ax: Axes, monitor: Sequence[Mapping[str, float]], color: Mapping[s
     ax.margins(y=0.12)
 
 
-def _collapse(ax: Axes, monitor: Sequence[Mapping[str, float]], lowest_feature_std: float,
-              lowest_rank: float, color: Mapping[str, str]) -> None:
+def _collapse(ax: Axes, monitor: Monitor, lowest_feature_std: float, lowest_rank: float,
+              left: str) -> None:
     """Feature standard deviation on the left, effective rank on the right.
 
     They are so scaled that both limits lie at one height.
     """
     steps, std, rank = ([row[key] for row in monitor] for key in ("step", "feature_std", "rank"))
-    left, right, twin = color["color"], method_color("supervised"), ax.twinx()
+    right, twin = method_color("supervised"), ax.twinx()
     ax.plot(steps, std, color=left, marker="o", markersize=4)
     twin.plot(steps, rank, color=right, marker="s", markersize=4, ls="--")
     top, highest = 1.1 * max(1.0, *std), 1.15 * max(4 * lowest_rank, *rank)
@@ -203,38 +191,32 @@ def _collapse(ax: Axes, monitor: Sequence[Mapping[str, float]], lowest_feature_s
 
 
 @styled
-def teacher_watch(monitor: Sequence[Mapping[str, float]]) -> Figure:
-    """DINO's two collapses, seen in the teacher's answers (Caron et al. 2021, figure 7), and the
-    student's lag.
+def teacher_watch(monitor: Monitor) -> Figure:
+    """DINO's two collapses in the teacher's outputs (Caron et al. 2021, figure 7), and the KL.
 
     Args:
         monitor: dicts with step, entropy, variety, kl and uniform, all in nats (see
             `helpers.methods.dino`); rows without them, such as the one before the first step, are
             left out.
     """
-    rows = [row for row in monitor if "kl" in row]
-    steps = [row["step"] for row in rows]
+    table = pd.DataFrame([row for row in monitor if "kl" in row])
+    uniform = table.uniform.iloc[-1]
     figure, axes = canvas(1, 2, height=3.9)
-    answers, lag = axes[0]
-    shown = {
-        "all answers together": ("variety", "#0072B2", "-"),
-        "one answer": ("entropy", "#D55E00", "--")
-    }
+    outputs, lag = axes[0]
     ends = []
-    for name, (key, color, dashes) in shown.items():
-        values = [row[key] for row in rows]
-        answers.plot(steps, values, color=color, ls=dashes, marker="o", markersize=4)
-        ends.append((steps[-1], values[-1], name, color))
-    reference_line(answers, rows[-1]["uniform"], "collapse: every answer uniform, dashed line here")
-    reference_line(answers, 0, "collapse: one class for all, solid line here")
-    answers.set(title="entropy of the teacher's answers", ylabel="entropy (nats)",
-                ylim=(-0.06 * rows[-1]["uniform"], 1.16 * rows[-1]["uniform"]), xlim=(0, None))
-    label_ends(answers, ends)
-    lag.plot(steps, [row["kl"] for row in rows], color=method_color("DINO"), marker="o",
-             markersize=4)
+    for name, key, color, dash in (("mean output", "variety", "#0072B2", "-"),
+                                   ("single outputs", "entropy", "#D55E00", "--")):
+        outputs.plot(table.step, table[key], color=color, ls=dash, marker="o", markersize=4)
+        ends.append((table.step.iloc[-1], table[key].iloc[-1], name, color))
+    reference_line(outputs, uniform, "collapse: every output uniform, dashed line here")
+    reference_line(outputs, 0, "collapse: one class for all, solid line here")
+    outputs.set(title="entropy of the teacher's outputs", ylabel="entropy (nats)",
+                ylim=(-0.06 * uniform, 1.16 * uniform))
+    lag.plot(table.step, table.kl, color=method_color("DINO"), marker="o", markersize=4)
     lag.set(title="what the student still lacks", ylabel="KL from teacher to student (nats)",
-            ylim=(0, None), xlim=(0, None))
-    for ax in (answers, lag):
-        ax.set_xlabel("step")
-    headline(figure, "Has the teacher collapsed?", f"n = {len(rows)} evaluations, each of a batch")
+            ylim=(0, None))
+    for ax in axes[0]:
+        ax.set(xlabel="step", xlim=(0, None))
+    label_ends(outputs, ends)
+    headline(figure, "Has the teacher collapsed?", f"n = {len(table)} evaluations, each of a batch")
     return figure

@@ -1,5 +1,4 @@
-"""Figures that show images by their features: neighbours, and a map made of the images
-themselves."""
+"""Figures that show images by their features: nearest neighbours, and maps made of images."""
 
 from __future__ import annotations
 
@@ -31,28 +30,34 @@ from helpers.report.plots.style import (
 SHOWN = 300  # thumbnails in a map; more would lie on top of each other
 FLAT = 0.68  # height of that map over its width
 SIDE = 640  # side of the map to point at, in CSS pixels
+HOVER = """
+.few-map .v{display:none}
+.few-map .p:is(:hover,:focus) .v{display:block;pointer-events:none}
+.few-map .p{outline:none}
+.few-map .p circle{fill:none;pointer-events:all;stroke-width:2px}
+.few-map .p:is(:hover,:focus) circle{stroke:#000}
+.few-map image{image-rendering:pixelated;outline:1px solid #595959}
+.few-map text{font:12px sans-serif;paint-order:stroke;stroke:#fff;stroke-width:3px}
+"""
 
 
 @styled
 def neighbours_grid(queries: Any, labels: Any, found: Any, found_labels: Any,
                     classes: Sequence[str], title: str) -> Figure:
-    """A row a query: the image, then its nearest ones, each under its class, framed green if that
-    is the query's.
+    """A row a query: the image, then its nearest ones under their (cut) class names.
 
-    Long names are cut, so that neighbours do not write over each other.
+    Their frames are green where the class is the query's.
 
     Args:
         queries, labels: M x C x H x W, uint8 or float in [-1, 1], and M class numbers.
         found, found_labels: M x k x C x H x W and M x k.
     """
-    queries, labels, found, found_labels = (array(x)
-                                            for x in (queries, labels, found, found_labels))
-    columns = found.shape[1] + 1
+    columns = len(found[0]) + 1
     side, names = WIDTH / columns, [cut(name) for name in classes]
     size = 9 if max(map(len, names)) <= 8 else 7
     figure, axes = canvas(len(queries), columns, WIDTH, 0.7 + len(queries) * (0.85 * side + 0.22))
-    for line, query, label, near, own in zip(axes, queries, labels, found, found_labels,
-                                             strict=True):
+    rows = zip(axes, *map(array, (queries, labels, found, found_labels)), strict=True)
+    for line, query, label, near, own in rows:
         show(line[0], query)
         line[0].set_title(names[label], fontsize=size, weight="bold")
         for ax, image, other in zip(line[1:], near, own, strict=True):
@@ -60,10 +65,8 @@ def neighbours_grid(queries: Any, labels: Any, found: Any, found_labels: Any,
             color = RIGHT if other == label else WRONG
             ax.set_title(names[other], fontsize=size, color=color)
             ax.spines[:].set(visible=True, color=color, linewidth=1.6)
-    headline(
-        figure, title,
-        "first column: the query · nearest first, by cosine similarity · green: the query's class, "
-        "red: another")
+    headline(figure, title, "first column: the query · nearest first, by cosine similarity · "
+             "green: the query's class, red: another")
     return figure
 
 
@@ -88,8 +91,7 @@ def image_map(points: Any, images: Any, marked: Any = None, title: str = "",
     low, high = points.min(0), points.max(0)
     half = 0.013 * (high - low) / (1, FLAT)  # square on paper
     for index in [*others, *np.flatnonzero(marked)]:
-        _thumbnail(ax, array(images[index]), points[index], half * (1.5 if marked[index] else 1),
-                   marked[index])
+        _thumbnail(ax, images[index], points[index], half, marked[index])
     ax.set(xticks=[], yticks=[], xlim=(low[0] - 3 * half[0], high[0] + 3 * half[0]),
            ylim=(low[1] - 3 * half[1], high[1] + 3 * half[1]), aspect="auto")
     ax.grid(False)
@@ -99,8 +101,8 @@ def image_map(points: Any, images: Any, marked: Any = None, title: str = "",
     return figure
 
 
-def _thumbnail(ax: Axes, image: np.ndarray, place: np.ndarray, half: np.ndarray,
-               framed: bool) -> None:
+def _thumbnail(ax: Axes, image: Any, place: np.ndarray, half: np.ndarray, framed: bool) -> None:
+    half = half * 1.5 if framed else half
     (left, bottom), (right, top) = place - half, place + half
     ax.imshow(as_array(image), cmap="gray", vmin=0, vmax=1, extent=(left, right, bottom, top),
               zorder=2 + framed)
@@ -111,8 +113,7 @@ def _thumbnail(ax: Axes, image: np.ndarray, place: np.ndarray, half: np.ndarray,
 
 def map_page(points: Any, images: Any, labels: Any, classes: Sequence[str],
              captions: Sequence[str] | None = None) -> str:
-    """A map as HTML in which an image appears where the mouse rests on a point, or a finger taps
-    one.
+    """A map as HTML in which an image appears at the point that is hovered over or tapped.
 
     It needs no script, so it works in every notebook, in Colab and on a saved page.
 
@@ -124,45 +125,27 @@ def map_page(points: Any, images: Any, labels: Any, classes: Sequence[str],
     low, span = points.min(0), np.ptp(points, axis=0) + 1e-9
     places = 20 + (SIDE - 40) * (points - low) / span
     colors = [*class_colors(len(classes)), FAINT]
-    dots, looks = [], []  # every image lies above every dot
+    dots, shown = [], []  # every image lies above every dot
     for number, ((x, y), image, label) in enumerate(zip(places, array(images), labels,
                                                         strict=True)):
         name = classes[label] if label >= 0 else "no label"
         caption = captions[number] if captions is not None else f"image {number}, {name}"
         place = f'cx="{x:.0f}" cy="{y:.0f}"'
         dots.append(f'<circle {place} r="4.5" fill="{to_hex(colors[label])}"/>')
-        looks.append(
-            f'<g class="p" tabindex="-1"><circle {place} r="5"/>{_look(x, y, image, caption)}</g>')
-    style = (
-        ".few-map .v{display:none} .few-map .p:is(:hover,:focus) "
-        ".v{display:block;pointer-events:none} "
-        ".few-map .p{outline:none} .few-map .p "
-        "circle{fill:none;pointer-events:all;stroke-width:2px} "
-        ".few-map .p:is(:hover,:focus) circle{stroke:#000} "
-        ".few-map image{image-rendering:pixelated;outline:1px solid #595959} "
-        ".few-map text{font:12px sans-serif;paint-order:stroke;stroke:#fff;stroke-width:3px}")
-    return (
-        f'<svg class="few-map" viewBox="0 0 {SIDE} {SIDE}" '
-        f'style="max-width:{SIDE}px;background:#fff" role="img" '
-        f'aria-label="map of {len(points)} '
-        f'images"><style>{style}</style>{"".join(dots + looks)}</svg>'
-    )
+        shown.append(f'<g class="p" tabindex="-1"><circle {place} r="5"/>'
+                     f'{_beside(x, y, image, caption)}</g>')
+    return (f'<svg class="few-map" viewBox="0 0 {SIDE} {SIDE}" role="img" '
+            f'style="max-width:{SIDE}px;background:#fff" aria-label="map of {len(points)} images">'
+            f'<style>{HOVER}</style>{"".join(dots + shown)}</svg>')
 
 
-def _look(x: float, y: float, image: np.ndarray, caption: str) -> str:
+def _beside(x: float, y: float, image: np.ndarray, caption: str) -> str:
     """An image under its caption beside a point, on the side where there is more room."""
     right, top = x < SIDE / 2, min(max(y - 60, 14), SIDE - 100)
     left, edge, anchor = (x + 8, x + 8, "start") if right else (x - 104, x - 8, "end")
-    return (
-        f'<g class="v"><image x="{left:.0f}" y="{top:.0f}" width="96" height="96" '
-        f'href="{_data(image)}"/>'
-        f'<text x="{edge:.0f}" y="{top - 3:.0f}" '
-        f'text-anchor="{anchor}">{html.escape(caption)}</text></g>'
-    )
-
-
-def _data(image: np.ndarray) -> str:
-    """An image as a PNG inside an address."""
     file = io.BytesIO()
     plt.imsave(file, as_array(image), cmap="gray", vmin=0, vmax=1, format="png")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    data = base64.b64encode(file.getvalue()).decode()
+    return (f'<g class="v"><image x="{left:.0f}" y="{top:.0f}" width="96" height="96" '
+            f'href="data:image/png;base64,{data}"/><text x="{edge:.0f}" y="{top - 3:.0f}" '
+            f'text-anchor="{anchor}">{html.escape(caption)}</text></g>')

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
@@ -46,8 +47,7 @@ def embeddings(panels: Mapping[str, Any], labels: Any, classes: Sequence[str],
     for ax, (name, points) in zip(axes.flat, panels.items(), strict=False):
         _panel(ax, array(points), labels, classes, noisy.get(name))
         ax.set_title(name)
-    figure.legend(handles=_handles(classes, labels, bool(noisy)), loc="outside right upper",
-                  fontsize=9, handletextpad=0.2)
+    _legend(figure, classes, labels, bool(noisy))
     also = ", each once clean and once noisy" if noisy else ""
     headline(figure, title, f"n = {len(labels):,} images{also} · the axes have no unit")
     return figure
@@ -57,9 +57,8 @@ def _panel(ax: Axes, points: np.ndarray, labels: np.ndarray, classes: Sequence[s
            noisy: Any) -> None:
     shades = _shades(labels, classes)
     if noisy is not None:
-        noisy = array(noisy)
-        ax.scatter(noisy[:, 0], noisy[:, 1], s=15, marker="x", c=shades, linewidths=0.9, alpha=0.8)
-    ax.scatter(points[:, 0], points[:, 1], s=13, c=shades, alpha=0.85, linewidths=0)
+        ax.scatter(*array(noisy).T, s=15, marker="x", c=shades, linewidths=0.9, alpha=0.8)
+    ax.scatter(*points.T, s=13, c=shades, alpha=0.85, linewidths=0)
     if len(classes) <= MOST_NAMES:
         for label in np.unique(labels[labels >= 0]):
             ax.annotate(classes[label], _middle(points[labels == label]), ha="center", va="center",
@@ -69,9 +68,9 @@ def _panel(ax: Axes, points: np.ndarray, labels: np.ndarray, classes: Sequence[s
     ax.spines[:].set(visible=True, color=FAINT)
 
 
-def _shades(labels: np.ndarray, classes: Sequence[str]) -> list[Any]:
-    colors = class_colors(len(classes))
-    return [colors[label] if label >= 0 else FAINT for label in labels]
+def _shades(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """A colour for each label; the last one, grey, is that of -1."""
+    return np.array([to_rgb(color) for color in [*class_colors(len(classes)), FAINT]])[labels]
 
 
 def _middle(points: np.ndarray) -> np.ndarray:
@@ -79,16 +78,16 @@ def _middle(points: np.ndarray) -> np.ndarray:
     return points[np.abs(points - np.median(points, axis=0)).sum(1).argmin()]
 
 
-def _handles(classes: Sequence[str], labels: np.ndarray, noisy: bool) -> list[Line2D]:
-    def dot(color: Any, label: str, marker: str = "o") -> Line2D:
-        return Line2D([], [], linestyle="", marker=marker, color=color, label=label, markersize=6)
-
-    handles = [
-        dot(color, name) for color, name in zip(class_colors(len(classes)), classes, strict=True)
-    ]
+def _legend(figure: Figure, classes: Sequence[str], labels: np.ndarray, noisy: bool) -> None:
+    entries = [(name, color, "o") for name, color in zip(classes, class_colors(len(classes)),
+                                                         strict=True)]
     if (labels < 0).any():
-        handles.append(dot(FAINT, "no label"))
-    return handles + ([dot(GRAY, "clean"), dot(GRAY, "noisy", "x")] if noisy else [])
+        entries.append(("no label", FAINT, "o"))
+    if noisy:
+        entries += [("clean", GRAY, "o"), ("noisy", GRAY, "x")]
+    handles = [Line2D([], [], linestyle="", marker=marker, color=color, label=name, markersize=6)
+               for name, color, marker in entries]
+    figure.legend(handles=handles, loc="outside right upper", fontsize=9, handletextpad=0.2)
 
 
 @styled
@@ -105,7 +104,6 @@ def embedding_3d(points: Any, labels: Any, classes: Sequence[str], title: str) -
             axis.set_ticklabels([])
             axis.set_label_text(f"dimension {name}", fontsize=9)
             axis.labelpad = -10
-    figure.legend(handles=_handles(classes, labels, False), loc="outside right upper", fontsize=9,
-                  handletextpad=0.2)
+    _legend(figure, classes, labels, False)
     headline(figure, title, f"n = {len(labels):,} images · the axes have no unit")
     return figure

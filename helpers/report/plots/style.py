@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import re
 import textwrap
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,13 +18,14 @@ from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
+from sklearn.isotonic import isotonic_regression
 
 WIDTH, HEIGHT = 9.0, 4.0  # inches; fits a Colab output cell without scrolling
 GRAY, FAINT = "#595959", "#dddddd"
 RIGHT, WRONG = "#00734f", "#b3261e"
+BAND = 0.18  # opacity of a band of one standard deviation
 
-# Okabe & Ito's colours first, the rest from Paul Tol's sets; both were made for colour-blind
-# readers.
+# Okabe & Ito's colours first, then Paul Tol's; both were made for colour-blind readers.
 METHOD_COLORS = {
     "supervised": "#D55E00",
     "supervised + noise": "#E69F00",
@@ -44,8 +48,7 @@ METHOD_COLORS = {
     "lightly's BYOL": "#AA3377",
 }
 OTHER_COLORS = ("#AA4499", "#6699CC", "#CC6677", "#004488", "#997700", "#225555")
-# Petroff 2021 (arXiv:2107.02270): ten colours found by search, to be told apart by colour-blind
-# readers too.
+# Petroff 2021 (arXiv:2107.02270): ten colours that colour-blind readers can tell apart as well
 CLASS_COLORS = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300",
                 "#b9ac70", "#717581", "#92dadd")
 DASHES = ("-", "--", ":", "-.")
@@ -71,8 +74,7 @@ STYLE = {
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw in the common style, and close the figure so that a notebook shows it once, as the
-    cell's value."""
+    """Draw in the common style and close the figure, which a notebook shows as a cell's value."""
 
     @functools.wraps(draw)
     def wrapper(*args: Any, **kwargs: Any) -> Figure:
@@ -105,12 +107,9 @@ def method_color(name: str) -> str:
     A longer name takes the colour of the method it begins with ("BYOL, kNN" that of "BYOL"); a name
     that is not known at all gets a colour that depends on the name alone.
     """
-    known = [
-        key for key in METHOD_COLORS
-        if name == key or name.startswith((f"{key} ", f"{key},", f"{key}:"))
-    ]
-    if known:
-        return METHOD_COLORS[max(known, key=len)]
+    begins = [key for key in METHOD_COLORS if re.match(rf"{re.escape(key)}([ ,:]|$)", name)]
+    if begins:
+        return METHOD_COLORS[max(begins, key=len)]
     return OTHER_COLORS[zlib.crc32(name.encode()) % len(OTHER_COLORS)]
 
 
@@ -121,20 +120,16 @@ def line_styles(names: Iterable[str]) -> dict[str, dict[str, str]]:
     line.
     """
     styles: dict[str, dict[str, str]] = {}
-    used: dict[str, int] = {}
+    dashes: dict[str, Iterator[str]] = defaultdict(lambda: itertools.cycle(DASHES))
     for name in names:
         color = method_color(name)
-        if name.endswith(", train"):
-            styles[name] = {"color": color, "linestyle": DASHES[1]}
-            continue
-        styles[name] = {"color": color, "linestyle": DASHES[used.get(color, 0) % len(DASHES)]}
-        used[color] = used.get(color, 0) + 1
+        dash = DASHES[1] if name.endswith(", train") else next(dashes[color])
+        styles[name] = {"color": color, "linestyle": dash}
     return styles
 
 
 def class_colors(count: int) -> list[Any]:
-    """One colour per class: ten that colour-blind readers can tell apart, evenly spaced hues
-    beyond that."""
+    """One colour per class: ten to be told apart by everybody, evenly spaced hues beyond that."""
     if count <= len(CLASS_COLORS):
         return list(CLASS_COLORS[:count])
     return [plt.get_cmap("turbo")(0.05 + 0.9 * i / (count - 1)) for i in range(count)]
@@ -150,32 +145,61 @@ def array(values: Any) -> np.ndarray:
     return values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
 
 
-def known(value: float | None) -> float:
-    """A standard deviation, 0 where there is none (None or NaN)."""
-    return 0.0 if value is None or np.isnan(value) else float(value)
-
-
-def class_ticks(ax: Axes, classes: Sequence[str]) -> None:
-    """Class names along the x axis, slanted where they would touch."""
-    slant = max(map(len, classes), default=0) > 3 or len(classes) > 20
-    ax.set_xticks(range(len(classes)), classes, rotation=40 if slant else 0,
-                  ha="right" if slant else "center", rotation_mode="anchor" if slant else "default")
+def deviation(row: Mapping[str, Any]) -> float:
+    """The standard deviation of a row of results, 0 where there is none (missing, None or NaN)."""
+    std = row.get("std")
+    return 0.0 if std is None or np.isnan(std) else float(std)
 
 
 def plain_log(axis: Axis, steps: Sequence[int] = (1, 2, 5)) -> None:
-    """A logarithmic axis with ticks as a reader writes them: 0.01, 0.02, 0.05, 0.1.
-
-    Args:
-        steps: what each power of ten is multiplied by; (1,) for many decades.
-    """
+    """A logarithmic axis with ticks such as 0.01, 0.02, 0.05, 0.1: `steps` of each power of ten."""
     axis.set_major_locator(LogLocator(subs=steps))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_locator(NullLocator())
 
 
+def bar_rows(ax: Axes, names: Sequence[str], values: Sequence[float], texts: Sequence[str],
+             ends: Sequence[float] | None = None, color: str | None = None) -> None:
+    """Horizontal bars, the first on top, each with a text at its end; NaN leaves a gap.
+
+    Args:
+        ends: where the texts begin, if not at the values.
+        color: of all bars; by default each has the colour of the method it is named after.
+    """
+    for place, (name, value) in enumerate(zip(names, values, strict=True)):
+        if np.isnan(value):
+            continue
+        ax.barh(place, value, height=0.68, color=color or method_color(name))
+        ax.annotate(texts[place], ((values if ends is None else ends)[place], place), (5, 0),
+                    textcoords="offset points", va="center", fontsize=9.5)
+    row_names(ax, names)
+
+
+def row_names(ax: Axes, names: Sequence[str]) -> None:
+    """A row for each name along the y axis, the first on top."""
+    ax.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
+    ax.grid(axis="y", visible=False)
+
+
+def band_line(ax: Axes, x: Any, mean: Any, std: Any, name: str, style: Mapping[str, Any],
+              most: float = np.inf, **options: Any) -> tuple[float, float, str, str]:
+    """A line in a band of one standard deviation up to `most`; returns what `label_ends` takes."""
+    x, mean, std = (np.asarray(values, dtype=float) for values in (x, mean, std))
+    ax.fill_between(x, mean - std, np.minimum(mean + std, most), color=style["color"],
+                    alpha=BAND, lw=0)
+    ax.plot(x, mean, **style, **options)
+    return x[-1], mean[-1], name, style["color"]
+
+
+def reference_line(ax: Axes, value: float, label: str) -> None:
+    """A dashed horizontal line, named above its left end."""
+    ax.axhline(value, color="black", lw=1, ls=(0, (4, 3)))
+    ax.annotate(label, (0, value), (4, 3), xycoords=("axes fraction", "data"),
+                textcoords="offset points", fontsize=9, color=GRAY)
+
+
 def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str, str]], gap: float = 0.065) -> None:
-    """Name lines at their right ends, in place of a legend; call it when the limits and scales are
-    final.
+    """Name lines at their right ends, in place of a legend; call it when the limits are final.
 
     Args:
         ends: (x, y, text, colour) of each line's last point, in data coordinates.
@@ -185,28 +209,18 @@ def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str, str]], gap: flo
     inside = [(x, min(max(y, low), high), text, color) for x, y, text, color in ends]
     order = sorted(inside, key=lambda end: end[1])
     heights = spread_out([transform.transform(end[:2])[1] for end in order], gap)
+    arrow = dict(arrowstyle="-", lw=0.7, alpha=0.6, shrinkA=1, shrinkB=2, relpos=(0, 0.5))
     for (x, y, text, color), height in zip(order, heights, strict=True):
-        ax.annotate(
-            text, (x, y), (1.025, height), textcoords=ax.transAxes, color=darker(color),
-            va="center", fontsize=9.5, annotation_clip=False,
-            arrowprops=dict(arrowstyle="-", color=color, lw=0.7, alpha=0.6, shrinkA=1, shrinkB=2,
-                            relpos=(0, 0.5)))
+        ax.annotate(text, (x, y), (1.025, height), textcoords=ax.transAxes, color=darker(color),
+                    va="center", fontsize=9.5, annotation_clip=False,
+                    arrowprops=dict(color=color, **arrow))
 
 
-def spread_out(heights: Sequence[float], gap: float) -> list[float]:
-    """Ascending `heights` in [0, 1], moved as little as a least distance of `gap` allows."""
-    groups: list[tuple[float, int]] = []  # sum of the heights and number of labels that touch
-    for height in heights:
-        groups.append((height, 1))
-        while len(groups) > 1 and _bottom(*groups[-1],
-                                          gap) < _bottom(*groups[-2], gap) + groups[-2][1] * gap:
-            (total, count), (below, others) = groups.pop(), groups.pop()
-            groups.append((total + below, count + others))
-    return [_bottom(*group, gap) + i * gap for group in groups for i in range(group[1])]
+def spread_out(heights: Sequence[float], gap: float) -> np.ndarray:
+    """Ascending `heights` in [0, 1], moved as little as a least distance of `gap` allows.
 
-
-def _bottom(total: float, count: int, gap: float) -> float:
-    """Where the lowest of `count` labels goes when they are centred on their lines, inside [0,
-    1]."""
-    half = (count - 1) * gap / 2
-    return min(max(total / count, half), max(1 - half, half)) - half
+    Without the gaps they only have to ascend: isotonic regression.
+    """
+    steps = gap * np.arange(len(heights))
+    room = max(0.0, 1 - gap * (len(heights) - 1))
+    return isotonic_regression(np.asarray(heights) - steps, y_min=0, y_max=room) + steps

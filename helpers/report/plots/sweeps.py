@@ -6,54 +6,52 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from helpers.report.plots.lines import reference_line
 from helpers.report.plots.style import (
     GRAY,
     array,
+    band_line,
     canvas,
+    deviation,
     headline,
-    known,
     label_ends,
     line_styles,
     plain_log,
+    reference_line,
     styled,
 )
 
-BAND = 0.18  # opacity of a band of one standard deviation
 ALL = (0, "all")  # how rows say that every label was used
+SIGMA = "noise sigma (normalised units: image in [-1, 1])"
 
 
 @styled
 def label_curve(rows: Sequence[Mapping[str, Any]], total_per_class: float, title: str,
-                over: str = "label draws") -> Figure:
-    """Accuracy against the number of labels, one line a method, in a band of one standard
-    deviation.
+                over: str = "label subsets") -> Figure:
+    """Accuracy against the number of labels, a line a method in a band of one standard deviation.
 
     Args:
         rows: dicts with method, labels_per_class (0 or "all" for all), mean and std (fractions) and
-            n, the number of label draws.
-        total_per_class: how many labels per class has in all, where "all" lies on the axis.
+            n, the number of label subsets.
+        total_per_class: how many labels per class there are in all, where "all" lies on the axis.
         over: what was repeated, for the note below.
     """
     figure, axes = canvas(height=4.4)
     ax = axes[0, 0]
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    styles, ends = line_styles(methods), []
-    for method in methods:
-        own = sorted((_labels(row, total_per_class), 100 * row["mean"], 100 * known(row.get("std")))
+    styles, ends = line_styles(dict.fromkeys(row["method"] for row in rows)), []
+    for method, style in styles.items():
+        own = sorted((_labels(row, total_per_class), 100 * row["mean"], 100 * deviation(row))
                      for row in rows if row["method"] == method)
-        x, mean, std = (np.array(column, dtype=float) for column in zip(*own, strict=True))
-        ax.fill_between(x, mean - std, np.minimum(mean + std, 100), color=styles[method]["color"],
-                        alpha=BAND, lw=0)
-        ax.plot(x, mean, **styles[method], marker="o", markersize=4)
-        ends.append((x[-1], mean[-1], method, styles[method]["color"]))
+        ends.append(band_line(ax, *zip(*own, strict=True), method, style, most=100, marker="o",
+                              markersize=4))
     _label_ticks(ax, {row["labels_per_class"] for row in rows}, total_per_class)
     ax.set(ylabel="test accuracy (%)", xlabel="labels per class (log scale)")
     label_ends(ax, ends)
-    headline(figure, title, f"mean ± standard deviation over {over}, {_draws(rows)}")
+    headline(figure, title, f"mean ± standard deviation over {over}, {_counts(rows)}")
     return figure
 
 
@@ -61,13 +59,14 @@ def _labels(row: Mapping[str, Any], total: float) -> float:
     return float(total if row["labels_per_class"] in ALL else row["labels_per_class"])
 
 
-def _draws(rows: Sequence[Mapping[str, Any]]) -> str:
+def _counts(rows: Sequence[Mapping[str, Any]]) -> str:
     """What n was, apart for few labels and for all of them where it differs."""
-    few = sorted({row.get("n", 1) for row in rows if row["labels_per_class"] not in ALL})
-    whole = sorted({row.get("n", 1) for row in rows if row["labels_per_class"] in ALL})
+    few, whole = ("–".join(map(str, sorted({row.get("n", 1) for row in rows
+                                            if (row["labels_per_class"] in ALL) is every})))
+                  for every in (False, True))
     if not few or not whole or few == whole:
-        return f"n = {'–'.join(map(str, few or whole))}"
-    return f"n = {'–'.join(map(str, few))}, with all labels n = {'–'.join(map(str, whole))}"
+        return f"n = {few or whole}"
+    return f"n = {few}, with all labels n = {whole}"
 
 
 def _label_ticks(ax: Axes, counts: set[Any], total: float) -> None:
@@ -86,8 +85,7 @@ def _label_ticks(ax: Axes, counts: set[Any], total: float) -> None:
 def noise_curve(series: Mapping[str, tuple[Any, Any]], title: str, chance: float,
                 reference: Mapping[str, tuple[Any, Any]] | None = None,
                 over: str = "draws of the noise") -> Figure:
-    """Accuracy against the strength of the noise, mean and band of one standard deviation over
-    repetitions.
+    """Accuracy against the strength of the noise, in bands of one deviation over repetitions.
 
     Args:
         series: method to (sigmas, scores): S numbers in normalised units, repetitions x S
@@ -98,36 +96,50 @@ def noise_curve(series: Mapping[str, tuple[Any, Any]], title: str, chance: float
     """
     figure, axes = canvas(height=4.7)
     ax = axes[0, 0]
-    ends, draws = _bands(ax, series, 100)
+    ends, repeated = _bands(ax, series, 100)
     for name, (sigmas, scores) in (reference or {}).items():
-        sigmas, scores = array(sigmas), 100 * array(scores)
-        ax.plot(sigmas, scores, color=GRAY, lw=1.2, marker="x", markersize=5)
-        ends.append((sigmas[-1], scores[-1], name, GRAY))
-    ax.set(xlabel="noise sigma (normalised units: image in [-1, 1])", ylabel="test accuracy (%)",
-           ylim=(0, 102))
-    ax.margins(x=0)
-    ax.secondary_xaxis("top", functions=(lambda s: s / 2,
-                                         lambda p: 2 * p)).set_xlabel("sigma in pixel units [0, 1]")
+        ax.plot(sigmas, 100 * array(scores), color=GRAY, lw=1.2, marker="x", markersize=5)
+        ends.append((sigmas[-1], 100 * scores[-1], name, GRAY))
+    ax.set(ylabel="test accuracy (%)", ylim=(0, 102))
+    top = ax.secondary_xaxis("top", functions=(lambda sigma: sigma / 2, lambda pixel: 2 * pixel))
+    top.set_xlabel("sigma in pixel units [0, 1]")
     reference_line(ax, 100 * chance, f"chance {100 * chance:.0f} %")
     label_ends(ax, ends)
-    headline(figure, title, f"mean ± standard deviation over n = {draws} {over}")
+    headline(figure, title, f"mean ± standard deviation over n = {repeated} {over}")
+    return figure
+
+
+@styled
+def similarity_curve(series: Mapping[str, tuple[Any, Any]], title: str,
+                     over: str = "draws of the noise") -> Figure:
+    """How far the features of noisy images turn away from those of the clean ones.
+
+    Args:
+        series: method to (sigmas, values): S numbers in normalised units, repetitions x S mean
+            cosines in [-1, 1].
+        over: what was repeated, for the note below.
+    """
+    figure, axes = canvas(height=3.8)
+    ax = axes[0, 0]
+    ends, repeated = _bands(ax, series)
+    ax.set(ylabel="mean cosine similarity", ylim=(min(0, ax.get_ylim()[0]), 1.02))
+    label_ends(ax, ends)
+    headline(figure, title, f"mean ± standard deviation over n = {repeated} {over}")
     return figure
 
 
 def _bands(ax: Axes, series: Mapping[str, tuple[Any, Any]],
            factor: float = 1) -> tuple[list[tuple], int]:
-    """Mean and band of one standard deviation of each method; returns the lines' ends and how many
-    repetitions."""
-    styles, ends, draws = line_styles(series), [], 0
+    """A band of each method over sigmas; returns the lines' ends and how many repetitions."""
+    styles, ends, repeated = line_styles(series), [], 0
     for method, (sigmas, values) in series.items():
-        sigmas, values = array(sigmas), factor * np.atleast_2d(array(values))
-        mean, std = values.mean(0), values.std(0, ddof=1 if len(values) > 1 else 0)
-        ax.fill_between(sigmas, mean - std, mean + std, color=styles[method]["color"], alpha=BAND,
-                        lw=0)
-        ax.plot(sigmas, mean, **styles[method])
-        ends.append((sigmas[-1], mean[-1], method, styles[method]["color"]))
-        draws = max(draws, len(values))
-    return ends, draws
+        values = factor * np.atleast_2d(array(values))
+        std = values.std(0, ddof=min(1, len(values) - 1))
+        ends.append(band_line(ax, array(sigmas), values.mean(0), std, method, styles[method]))
+        repeated = max(repeated, len(values))
+    ax.set_xlabel(SIGMA)
+    ax.margins(x=0)
+    return ends, repeated
 
 
 @styled
@@ -147,14 +159,12 @@ def accuracy_over_time(curves: Mapping[str, Sequence[tuple[Any, Any, Any]]],
     ax = axes[0, 0]
     styles, ends = line_styles(curves), []
     for name, budgets in curves.items():
-        for minutes, values, spread in sorted(budgets, key=lambda curve: max(curve[0])):
-            later = array(minutes) > 1 / 60
-            minutes, values, spread = array(
-                minutes)[later], 100 * array(values)[later], 100 * array(spread)[later]
-            ax.fill_between(minutes, values - spread, values + spread, color=styles[name]["color"],
-                            alpha=BAND, lw=0)
-            ax.plot(minutes, values, **styles[name], marker="o", markersize=3.5)
-        ends.append((minutes[-1], values[-1], name, styles[name]["color"]))
+        for budget in sorted(budgets, key=lambda curve: max(curve[0])):
+            minutes, values, std = np.array([array(each) for each in budget])
+            later = minutes > 1 / 60
+            end = band_line(ax, minutes[later], 100 * values[later], 100 * std[later], name,
+                            styles[name], marker="o", markersize=3.5)
+        ends.append(end)
     for point in points:
         ax.plot(point["minutes"], 100 * point["mean"], "x", color=GRAY, markersize=7, mew=1.8)
         ends.append((point["minutes"], 100 * point["mean"], point["name"], GRAY))
@@ -176,8 +186,7 @@ def layer_curve(layers: Mapping[str, Sequence[tuple[str, float]]], title: str) -
             layers.
     """
     figure, axes = canvas()
-    ax = axes[0, 0]
-    styles, ends = line_styles(layers), []
+    ax, styles, ends = axes[0, 0], line_styles(layers), []
     for method, pairs in layers.items():
         values = [value for _, value in pairs]
         ax.plot(values, **styles[method], marker="o", markersize=5)
@@ -185,70 +194,43 @@ def layer_curve(layers: Mapping[str, Sequence[tuple[str, float]]], title: str) -
     names = [name for name, _ in next(iter(layers.values()))]
     ax.set_xticks(range(len(names)), names, rotation=25 if len(names) > 8 else 0)
     ax.set(xlabel="layer, from the image to the features",
-           ylabel="mean cosine similarity, clean to noisy")
-    ax.set_ylim(min(0, ax.get_ylim()[0]), 1.02)
+           ylabel="mean cosine similarity, clean to noisy",
+           ylim=(min(0, ax.get_ylim()[0]), 1.02))
     label_ends(ax, ends)
     headline(figure, title)
     return figure
 
 
 @styled
-def similarity_curve(series: Mapping[str, tuple[Any, Any]], title: str,
-                     over: str = "draws of the noise") -> Figure:
-    """How far the features of noisy images turn away from those of the clean ones.
-
-    Args:
-        series: method to (sigmas, values): S numbers in normalised units, repetitions x S mean
-            cosines in [-1, 1].
-        over: what was repeated, for the note below.
-    """
-    figure, axes = canvas(height=3.8)
-    ax = axes[0, 0]
-    ends, draws = _bands(ax, series)
-    ax.set(xlabel="noise sigma (normalised units: image in [-1, 1])",
-           ylabel="mean cosine similarity")
-    ax.set_ylim(min(0, ax.get_ylim()[0]), 1.02)
-    ax.margins(x=0)
-    label_ends(ax, ends)
-    headline(figure, title, f"mean ± standard deviation over n = {draws} {over}")
-    return figure
-
-
-@styled
 def corruption_table(errors: Mapping[str, Mapping[str, Any]], mce: Mapping[str, float],
                      title: str) -> Figure:
-    """Accuracy under each corruption, a row a method; their mean and the mean corruption error
-    stand at the right.
+    """Accuracy under each corruption, a row a method, with their mean and mean corruption error.
 
     Args:
         errors: method -> corruption -> errors in [0, 1], one a severity.
         mce: method -> mean corruption error, relative to the baseline's.
     """
-    methods, kinds = list(errors), list(next(iter(errors.values())))
-    right = 100 * np.array([[1 - array(errors[name][kind]).mean()
-                             for kind in kinds]
-                            for name in methods])
-    figure, axes = canvas(height=1.9 + 0.42 * len(methods))
+    accuracy = pd.DataFrame({method: {kind.replace(" ", "\n"): 100 * (1 - array(each).mean())
+                                      for kind, each in kinds.items()}
+                             for method, kinds in errors.items()}).T
+    figure, axes = canvas(height=1.9 + 0.42 * len(accuracy))
     ax = axes[0, 0]
-    image = ax.imshow(right, cmap="Blues", vmin=0, vmax=100, aspect="auto")
-    for (row, column), value in np.ndenumerate(right):
-        best = value == right[:, column].max()
-        ax.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=9.5,
-                color="white" if value > 55 else "black", weight="bold" if best else "normal")
-    for x, heading, values in ((1.06, "mean", right.mean(1)), (1.15, "mCE",
-                                                               [mce[name] for name in methods])):
+    sns.heatmap(accuracy, ax=ax, cmap="Blues", vmin=0, vmax=100, annot=True, fmt=".1f",
+                annot_kws={"fontsize": 9.5},
+                cbar_kws={"label": "test accuracy (%)", "shrink": 0.85, "pad": 0.13})
+    best = (accuracy == accuracy.max()).to_numpy().ravel()
+    for text, bold in zip(ax.texts, best, strict=True):
+        text.set_weight("bold" if bold else "normal")
+    for x, heading, values in ((1.06, "mean", accuracy.mean(axis=1).map("{:.1f}".format)),
+                               (1.15, "mCE", [f"{mce[name]:.2f}" for name in accuracy.index])):
         ax.annotate(heading, (x, 1.02), xycoords="axes fraction", ha="center", va="bottom",
                     weight="bold")
         for row, value in enumerate(values):
-            ax.annotate(f"{value:.1f}" if heading == "mean" else f"{value:.2f}", (x, row),
-                        ha="center", va="center", xycoords=("axes fraction", "data"))
-    ax.set_xticks(range(len(kinds)), [kind.replace(" ", "\n") for kind in kinds], fontsize=8)
-    ax.set(yticks=range(len(methods)), yticklabels=methods,
-           xlabel="corruption, mean of five severities")
-    ax.grid(False)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
-    figure.colorbar(image, ax=ax, label="test accuracy (%)", shrink=0.85, pad=0.13)
+            ax.annotate(value, (x, row + 0.5), ha="center", va="center",
+                        xycoords=("axes fraction", "data"))
+    ax.set_xlabel("corruption, mean of five severities")
+    ax.tick_params(length=0, rotation=0)
+    ax.tick_params(axis="x", labelsize=8)
     headline(figure, title,
              "bold: best of a column · mean: of the row · mCE: errors relative to the first row's")
     return figure
