@@ -32,14 +32,9 @@ def save_encoder(encoder: Encoder, path: str | Path, half: bool = False, **meta:
 
     Args:
         encoder: made by `helpers.models.encoder.build`; it may be on any device.
-        half: keep the weights in half precision, which takes half the room; read again they are
-            float32, rounded.
-        meta: what a person wants to know later (method, dataset, classes, preset, steps, accuracy,
-            command, ...); anything JSON can hold. The versions of torch and of this suite are added
-            if it has none.
-
-    Returns:
-        `path`, as a Path.
+        half: keep the weights in half precision; read again they are float32, rounded.
+        meta: what a person wants to know later (method, dataset, steps, accuracy, command, ...);
+            anything JSON can hold. The versions of torch and of this suite are added.
 
     Raises:
         UserError: the file cannot be written there, or a weight is too large for half precision.
@@ -53,23 +48,17 @@ def save_encoder(encoder: Encoder, path: str | Path, half: bool = False, **meta:
         "meta": json.dumps(meta, sort_keys=True, default=str)
     }
     strings["digest"] = digest(tensors, strings)
-    target = Path(path)
     try:
         # save_file would let nobody else read it
-        write_atomically(target, save(tensors, metadata=strings))
+        write_atomically(path, save(tensors, metadata=strings))
     except OSError as problem:
-        raise UserError(
-            f"cannot write {target}: {problem.strerror or problem}; choose another folder or "
-            "make room") from None
-    return target
+        raise UserError(f"cannot write {path}: {problem.strerror or problem}; choose another "
+                        "folder or make room") from None
+    return Path(path)
 
 
 def halved(encoder: Encoder) -> dict[str, Tensor]:
-    """An encoder's tensors, those with fractions in half precision.
-
-    Raises:
-        UserError: one is too large for it.
-    """
+    """An encoder's tensors in half precision; a UserError where a number is too large for it."""
     tensors = {name: value.half() if value.is_floating_point() else value
                for name, value in encoder.state_dict().items()}
     for name, value in tensors.items():
@@ -85,11 +74,23 @@ def load_encoder(path: str | Path) -> Encoder:
     The encoder is on the CPU and in training mode, as a fresh one. Random numbers are not used up.
 
     Raises:
-        UserError: the file is missing, not whole, or not one of the suite's checkpoints.
+        UserError: the file is missing, not whole, changed, or not one of the suite's checkpoints.
     """
     path = Path(path)
-    tensors, strings = read_own(path)
-    encoder = assembled(path, _config(path, strings, len(tensors)), tensors)
+    strings = metadata(path)
+    if not _ours(strings):
+        raise UserError(
+            f"{path} is a safetensors file of another project: "
+            "use helpers.models.weights.convert.read_weights, which knows other layouts")
+    if strings.get("version") != VERSION or not strings.keys() >= {*STRINGS}:
+        raise UserError(
+            f"{path} has the format version {strings.get('version')!r}, this suite reads "
+            f"{VERSION!r}: update the suite, or save the encoder again")
+    tensors = load_file(path)
+    if strings.get("digest") != digest(tensors, strings):
+        raise UserError(f"{path} was damaged or changed after it was saved (its digest differs): "
+                        "fetch or save it again")
+    encoder = assembled(path, _config(path, strings["config"], len(tensors)), tensors)
     encoder.meta = _table(path, strings["meta"])
     return encoder
 
@@ -100,14 +101,19 @@ def assembled(path: Path, config: dict[str, Any], tensors: dict[str, Tensor]) ->
     Raises:
         UserError: it cannot be built, or a tensor is missing, unknown or of another shape.
     """
-    with torch.device("meta"):  # no memory yet: the file may ask for anything
-        outline = _build(path, config)
-    wrong = misfits(outline.state_dict(), tensors).replace("backbone.", "")
-    if wrong:
-        raise UserError(f"{path} does not hold a whole {config['name']}: {wrong}; "
-                        "fetch or save it again, or use another file")
     with torch.random.fork_rng(devices=[]):
-        encoder = _build(path, config)
+        try:
+            with torch.device("meta"):  # no memory yet: the file may ask for anything
+                outline = build(**config)
+        except (TypeError, ValueError, RuntimeError, UserError) as problem:
+            why = " ".join(str(problem).split())
+            raise UserError(f"{path} describes an encoder that this suite cannot build ({why}): "
+                            "update the suite, or save the encoder again") from None
+        wrong = misfits(outline.state_dict(), tensors).replace("backbone.", "")
+        if wrong:
+            raise UserError(f"{path} does not hold a whole {config['name']}: {wrong}; "
+                            "fetch or save it again, or use another file")
+        encoder = build(**config)
     encoder.load_state_dict(tensors)
     return encoder
 
@@ -124,30 +130,6 @@ def _ours(strings: dict[str, str]) -> bool:
     # One damaged string must not turn ours into a file of somebody else's, which has no digest to
     # check.
     return strings.get("format") == FORMAT or len(strings.keys() & {*STRINGS, "digest"}) > 2
-
-
-def read_own(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and strings of one of the suite's checkpoints, checked against its digest.
-
-    Raises:
-        UserError: missing, not safetensors, truncated, not the suite's, or changed since it was
-            saved.
-    """
-    strings = metadata(path)
-    if not _ours(strings):
-        raise UserError(
-            f"{path} is a safetensors file of another project: "
-            "use helpers.models.weights.convert.read_weights, which knows other layouts")
-    if strings.get("version") != VERSION or not all(
-            isinstance(strings.get(key), str) for key in STRINGS):
-        raise UserError(
-            f"{path} has the format version {strings.get('version')!r}, this suite reads "
-            f"{VERSION!r}: update the suite, or save the encoder again")
-    tensors = load_file(path)
-    if strings.get("digest") != digest(tensors, strings):
-        raise UserError(f"{path} was damaged or changed after it was saved (its digest differs): "
-                        "fetch or save it again")
-    return tensors, strings
 
 
 def metadata(path: Path) -> dict[str, str]:
@@ -168,11 +150,7 @@ def metadata(path: Path) -> dict[str, str]:
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """What was said about one of the suite's checkpoints (`meta` of `save_encoder`).
-
-    The tensors are not read. Nothing is verified here; that is for `load_encoder`. Other files have
-    no facts.
-    """
+    """`meta` of one of the suite's checkpoints, unverified; nothing for other files."""
     strings = metadata(path) if is_own(path) else {}
     return _table(path, strings["meta"]) if "meta" in strings else {}
 
@@ -198,23 +176,21 @@ def misfits(own: dict[str, Tensor], given: dict[str, Tensor]) -> str:
         return f"it {' and '.join(said)} ({len(missing)} missing, {len(unknown)} unknown)"
     for name, value in own.items():
         if value.shape != given[name].shape:
-            return f"{name} is {shape(given[name])}, not {shape(value)}"
+            return f"{name} is {_shape(given[name])}, not {_shape(value)}"
     return ""
 
 
-def shape(value: Tensor) -> str:
-    """64 x 3 x 7 x 7, or "a single number"."""
+def _shape(value: Tensor) -> str:
     return " x ".join(map(str, value.shape)) or "a single number"
 
 
-def _config(path: Path, strings: dict[str, str], tensors: int) -> dict[str, Any]:
+def _config(path: Path, text: str, tensors: int) -> dict[str, Any]:
     """The arguments of `build`, with sizes that no damaged or hostile file can make harmful."""
-    config = _table(path, strings["config"])
+    config = _table(path, text)
     sizes = [value for value in config.values() if isinstance(value, (int, float))]
     if not all(0 <= size <= LARGEST_OPTION for size in sizes) or config.get("depth", 0) > tensors:
-        raise UserError(
-            f"{path} describes an encoder of impossible size ({strings['config'][:200]}): "
-            "fetch or save it again")
+        raise UserError(f"{path} describes an encoder of impossible size ({text[:200]}): "
+                        "fetch or save it again")
     return config
 
 
@@ -227,12 +203,3 @@ def _table(path: Path, text: str) -> dict[str, Any]:
         raise UserError(f"{path} does not say what it holds ({text[:80]!r} is no table): "
                         "fetch or save it again")
     return table
-
-
-def _build(path: Path, config: dict[str, Any]) -> Encoder:
-    try:
-        return build(**config)
-    except (TypeError, ValueError, RuntimeError, UserError) as problem:
-        why = " ".join(str(problem).split())
-        raise UserError(f"{path} describes an encoder that this suite cannot build ({why}): "
-                        "update the suite, or save the encoder again") from None
