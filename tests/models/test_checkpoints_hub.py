@@ -392,15 +392,17 @@ def test_torchvisions_accuracies_and_recipes_are_those_it_documents():
             assert entry.command.endswith(meta["recipe"])
 
 
-def test_a_released_checkpoint_is_copied_and_listed_with_what_it_says_of_itself(tmp_path):
+def test_a_released_checkpoint_is_copied_and_listed_with_what_it_says_of_itself(
+        monkeypatch, tmp_path):
     path = save_encoder(build("slim", channels=1, image_size=16,
                               width=4), tmp_path / "e.safetensors", method="byol", dataset="digits",
                         command="python -m helpers pretrain byol")
     target = tmp_path / "weights" / "manifest.json"
     target.parent.mkdir()
     target.write_text("{}")
-    registry.release(path, "digits-byol", what="BYOL on digits", manifest=target)
-    (entry,) = registry.entries(target).values()
+    monkeypatch.setattr(registry, "MANIFEST", target)
+    registry.release(path, "digits-byol", what="BYOL on digits")
+    (entry,) = registry.entries().values()
     assert (entry.method, entry.dataset, entry.sha256) == ("byol", "digits", registry.sha256(path))
     assert (target.parent / entry.file).read_bytes() == path.read_bytes()
 

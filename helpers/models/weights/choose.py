@@ -23,6 +23,7 @@ from helpers.models.weights.convert import read_weights
 ASK, AUTO, TRAIN, IMAGENET, FILE = "ask", "auto", "train", "imagenet", "file"
 YES = ("yes", "y", "true", "t", "1", "on")
 NO = ("no", "n", "false", "f", "0", "off")
+LABELS = {AUTO: "the usual encoder", TRAIN: "random weights", IMAGENET: "ImageNet backbone"}
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar")
 
 
@@ -49,8 +50,7 @@ class Choice:
     @property
     def label(self) -> str:
         """What plots and tables call these weights."""
-        known = {AUTO: "the usual encoder", TRAIN: "random weights", IMAGENET: "ImageNet backbone"}
-        return known.get(self.kind) or self.name or self.path.name
+        return LABELS.get(self.kind) or self.name or self.path.name
 
     @property
     def start(self) -> str:
@@ -93,18 +93,20 @@ class Asked:
         variable: an environment variable that answers when the setting is open.
         setting: an answer, or "ask".
         yes_no: whether yes means ImageNet's backbone and no means random weights.
+
+    Raises:
+        UserError: the setting or the variable is no answer.
     """
 
     def __init__(self, title: str, choices: dict[str, str], default: str, variable: str,
                  setting: object = ASK, *, yes_no: bool = False) -> None:
         self.title, self.choices, self.default = title, choices, default
         self.variable, self.yes_no = variable, yes_no
-        self.menu = None
-        self.answer = self.settled(setting)
+        self.answer, self.menu = self._settled(setting), None
         if self.answer is None and widgets_work():
-            self.menu = self.dropdown()
+            self.menu = self._dropdown()
         elif self.answer is None:
-            self.answer = self.put()
+            self.answer = self._typed()
 
     def choice(self) -> Choice:
         """The answer as it stands now; a file that was not named yet is asked for.
@@ -115,50 +117,35 @@ class Asked:
         answer = self.answer or Choice.of(self.menu.value)
         return _ask_for_file() if answer == Choice(FILE) else answer
 
-    def parse(self, text: str) -> Choice:
-        """The choice meant by a name, its beginning, a number from 1, or the path of a file.
-
-        Raises:
-            UserError: it is none of these, or there is no such file.
-        """
-        text = text.strip().strip("'\"")
-        word, names = text.lower(), list(self.choices)
-        if self.yes_no and word in YES + NO:
-            return Choice(IMAGENET if word in YES else TRAIN)
-        if word.isdecimal() and 1 <= int(word) <= len(names):
-            return Choice.of(names[int(word) - 1])
-        begins = [word] if word in names else [name for name in names if name.startswith(word)]
-        if word and len(begins) == 1:
-            return Choice.of(begins[0])
-        if not ("/" in text or os.sep in text or word.endswith(SUFFIXES)):
-            raise UserError(f"{text!r} is not an answer to {self.title!r}: use {self.accepted}")
-        if not Path(text).expanduser().is_file():
-            raise UserError(f"no file {text}: check the path, or use {self.accepted}")
-        return Choice(FILE, path=Path(text).expanduser())
-
-    @property
-    def accepted(self) -> str:
-        """The answers, in one line."""
-        names = ", ".join(f"{number} or {name}" for number, name in enumerate(self.choices, 1))
-        return f"{'yes or no, ' if self.yes_no else ''}{names}, or the path of a file"
-
-    def settled(self, setting: object) -> Choice | None:
-        """What the setting or the environment answers, None where both leave the question open.
-
-        Raises:
-            UserError: the setting or the variable is no answer.
-        """
+    def _settled(self, setting: object) -> Choice | None:
+        """What the setting or the environment answers, None where both leave the question open."""
         given = {"the setting": setting, self.variable: os.environ.get(self.variable)}
         for where, value in given.items():
             if value is None or str(value).strip().lower() in ("", ASK):
                 continue
             try:
-                return self.parse(str(value))
+                return self._understood(str(value))
             except UserError as problem:
                 raise UserError(f"{where}: {problem}") from None
         return None
 
-    def dropdown(self) -> Any:
+    def _understood(self, text: str) -> Choice:
+        """The choice meant by a name, a number from 1, or the path of a file."""
+        text = text.strip().strip("'\"")
+        word, names = text.lower(), list(self.choices)
+        if self.yes_no and word in YES + NO:
+            return Choice(IMAGENET if word in YES else TRAIN)
+        if word.isdecimal() and 1 <= int(word) <= len(names):
+            word = names[int(word) - 1]
+        if word in names:
+            return Choice.of(word)
+        numbered = ", ".join(f"{number} or {name}" for number, name in enumerate(names, 1))
+        accepted = f"{'yes or no, ' * self.yes_no}{numbered}, or the path of a file"
+        if "/" in text or os.sep in text or word.endswith(SUFFIXES):
+            return Choice(FILE, path=_existing(text, f"or use {accepted}"))
+        raise UserError(f"{text!r} is not an answer to {self.title!r}: use {accepted}")
+
+    def _dropdown(self) -> Any:
         """The choices as an ipywidgets drop-down, whose `value` is a name."""
         import ipywidgets
 
@@ -166,7 +153,7 @@ class Asked:
         layout = {"width": "max-content", "max_width": "calc(100% - 4px)"}  # 4 px are its margins
         return ipywidgets.Dropdown(options=options, value=self.default, layout=layout)
 
-    def put(self) -> Choice:
+    def _typed(self) -> Choice:
         """What a person types, asked again until it is an answer; else the default."""
         lines = [f"  {number}. {name}: {meaning}"
                  for number, (name, meaning) in enumerate(self.choices.items(), 1)]
@@ -180,7 +167,7 @@ class Asked:
             if not (text or "").strip():
                 return Choice.of(self.default)
             try:
-                return self.parse(text)
+                return self._understood(text)
             except UserError as problem:
                 print(f"{problem}, or Enter for {self.default}.")
 
@@ -198,9 +185,6 @@ def ask_start(setting: object = ASK) -> Asked:
     Args:
         setting: yes (ImageNet's backbone) or no, a name or number of `start_choices()`, the path of
             a file; "ask" leaves it open, and then FEWLABELS_PRETRAINED may answer.
-
-    Raises:
-        UserError: an answer that is none of these, or a file that is not there.
     """
     return Asked("Start from the backbone pretrained on ImageNet?", start_choices(), TRAIN,
                  "FEWLABELS_PRETRAINED", setting, yes_no=True)
@@ -212,9 +196,6 @@ def ask_encoder(setting: object = ASK) -> Asked:
     Args:
         setting: a name or number of `encoder_choices()`, the path of a file; "ask" leaves it open,
             and then FEWLABELS_WEIGHTS may answer.
-
-    Raises:
-        UserError: an answer that is none of these, or a file that is not there.
     """
     return Asked("Which encoder shall we go on with?", encoder_choices(), AUTO,
                  "FEWLABELS_WEIGHTS", setting)
@@ -252,19 +233,13 @@ def widgets_work() -> bool:
 
 def read_line(prompt: str) -> str | None:
     """What a person typed, or None when no input is available."""
-    if not in_notebook() and not _at_terminal():
-        return None
     try:
-        return input(prompt)
-    except (EOFError, NotImplementedError):  # a kernel without stdin raises a NotImplementedError
-        return None
-
-
-def _at_terminal() -> bool:
-    try:
-        return sys.stdin is not None and sys.stdin.isatty()
-    except ValueError:  # stdin was closed
-        return False
+        if in_notebook() or sys.stdin.isatty():
+            return input(prompt)
+    # stdin ended, is closed or missing, or the kernel has none
+    except (EOFError, ValueError, AttributeError, NotImplementedError):
+        pass
+    return None
 
 
 def _ask_for_file() -> Choice:
@@ -275,10 +250,14 @@ def _ask_for_file() -> Choice:
     if not text:
         raise UserError(
             "no file was named: give its path in place of the word file, or choose another answer")
+    return Choice(FILE, path=_existing(text, "or choose another answer"))
+
+
+def _existing(text: str, otherwise: str) -> Path:
     path = Path(text).expanduser()
     if not path.is_file():
-        raise UserError(f"no file {path}: check the path of your weights")
-    return Choice(FILE, path=path)
+        raise UserError(f"no file {text}: check the path, {otherwise}")
+    return path
 
 
 def _or_upload(name: str, get: Callable[[], Any]) -> Any:

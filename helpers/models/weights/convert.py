@@ -13,7 +13,7 @@ from helpers.common.errors import UserError
 from helpers.models.encoder import Encoder
 from helpers.models.weights import fitting
 from helpers.models.weights.checkpoint import FORMAT, is_own, load_encoder
-from helpers.models.weights.layouts import Found, find_encoders, rename
+from helpers.models.weights.layouts import Layout, find_encoders, rename
 from helpers.models.weights.safe_read import read_tensors
 
 # how our encoders' tensors begin
@@ -63,7 +63,7 @@ class Report:
 
 
 def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None = None,
-                 channels: int = 3, normalisation: str = "auto") -> tuple[Encoder, Report]:
+                 channels: int | None = 3, normalisation: str = "auto") -> tuple[Encoder, Report]:
     """Read weights in any layout that `layouts.LAYOUTS` knows, our own among them.
 
     Args:
@@ -72,7 +72,7 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
         image_size: side of your images, in pixels; None keeps the file's. Positions are
             interpolated.
         channels: of your images, 1 or 3; colour weights are folded to grey ones, and grey to
-            colour.
+            colour. None keeps the file's.
         normalisation: what the weights were trained on: "imagenet", "symmetric" ([-1, 1]), "unit"
             ([0, 1]), or "auto" for what the layout's makers use.
 
@@ -86,79 +86,62 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
     path = Path(path)
     own = load_encoder(path) if is_own(path) else None
     tensors = dict(own.state_dict()) if own else read_tensors(path)
-    places = _places(path, tensors)
-    found = places[0]
-    weights, used = _ours(path, found, tensors)
-    trained_on = own.config["normalisation"] if own else normalisation
-    if trained_on == "auto":
-        trained_on = found.layout.normalisation(found.prefix, set(tensors))
-    try:
-        config = own.config if own else {**fitting.deduce(path, weights), **found.layout.options}
-        fitting.check_expected(path, encoder, config, weights)
-        fit = fitting.fit(path, config, weights, image_size, channels, trained_on)
-    except BROKEN as problem:
-        raise _not_whole(path, found, problem) from None
-    layout = FORMAT if own else found.layout.title
-    fit.encoder.meta = own.meta if own else {"source": path.name, "layout": layout}
-    notes = fit.notes
-    if found.layout.remark and own is None:
-        notes += (found.layout.remark.format(trained_on=trained_on),)
-    return fit.encoder, Report(path, layout, found.prefix, config["name"], used,
-                               _left_out(tensors, used, places), notes)
-
-
-def _places(path: Path, tensors: dict[str, Tensor]) -> list[Found]:
     places = find_encoders(set(tensors))
     if not places:
         raise UserError(
             f"{path} holds no encoder known here (its first tensor is {min(tensors)[:80]}); "
             "known are ResNet18, ResNet50 and ViTs in the usual layouts")
-    return places
+    (layout, prefix), *others = places
+    trained_on = own.config["normalisation"] if own else normalisation
+    if trained_on == "auto":
+        trained_on = layout.normalisation(prefix, set(tensors))
+    try:
+        weights, used = _under_our_names(path, layout, prefix, tensors)
+        config = own.config if own else {**fitting.deduce(path, layout.family, weights),
+                                         **layout.options}
+        fitting.check_expected(path, encoder, config, weights)
+        made, notes = fitting.fit(path, layout.family, config, weights, image_size, channels,
+                                  trained_on)
+    except BROKEN as problem:
+        why = " ".join(str(problem).split())[:120]
+        raise UserError(f"{path} is not a whole {layout.title} ({why} is missing or of no use): "
+                        "fetch it again or use another file") from None
+    made.meta = own.meta if own else {"source": path.name, "layout": layout.title}
+    if layout.remark and own is None:
+        notes += (layout.remark.format(trained_on=trained_on),)
+    taken = {name for names in used.values() for name in names}
+    copies = [start for _, start in others if not prefix.startswith(start)]
+    left_out = {name: _reason(name, prefix, copies) for name in tensors if name not in taken}
+    return made, Report(path, FORMAT if own else layout.title, prefix, made.name, used, left_out,
+                        notes)
 
 
-def _ours(path: Path, found: Found,
-          tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, tuple]]:
+def _under_our_names(path: Path, layout: Layout, prefix: str, tensors: dict[str, Tensor]
+                     ) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]:
     """The encoder's tensors under our names, and the names that each has in the file."""
     weights: dict[str, Tensor] = {}
     used: dict[str, tuple[str, ...]] = {}
-    for name in sorted(name for name in tensors if name.startswith(found.prefix)):
-        ours = rename(found.layout.names, name.removeprefix(found.prefix))
+    for name in sorted(name for name in tensors if name.startswith(prefix)):
+        ours = rename(layout.names, name.removeprefix(prefix))
         if re.search(CHANGES_FEATURES, ours):
             raise UserError(f"{path} has {name}, which its features need and this suite's "
-                            f"{found.layout.family} does not have: use a plain one")
+                            f"{layout.family} does not have: use a plain one")
         if ours.split(".")[0] in ROOTS:
             value = tensors[name]
             weights[ours] = value.float() if value.is_floating_point() else value
             whole = re.sub(r"\.qkv\.[012]\.", ".qkv.", ours)
             used[whole] = (*used.get(whole, ()), name)
-    try:
-        return found.layout.change(weights), used
-    except BROKEN as problem:
-        raise _not_whole(path, found, problem) from None
+    return layout.change(weights), used
 
 
-def _not_whole(path: Path, found: Found, problem: Exception) -> UserError:
-    why = " ".join(str(problem).split())[:120]
-    return UserError(f"{path} is not a whole {found.layout.title} ({why} is missing or of no use): "
-                     "fetch it again or use another file")
-
-
-def _left_out(tensors: dict[str, Tensor], used: dict[str, tuple],
-              places: list[Found]) -> dict[str, str]:
-    """Why each tensor that is not in `used` was left out."""
-    taken = {name for names in used.values() for name in names}
-    others = [place.prefix for place in places[1:] if not places[0].prefix.startswith(place.prefix)]
-    return {name: _reason(name, places[0].prefix, others) for name in tensors if name not in taken}
-
-
-def _reason(name: str, prefix: str, others: list[str]) -> str:
-    for other in others:
-        inner = name.removeprefix(other)
-        if name.startswith(other) and not re.search("head|fc|proj_|projetion|pooler", inner):
-            return f"another copy of the encoder, {other.rstrip('./')}"
+def _reason(name: str, prefix: str, copies: list[str]) -> str:
+    """Why a tensor was left out."""
+    for copy in copies:
+        inner = name.removeprefix(copy)
+        if name.startswith(copy) and not re.search("head|fc|proj_|projetion|pooler", inner):
+            return f"another copy of the encoder, {copy.rstrip('./')}"
     # What stands before the encoder's own names (`online_network_state_dict/`) says nothing about a
     # head.
-    shared = prefix.rpartition("/")[0]
-    name = name.removeprefix(shared).lower()
+    name = name.removeprefix(prefix.rpartition("/")[0]).lower()
     return next((reason for pattern, reason in REASONS.items() if re.search(pattern, name)),
                 "not a part of an encoder")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,74 +12,65 @@ from torch import Tensor
 from helpers.common.errors import UserError
 from helpers.models.encoder import IMAGENET_MEAN, IMAGENET_STD, NORMALISATIONS, Encoder, build
 from helpers.models.vit import PRESETS, interpolate_positions
-from helpers.models.weights.checkpoint import assembled, shape
+from helpers.models.weights.checkpoint import assembled, misfits
 
 Weights = dict[str, Tensor]
 HEAD_WIDTH = 64  # of an attention head, in every ViT of the papers
+RESNETS = {(False, (2, 2, 2, 2)): "resnet18", (True, (3, 4, 6, 3)): "resnet50"}
 INPUT = {"resnet": "conv1.weight", "vit": "patches.weight", "slim": "stem.0.weight"}
+# what takes a shift of the input, and its sign there
 SHIFTED = {"resnet": ("bn1.running_mean", -1), "vit": ("patches.bias", 1),
            "slim": ("stem.1.running_mean", -1)}
 
 
-@dataclass(frozen=True)
-class Fit:
-    """An encoder with the weights in it, and what had to be done to them."""
-
-    encoder: Encoder
-    notes: tuple[str, ...]
-
-
-def family(name: str) -> str:
-    """ "resnet", "vit" or "slim", of an encoder's name."""
-    return "vit" if name in PRESETS else "slim" if name == "slim" else "resnet"
-
-
-def deduce(path: Path, weights: Weights) -> dict[str, Any]:
+def deduce(path: Path, family: str, weights: Weights) -> dict[str, Any]:
     """The arguments of `build` that weights under our names call for.
 
     Raises:
         UserError: they are of a network that the suite does not have.
         KeyError, ValueError, ...: tensors are missing or of shapes that make no sense.
     """
-    kind = next(kind for kind, name in INPUT.items() if name in weights)
-    return {"resnet": _deduce_resnet, "vit": _deduce_vit, "slim": _deduce_slim}[kind](path, weights)
+    if family == "slim":
+        width, channels = weights["stem.0.weight"].shape[:2]
+        return dict(name="slim", channels=channels, image_size=16, width=width)
+    return _deduce_vit(weights) if family == "vit" else _deduce_resnet(path, weights)
 
 
 def _deduce_resnet(path: Path, weights: Weights) -> dict[str, Any]:
-    stages = [{name.split(".")[1] for name in weights if name.startswith(f"layer{stage}.")}
-              for stage in (1, 2, 3, 4)]
-    blocks = tuple(len(stage) for stage in stages)
-    bottlenecks = "layer1.0.conv3.weight" in weights
-    known = {(False, (2, 2, 2, 2)): "resnet18", (True, (3, 4, 6, 3)): "resnet50"}
-    kind = known.get((bottlenecks, blocks))
-    if kind is None:
+    blocks = tuple(_count(weights, f"layer{stage}.") for stage in (1, 2, 3, 4))
+    name = RESNETS.get(("layer1.0.conv3.weight" in weights, blocks))
+    if name is None:
         raise UserError(
             f"{path} holds a ResNet of {blocks} blocks (its third stage ends with layer3."
-            f"{blocks[2] - 1}): this suite has resnet18 and resnet50")
-    first = weights["conv1.weight"]
-    return dict(name=kind, channels=first.shape[1], image_size=96,
-                stem="imagenet" if first.shape[-1] == 7 else "small")
+            f"{blocks[2] - 1}): this suite has {' and '.join(RESNETS.values())}")
+    return dict(name=name, channels=weights["conv1.weight"].shape[1], image_size=96,
+                stem=_stem(weights))
 
 
-def _deduce_vit(path: Path, weights: Weights) -> dict[str, Any]:
+def _deduce_vit(weights: Weights) -> dict[str, Any]:
     width, channels, patch = weights["patches.weight"].shape[:3]
-    depth = len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
+    depth = _count(weights, "blocks.")
     grid = math.isqrt(weights["positions"].shape[1] - 1)
-    hidden = len(weights["blocks.0.mlp.0.weight"])
     same = [name for name, sizes in PRESETS.items()
             if (sizes["width"], sizes["depth"]) == (width, depth)]
     nearest = min(PRESETS, key=lambda preset: abs(PRESETS[preset]["width"] - width))
     name = same[0] if same else nearest
     heads = PRESETS[name]["heads"] if same else max(1, width // HEAD_WIDTH)  # no tensor tells
-    wanted = dict(width=width, depth=depth, heads=heads, mlp_ratio=hidden / width)
+    sizes = dict(width=width, depth=depth, heads=heads,
+                 mlp_ratio=len(weights["blocks.0.mlp.0.weight"]) / width)
     usual = {"mlp_ratio": 4, **PRESETS[name]}
     return dict(name=name, channels=channels, image_size=patch * grid, patch_size=patch,
-                **{key: value for key, value in wanted.items() if value != usual[key]})
+                **{key: value for key, value in sizes.items() if value != usual[key]})
 
 
-def _deduce_slim(path: Path, weights: Weights) -> dict[str, Any]:
-    width, channels = weights["stem.0.weight"].shape[:2]
-    return dict(name="slim", channels=channels, image_size=16, width=width)
+def _count(weights: Weights, prefix: str) -> int:
+    """How many numbers come after a prefix such as "layer1."."""
+    return len({name.removeprefix(prefix).split(".")[0]
+                for name in weights if name.startswith(prefix)})
+
+
+def _stem(weights: Weights) -> str:
+    return "imagenet" if weights["conv1.weight"].shape[-1] == 7 else "small"
 
 
 def check_expected(path: Path, expected: str, config: dict[str, Any], weights: Weights) -> None:
@@ -89,34 +79,31 @@ def check_expected(path: Path, expected: str, config: dict[str, Any], weights: W
         return
     with torch.device("meta"):
         outline = build(expected, channels=config["channels"], image_size=config["image_size"])
-    wanted = outline.backbone.state_dict()
-    wrong = [name for name in wanted
-             if name in weights and wanted[name].shape != weights[name].shape]
-    misfit = f"{min(wanted.keys() ^ weights.keys(), default='nothing')} is in only one of the two"
-    if wrong:
-        misfit = (f"{wrong[0]} is {shape(weights[wrong[0]])} and would have to be "
-                  f"{shape(wanted[wrong[0]])}")
-    raise UserError(
-        f"{path} does not hold a {expected}: {misfit}; it is probably a {config['name']}")
+    raise UserError(f"{path} does not hold a {expected}: "
+                    f"{misfits(outline.backbone.state_dict(), weights)}; "
+                    f"it is probably a {config['name']}")
 
 
-def fit(path: Path, config: dict[str, Any], weights: Weights, image_size: int | None, channels: int,
-        trained_on: str) -> Fit:
-    """An encoder for images of `channels` x `image_size` x `image_size` with `weights` in it.
+def fit(path: Path, family: str, config: dict[str, Any], weights: Weights, image_size: int | None,
+        channels: int | None, trained_on: str) -> tuple[Encoder, tuple[str, ...]]:
+    """An encoder for images of `channels` x `image_size` x `image_size` with `weights` in it, and
+    what had to be done to them, in words. None keeps the channels or the size of the weights.
 
     Raises:
         UserError: a tensor is missing or of another shape, or holds numbers that are none.
     """
-    kind = family(config["name"])
-    weights, trained_on, notes = _fit_input(weights, kind, channels, trained_on)
+    channels = channels or weights[INPUT[family]].shape[1]
+    weights, trained_on, notes = _fit_input(weights, family, channels, trained_on)
     config = {**config, "channels": channels, "normalisation": trained_on}
-    # the weights decide, not the image
-    if kind == "resnet" and config.get("stem", "auto") == "auto":
-        config["stem"] = "imagenet" if weights["conv1.weight"].shape[-1] == 7 else "small"
+    # the weights decide what would else follow from the images
+    if family == "resnet":
+        config["stem"] = _stem(weights)
+    if family == "slim":
+        config["width"] = len(weights["stem.0.weight"])
     if image_size is not None and image_size != config["image_size"]:
-        notes += _fit_positions(path, weights, config, image_size) if kind == "vit" else []
+        notes += _fit_positions(path, weights, config, image_size) if family == "vit" else []
         config["image_size"] = image_size
-    return Fit(_filled(path, config, weights), tuple(notes))
+    return _filled(path, config, weights), tuple(notes)
 
 
 def _filled(path: Path, config: dict[str, Any], weights: Weights) -> Encoder:
@@ -131,10 +118,10 @@ def _filled(path: Path, config: dict[str, Any], weights: Weights) -> Encoder:
     return assembled(path, config, {f"backbone.{name}": value for name, value in weights.items()})
 
 
-def _fit_input(weights: Weights, kind: str, channels: int,
+def _fit_input(weights: Weights, family: str, channels: int,
                trained_on: str) -> tuple[Weights, str, list[str]]:
     """Fold colours, and scaling that the encoder cannot do by itself, into the first layer."""
-    name = INPUT[kind]
+    name = INPUT[family]
     first = weights[name]                                                            # D, C, K, K
     have = first.shape[1]
     if trained_on not in NORMALISATIONS:
@@ -151,12 +138,12 @@ def _fit_input(weights: Weights, kind: str, channels: int,
     # its channels differ, so grey images cannot be prepared for all at once
     if trained_on == "imagenet":
         scale, shift = _imagenet_affine(have)
-        tensor, sign = SHIFTED[kind]
+        tensor, sign = SHIFTED[family]
         moved = (first * shift).sum((1, 2, 3))
         # A shift of every pixel is a shift of what the first layer puts out; padding alone makes a
         # difference.
         first, weights[tensor], after = first * scale, weights[tensor] + sign * moved, "symmetric"
-        if kind != "vit" and moved.any():
+        if family != "vit" and moved.any():
             note += ", exact except where the image's border is padded"
     if have != channels:
         first = first.sum(1, keepdim=True) if channels == 1 else first.expand(-1, 3, -1, -1) / 3

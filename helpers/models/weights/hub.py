@@ -35,13 +35,12 @@ def default_folder() -> Path:
 def fetch(name: str, folder: str | Path | None = None) -> Path:
     """The file of the weights called `name`, downloaded if it is not there.
 
-    What arrives is checked (hash, then whether it holds an encoder) before it gets its name, and
-    its hash is locked. An interrupted download is continued by the next call.
+    What arrives is checked (whether it holds an encoder, then its hash) before it gets its name,
+    and its hash is locked. An interrupted download is continued by the next call.
 
     Args:
         name: of an entry of `weights/manifest.json`.
-        folder: keeps the files (None: `default_folder()`); one on a mounted Drive outlives a Colab
-            machine.
+        folder: keeps the files (None: `default_folder()`).
 
     Raises:
         UserError: unknown name, no source has the file, or it is not the recorded one.
@@ -60,12 +59,11 @@ def fetch(name: str, folder: str | Path | None = None) -> Path:
 
 def pretrained(name: str, image_size: int, channels: int = 3,
                folder: str | Path | None = None) -> Encoder:
-    """An encoder with torchvision's ImageNet weights.
+    """An encoder with torchvision's ImageNet weights, for images of `channels` (1 or 3) x
+    `image_size` x `image_size`.
 
     Args:
         name: one of `IMAGENET`.
-        image_size: side of your images, in pixels.
-        channels: of your images, 1 or 3.
         folder: as for `fetch`.
 
     Raises:
@@ -108,7 +106,7 @@ def upload(target: str | Path) -> Path:
 
 
 def _checked_again(entry: Entry, path: Path, folder: Path) -> Path:
-    """`path`, unless it has changed since its hash was recorded."""
+    """`path`; a UserError where it has changed since its hash was recorded."""
     wrong = check_hash(entry, path, folder)
     if wrong:
         raise UserError(

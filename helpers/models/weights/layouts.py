@@ -93,18 +93,13 @@ def _joined(weights: Weights) -> Weights:
 def _lucidrains(weights: Weights) -> Weights:
     """Patches that were cut as rows x columns x channels, and attention without a bias."""
     patches = weights["patches.weight"]
-    channels = 1 if _root(patches.shape[1]) ** 2 == patches.shape[1] else 3
-    side = _root(patches.shape[1] // channels)
-    weights = dict(weights)
-    # W, C, P, P
-    weights["patches.weight"] = patches.unflatten(1, (side, side, channels)).permute(0, 3, 1, 2)
-    for name in [name for name in weights if name.endswith("qkv.weight")]:
-        weights.setdefault(name.replace("weight", "bias"), torch.zeros(len(weights[name])))
-    return weights
-
-
-def _root(number: int) -> int:
-    return round(number**0.5)
+    pixels = patches.shape[1]
+    channels = 1 if math.isqrt(pixels) ** 2 == pixels else 3
+    side = math.isqrt(pixels // channels)
+    patches = patches.unflatten(1, (side, side, channels)).permute(0, 3, 1, 2)       # W, C, P, P
+    biases = {name.replace("weight", "bias"): torch.zeros(len(value))
+              for name, value in weights.items() if name.endswith("qkv.weight")}
+    return {**biases, **weights, "patches.weight": patches}
 
 
 BLOCKS = r"^blocks\.(\d+)\."
@@ -155,16 +150,9 @@ LAYOUTS = [
 ]
 
 
-@dataclass(frozen=True)
-class Found:
-    """Where in a file an encoder is, and in which layout."""
-
-    layout: Layout
-    prefix: str
-
-
-def find_encoders(names: set[str]) -> list[Found]:
-    """The encoders among the names of a file's tensors, the one to use first.
+def find_encoders(names: set[str]) -> list[tuple[Layout, str]]:
+    """The encoders among the names of a file's tensors, with what stands before their own names;
+    the one to use first.
 
     The network that was trained comes before its slowly moving copy, except in DINO's files, where
     the teacher is the better encoder (Caron et al. 2021, section 5.2).
@@ -173,9 +161,9 @@ def find_encoders(names: set[str]) -> list[Found]:
     for layout in LAYOUTS:
         first, second = layout.anchors
         starts = [name[:-len(first)] for name in names if name.endswith(first)]
-        found += [Found(layout, start) for start in starts
+        found += [(layout, start) for start in starts
                   if (not start or start[-1] in "./") and start + second in names]
-    return sorted(found, key=lambda one: (_rank(one.prefix), len(one.prefix), one.prefix))
+    return sorted(found, key=lambda one: (_rank(one[1]), len(one[1]), one[1]))
 
 
 def _rank(prefix: str) -> int:
@@ -198,10 +186,10 @@ def load_torchvision(vit: ViT, state_dict: dict[str, Tensor]) -> ViT:
     Raises:
         UserError: the weights belong to a network of another shape or another layout.
     """
-    weights = {rename(TORCHVISION_NAMES, name): value for name, value in state_dict.items()}
     own = vit.state_dict()
-    if "head.weight" not in own:
-        weights = {name: value for name, value in weights.items() if not name.startswith("head.")}
+    weights = {rename(TORCHVISION_NAMES, name): value for name, value in state_dict.items()}
+    weights = {name: value for name, value in weights.items()
+               if name in own or not name.startswith("head.")}
     if "positions" in weights:
         old_grid = math.isqrt(weights["positions"].shape[1] - 1)
         weights["positions"] = interpolate_positions(weights["positions"], old_grid, vit.grid)

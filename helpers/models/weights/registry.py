@@ -56,18 +56,13 @@ class Entry:
     sources: list[dict[str, str]]
 
 
-def entries(path: Path | None = None) -> dict[str, Entry]:
-    """Every entry of the manifest by name.
-
-    Raises:
-        UserError: the manifest is missing or not in its format.
-    """
-    path = path or MANIFEST
+def entries() -> dict[str, Entry]:
+    """Every entry of the manifest by name; a UserError when it is missing or not in its format."""
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = json.loads(MANIFEST.read_text(encoding="utf-8"))
         return {name: Entry(name=name, **fields) for name, fields in table.items()}
     except (OSError, ValueError, TypeError, AttributeError) as problem:
-        raise UserError(f"the list of weights {path} cannot be read ({problem}): "
+        raise UserError(f"the list of weights {MANIFEST} cannot be read ({problem}): "
                         "get the repository again") from None
 
 
@@ -128,15 +123,12 @@ def lock_hash(folder: Path, name: str, path: Path, source: str) -> None:
 
 
 def release(checkpoint: str | Path, name: str, *, what: str | None = None, licence: str = "MIT",
-            accuracy: dict[str, float] | None = None, half: bool = False,
-            manifest: Path | None = None) -> Entry:
-    """Copy one of our own checkpoints beside the manifest and list it there.
-
-    An entry of that name is replaced. What the checkpoint's metadata says (method, dataset, epochs,
-    command) goes into the entry.
+            accuracy: dict[str, float] | None = None, half: bool = False) -> Entry:
+    """Copy one of our own checkpoints beside the manifest and list it there, with what it says of
+    itself (method, dataset, epochs, command). An entry of that name is replaced.
 
     Args:
-        what: one line for the list; None puts it together from the metadata.
+        what: one line for the list; None puts it together from what the checkpoint says.
         accuracy: protocol -> test accuracy in [0, 1].
         half: keep it in half precision.
 
@@ -144,15 +136,14 @@ def release(checkpoint: str | Path, name: str, *, what: str | None = None, licen
         UserError: it is not a whole checkpoint of the suite or larger than 25 MB, or the name is no
             plain word or taken by weights from elsewhere.
     """
-    manifest, checkpoint = manifest or MANIFEST, Path(checkpoint)
-    listed = entries(manifest)
-    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) or (
-            name in listed and not any("file" in source for source in listed[name].sources)):
+    listed = entries()
+    foreign = name in listed and not any("file" in source for source in listed[name].sources)
+    if foreign or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
         raise UserError(
             f"{name!r} cannot be a new name: take one of small letters, digits and hyphens that "
             "is not in the list yet")
     encoder = load_encoder(checkpoint)
-    meta, target = encoder.meta, manifest.parent / f"{name}.safetensors"
+    meta, target = encoder.meta, MANIFEST.parent / f"{name}.safetensors"
     with atomic_path(target) as temporary:
         if half:
             save_encoder(encoder, temporary, half=True, **meta)
@@ -170,9 +161,9 @@ def release(checkpoint: str | Path, name: str, *, what: str | None = None, licen
         name=name, what=what, method=str(meta.get("method", "")), encoder=encoder.name,
         dataset=str(meta.get("dataset", "")), epochs=meta.get("epochs"), accuracy=accuracy or {},
         command=str(meta.get("command", "")), licence=licence, file=target.name, bytes=size,
-        sha256=sha256(target), sources=[{"file": f"{manifest.parent.name}/{target.name}"}])
-    table = {key: asdict(value) for key, value in listed.items()} | {name: asdict(new)}
+        sha256=sha256(target), sources=[{"file": f"{MANIFEST.parent.name}/{target.name}"}])
+    table = {key: asdict(value) for key, value in {**listed, name: new}.items()}
     for fields in table.values():
         del fields["name"]
-    write_atomically(manifest, json.dumps(table, indent=2, ensure_ascii=False) + "\n")
+    write_atomically(MANIFEST, json.dumps(table, indent=2, ensure_ascii=False) + "\n")
     return new

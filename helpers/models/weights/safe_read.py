@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,7 @@ WAYS_OUT = "fetch it again or use another file"
 
 
 def sniff(path: Path) -> str:
-    """What a file's first bytes say it is: "safetensors", "torch zip" or "torch before 1.6".
-
-    Raises:
-        UserError: the file is missing, empty, a web page, a bare pickle, or nothing known.
-    """
+    """What a file's first bytes say it is; a UserError if that is nothing to be read here."""
     if not path.is_file():
         raise UserError(f"no file {path}: check the name, or list the known ones with "
                         "`python -m helpers weights list`")
@@ -69,14 +65,10 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     kind = sniff(path)
     if kind == SAFETENSORS:
         metadata(path)  # explains damage in one line
-        content = _guarded(path, lambda: load_file(path))
-    else:
-        if kind == ZIP:
-            _check_zip(path)
-        content = _guarded(path, lambda: _load(path))
-    tensors = {}
-    for name, value in _leaves(path, content):
-        tensors[name] = _plain(path, name, value)
+    if kind == ZIP:
+        _check_zip(path)
+    content = _guarded(path, load_file if kind == SAFETENSORS else _load)
+    tensors = {name: _plain(path, name, value) for name, value in _leaves(path, content)}
     if not tensors:
         raise UserError(f"{path} holds no tensors: {WAYS_OUT}")
     return tensors
@@ -90,9 +82,9 @@ def _load(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _guarded(path: Path, load: Any) -> Any:
+def _guarded(path: Path, load: Callable[[Path], Any]) -> Any:
     try:
-        return load()
+        return load(path)
     except Exception as problem:  # a damaged pickle can raise anything at all
         text = " ".join(str(problem).split()) or type(problem).__name__
         if "GLOBAL" in text or "weights_only" in text.lower() or "Unsupported" in text:

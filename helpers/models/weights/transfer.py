@@ -13,15 +13,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
+from torchvision.models import get_weight
 
 from helpers.common.download import SILENCE_SECONDS, Failed, resume
 from helpers.common.environment import offline
 from helpers.common.errors import UserError
-
-NO_NETWORK = "no connection (is there a network?)"
-QUOTA = "Google Drive's quota for this file is used up, which lasts up to 24 hours"
-NOT_SHARED = "Google Drive does not give the file out (no longer shared, or too many downloads)"
-
 
 TITLES = {"drive": "Google Drive", "drive_folder": "Google Drive", "torchvision": "torchvision",
           "file": "the repository"}
@@ -41,25 +37,19 @@ def download_from(source: dict[str, str], target: Path) -> None:
         UserError: the disk is full.
     """
     if "drive" in source:
-        from_drive(source["drive"], target)
+        _from_drive(source["drive"], target)
     elif "drive_folder" in source:
-        from_drive_folder(source["drive_folder"], source["name"], target)
+        _from_drive(_file_of_folder(source["drive_folder"], source["name"]), target)
     elif "torchvision" in source:
-        from torchvision.models import get_weight
-
-        from_web(get_weight(source["torchvision"]).url, target)
+        _from_web(get_weight(source["torchvision"]).url, target)
     elif "url" in source:
-        from_web(source["url"], target)
+        _from_web(source["url"], target)
     else:
         raise Failed("the repository's copy is missing")
 
 
-def from_drive(file_id: str, target: Path) -> None:
-    """Download a shared file of Google Drive to `target` with gdown, which shows its progress.
-
-    Raises:
-        Failed: quota, not shared, no network, an interrupted download.
-    """
+def _from_drive(file_id: str, target: Path) -> None:
+    """Download a shared file with gdown, which shows its progress."""
     gdown = _gdown()
     limits = {}
     if "timeout" in inspect.signature(gdown.download).parameters:  # gdown 5 has no such argument
@@ -70,15 +60,14 @@ def from_drive(file_id: str, target: Path) -> None:
     except Exception as problem:  # gdown lets through whatever its own helpers raise
         raise _drive_failure(problem) from problem
     if got is None or not target.is_file():
-        _forget_parts(target)
+        for part in target.parent.glob(f"{target.name}*.part"):
+            part.unlink(missing_ok=True)
         raise Failed("gdown gave no file", again=True)
 
 
-def from_drive_folder(folder_id: str, name: str, target: Path) -> None:
-    """Download the file called `name` from a shared folder of Google Drive.
-
-    Only the letters and digits of the name have to agree.
-    """
+def _file_of_folder(folder_id: str, name: str) -> str:
+    """The id of the file called `name` in a shared folder; only letters and digits have to
+    agree."""
     gdown = _gdown()
     try:
         listed = gdown.download_folder(id=folder_id, quiet=True, skip_download=True,
@@ -89,16 +78,10 @@ def from_drive_folder(folder_id: str, name: str, target: Path) -> None:
     if not same:
         names = ", ".join(Path(file.path).name for file in listed or []) or "nothing"
         raise Failed(f"the Drive folder has no {name}, but {names[:200]}")
-    from_drive(same[0].id, target)
+    return same[0].id
 
 
-def from_web(url: str, target: Path) -> None:
-    """Download an address to `target`, going on where an earlier attempt has stopped.
-
-    Raises:
-        Failed: no network, an error of the server, a connection that ended early.
-        UserError: the disk is full.
-    """
+def _from_web(url: str, target: Path) -> None:
     part = target.with_name(f"web-{target.name}.part")
     try:
         resume(url, part, target.name)
@@ -122,19 +105,15 @@ def _gdown() -> object:
 def _drive_failure(problem: Exception) -> Exception:
     text = " ".join(str(problem).split())
     if "Too many users" in text or "quota" in text.lower():
-        return Failed(QUOTA)
+        return Failed("Google Drive's quota for this file is used up, which lasts up to 24 hours")
     if isinstance(problem, requests.exceptions.ConnectionError | requests.exceptions.Timeout):
-        return Failed(NO_NETWORK, again=True)
+        return Failed("no connection (is there a network?)", again=True)
     if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError("the disk is full: make room, or choose another folder")
     if "retrieve" in text or "permission" in text:
-        return Failed(NOT_SHARED)
+        return Failed("Google Drive does not give the file out (no longer shared, or too many "
+                      "downloads)")
     return Failed(f"gdown says: {text[:160] or type(problem).__name__}", again=True)
-
-
-def _forget_parts(target: Path) -> None:
-    for part in target.parent.glob(f"{target.name}*.part"):
-        part.unlink(missing_ok=True)
 
 
 def _letters(name: str) -> str:
