@@ -47,15 +47,13 @@ class Listing:
         """Ten hex digits that change with any file's name, size or time, and with how it is
         decoded."""
         digest = hashlib.blake2b(f"{version} {image_size} {self.classes}".encode(), digest_size=5)
-        for line in sorted(self._fingerprints()):
-            digest.update(line.encode("utf-8", "surrogateescape"))
-        return digest.hexdigest()
-
-    def _fingerprints(self) -> Iterator[str]:
+        lines = []
         for image in self.images:
-            state = image.path.stat()
-            place = image.path.relative_to(self.root).as_posix()
-            yield f"{place} {image.split} {image.label} {state.st_size} {state.st_mtime_ns}\n"
+            state, place = image.path.stat(), image.path.relative_to(self.root).as_posix()
+            lines.append(f"{place} {image.split} {image.label} {state.st_size} "
+                         f"{state.st_mtime_ns}\n")
+        digest.update("".join(sorted(lines)).encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
 
 
 def scan(root: Path, name: str | None = None, classes: Sequence[str] = ()) -> Listing:
@@ -71,35 +69,52 @@ def scan(root: Path, name: str | None = None, classes: Sequence[str] = ()) -> Li
             chosen ones.
     """
     listing = Listing(name or root.resolve().name, root)
-    folders = {"pretext": [], "train": [], "val": [], "test": []}
-    others = []
-    for entry in _visible(root, listing):
-        split = SPLIT_FOLDERS.get(entry.name.lower()) if entry.is_dir() else None
-        if split:
-            folders[split].append(entry)
-        elif entry.is_dir():
-            others.append(entry)
-        else:
-            listing.ignored += 1
+    folders = {split: [] for split in (*ORDER, "")}
+    for folder in _subfolders(root, listing):
+        folders[SPLIT_FOLDERS.get(folder.name.lower(), "")].append(folder)
+    _check_folders(root, folders)
     if folders["train"]:
-        if others:
+        if folders[""]:
             listing.notes.append(
-                f"folders beside train/ were ignored: {_some(e.name for e in others)}")
-        _add_labelled(listing, folders)
+                f"folders beside train/ were ignored: {_some(e.name for e in folders[''])}")
+        for split in ("train", "val", "test"):
+            for folder in folders[split]:
+                _add_classes(listing, folder, split, _subfolders(folder, listing))
     else:
-        _require_flat(root, folders, others)
-        _add_classes(listing, root, "train", others)
+        _add_classes(listing, root, "train", folders[""])
     for folder in folders["pretext"]:
         _add(listing, folder, "pretext", -1)
     if classes:
         _keep(listing, classes)
     if listing.unread:
-        listing.notes.append(f"{_unread(listing.unread)} left out: {_cure(listing.unread)}")
+        listing.notes.append(_unread(listing.unread, "left out"))
     if listing.ignored:
         listing.notes.append(f"{listing.ignored} hidden files or files that are not images, "
                              "or that lie outside a class folder, were ignored")
     _shuffle(listing)
     return listing
+
+
+def _check_folders(root: Path, folders: dict[str, list[Path]]) -> None:
+    held_out = folders["val"] + folders["test"]
+    if not folders["train"] and held_out:
+        raise UserError(f"folder {root}: there is a {held_out[0].name}/ but no train/: "
+                        "put the training images in train/<class>/")
+    if not folders["train"] and not folders[""]:
+        raise UserError(
+            f"folder {root}: no class folders: put the images in train/<class>/ or <class>/")
+    for split in ("train", "val", "test"):
+        if len(folders[split]) > 1:
+            names = _some(folder.name for folder in folders[split])
+            raise UserError(f"folder {root}: {names} mean the same: keep one")
+
+
+def _subfolders(folder: Path, listing: Listing) -> list[Path]:
+    """The folders in a folder, by name; its files are counted as ignored."""
+    entries = sorted(folder.iterdir())
+    listing.ignored += sum(not entry.is_dir() for entry in entries)
+    return [entry for entry in entries
+            if entry.is_dir() and not entry.name.startswith((".", "__MACOSX"))]
 
 
 def _keep(listing: Listing, classes: Sequence[str]) -> None:
@@ -117,26 +132,6 @@ def _keep(listing: Listing, classes: Sequence[str]) -> None:
         listing.notes.append(
             f"{len(kept)} of {len(listing.classes)} classes were chosen: {_some(kept)}")
     listing.classes = kept
-
-
-def _require_flat(root: Path, folders: dict[str, list[Path]], classes: list[Path]) -> None:
-    if folders["val"] or folders["test"]:
-        raise UserError(f"folder {root}: there is a {(folders['val'] + folders['test'])[0].name}/ "
-                        "but no train/: put the training images in train/<class>/")
-    if not classes:
-        raise UserError(
-            f"folder {root}: no class folders: put the images in train/<class>/ or <class>/")
-
-
-def _add_labelled(listing: Listing, folders: dict[str, list[Path]]) -> None:
-    for split in ("train", "val", "test"):
-        if len(folders[split]) > 1:
-            names = _some(folder.name for folder in folders[split])
-            raise UserError(f"folder {listing.root}: {names} mean the same: keep one")
-        for folder in folders[split]:
-            entries = _visible(folder, listing)
-            listing.ignored += sum(not entry.is_dir() for entry in entries)
-            _add_classes(listing, folder, split, [entry for entry in entries if entry.is_dir()])
 
 
 def _add_classes(listing: Listing, folder: Path, split: str, classes: list[Path]) -> None:
@@ -160,10 +155,11 @@ def _add_classes(listing: Listing, folder: Path, split: str, classes: list[Path]
 
 def _add(listing: Listing, folder: Path, split: str, label: int) -> None:
     """Add every image under `folder`, however deep."""
-    found = [ImageFile(path, split, label) for path in _files(folder, listing) if _is_image(path)]
-    unread = [path for path in listing.unread if path.is_relative_to(folder)]
+    before = len(listing.unread)
+    found = [ImageFile(path, split, label) for path in _images(folder, listing)]
+    unread = listing.unread[before:]
     if not found and unread:
-        raise UserError(f"folder {folder}: {_unread(unread)} and no others in it: {_cure(unread)}")
+        raise UserError(f"folder {folder}: {_unread(unread, 'and no others in it')}")
     if not found:
         kinds = ", ".join(sorted(kind[1:] for kind in EXTENSIONS))
         raise UserError(
@@ -171,8 +167,8 @@ def _add(listing: Listing, folder: Path, split: str, label: int) -> None:
     listing.images += found
 
 
-def _files(folder: Path, listing: Listing) -> Iterator[Path]:
-    """Files under `folder`, by name; links are followed, but never round in a circle."""
+def _images(folder: Path, listing: Listing) -> Iterator[Path]:
+    """The images under `folder`, by name; links are followed, but never round in a circle."""
     seen = set()
     for place, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
@@ -181,33 +177,23 @@ def _files(folder: Path, listing: Listing) -> Iterator[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        visible = [Path(place, name) for name in sorted(files)]
-        unread = [path for path in visible
-                  if not path.name.startswith(".") and path.suffix.lower() in UNREAD]
-        listing.unread += unread
-        listing.ignored += sum(not _is_image(path) for path in visible) - len(unread)
-        yield from visible
+        for path in (Path(place, name) for name in sorted(files)):
+            kind = "" if path.name.startswith(".") else path.suffix.lower()
+            if kind in UNREAD:
+                listing.unread.append(path)
+            elif kind in EXTENSIONS and path.exists():
+                yield path
+            else:
+                listing.ignored += 1
 
 
-def _is_image(path: Path) -> bool:
-    return not path.name.startswith(".") and path.suffix.lower() in EXTENSIONS and path.exists()
-
-
-def _unread(paths: list[Path]) -> str:
-    kinds = sorted({path.suffix[1:].upper() for path in paths})
-    return f"{' and '.join(kinds)} images cannot be read here, {len(paths)}"
-
-
-def _cure(paths: list[Path]) -> str:
-    if any(path.suffix.lower() in (".heic", ".heif") for path in paths):
-        return "install pillow-heif and start again, or convert them to JPEG"
-    return "convert them to JPEG"
-
-
-def _visible(folder: Path, listing: Listing) -> list[Path]:
-    entries = sorted(folder.iterdir())
-    listing.ignored += sum(entry.name.startswith(".") and entry.is_file() for entry in entries)
-    return [entry for entry in entries if not entry.name.startswith((".", "__MACOSX"))]
+def _unread(paths: list[Path], what: str) -> str:
+    kinds = {path.suffix[1:].upper() for path in paths}
+    cure = "convert them to JPEG"
+    if kinds & {"HEIC", "HEIF"}:
+        cure = f"install pillow-heif and start again, or {cure}"
+    return (f"{' and '.join(sorted(kinds))} images cannot be read here, {len(paths)} {what}: "
+            f"{cure}")
 
 
 def _shuffle(listing: Listing) -> None:

@@ -20,19 +20,26 @@ def test_counts_sizes_modes_copies_and_broken_files(tmp_path):
     shutil.copy(root / "train" / "ant" / "1.png", root / "train" / "bee" / "again.png")
     shutil.copy(root / "train" / "ant" / "2.png", root / "pretext" / "also.png")
     report = folder_report(root)
-    assert report.counts == {("train", "ant"): 5, ("train", "bee"): 7, ("val", "ant"): 5,
-                             ("val", "bee"): 4, ("pretext", ""): 2}
-    assert report.sizes == {(20, 20): 19, (30, 10): 1, (50, 40): 1}
-    assert report.modes == {"RGB": 20, "L": 1}
-    assert set(report.broken) == {"train/bee/empty.jpg", "train/bee/cut.png"}
-    assert report.broken["train/bee/empty.jpg"] == "the file is empty"
+    files = report.files
+    assert files.value_counts(["split", "class"]).to_dict() == {
+        ("train", "ant"): 5, ("train", "bee"): 7, ("val", "ant"): 5, ("val", "bee"): 4,
+        ("pretext", "(no label)"): 2}
+    assert files.value_counts(["width", "height"]).to_dict() == {
+        (20, 20): 19, (30, 10): 1, (50, 40): 1}
+    assert files["mode"].value_counts().to_dict() == {"RGB": 20, "L": 1}
+    broken = files[files["problem"] != ""].set_index("name")["problem"]
+    assert set(broken.index) == {"train/bee/empty.jpg", "train/bee/cut.png"}
+    assert broken["train/bee/empty.jpg"] == "the file is empty"
     assert report.leaks == (("train/ant/0.png", "val/ant/same.png"),)
     assert report.conflicts == (("train/ant/1.png", "train/bee/again.png"),)
     assert "across train or unlabelled, val and test: 1: train/ant/0.png = val/ant/same.png" in str(
         report)
     assert ("pretext/also.png", "train/ant/2.png") in report.duplicates
     assert len(report.duplicates) == 3
-    assert {"class": "ant", "pretext": 0, "train": 5, "val": 5} in report.rows()
+    assert report.rows() == [
+        {"class": "(no label)", "pretext": 2, "train": 0, "val": 0},
+        {"class": "ant", "pretext": 0, "train": 5, "val": 5},
+        {"class": "bee", "pretext": 0, "train": 7, "val": 4}]
     text = str(report)
     assert "23 images" in text and "sizes from 30 x 10 to 50 x 40" in text and "broken: 2: " in text
 
