@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 import zipfile
@@ -36,13 +35,11 @@ def unpacked(archive: Path, data_dir: Path) -> Path:
     folder = data_dir / "cache" / f"zip-{mark}" / archive.stem
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
-        try:
-            _unpack(archive, temporary)
-            temporary.chmod(0o755)
-            os.replace(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=".part-", dir=folder.parent) as temporary:
+            made = Path(temporary, folder.name)
+            made.mkdir()
+            _unpack(archive, made)
+            made.rename(folder)
     first, *others = folder.iterdir()
     wrapped = not others and first.is_dir() and first.name.lower() not in SPLIT_FOLDERS
     return first if wrapped else folder

@@ -10,8 +10,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -46,8 +45,6 @@ class BlockWriter:
 
     def append(self, images: np.ndarray) -> None:
         """Write images (uint8, n x C x H x W) behind those before."""
-        if images.dtype != np.uint8 or images.shape[1:] != self.shape:
-            raise ValueError(f"expected uint8 n x {self.shape}, got {images.dtype} {images.shape}")
         data = np.ascontiguousarray(images).data.cast("B")
         self.checksum = zlib.crc32(data, self.checksum)
         self.file.write(data)
@@ -90,8 +87,10 @@ def cached(folder: Path, shape: tuple[int, int, int],
         if folder.exists():
             print(f"{folder}: the decoded images are damaged or incomplete, decoding again",
                   file=sys.stderr)
-        with _disk_problems(folder):
+        try:
             _write(folder, shape, build)
+        except OSError as problem:
+            raise _explained(problem, folder.parent) from problem
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     images = np.load(folder / BLOCK, mmap_mode="c")
     return torch.from_numpy(images), index["kept"]
@@ -110,8 +109,7 @@ def verified(folder: Path, shape: tuple[int, int, int]) -> dict[str, Any] | None
 
 
 def _checksum(images: np.ndarray) -> int:
-    checksum = 0
-    flat = images.reshape(-1)
+    checksum, flat = 0, images.reshape(-1)
     for start in range(0, flat.size, CHUNK_BYTES):
         checksum = zlib.crc32(flat[start:start + CHUNK_BYTES], checksum)
     return checksum
@@ -120,19 +118,17 @@ def _checksum(images: np.ndarray) -> int:
 def _write(folder: Path, shape: tuple[int, int, int], build: Build) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(folder.parent)
-    temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=folder.parent))
-    try:
-        with open(temporary / BLOCK, "wb") as file:
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=folder.parent) as temporary:
+        made = Path(temporary, folder.name)
+        made.mkdir()
+        with open(made / BLOCK, "wb") as file:
             writer = BlockWriter(file, shape)
             kept = build(writer)
             index = {**writer.finish(), "kept": kept}
-        (temporary / INDEX).write_text(json.dumps(index), encoding="utf-8")
-        temporary.chmod(0o755)  # mkdtemp's 0700 would lock out others who share the data
+        (made / INDEX).write_text(json.dumps(index), encoding="utf-8")
         if verified(folder, shape) is None:  # else another process was done before us
             shutil.rmtree(folder, ignore_errors=True)
-            os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            made.rename(folder)
 
 
 def _remove_stale(parent: Path) -> None:
@@ -141,16 +137,10 @@ def _remove_stale(parent: Path) -> None:
             shutil.rmtree(left_over, ignore_errors=True)
 
 
-@contextmanager
-def _disk_problems(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as problem:
-        where = folder.parent
-        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(
-                f"{where}: the disk is full ({problem.strerror}): free some space, or choose "
-                "another data folder or a smaller image size") from problem
-        raise UserError(
-            f"{where}: cannot keep decoded images here ({problem.strerror or problem}): "
-            "choose another data folder") from problem
+def _explained(problem: OSError, where: Path) -> UserError:
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(
+            f"{where}: the disk is full ({problem.strerror}): free some space, or choose "
+            "another data folder or a smaller image size")
+    return UserError(f"{where}: cannot keep decoded images here ({problem.strerror or problem}): "
+                     "choose another data folder")

@@ -26,7 +26,7 @@ def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     The draw uses NumPy's RandomState, whose stream is frozen: the same on every machine.
 
     Returns:
-        int64, sorted. Its length is `count` unless the classes are too small for that.
+        int64, sorted; fewer than `count` if the classes are too small for that.
     """
     sizes = np.bincount(labels)
     share = sizes * count / max(len(labels), 1)
@@ -40,12 +40,8 @@ def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 
 def balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Indices of `count` items of each class (of all that a smaller class has), drawn as in
-    `stratified`.
-
-    Returns:
-        int64, sorted.
-    """
+    """Indices (int64, sorted) of `count` items of each class, or all of a smaller class, drawn as
+    in `stratified`."""
     random = np.random.RandomState(seed)
     chosen = [random.permutation(np.flatnonzero(labels == c))[:count] for c in np.unique(labels)]
     return np.sort(np.concatenate(chosen)).astype(np.int64)
@@ -94,15 +90,6 @@ class Shares:
     train: float | None = None
     per_class: bool = False
 
-    def each(self, name: str) -> bool:
-        """Whether this split's number is of each class."""
-        return self.per_class and getattr(self, name) >= 1
-
-    def count(self, name: str, total: int) -> int:
-        """The rows of a split out of `total`, or out of each class (see `each`)."""
-        amount = getattr(self, name)
-        return round(amount * total) if amount < 1 else int(amount)
-
 
 def carve(name: str, images: Tensor, labels: Tensor, spans: dict[str, tuple[int, int]],
           classes: tuple[str, ...], shares: Shares) -> Splits:
@@ -122,11 +109,12 @@ def carve(name: str, images: Tensor, labels: Tensor, spans: dict[str, tuple[int,
     total = spans["train"][1] - spans["train"][0]
 
     def take(split: str, seed: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        if shares.each(split):
-            _check_classes_suffice(name, classes, labels[slice(*spans["train"])], split,
-                                   shares.count(split, total))
-        return take_out(images, labels, spans["train"], shares.count(split, total), seed,
-                        shares.each(split))
+        amount = getattr(shares, split)
+        count = round(amount * total) if amount < 1 else int(amount)
+        each = shares.per_class and amount >= 1
+        if each:
+            _check_classes_suffice(name, classes, labels[slice(*spans["train"])], split, count)
+        return take_out(images, labels, spans["train"], count, seed, each)
 
     for split, seed in (("test", TEST_SEED), ("val", shares.seed)):
         if split not in spans:
@@ -145,9 +133,9 @@ def carve(name: str, images: Tensor, labels: Tensor, spans: dict[str, tuple[int,
 def _wants_fewer(name: str, shares: Shares, span: tuple[int, int], total: int,
                  classes: int) -> bool:
     """Whether train keeps fewer labels than are left; a UserError where it wants more."""
-    left, wanted = span[1] - span[0], shares.count("train", total)
     if shares.train >= 1:
         return True
+    left, wanted = span[1] - span[0], round(shares.train * total)
     if wanted > left + 2 * classes:  # val and test take whole images of every class
         raise UserError(
             f"{name}: train wants {100 * shares.train:.3g}% of the images, and val and test leave "

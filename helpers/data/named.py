@@ -6,7 +6,6 @@ Their validation images are a tenth of the training images; the test images are 
 from __future__ import annotations
 
 import hashlib
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -182,17 +181,15 @@ def imagenette(image_size: int, seed: int, data_dir: Path) -> Splits:
 
 def _unpack(archive: Path, root: Path) -> None:
     """Unpack beside `root` first: torchvision takes a folder of that name for whole."""
-    temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=root.parent))
     try:
-        extract_archive(archive, temporary)
-        (temporary / root.name).rename(root)
+        with tempfile.TemporaryDirectory(prefix=".part-", dir=root.parent) as temporary:
+            extract_archive(archive, temporary)
+            Path(temporary, root.name).rename(root)
     except Exception as problem:
         why = " ".join(str(problem).split()) or type(problem).__name__
         raise UserError(
             f"imagenette: unpacking {archive} failed, {why}: free some disk space and run again, "
             "or use the dataset digits") from problem
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 READERS = {"stl10": stl10, "cifar10": cifar10, "imagenette": imagenette,
