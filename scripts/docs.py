@@ -4,8 +4,9 @@
     python -m scripts.docs                         write again from the kept ones
     python -m scripts.docs --check                 exit status 1 if pages and results differ
 
-Between marks such as `<!-- noise -->` and `<!-- /noise -->` stands what a function of `PAGES` makes
-of the files in `benchmarks/`; the figures go to `images/`.
+All files are gathered into `benchmarks/measured.csv` and `benchmarks/learning_curves.csv`, which
+notebook 10 reads. Between marks such as `<!-- noise -->` and `<!-- /noise -->` stands what a
+function of `PAGES` makes of the files in `benchmarks/`; the figures go to `images/`.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import pandas as pd
 from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
 from helpers.common.files import atomic_path, write_atomically
-from helpers.report import claims, collect, plots, tables, trials
-from helpers.report.files import SEED, contents_in, read_results
+from helpers.report import claims, collect, plots, tables
 from helpers.report.times import read_times
+from scripts import trials
+from scripts.measured import SEED, learning_curves, read_results
 
 DIGITS = collect.KEPT / "digits-quick.csv"
 RELEASED = {"BYOL": "imagenette-byol-slim-48px-40min-seed0",
@@ -35,7 +37,7 @@ FINDINGS = ("Few labels", "Noise", "Photographs")  # README's sentences
 @cache
 def results() -> pd.DataFrame:
     """Every kept result; trainings that differ in their seed alone are one row."""
-    return read_results(collect.KEPT)
+    return read_results()
 
 
 def small_table() -> str:
@@ -59,7 +61,7 @@ def photographs(under_noise: bool) -> str:
 
 def card(method: str) -> str:
     """A released encoder, the mean of all trainings of its recipe, and the baselines."""
-    alone = tables.photographs(read_results(collect.KEPT, merged=False))[0]
+    alone = tables.photographs(read_results(merged=False))[0]
     merged = tables.photographs(results())[0]
     base = merged[merged.method.isin(tables.UNTRAINED)]
     own, others = alone[alone.file == RELEASED[method]], SEED.sub("", RELEASED[method])
@@ -72,7 +74,7 @@ def card(method: str) -> str:
 
 def speed() -> str:
     """Pretraining, views, memory and the noise sweep."""
-    found = contents_in(collect.KEPT)
+    found = collect.contents_in(collect.KEPT)
     steps, views, sweep, scale = (found[name] for name in ("throughput-cpu", "views-cpu",
                                                            "robustness", "scale-cpu"))
     few, many = scale["rows"][0], scale["rows"][-1]
@@ -113,6 +115,8 @@ PAGES: dict[Path, Mapping[str, Callable[[], str]]] = {
     ROOT / "docs" / "speed.md": {"speed": speed, "times": times},
     ROOT / "weights" / "byol-slim-imagenette.md": {"numbers": lambda: card("BYOL")},
     ROOT / "weights" / "noise-byol-slim-imagenette.md": {"numbers": lambda: card("noise-BYOL")}}
+TABLES: dict[Path, Callable[[], pd.DataFrame]] = {collect.MEASURED: results,
+                                                  collect.CURVES: learning_curves}
 
 
 def written(text: str, blocks: Mapping[str, Callable[[], str]]) -> str:
@@ -132,10 +136,16 @@ def written(text: str, blocks: Mapping[str, Callable[[], str]]) -> str:
 
 
 def differing() -> dict[Path, str]:
-    """The pages that do not say what the files say, with what they should say."""
-    texts = {page: page.read_text(encoding="utf-8") for page in PAGES}
-    wanted = {page: written(text, PAGES[page]) for page, text in texts.items()}
-    return {page: text for page, text in wanted.items() if text != texts[page]}
+    """The pages and tables that do not say what the files say, with what they should say."""
+    texts = {path: path.read_text(encoding="utf-8") if path.exists() else ""
+             for path in (*PAGES, *TABLES)}
+    wanted = {path: written(text, PAGES[path]) if path in PAGES else _as_csv(TABLES[path]())
+              for path, text in texts.items()}
+    return {path: text for path, text in wanted.items() if text != texts[path]}
+
+
+def _as_csv(table: pd.DataFrame) -> str:
+    return table.to_csv(index=False, lineterminator="\n", float_format="%.10g")
 
 
 def take(source: Path) -> None:
@@ -152,7 +162,7 @@ def take(source: Path) -> None:
 
 
 def write() -> None:
-    """Bring pages and figures in line with the kept results."""
+    """Bring tables, pages and figures in line with the kept results."""
     for page, text in differing().items():
         write_atomically(page, text)
     figures(ROOT / "images")

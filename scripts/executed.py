@@ -35,9 +35,10 @@ from helpers.common import machine
 from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
 from helpers.common.files import write_atomically
-from helpers.report.times import PLACE, USUAL, Time, keep_times
+from helpers.report.times import PLACE, Time
 from helpers.settings import Settings
 from scripts import docs, stamp
+from scripts.times import USUAL, keep_times
 
 COPIES = ROOT / "docs" / "executed"
 WORK = ROOT / "build" / "executed"  # empty at the start: nothing of an earlier run is taken up

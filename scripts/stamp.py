@@ -21,7 +21,8 @@ from pathlib import Path
 from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
 from helpers.common.files import write_atomically
-from helpers.report.times import USUAL, Time, in_words, nearest, read_times
+from helpers.report.times import Time, in_words, nearest, read_times
+from scripts.times import USUAL
 
 ADDRESS = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
 COLAB = "https://colab.research.google.com"

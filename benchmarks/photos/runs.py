@@ -21,11 +21,11 @@ from helpers.methods.presets import recipe_for
 from helpers.models.encoder import Encoder
 from helpers.models.weights.checkpoint import save_encoder
 from helpers.report import plots
-from helpers.report.files import SEED
 from helpers.settings import Settings
 from helpers.training import runs
 from helpers.training.loader import BatchLoader
 from helpers.training.trainer import Hardware, fit
+from scripts.measured import SEED
 
 PEER = "lightly-byol"
 METHODS = (*names.METHODS, PEER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,38 +11,73 @@ import pandas as pd
 
 from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
-from helpers.report.files import NOISE, contents_in, facts_of, read_results, runs_in, tables_in
+from helpers.report import results
 
-KEPT = ROOT / "benchmarks" / "results"
-PUBLISHED = ROOT / "benchmarks" / "published.csv"
-RUN = ["notebook", "dataset", "preset"]  # a new run of these takes the place of the kept one
+BENCHMARKS = ROOT / "benchmarks"
+KEPT = BENCHMARKS / "results"  # the files of results that came with the repository
+MEASURED = BENCHMARKS / "measured.csv"  # what they say, made by `python -m scripts.docs`
+CURVES = BENCHMARKS / "learning_curves.csv"
+PUBLISHED = BENCHMARKS / "published.csv"
+COLUMNS = ["notebook", "dataset", "preset", "method", "encoder", "pixels", "protocol",
+           "labels_per_class", "sigma", "metric", "mean", "std", "n", "over", "epochs", "minutes",
+           "file"]
+# columns of noise curves of whole trainings, and of curves while training
+NOISE = {"method", "training_seed", "noise_seed", "sigma", "accuracy"}
+CURVE = ["method", "budget", "minutes", "knn", "std"]
 
 
-def gather(results_dir: str | Path, kept: Path = KEPT) -> tuple[pd.DataFrame, str]:
-    """All measured numbers, and a sentence on where they are from.
+def gather(results_dir: str | Path, kept: Path = MEASURED) -> tuple[pd.DataFrame, str]:
+    """All measured numbers, with `COLUMNS`, and a sentence on where they are from.
 
     Rows of a notebook that has been run here replace the kept ones of the same notebook, dataset
-    and preset.
+    and preset. `mean` and `std` are fractions in [0, 1]. `n` counts what `over` names: label
+    subsets, draws of the noise, or trainings ("one run": nothing was repeated). `minutes` are those
+    of the training: of one CPU core, or of a GPU by the wall.
 
     Args:
         results_dir: where the notebooks write `summary.csv`; may be missing.
-        kept: a folder of results that came with the repository; may be missing.
+        kept: the table that came with the repository; may be missing.
 
     Raises:
-        UserError: there are no results at all.
+        UserError: there are no results at all, or `summary.csv` is not one of ours.
     """
-    own, old = read_results(Path(results_dir)), read_results(kept)
+    own, old = (pd.DataFrame(columns=COLUMNS) for _ in range(2))
+    if (Path(results_dir) / "summary.csv").exists():
+        own = completed(results.summary(results_dir).replace("", np.nan), "summary")[COLUMNS]
+    if kept.exists():
+        texts = ["notebook", "preset", "encoder"]
+        old = pd.read_csv(kept, dtype=dict.fromkeys([*texts, "labels_per_class"], str))
+        old[texts] = old[texts].fillna("")
     if own.empty and old.empty:
         raise UserError(f"no results in {results_dir} nor in {kept.name}: get the repository "
                         "again, or run notebooks")
     if own.empty:
         return old, (f"{results_dir} holds no results yet: all numbers are those kept in "
                      "benchmarks/results.")
-    replaced = pd.MultiIndex.from_frame(old[RUN]).isin(pd.MultiIndex.from_frame(own[RUN]))
+    replaced = pd.MultiIndex.from_frame(old[results.KEY]).isin(
+        pd.MultiIndex.from_frame(own[results.KEY]))
     ran = sorted({name[:2] for name in own.notebook if name})
     frame = pd.concat([own, old[~replaced]], ignore_index=True)
     return frame, (f"{len(own)} numbers were measured here (notebooks {', '.join(ran)}), "
                    f"{(~replaced).sum()} are kept in benchmarks/results.")
+
+
+def completed(table: pd.DataFrame, name: str, **facts: Any) -> pd.DataFrame:
+    """The rows of the file `name` with `COLUMNS` and `seed`; the facts hold for all of them."""
+    known = {key: value for key, value in facts.items() if value is not None}
+    rows = table.reindex(columns=[*COLUMNS, "seed", "seconds"]).assign(file=name, **known)
+    defaults = {"dataset": name.split("-")[0], "metric": "test accuracy", "n": 1, "notebook": "",
+                "preset": "", "encoder": "", "labels_per_class": "all",
+                "minutes": rows.seconds / 60}
+    for column, value in defaults.items():
+        rows[column] = rows[column].where(rows[column].notna(), value)
+    rows["labels_per_class"] = rows.labels_per_class.astype(str)
+    rows["over"] = "label subsets"
+    # of all labels there is one subset
+    rows.loc[rows.labels_per_class == "all", "over"] = "trainings"
+    rows.loc[rows.sigma.notna(), "over"] = "draws of the noise"
+    rows.loc[rows.n <= 1, "over"] = "one run"
+    return rows.drop(columns="seconds")
 
 
 def noise_trainings(folder: Path = KEPT) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -51,7 +87,7 @@ def noise_trainings(folder: Path = KEPT) -> dict[str, tuple[np.ndarray, np.ndarr
         for each method sigmas (S, normalised units) and accuracies (trainings x S, fractions), the
         mean over the draws of the noise.
     """
-    parts = [table for table in tables_in(folder).values() if set(table.columns) >= NOISE]
+    parts = [pd.read_csv(path) for path in sorted(folder.glob("digits-noise*.csv"))]
     found = {}
     for method, own in pd.concat(parts).groupby("method", sort=False) if parts else ():
         wide = own.pivot_table(index="training_seed", columns="sigma", values="accuracy")
@@ -59,27 +95,15 @@ def noise_trainings(folder: Path = KEPT) -> dict[str, tuple[np.ndarray, np.ndarr
     return found
 
 
-def learning_curves(folder: Path = KEPT) -> dict[str, list[pd.DataFrame]]:
+def learning_curves(path: Path = CURVES) -> dict[str, list[pd.DataFrame]]:
     """kNN accuracy on validation while training.
 
     Returns:
-        for each method and encoder a table of minutes, knn and std for each budget. Evaluations of
-        several seeds are averaged, the first ones, the second ones and so on; `std` is over seeds.
+        for each method and encoder a table of minutes, knn and std (over seeds) for each budget.
     """
-    seeds: dict[tuple[str, Any], list[pd.DataFrame]] = {}
-    for run in runs_in(folder).values():
-        facts, curve = facts_of(run), pd.DataFrame(run.get("curve", []))
-        if not {"knn", "cpu_seconds"} <= set(curve.columns):
-            continue
-        if "minutes" not in curve:
-            curve["minutes"] = curve.cpu_seconds / 60
-        name = ", ".join(filter(None, (facts.get("method"), facts.get("encoder"))))
-        budget = run["settings"].get("minutes") or facts["epochs"]
-        seeds.setdefault((name, budget), []).append(curve[["minutes", "knn"]])
     found: dict[str, list[pd.DataFrame]] = {}
-    for (name, _), tables in seeds.items():
-        each = pd.concat(tables).groupby(level=0)
-        found.setdefault(name, []).append(each.mean().assign(std=each.knn.std().fillna(0)))
+    for (method, _), curve in pd.read_csv(path).groupby(["method", "budget"], sort=False):
+        found.setdefault(method, []).append(curve)
     return found
 
 
@@ -87,6 +111,19 @@ def speeds(folder: Path = KEPT) -> dict[str, dict[str, Any]]:
     """The JSON files of the benchmarks of speed, by name; each has rows of contenders."""
     return {name: content for name, content in contents_in(folder).items()
             if content.get("rows") and all("contender" in row for row in content["rows"])}
+
+
+def contents_in(folder: Path) -> dict[str, dict[str, Any]]:
+    """The JSON files of a folder that hold an object, by name without ending."""
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(content, dict):
+            found[path.stem] = content
+    return found
 
 
 def published(path: Path = PUBLISHED) -> pd.DataFrame:

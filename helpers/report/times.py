@@ -1,19 +1,16 @@
-"""How long the notebooks took, by machine: one table, written by `scripts.executed`."""
+"""How long the notebooks took, by machine: one table, written by `scripts.times`."""
 
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
-from helpers.common.files import write_atomically
 
 PLACE = Path("benchmarks", "results", "times.csv")  # in the repository
-USUAL = ("cpu", "quick", "digits")
 
 
 class Time(NamedTuple):
@@ -57,22 +54,10 @@ def read_times(root: Path = ROOT) -> list[Time]:
             f"{path.name} is not a table of {', '.join(Time._fields)}: move it away") from None
 
 
-def keep_times(rows: Sequence[Time], root: Path = ROOT) -> None:
-    """Write the rows of a run in place of all earlier ones of the same machine."""
-    again = {row.machine for row in rows}
-    others = [row for row in read_times(root) if row.machine not in again]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Time._fields)
-    for row in sorted([*others, *rows], key=lambda row: (row.machine, row.notebook)):
-        writer.writerow(row._replace(seconds=round(row.seconds, 1)))
-    write_atomically(root / PLACE, text.getvalue())
-
-
 def nearest(rows: Iterable[Time], device: str, preset: str, dataset: str, cores: int) -> list[Time]:
     """The rows of the machine whose number of cores is the nearest; none where nothing fits."""
-    fitting = [row for row in rows if (row.device, row.preset, row.dataset) == (device, preset,
-                                                                               dataset)]
+    wanted = (device, preset, dataset)
+    fitting = [row for row in rows if (row.device, row.preset, row.dataset) == wanted]
     best = min(fitting, key=lambda row: abs(row.cores - cores), default=None)
     return [row for row in fitting if row.machine == best.machine]
 

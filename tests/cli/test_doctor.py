@@ -14,6 +14,7 @@ from helpers.cli.main import main
 from helpers.common import machine
 from helpers.common.environment import ROOT
 from helpers.report import times
+from scripts.times import keep_times
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +105,7 @@ def test_a_wrong_environment_variable_is_one_line_of_the_report(monkeypatch):
 def timed(tmp_path):
     """A repository's folder with these rows: device, cores, seconds of each notebook."""
     def kept(*rows):
-        times.keep_times([
+        keep_times([
             times.Time(f"0{number}_n", value, "quick", "digits", device, "AMD EPYC, avx2", cores,
                        "2.11.0")
             for device, cores, seconds in rows for number, value in enumerate(seconds, 1)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.report import collect, tables
-from helpers.report.files import read_results
+from scripts.measured import read_results
 
 
 def test_a_deviation_is_shown_only_where_something_was_repeated():

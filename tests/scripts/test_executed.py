@@ -13,6 +13,7 @@ from PIL import Image
 from helpers.cli import notebooks as runner
 from helpers.report import times
 from scripts import executed as tool
+from scripts.times import USUAL, keep_times
 
 COPIES = sorted(tool.COPIES.glob("*.ipynb"))
 made = pytest.mark.skipif(not COPIES, reason="no executed copies yet: make executed")
@@ -158,7 +159,7 @@ def test_there_is_a_copy_for_every_notebook():
 
 @made
 def test_every_notebook_was_timed_in_one_run():
-    rows = times.nearest(times.read_times(), *times.USUAL, cores=2)
+    rows = times.nearest(times.read_times(), *USUAL, cores=2)
     assert [f"{row.notebook}.ipynb" for row in rows] == [path.name for path in COPIES]
 
 
@@ -196,7 +197,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "find", lambda: find(folder))
     monkeypatch.setattr(runner, "run", execute)
     monkeypatch.setattr(tool.stamp, "stamp", lambda: stamped(tmp_path))
-    monkeypatch.setattr(tool, "keep_times", lambda rows: times.keep_times(rows, tmp_path))
+    monkeypatch.setattr(tool, "keep_times", lambda rows: keep_times(rows, tmp_path))
     monkeypatch.setattr(tool.docs, "take", lambda path: runs.append(path.name))
     monkeypatch.setattr(tool.docs, "write", lambda: None)
     monkeypatch.setattr(tool, "ROOT", tmp_path)

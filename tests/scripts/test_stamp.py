@@ -9,6 +9,7 @@ import yaml
 from helpers.common.errors import UserError
 from helpers.report import times
 from scripts import stamp as tool
+from scripts.times import keep_times
 
 OLD = "https://github.com/few-labels/few-labels"
 NEW = "https://github.com/somebody/a-fork"
@@ -139,7 +140,7 @@ NOT_MEASURED = "**Time** not measured yet"
 
 
 def measure(root, *rows):
-    times.keep_times([INTEL._replace(**row) for row in rows], root)
+    keep_times([INTEL._replace(**row) for row in rows], root)
 
 
 def table_of(root):

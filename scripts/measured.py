@@ -1,11 +1,12 @@
-"""Results in files: tables of measurements and runs, known by their columns, not by their names.
+"""Gather the files of results in `benchmarks/results` into the two tables that a reader needs.
 
-A new benchmark's results are found without a change here.
+`measured.csv` has every accuracy, `learning_curves.csv` the accuracies while training. Tables of
+measurements and runs are known by their columns, so a new benchmark's results are found without a
+change here. `python -m scripts.docs` writes both tables.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,44 +14,59 @@ from typing import Any
 import pandas as pd
 
 from helpers.common.names import METHODS
+from helpers.report.collect import COLUMNS, CURVE, KEPT, NOISE, completed, contents_in
 
-COLUMNS = ["notebook", "dataset", "preset", "method", "encoder", "pixels", "protocol",
-           "labels_per_class", "sigma", "metric", "mean", "std", "n", "over", "epochs", "minutes",
-           "file"]
 # seeds are averaged over
 SETTING = ["dataset", "method", "encoder", "pixels", "protocol", "labels_per_class", "sigma"]
 TITLES = {**METHODS, "lightly-byol": "lightly's BYOL"}
-# columns of noise curves of whole trainings
-NOISE = {"method", "training_seed", "noise_seed", "sigma", "accuracy"}
 SEED = re.compile(r"-?seed\d+")
 
 
-def read_results(folder: Path, merged: bool = True) -> pd.DataFrame:
+def read_results(folder: Path = KEPT, merged: bool = True) -> pd.DataFrame:
     """The accuracies in the files of a folder, with `COLUMNS`; no rows where it holds none.
-
-    `mean` and `std` are fractions in [0, 1]. `n` counts what `over` names: label subsets, draws of
-    the noise, or trainings ("one run": nothing was repeated). `minutes` are those of the training:
-    of one CPU core, or of a GPU by the wall.
 
     Args:
         merged: runs that differ in their seed alone become one row, with the mean and standard
             deviation over trainings.
     """
-    runs = runs_in(folder)
-    parts = [_rows(pd.DataFrame(run["results"]), name, **facts_of(run))
+    runs = _runs_in(folder)
+    parts = [completed(pd.DataFrame(run["results"]), name, **_facts_of(run))
              for name, run in runs.items()]
-    for name, table in tables_in(folder).items():
+    for name, table in _tables_in(folder).items():
         if name not in runs and {"method", "mean"} <= set(table.columns):
-            parts.append(_rows(table, name))
+            parts.append(completed(table, name))
         if set(table.columns) >= NOISE and table.training_seed.nunique() > 1:
-            parts.append(_rows(_over_noise(table), name))
+            parts.append(completed(_over_noise(table), name))
     if not parts:
         return pd.DataFrame(columns=COLUMNS)
     rows = pd.concat(parts, ignore_index=True)
     return (_over_seeds(rows) if merged else rows)[COLUMNS]
 
 
-def tables_in(folder: Path) -> dict[str, pd.DataFrame]:
+def learning_curves(folder: Path = KEPT) -> pd.DataFrame:
+    """kNN accuracy on validation while training, with the columns `CURVE`.
+
+    Evaluations of several seeds are averaged, the first ones, the second ones and so on; `std` is
+    over seeds.
+    """
+    seeds: dict[tuple[str, Any], list[pd.DataFrame]] = {}
+    for run in _runs_in(folder).values():
+        facts, curve = _facts_of(run), pd.DataFrame(run.get("curve", []))
+        if not {"knn", "cpu_seconds"} <= set(curve.columns):
+            continue
+        if "minutes" not in curve:
+            curve["minutes"] = curve.cpu_seconds / 60
+        name = ", ".join(filter(None, (facts.get("method"), facts.get("encoder"))))
+        budget = run["settings"].get("minutes") or facts["epochs"]
+        seeds.setdefault((name, budget), []).append(curve[["minutes", "knn"]])
+    found = []
+    for (name, budget), tables in seeds.items():
+        each = pd.concat(tables).groupby(level=0)
+        found.append(each.mean().assign(std=each.knn.std().fillna(0), method=name, budget=budget))
+    return pd.concat(found, ignore_index=True)[CURVE] if found else pd.DataFrame(columns=CURVE)
+
+
+def _tables_in(folder: Path) -> dict[str, pd.DataFrame]:
     """The CSV files of a folder that can be read."""
     found = {}
     for path in sorted(folder.glob("*.csv")):
@@ -61,26 +77,13 @@ def tables_in(folder: Path) -> dict[str, pd.DataFrame]:
     return found
 
 
-def contents_in(folder: Path) -> dict[str, dict[str, Any]]:
-    """The JSON files of a folder that hold an object, by name without ending."""
-    found = {}
-    for path in sorted(folder.glob("*.json")):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(content, dict):
-            found[path.stem] = content
-    return found
-
-
-def runs_in(folder: Path) -> dict[str, dict[str, Any]]:
+def _runs_in(folder: Path) -> dict[str, dict[str, Any]]:
     """The JSON files that hold a run with its results."""
     return {name: content for name, content in contents_in(folder).items()
             if content.get("results")}
 
 
-def facts_of(run: dict[str, Any]) -> dict[str, Any]:
+def _facts_of(run: dict[str, Any]) -> dict[str, Any]:
     """What holds for all rows of a run."""
     settings, cost = run.get("settings", {}), run.get("cost", {})
     facts = {"seed": settings.get("seed"), "pixels": settings.get("size"),
@@ -99,24 +102,6 @@ def _over_noise(table: pd.DataFrame) -> pd.DataFrame:
     means = table.groupby(["method", "training_seed", "sigma"], sort=False).accuracy.mean()
     means = means.reset_index().rename(columns={"training_seed": "seed", "accuracy": "mean"})
     return means.assign(protocol="noise, whole trainings")
-
-
-def _rows(table: pd.DataFrame, name: str, **facts: Any) -> pd.DataFrame:
-    """The results of a file with `COLUMNS` and seed; the facts hold for all rows."""
-    known = {key: value for key, value in facts.items() if value is not None}
-    rows = table.reindex(columns=[*COLUMNS, "seed", "seconds"]).assign(file=name, **known)
-    defaults = {"dataset": name.split("-")[0], "metric": "test accuracy", "n": 1, "notebook": "",
-                "preset": "", "encoder": "", "labels_per_class": "all",
-                "minutes": rows.seconds / 60}
-    for column, value in defaults.items():
-        rows[column] = rows[column].where(rows[column].notna(), value)
-    rows["labels_per_class"] = rows.labels_per_class.astype(str)
-    rows["over"] = "label subsets"
-    # of all labels there is one subset
-    rows.loc[rows.labels_per_class == "all", "over"] = "trainings"
-    rows.loc[rows.sigma.notna(), "over"] = "draws of the noise"
-    rows.loc[rows.n <= 1, "over"] = "one run"
-    return rows.drop(columns="seconds")
 
 
 def _over_seeds(rows: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from helpers.report import trials
+from scripts import trials
 
 
 def test_a_search_says_what_each_change_adds_to_the_recipe_it_changes():
