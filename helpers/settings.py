@@ -30,24 +30,42 @@ DEFAULTS: dict[str, Any] = {
     "run_dir": "runs", "results_dir": "results", "data_dir": "data",
 }
 
+# What single notebooks do where the preset says nothing else.
+DETAILS: dict[str, Any] = dict(
+    stem="imagenet",  # of notebook 01's ResNet18, see `helpers.models.resnet`
+    vit="vit_digits", vit_start="other classes",  # of notebook 05
+    second_share=0.6,  # of noise-BYOL's steps, for the second one of notebook 07
+    linear_views=4,  # random views of each image that notebook 08's linear classifier is trained on
+    # notebook 09, from scratch: networks, labels per class, label subsets
+    networks=("slim", "vit_digits"), network_counts="1 10 all", network_draws=2,
+    trials=16)  # of notebook 11
 # What a preset costs and how well it can do. Steps are batches; noise is in normalised units.
 PRESETS: dict[str, dict[str, Any]] = {
     # Only shows that everything runs; its numbers mean nothing.
     "smoke": dict(encoder="slim", batch_size=64, pretrain_steps=24, dino_steps=12,
                   supervised_steps=16, resnet_steps=4, finetune_steps=6, draws=2,
-                  label_counts=(1, 5, ALL_LABELS), noise_seeds=2, step_factor=0.03),
+                  label_counts=(1, 5, ALL_LABELS), noise_seeds=2, step_factor=0.03, trials=3),
     # Two CPU cores and the embedded digits: all notebooks in minutes.
     "quick": dict(encoder="slim", batch_size=64, pretrain_steps=1100, dino_steps=600,
                   supervised_steps=500, resnet_steps=48, finetune_steps=100, draws=3,
                   label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=3, step_factor=1.0),
+    # One small GPU such as Colab's T4 and photographs of 48 pixels: each notebook in minutes.
+    "gpu": dict(encoder="slim", batch_size=128, pretrain_steps=10_000, dino_steps=3_000,
+                supervised_steps=2_000, resnet_steps=500, finetune_steps=200, draws=3,
+                label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=3, step_factor=1.0,
+                stem="auto", vit="vit_tiny", networks=("slim", "resnet18"), trials=12),
     # A GPU and photographs: about 100 epochs of STL-10's 105,000 unlabelled images.
     "full": dict(encoder="resnet18", batch_size=256, pretrain_steps=40_000, dino_steps=40_000,
                  supervised_steps=4_000, resnet_steps=4_000, finetune_steps=1_500, draws=5,
-                 label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=5, step_factor=1.0),
+                 label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=5, step_factor=1.0,
+                 stem="auto", vit="vit_tiny", vit_start="imagenet", second_share=1.0,
+                 linear_views=20, networks=("resnet18", "resnet50", "vit_small"),
+                 network_counts="1 2 5 10 20 50 100 all", network_draws=5, trials=40),
 }
 WHAT = {
     "smoke": "checks that everything runs; the numbers mean nothing",
     "quick": "minutes on two CPU cores",
+    "gpu": "minutes on one GPU such as Colab's T4, photographs of 48 pixels",
     "full": "a GPU for hours, the sizes of the paper's small cousins",
 }
 
@@ -83,6 +101,15 @@ class Settings:
     run_dir: Path
     results_dir: Path
     data_dir: Path
+    stem: str
+    vit: str
+    vit_start: str
+    second_share: float
+    linear_views: int
+    networks: tuple[str, ...]
+    network_counts: str
+    network_draws: int
+    trials: int
     split: Split = Split()
     why: str = ""
 
@@ -100,12 +127,11 @@ class Settings:
         device = _device(given.get("device"))
         dataset, why = _dataset(given.get("dataset"), device)
         trains_on_gpu = device == "cuda" and dataset != "digits"
-        preset = given.get("preset") or ("full" if trains_on_gpu else "quick")
+        preset = given.get("preset") or ("gpu" if trains_on_gpu else "quick")
         _check_known("preset", preset, PRESETS)
-        own_size = 96 if preset == "full" else 48  # of a folder
         values = {
-            **PRESETS[preset], **DEFAULTS,
-            "image_size": DEFAULT_IMAGE_SIZE.get(dataset, own_size), **given,
+            **DETAILS, **PRESETS[preset], **DEFAULTS,
+            "image_size": _image_size(dataset, preset), **given,
             "preset": preset, "dataset": dataset, "device": device,
         }
         _check_known("encoder", values["encoder"], ENCODERS)
@@ -153,7 +179,7 @@ class Settings:
 def _names() -> list[str]:
     """The settings that a person can choose by name."""
     return [field.name for field in dataclasses.fields(Settings)
-            if field.name not in ("split", "why", "step_factor")]
+            if field.name not in ("split", "why", "step_factor", *DETAILS)]
 
 
 def _given(choices: dict[str, Any]) -> dict[str, Any]:
@@ -232,6 +258,12 @@ def parse_label_counts(value: Any, name: str = "label_counts") -> tuple[int, ...
             f"not {value!r}")
     return tuple(ALL_LABELS if text == "all" else int(text) for text in texts)
 
+
+def _image_size(dataset: str, preset: str) -> int:
+    """The side in pixels that is taken where nobody asks for another."""
+    own = 96 if preset == "full" else 48  # of a folder
+    usual = DEFAULT_IMAGE_SIZE.get(dataset, own)
+    return min(usual, own) if preset == "gpu" else usual
 
 
 def _device(wanted: str | None) -> str:

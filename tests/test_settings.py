@@ -31,11 +31,21 @@ def test_without_a_gpu_auto_is_digits_and_the_quick_preset_on_the_cpu():
     assert (settings.image_size, settings.seed, settings.encoder) == (16, 0, "slim")
 
 
-def test_with_a_gpu_and_a_network_auto_is_stl10_and_the_full_preset(monkeypatch):
+def test_with_a_gpu_and_a_network_auto_is_imagenette_and_the_gpu_preset(monkeypatch):
     gpu(monkeypatch, network=True)
     settings = Settings.resolve()
-    assert (settings.dataset, settings.preset, settings.device) == ("stl10", "full", "cuda")
-    assert settings.image_size == 96
+    assert (settings.dataset, settings.preset, settings.device) == ("imagenette", "gpu", "cuda")
+    assert settings.image_size == 48
+
+
+@pytest.mark.parametrize(("dataset", "gpu_size", "full_size"), [
+    ("imagenette", 48, 128), ("stl10", 48, 96), ("cifar10", 32, 32), ("digits", 16, 16),
+    ("my/photos", 48, 96)])
+def test_the_gpu_preset_has_small_images(dataset, gpu_size, full_size):
+    sizes = [Settings.resolve(dataset=dataset, preset=preset).image_size
+             for preset in ("gpu", "full")]
+    assert sizes == [gpu_size, full_size]
+    assert Settings.resolve(dataset=dataset, preset="gpu", image_size=64).image_size == 64
 
 
 def test_with_a_gpu_but_no_network_auto_is_digits(monkeypatch):

@@ -14,7 +14,7 @@ from helpers.cli.recipe_options import overrides, value_of_words
 from helpers.common.errors import UserError
 from helpers.data.loading import load
 from helpers.data.splits import Splits
-from helpers.methods.presets import fine_tuning, recipe_for
+from helpers.methods.presets import fine_tuning, recipe_for, within_epochs
 from helpers.methods.recipes import Recipe
 from helpers.models.encoder import Encoder
 from helpers.models.weights.choose import TRAIN
@@ -36,6 +36,8 @@ def pretrain(options: argparse.Namespace) -> None:
     if options.epochs:
         steps = math.ceil(options.epochs * len(splits.unlabeled) / recipe.batch_size)
         recipe = recipe.replace(steps=steps)
+    elif recipe.steps == recipe_for(options.method, settings).steps:
+        recipe = within_epochs(recipe, settings.dataset, len(splits.unlabeled))
     start = ask_start(start).choice()
     encoder = start.encoder(settings.encoder, splits.image_size, splits.channels)
     if options.resume and is_first():

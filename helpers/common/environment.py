@@ -21,7 +21,7 @@ from pathlib import Path
 
 from helpers.common.errors import UserError
 
-PUBLIC_HOST = ("ai.stanford.edu", 80)  # serves STL-10, see `default_dataset`
+PUBLIC_HOST = ("s3.amazonaws.com", 443)  # serves Imagenette, see `default_dataset`
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVE = Path("/content/drive")  # where Colab mounts it
@@ -172,7 +172,7 @@ def places_of(path: str | Path) -> list[Path]:
 
 
 def has_network(timeout: float = 2.0) -> bool:
-    """Whether the server of STL-10 answers in `timeout` seconds; never with FEWLABELS_OFFLINE."""
+    """Whether the server of Imagenette answers in `timeout` seconds; never when `offline`."""
     if offline():
         return False
     answered = threading.Event()
@@ -194,9 +194,9 @@ def _connect(timeout: float, answered: threading.Event) -> None:
 
 
 def default_dataset(device: str) -> tuple[str, str]:
-    """The dataset that "auto" stands for, and why: STL-10 on a GPU with a network, else digits."""
+    """What "auto" stands for, and why: Imagenette on a GPU with a network, else the digits."""
     if not device.startswith("cuda"):
         return "digits", "embedded: no GPU here"
     if not has_network():
         return "digits", "embedded: no network here"
-    return "stl10", "a GPU and a network are here"
+    return "imagenette", "a GPU and a network are here"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from helpers.common.errors import UserError
-from helpers.common.names import METHODS
+from helpers.common.names import DATASETS, METHODS
 from helpers.methods.recipes import BYOLRecipe, ClassifierRecipe, DINORecipe
 from helpers.settings import Settings
 
@@ -32,20 +32,36 @@ NOISE_LR, NOISE_STEPS = 4e-3, 1.5
 NOISE_RAMPS = {"ramp": (0.05, 0.3), "constant": (0.0, 0.0), "linear": (0.0, 1.0)}
 # Rates of a pretrained encoder and of its new head, one of two pairs that notebook 04 compares
 FINE_TUNING = dict(lr=5e-4, head_lr=5e-3)
+# Passes over a folder's images, at most: the longest training of lightly's Imagenette benchmark.
+MOST_EPOCHS = 800
 
 
-def recipe_for(method: str, settings: Settings) -> BYOLRecipe | DINORecipe:
+def recipe_for(method: str, settings: Settings,
+               images: int | None = None) -> BYOLRecipe | DINORecipe:
     """The recipe of a method for these settings.
+
+    Args:
+        images: of a folder, which bounds the steps to `MOST_EPOCHS`: a few photographs would be
+            learned by heart.
 
     Raises:
         UserError: the method is none of `METHODS`.
     """
     if method not in METHODS:
         raise UserError(f"unknown method {method!r}: choose {', '.join(METHODS)}")
-    if method == "dino":
-        return _dino(settings)
-    plain = _byol(settings)
-    return plain if method == "byol" else _with_noise(plain, settings)
+    recipe = _dino(settings) if method == "dino" else _byol(settings)
+    if method == "noise-byol":
+        recipe = _with_noise(recipe, settings)
+    return recipe if images is None else within_epochs(recipe, settings.dataset, images)
+
+
+def within_epochs(recipe: BYOLRecipe | DINORecipe, dataset: str,
+                  images: int) -> BYOLRecipe | DINORecipe:
+    """The recipe, for a folder with no more steps than `MOST_EPOCHS` over its images take."""
+    if dataset in DATASETS:
+        return recipe
+    most = max(1, MOST_EPOCHS * images // recipe.batch_size)
+    return recipe.replace(steps=min(recipe.steps, most))
 
 
 def fine_tuning(settings: Settings, **changes: float | str) -> ClassifierRecipe:

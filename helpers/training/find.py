@@ -12,89 +12,112 @@ from helpers.methods.presets import recipe_for, title
 from helpers.models.encoder import Encoder
 from helpers.models.weights import registry as manifest
 from helpers.models.weights.checkpoint import facts, load_encoder
-from helpers.models.weights.choose import AUTO, TRAIN, Choice
+from helpers.models.weights.choose import AUTO, Choice
 from helpers.models.weights.hub import fetch
 from helpers.settings import PRESETS, Settings
 from helpers.training.pretraining import pretrain
+from helpers.training.recipe_file import NAME as RECIPE
+from helpers.training.recipe_file import read_recipe
 from helpers.training.runs import Run, images_of
 
-PHOTOGRAPHS = "byol-slim-imagenette"  # released weights that know photographs
+# released weights that know photographs, by the name of a run
+RELEASED = {"byol": "byol-slim-imagenette", "noise-byol": "noise-byol-slim-imagenette"}
 # pixels, of the images that they are taken for: from the side of their views up
 KNOWN_SIDES = (32, 64)
 
 
-def find_or_pretrain(method: str, splits: Splits, settings: Settings) -> Encoder:
-    """The encoder that `method` has already made, or one made now at quick scale; it says which.
+def find_or_pretrain(method: str, splits: Splits, settings: Settings,
+                     released: bool = True) -> Encoder:
+    """The encoder that `method` has already made, a released one, or one made now; it says which.
 
     Looked for are, in this order: the newest in the run folder of the settings' architecture, or of
-    another start, that has learned from these images and did not stop on a collapse; a released one
-    that was made by exactly this run (dataset, preset, seed and recipe).
+    another start, that has learned from these images and did not stop on a collapse; an interrupted
+    run, which is gone on with; a released one that was made by exactly this run (dataset, preset,
+    seed and recipe); the released one for photographs, if these are of a size that it knows.
+
+    Args:
+        released: whether the one for photographs may be taken.
 
     Returns:
         The encoder in eval mode on the settings' device.
     """
-    run = Run(recipe_for(method, settings), settings, images=images_of(splits, settings))
-    encoder, path = _earlier(run, splits, say=True)
+    recipe = recipe_for(method, settings, len(splits.unlabeled))
+    run = Run(recipe, settings, images=images_of(splits, settings))
+    encoder, path = _earlier(run, splits)
     if encoder is not None:
         print(f"{run.name}: the encoder of an earlier run, {path}")
     else:
-        encoder = _released(run)
+        encoder = _gone_on_with(run, splits) or _released(run)
+    if encoder is None and released:
+        encoder = _for_photographs(run, splits)
     if encoder is None:
-        recipe = run.recipe.replace(steps=min(run.recipe.steps, _quick_steps(run)))
-        print(
-            f"{run.name}: no encoder in {settings.checkpoints} yet, so one is trained now for "
-            f"{recipe.steps:,} steps (`python -m helpers pretrain {method}` trains it in full)")
-        encoder = pretrain(splits, settings, recipe).encoder
+        encoder = _made_now(run, splits)
     return encoder.eval().to(settings.device)
 
 
-def _quick_steps(run: Run) -> int:
-    """For how many steps the quick preset trains such an encoder."""
-    quick = PRESETS["quick"]
-    short = run.settings.replace(pretrain_steps=quick["pretrain_steps"],
-                                 dino_steps=quick["dino_steps"])
-    return recipe_for(run.recipe.method, short).steps
+def _made_now(run: Run, splits: Splits) -> Encoder:
+    """An encoder trained now, for no more steps than a preset of minutes has."""
+    steps = min(run.recipe.steps, _short_steps(run))
+    whole = "" if steps == run.recipe.steps else f", a stand-in for {run.recipe.steps:,}"
+    print(f"{run.name}: no encoder in {run.settings.checkpoints} yet, so one is trained now for "
+          f"{steps:,} steps{whole} (`python -m helpers pretrain {run.recipe.method}` trains it in "
+          "full)")
+    return pretrain(splits, run.settings, run.recipe.replace(steps=steps)).encoder
+
+
+def _short_steps(run: Run) -> int:
+    """For how many steps the quick preset trains such an encoder, or on a GPU the preset `gpu`."""
+    short = PRESETS["quick" if run.settings.preset in ("smoke", "quick") else "gpu"]
+    settings = run.settings.replace(pretrain_steps=short["pretrain_steps"],
+                                    dino_steps=short["dino_steps"])
+    return recipe_for(run.recipe.method, settings).steps
 
 
 def chosen_encoder(choice: Choice, splits: Splits, settings: Settings) -> tuple[Encoder, str]:
     """The encoder that was chosen, in eval mode on the settings' device, and what plots and tables
     call it.
 
-    "auto" is BYOL's encoder as `find_or_pretrain` has it, except for a folder of photographs that
-    no earlier run has an encoder for: there it is the released one for photographs, if these images
-        are of a size that it knows.
+    "auto" is BYOL's encoder as `find_or_pretrain` has it; "train" is never the released one for
+    photographs.
     """
-    if choice.kind == AUTO:
-        choice = _usual(splits, settings)
     encoder = choice.encoder(settings.encoder, splits.image_size, splits.channels)
     if encoder is not None:
         print(
             f"going on with {choice.label}, a {encoder.name} with {encoder.num_features} features")
         return encoder.eval().to(settings.device), choice.label
-    encoder = find_or_pretrain("byol", splits, settings)
-    return encoder, title("byol", encoder.meta.get("start", "scratch"))
+    encoder = find_or_pretrain("byol", splits, settings, released=choice.kind == AUTO)
+    taken = encoder.meta.get("released")
+    return encoder, taken or title("byol", encoder.meta.get("start", "scratch"))
 
 
-def _usual(splits: Splits, settings: Settings) -> Choice:
-    """What "auto" stands for; it says so where that is not notebook 02's encoder."""
-    low, high = KNOWN_SIDES
-    known = splits.channels == 3 and low <= splits.image_size <= high
-    if settings.dataset in DATASETS or not known or settings.encoder != "slim":
-        return Choice(TRAIN)
-    run = Run(recipe_for("byol", settings), settings, images=images_of(splits, settings))
-    if _earlier(run, splits)[0] is not None:
-        return Choice(TRAIN)
-    print(
-        f"{splits.name} is a folder of photographs and no encoder in {settings.checkpoints} has "
-        "learned from it, so "
-        f"the released {PHOTOGRAPHS} is taken, which has learned from photographs for longer than "
-        "one would be "
-        "trained here now (notebook 02 trains one on your own images)")
-    return Choice("listed", PHOTOGRAPHS)
+def _for_photographs(run: Run, splits: Splits) -> Encoder | None:
+    """The released encoder that knows photographs; it says what that is."""
+    name, (low, high) = RELEASED.get(run.name), KNOWN_SIDES
+    if name is None or splits.channels != 3 or not low <= splits.image_size <= high:
+        return None
+    encoder = Choice("listed", name).encoder("", splits.image_size, splits.channels)
+    encoder.meta["released"] = name
+    print(f"{run.name}: no encoder in {run.settings.checkpoints} has learned from {splits.name}, "
+          f"so the released {name} is taken ({manifest.entry(name).what}; its card: "
+          f"{manifest.card(name)})")
+    return encoder
 
 
-def _earlier(run: Run, splits: Splits,
-             say: bool = False) -> tuple[Encoder, Path] | tuple[None, None]:
+def _gone_on_with(run: Run, splits: Splits) -> Encoder | None:
+    """The encoder of the newest run of these settings that was interrupted, trained to its end."""
+    files = run.settings.checkpoints.glob(f"{run.name}-*/{RECIPE}")
+    for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
+        if (file.parent / "encoder.safetensors").exists() or not list(file.parent.glob("*.ckpt")):
+            continue
+        recipe = type(run.recipe)(**read_recipe(file)["recipe"])
+        if Run(recipe, run.settings, images=run.images).folder == file.parent:
+            print(f"{run.name}: going on with the interrupted run {file.parent}, "
+                  f"{recipe.steps:,} steps in all")
+            return pretrain(splits, run.settings, recipe).encoder
+    return None
+
+
+def _earlier(run: Run, splits: Splits) -> tuple[Encoder, Path] | tuple[None, None]:
     settings = run.settings
     need_drive(settings.run_dir)
     found = settings.checkpoints.glob(f"{run.name}-*/encoder.safetensors")
@@ -110,8 +133,7 @@ def _earlier(run: Run, splits: Splits,
         reason = _unfit(encoder.meta, run.images)
         if not reason:
             return encoder, path
-        if say:
-            print(f"{run.recipe.method}: {path} is not taken, for {reason}")
+        print(f"{run.recipe.method}: {path} is not taken, for {reason}")
     return None, None
 
 

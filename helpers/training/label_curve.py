@@ -26,11 +26,6 @@ from helpers.settings import ALL_LABELS, Settings, parse_label_counts
 from helpers.training.finetune import few_label_training
 
 AUTO = "auto"
-# What is trained from scratch, by preset. A ResNet's step costs a CPU tens of the slim encoder's.
-SCRATCH = {"full": ("resnet18", "resnet50", "vit_small")}
-SMALL_SCRATCH = ("slim", "vit_digits")
-TRAINED = {"full": "1 2 5 10 20 50 100 all"}  # labels per class for whole networks; elsewhere:
-SMALL_TRAINED = "1 10 all"
 SCRATCH_RATES = (2e-3, 5e-4)  # peak learning rates of a network and its head from random weights
 SAMPLED = 256  # images of a part that tell it from another
 
@@ -53,7 +48,7 @@ def label_counts(text: str, per_class: float) -> list[int]:
 
 def trained_counts(text: str, settings: Settings, per_class: float) -> list[int]:
     """`label_counts` for whole networks; "auto" is as many as the preset has the time for."""
-    text = TRAINED.get(settings.preset, SMALL_TRAINED) if str(text).strip() == AUTO else text
+    text = settings.network_counts if str(text).strip() == AUTO else text
     return label_counts(text, per_class)
 
 
@@ -66,7 +61,7 @@ def model_names(text: str, settings: Settings) -> tuple[str, ...]:
         UserError: an unknown name.
     """
     if str(text).strip() == AUTO:
-        return SCRATCH.get(settings.preset, SMALL_SCRATCH)
+        return settings.networks
     names = tuple(dict.fromkeys(re.split(r"[,\s]+", str(text).strip())))
     unknown = [name for name in names if name not in BACKBONES]
     if unknown:

@@ -20,18 +20,15 @@ from helpers.training.finetune import Trained, train_classifier
 from helpers.training.runs import fresh_encoder
 from helpers.transforms.views import Noisy, view_for
 
-SHARE = 0.6  # of the usual steps, for the second noise-BYOL at a quick scale
-
 
 def noise_encoders(splits: Splits, settings: Settings, sigma: float) -> dict[str, Encoder]:
     """Noise-BYOL over the dataset's range of noise, and noise-BYOL at one constant `sigma`.
 
-    Outside the full preset the last is trained for `SHARE` of the steps, which its milder noise
-    forgives.
+    The last is trained for the preset's `second_share` of the steps: its milder noise forgives it.
     """
-    share = 1.0 if settings.preset == "full" else SHARE
+    steps = int(settings.second_share * settings.pretrain_steps)
     constant = settings.replace(noise_sigma=sigma, noise_schedule="constant",
-                                pretrain_steps=max(2, int(share * settings.pretrain_steps)))
+                                pretrain_steps=max(2, steps))
     return {"noise-BYOL": find_or_pretrain("noise-byol", splits, settings),
             f"noise-BYOL, sigma {sigma:g}": find_or_pretrain("noise-byol", splits, constant)}
 

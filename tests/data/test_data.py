@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from sklearn.datasets import load_digits
 from helpers.common import environment
 from helpers.common.errors import UserError
 from helpers.data import loading as data
-from helpers.data import splits
+from helpers.data import named, splits
 from helpers.data.arrays import resize
 from helpers.data.carving import Shares, carve, stratified, take_out
 from helpers.data.splits import halves, only_classes, require
@@ -230,14 +231,18 @@ def test_an_image_size_out_of_range_is_one_line(size):
         data.load("digits", image_size=size)
 
 
-@pytest.mark.parametrize(("device", "network", "name"), [("cuda", True, "stl10"),
-                                                         ("cuda:1", True, "stl10"),
+@pytest.mark.parametrize(("device", "network", "name"), [("cuda", True, "imagenette"),
+                                                         ("cuda:1", True, "imagenette"),
                                                          ("cuda", False, "digits"),
                                                          ("cpu", True, "digits"),
                                                          ("mps", True, "digits")])
-def test_auto_takes_stl10_only_on_a_gpu_with_a_network(device, network, name, monkeypatch):
+def test_auto_takes_imagenette_only_on_a_gpu_with_a_network(device, network, name, monkeypatch):
     monkeypatch.setattr(environment, "has_network", lambda: network)
     assert environment.default_dataset(device)[0] == name
+
+
+def test_the_network_that_auto_asks_is_the_server_of_its_dataset():
+    assert (urlsplit(named.IMAGENETTE_URL).hostname, 443) == environment.PUBLIC_HOST
 
 
 def test_the_network_is_left_alone_when_asked(monkeypatch):

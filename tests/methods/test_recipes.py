@@ -8,7 +8,7 @@ import pytest
 from helpers.common.errors import UserError
 from helpers.common.names import METHODS, NOISE_SCHEDULES
 from helpers.methods.build import crops_for, two_views
-from helpers.methods.presets import NOISE_RAMPS, fine_tuning, recipe_for
+from helpers.methods.presets import MOST_EPOCHS, NOISE_RAMPS, fine_tuning, recipe_for
 from helpers.methods.recipes import BYOLRecipe, ClassifierRecipe, DINORecipe
 from helpers.models.weights import registry
 from helpers.models.weights.checkpoint import facts
@@ -158,3 +158,13 @@ def test_recipes_need_no_torch():
     code = "import sys, helpers.methods.presets, helpers.methods.recipes as r; " \
         "r.DINORecipe(steps=1); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_folder_is_not_shown_more_often_than_the_longest_benchmark_shows_its_images(method):
+    chosen = Settings.resolve(preset="full", dataset="my/photos", device="cpu")
+    few, many = (recipe_for(method, chosen, images) for images in (500, 1_000_000))
+    assert few.steps * few.batch_size <= 500 * MOST_EPOCHS < (few.steps + 1) * few.batch_size
+    assert many == recipe_for(method, chosen)
+    named = chosen.replace(dataset="stl10")
+    assert recipe_for(method, named, 500) == recipe_for(method, named)

@@ -14,7 +14,8 @@ from helpers.models.weights.choose import (
     start_choices,
 )
 from helpers.report.collect import published
-from helpers.training.find import PHOTOGRAPHS
+from helpers.settings import PRESETS
+from helpers.training.find import RELEASED
 
 NAMES = [path.stem for path in NOTEBOOKS]
 
@@ -28,6 +29,19 @@ def cells_of(path, kind):
 
 def test_there_are_eleven_notebooks_in_order():
     assert [name[:2] for name in NAMES] == [f"{number:02d}" for number in range(1, 12)]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_colab_is_asked_for_a_t4(path):
+    metadata = nbformat.read(path, as_version=4).metadata
+    assert (metadata["accelerator"], metadata["colab"]["gpuType"]) == ("GPU", "T4")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_the_form_offers_every_preset(path):
+    code = "\n".join(cells_of(path, "code"))
+    offered = json.loads(re.search(r'PRESET = "auto" *# @param (\[.*\])', code)[1])
+    assert offered == ["auto", *PRESETS]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
@@ -106,6 +120,6 @@ def test_every_answer_that_a_form_on_colab_offers_is_understood(number):
     assert offered[0] == "ask" and offered[-1] == "file" and len(offered) >= 4
     # the form takes any other text, too: what "auto" may come to is on the list of weights
     names = start_choices() if number == "02" else encoder_choices()
-    assert {"byol-slim-digits", PHOTOGRAPHS} < set(names)
+    assert {"byol-slim-digits", RELEASED["byol"]} < set(names)
     for answer in (*offered[1:], *names):
         assert ask(answer).answer is not None

@@ -48,7 +48,7 @@ def test_counts_that_are_none_are_one_line(text):
 
 
 def test_auto_takes_what_the_preset_has_time_for(settings):
-    full = settings.replace(preset="full")
+    full = Settings.resolve(preset="full", dataset="digits", device="cpu")
     assert model_names("auto", settings) == ("slim", "vit_digits")
     assert trained_counts("auto", settings, 110) == [1, 10, 0]
     assert model_names("auto", full) == ("resnet18", "resnet50", "vit_small")

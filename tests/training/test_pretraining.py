@@ -2,11 +2,14 @@
 
 import copy
 import dataclasses
+from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 import torch
 from image_folders import make_folder, paint
 
+from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
 from helpers.data.loading import load
 from helpers.evaluation.features import extract_features
@@ -141,14 +144,32 @@ def photographs(tmp_path):
     return load(folder, image_size=chosen.image_size, data_dir=tmp_path / "data"), chosen
 
 
-def test_for_a_folder_of_photographs_the_usual_encoder_is_the_released_one(photographs, capsys):
+def test_for_photographs_the_usual_encoder_is_the_released_one_with_its_card(photographs, capsys):
     encoder, name = chosen_encoder(Choice("auto"), *photographs)
     said = capsys.readouterr().out
-    assert name == finding.PHOTOGRAPHS and not encoder.training
-    assert "birds is a folder of photographs" in said
+    assert name == finding.RELEASED["byol"] and not encoder.training
+    assert "has learned from birds, so the released" in said
+    assert f"https://github.com/few-labels/few-labels/blob/main/weights/{name}.md" in said
+    assert (ROOT / "weights" / f"{name}.md").exists()
     released = load_encoder(manifest.kept(manifest.entry(name)))
     assert torch.equal(encoder.backbone.stem[0].weight, released.backbone.stem[0].weight)
     assert not photographs[1].checkpoints.exists()
+
+
+@pytest.mark.parametrize("change", [dict(dataset="imagenette"), dict(encoder="resnet18"),
+                                    dict(preset="full")])
+@pytest.mark.parametrize("method", ["byol", "noise-byol"])
+def test_named_photographs_and_large_networks_get_the_released_one_too(method, change,
+                                                                       photographs):
+    splits, chosen = photographs
+    encoder = find_or_pretrain(method, splits, chosen.replace(**change))
+    assert encoder.meta["released"] == finding.RELEASED[method]
+
+
+def test_another_noise_than_the_usual_is_trained(photographs, capsys):
+    splits, chosen = photographs
+    find_or_pretrain("noise-byol", splits, chosen.replace(noise_sigma=0.3))
+    assert "one is trained now for 6 steps" in capsys.readouterr().out
 
 
 def test_an_encoder_that_learned_from_the_folder_comes_before_the_released_one(photographs, capsys):
@@ -157,19 +178,61 @@ def test_an_encoder_that_learned_from_the_folder_comes_before_the_released_one(p
     assert "an earlier run" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("change", [dict(dataset="cifar10"), dict(encoder="resnet18")])
-def test_the_released_one_is_not_taken_for_named_datasets_or_another_architecture(
-        change, photographs):
-    splits, chosen = photographs
-    assert finding._usual(splits, chosen.replace(**change)) == Choice("train")
-
-
 @pytest.mark.parametrize("shape", [(1, 48, 48), (3, 24, 24), (3, 96, 96)])
 def test_the_released_one_is_not_taken_for_gray_images_or_sizes_it_does_not_know(
         shape, photographs):
     splits, chosen = photographs
     other = dataclasses.replace(splits, unlabeled=torch.zeros(4, *shape, dtype=torch.uint8))
-    assert finding._usual(other, chosen) == Choice("train")
+    assert finding._for_photographs(run_of("byol", chosen), other) is None
+
+
+@pytest.mark.parametrize(("preset", "encoder", "steps"), [
+    ("smoke", "slim", "24 steps ("), ("quick", "slim", "1,100 steps ("),
+    ("gpu", "slim", "10,000 steps ("), ("full", "resnet18", "10,000 steps, a stand-in for 40,000")])
+def test_what_is_trained_now_is_no_shorter_than_a_preset_of_minutes(
+        splits, tmp_path, monkeypatch, capsys, preset, encoder, steps):
+    chosen = Settings.resolve(preset=preset, dataset="digits", run_dir=tmp_path, device="cpu",
+                              seed=7)
+    monkeypatch.setattr(finding, "pretrain", lambda *_: SimpleNamespace(
+        encoder=build(encoder, image_size=16, channels=1)))
+    find_or_pretrain("byol", splits, chosen)
+    assert f"one is trained now for {steps}" in capsys.readouterr().out
+
+
+def interrupted(splits, settings, monkeypatch, steps):
+    """A run of so many steps that was stopped after three quarters of them; returns its folder."""
+    def stop(module, batch, index):
+        if module.global_step == steps * 3 // 4:
+            raise KeyboardInterrupt
+        return plain(module, batch, index)
+
+    plain = BYOL.training_step
+    monkeypatch.setattr(BYOL, "training_step", stop)
+    monkeypatch.setattr("helpers.training.checkpoints.SELDOM", 0.0)
+    recipe = recipe_for("byol", settings).replace(steps=steps)
+    with suppress(KeyboardInterrupt, SystemExit):
+        pretrain(splits, settings, recipe)
+    monkeypatch.setattr(BYOL, "training_step", plain)
+    (checkpoint,) = settings.checkpoints.glob("byol-*/last.ckpt")
+    return checkpoint.parent
+
+
+def test_an_interrupted_run_is_gone_on_with_whatever_its_steps(splits, settings, monkeypatch,
+                                                               capsys):
+    folder = interrupted(splits, settings, monkeypatch, steps=60)
+    assert not (folder / "encoder.safetensors").exists()
+    encoder = find_or_pretrain("byol", splits, settings)
+    assert f"going on with the interrupted run {folder}, 60 steps in all" in capsys.readouterr().out
+    assert load_encoder(folder / "encoder.safetensors").meta["steps"] == 60
+    assert [path.name for path in settings.checkpoints.iterdir()] == [folder.name]
+    assert not encoder.training
+
+
+def test_an_interrupted_run_of_another_encoder_is_left_alone(splits, settings, monkeypatch, capsys):
+    folder = interrupted(splits, settings, monkeypatch, steps=60)
+    find_or_pretrain("byol", splits, settings.replace(encoder="vit_digits"))
+    assert "one is trained now" in capsys.readouterr().out
+    assert not (folder / "encoder.safetensors").exists()
 
 
 def test_who_asks_for_training_gets_training_on_photographs_too(photographs, capsys):

@@ -210,8 +210,8 @@ def start_choices() -> dict[str, str]:
 def encoder_choices() -> dict[str, str]:
     """Every answer to `ask_encoder` and what it means."""
     return {
-        AUTO: "the encoder of notebook 02; where there is none yet, for a folder of photographs "
-              "the released one",
+        AUTO: "the encoder of notebook 02; where there is none yet, for photographs the released "
+              "one",
         TRAIN: "the encoder of notebook 02: the one in the run folder, else one is trained now",
         IMAGENET: "the backbone that torchvision trained with ImageNet's labels, as it is",
         **_other_choices(),

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import shutil
+import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,12 @@ def entry(name: str) -> Entry:
         raise UserError(f"no weights are called {name!r}: perhaps {', '.join(near)} "
                         "(`python -m helpers weights list` names all)")
     return known[name]
+
+
+def card(name: str) -> str:
+    """The address of the page that says what released weights learned from and where they end."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return f"{project['urls']['Repository']}/blob/main/weights/{name}.md"
 
 
 def sha256(path: Path) -> str:
