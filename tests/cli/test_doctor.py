@@ -119,7 +119,7 @@ def test_a_gpu_is_named_with_its_memory_and_takes_the_large_preset(cuda, monkeyp
     assert doctor.gpu().fact == "Tesla T4, 15360 MiB"
     said = doctor.brief()
     assert "GPU: Tesla T4, 15360 MiB" in said
-    assert "dataset stl10 (a GPU and a network are here)" in said and "preset full" in said
+    assert "dataset imagenette (a GPU and a network are here)" in said and "preset gpu" in said
 
 
 def test_times_on_a_gpu_are_not_measured_until_they_are(cuda, timed, monkeypatch):
