@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 # Names and numbers of glibc's malloc.h; see https://man7.org/linux/man-pages/man3/mallopt.3.html
@@ -78,13 +79,28 @@ def threads_for(images: Tensor) -> AbstractContextManager[None]:
 
 @contextmanager
 def threads_for_probes(images: Tensor) -> Iterator[None]:
-    """`threads_for` N x C x S x S images, also for the linear algebra of NumPy and scikit-learn.
-
-    Finding their libraries takes some milliseconds: put it around a loop, not into one.
-    """
+    """`threads_for` N x C x S x S images, also for the linear algebra of NumPy and scikit-learn."""
     small = images.device.type == "cpu" and images.shape[-1] <= SMALL
-    with threads_for(images), threadpool_limits(1 if small else None):
+    with threads_for(images), numpy_threads(small):
         yield
+
+
+def numpy_threads(small: bool) -> AbstractContextManager[object]:
+    """One thread for NumPy and scikit-learn where the task is small, their own choice otherwise.
+
+    A logistic regression on a few thousand rows is thousands of tiny products. Two threads, which
+    spin while they wait for each other, take up to fifty times as long; and the last digits of the
+    result would follow the number of cores.
+    """
+    return _numpy_pools().limit(limits=1) if small else nullcontext()
+
+
+@functools.cache
+def _numpy_pools() -> ThreadpoolController:
+    """The libraries that have threads of their own; finding them takes some milliseconds."""
+    import sklearn.neighbors  # noqa: F401  so that its libraries are there to be found
+
+    return ThreadpoolController()
 
 
 def precision(device: str, forks: bool = False) -> str:

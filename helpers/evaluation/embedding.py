@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -11,11 +13,12 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.manifold import trustworthiness as sklearn_trustworthiness
 from sklearn.neighbors import NearestNeighbors
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from helpers.common.compute import numpy_threads
+
 Embedding = Callable[[Tensor], np.ndarray]
-MANY = 5000  # points from which more than one thread is worth its while
+MANY = 5000  # points from which more than one thread of t-SNE is worth its while
 
 
 def pca(features: Tensor, dims: int = 2) -> np.ndarray:
@@ -41,15 +44,13 @@ def tsne(features: Tensor, dims: int = 2, seed: int = 0, perplexity: float = 30.
     """
     perplexity = min(perplexity, max(2.0, (len(features) - 1) / 3))
     model = TSNE(n_components=dims, perplexity=perplexity, init=start, random_state=seed)
-    # For few points threads mostly wait for each other: beside another program, ten times as long
-    # with two.
-    with threadpool_limits(1 if len(features) < MANY else None):
+    with numpy_threads(len(features) < MANY):
         return model.fit_transform(features.numpy())
 
 
 def umap(features: Tensor, dims: int = 2, seed: int = 0, neighbours: int = 15,
          gap: float = 0.1) -> np.ndarray:
-    """UMAP (McInnes et al. 2018): N x D to N x dims; the first call compiles for some seconds.
+    """UMAP (McInnes et al. 2018): N x D to N x dims; the first call compiles.
 
     `gap` is how close points may come (UMAP's min_dist, up to 1): larger ones leave room for images
     on the map.
@@ -58,9 +59,29 @@ def umap(features: Tensor, dims: int = 2, seed: int = 0, neighbours: int = 15,
         warnings.simplefilter("ignore")
         from umap import UMAP
 
+        _keep_compiled()
         model = UMAP(n_components=dims, n_neighbors=min(neighbours, len(features) - 1),
                      random_state=seed, n_jobs=1, min_dist=gap)
         return model.fit_transform(features.numpy())
+
+
+@functools.cache
+def _keep_compiled() -> None:
+    """Let numba keep what it compiles for UMAP on the disk, so that only the first process waits.
+
+    UMAP asks for this for few of its functions (0.5 s in place of 11 s). Where no folder can be
+    written to, numba compiles anew each time, as without this.
+    """
+    import umap.distances
+    import umap.layouts
+    import umap.utils
+    from numba.core.registry import CPUDispatcher
+
+    for module in (umap.umap_, umap.layouts, umap.distances, umap.utils):
+        for function in vars(module).values():
+            if isinstance(function, CPUDispatcher):
+                with suppress(RuntimeError):  # numba: no folder for the cache
+                    function.enable_caching()
 
 
 def joint(embed: Embedding, clean: Tensor, noisy: Tensor) -> tuple[np.ndarray, np.ndarray]:

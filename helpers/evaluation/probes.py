@@ -16,6 +16,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from torch import Tensor
 from torch.nn import functional as F
 
+from helpers.common.compute import numpy_threads
+
+FEW_NUMBERS = 4_000_000  # in the features: up to this many, a second thread gains nothing
+
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
     """Share of rows whose largest entry is at the label. `logits` N x classes, `labels` N."""
@@ -67,7 +71,7 @@ def linear_probe(features: Tensor, labels: Tensor, strength: float = 1.0) -> Pip
         A fitted scikit-learn pipeline with `predict` and `score`.
     """
     probe = make_pipeline(OneScale(), LogisticRegression(C=strength, max_iter=2000))
-    return probe.fit(_flat(features), labels.numpy())
+    return _fitted(probe, features, labels)
 
 
 def mlp_probe(features: Tensor, labels: Tensor, seed: int = 0) -> Pipeline:
@@ -83,7 +87,12 @@ def mlp_probe(features: Tensor, labels: Tensor, seed: int = 0) -> Pipeline:
         OneScale(),
         MLPClassifier((512, 128), random_state=seed, early_stopping=True, max_iter=200,
                       n_iter_no_change=10))
-    return probe.fit(_flat(features), labels.numpy())
+    return _fitted(probe, features, labels)
+
+
+def _fitted(probe: Pipeline, features: Tensor, labels: Tensor) -> Pipeline:
+    with numpy_threads(features.numel() < FEW_NUMBERS):
+        return probe.fit(_flat(features), labels.numpy())
 
 
 def score(probe: Pipeline, features: Tensor, labels: Tensor) -> float:
