@@ -14,12 +14,20 @@ from helpers.cli.recipe_options import overrides, value_of_words
 from helpers.common.errors import UserError
 from helpers.data.loading import load
 from helpers.data.splits import Splits
+from helpers.evaluation.features import extract_features
+from helpers.evaluation.probes import few_label_scores, knn_accuracy, mlp_probe, score
 from helpers.methods.presets import fine_tuning, recipe_for, within_epochs
 from helpers.methods.recipes import Recipe
 from helpers.models.encoder import Encoder
-from helpers.models.weights.choose import TRAIN
+from helpers.models.weights import registry
+from helpers.models.weights.checkpoint import halved, is_own, load_encoder
+from helpers.models.weights.choose import TRAIN, ask_start
+from helpers.models.weights.convert import read_weights
+from helpers.models.weights.hub import fetch
 from helpers.settings import Settings
-from helpers.training import runs
+from helpers.training import pretraining, runs
+from helpers.training.distributed import is_first
+from helpers.training.finetune import few_label_training
 from helpers.training.recipe_file import read_recipe
 
 MOST_NAMED = 3  # runs in a line
@@ -27,10 +35,6 @@ MOST_NAMED = 3  # runs in a line
 
 def pretrain(options: argparse.Namespace) -> None:
     """`pretrain METHOD`: train on unlabelled images and say where the encoder is."""
-    from helpers.models.weights.choose import ask_start
-    from helpers.training import pretraining
-    from helpers.training.distributed import is_first
-
     settings, recipe, start = _asked(options)
     splits = _load(settings)
     if options.epochs:
@@ -50,9 +54,9 @@ def pretrain(options: argparse.Namespace) -> None:
     if not is_first():  # one of several processes says it
         return
     last = done.monitor[-1]
-    print(
-        f"{done.path}: kNN on validation {last['knn']:.1%}, feature std {last['feature_std']:.2f}, "
-        f"effective rank {last['rank']:.0f} of {last['dimensions']}, {done.seconds:.0f} s")
+    print(f"{done.path}: kNN on validation {last['knn']:.1%}, "
+          f"feature std {last['feature_std']:.2f}, "
+          f"effective rank {last['rank']:.0f} of {last['dimensions']}, {done.seconds:.0f} s")
 
 
 def _asked(options: argparse.Namespace) -> tuple[Settings, Recipe, str]:
@@ -78,13 +82,11 @@ def _asked(options: argparse.Namespace) -> tuple[Settings, Recipe, str]:
 
 
 def _say_if_nothing_to_resume(run: runs.Run, splits: Splits) -> None:
-    """Another recipe or folder begins from zero: say so where that may not be meant, since there
-    are other runs."""
+    """Another recipe or folder begins from zero: say so where there are other runs."""
     others = runs.runs_before(run.recipe.method, run.settings)
     if others and run.folder not in others:
-        print(
-            f"nothing to resume in {run.folder}, so it begins from zero; other runs of "
-            f"{splits.name}: " + ", ".join(map(str, others[:MOST_NAMED])))
+        print(f"nothing to resume in {run.folder}, so it begins from zero; other runs of "
+              f"{splits.name}: " + ", ".join(map(str, others[:MOST_NAMED])))
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -95,25 +97,17 @@ def evaluate(options: argparse.Namespace) -> None:
     splits = _load(settings)
     rows = _measured(encoder, options.checkpoint, options.protocol, splits, settings)
     if options.json:
-        print(
-            json.dumps(
-                {"checkpoint": str(options.checkpoint), "dataset": splits.name, "results": rows},
-                indent=1))
+        found = {"checkpoint": str(options.checkpoint), "dataset": splits.name, "results": rows}
+        print(json.dumps(found, indent=1))
         return
     for row in rows:
         deviation = f" ± {row['std']:.1%}" if row["n"] > 1 else ""
-        print(
-            f"{row['protocol']:<24} {row['labels_per_class']!s:>4} labels/class  "
-            f"{row['mean']:.1%}{deviation}  "
-            f"(n {row['n']})")
+        print(f"{row['protocol']:<24} {row['labels_per_class']!s:>4} labels/class  "
+              f"{row['mean']:.1%}{deviation}  (n {row['n']})")
 
 
 def release(options: argparse.Namespace) -> None:
-    """`weights release FILE NAME`: measure one of our encoders, and put it into the repository's
-    list of weights."""
-    from helpers.models.weights import registry as manifest
-    from helpers.models.weights.checkpoint import halved, load_encoder
-
+    """`weights release FILE NAME`: measure one of our encoders and put it into the list."""
     encoder = load_encoder(options.file)
     if options.half:
         encoder.load_state_dict(halved(encoder))  # what is measured is what is kept
@@ -121,12 +115,9 @@ def release(options: argparse.Namespace) -> None:
     settings = Settings.resolve(dataset=options.dataset or meta["dataset"], seed=meta["seed"],
                                 image_size=encoder.config["image_size"])
     rows = _measured(encoder, options.file, ("knn", "linear"), _load(settings), settings)
-    accuracy = {
-        _protocol(row): round(row["mean"], 4)
-        for row in rows
-        if row["labels_per_class"] in (1, 10, "all")
-    }
-    entry = manifest.release(options.file, options.name, what=options.what, licence=options.licence,
+    accuracy = {_protocol(row): round(row["mean"], 4) for row in rows
+                if row["labels_per_class"] in (1, 10, "all")}
+    entry = registry.release(options.file, options.name, what=options.what, licence=options.licence,
                              accuracy=accuracy, half=options.half)
     print(f"{entry.name}: {entry.what}; {entry.bytes:,} bytes, "
           + ", ".join(f"{protocol} {value:.1%}" for protocol, value in accuracy.items()))
@@ -152,13 +143,8 @@ def _measured(encoder: Encoder, name: str, protocols: Iterable[str], splits: Spl
 
 def _encoder(checkpoint: str) -> Encoder:
     """Our own file, a file in another project's layout, or released weights by name."""
-    from helpers.models.weights.checkpoint import is_own, load_encoder
-    from helpers.models.weights.convert import read_weights
-    from helpers.models.weights.hub import fetch
-    from helpers.models.weights.registry import entries
-
     path = Path(checkpoint)
-    if not path.exists() and checkpoint in entries():
+    if not path.exists() and checkpoint in registry.entries():
         path = fetch(checkpoint)
     return load_encoder(path) if not path.exists() or is_own(path) else read_weights(path)[0]
 
@@ -175,55 +161,35 @@ def _row(protocol: str, count: int, scores: list[float]) -> dict:
 
 
 def _features(encoder: Encoder, splits: Splits) -> tuple:
-    from helpers.evaluation.features import extract_features
-
     return tuple(extract_features(encoder, part.images) for part in (splits.train, splits.test))
 
 
 def _knn(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict]:
-    from helpers.evaluation.probes import knn_accuracy
-
     bank, queries = _features(encoder, splits)
-    return [
-        _row(f"kNN, k = {k}", 0,
-             [knn_accuracy(bank, splits.train.labels, queries, splits.test.labels, k)])
-        for k in (20, 200)
-    ]
+    return [_row(f"kNN, k = {k}", 0, [knn_accuracy(bank, splits.train.labels, queries,
+                                                   splits.test.labels, k)]) for k in (20, 200)]
 
 
 def _linear(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict]:
-    from helpers.evaluation.probes import few_label_scores
-
     train, test = _features(encoder, splits)
-    return [
-        _row(
-            "linear probe", count,
-            few_label_scores(train, splits.train.labels, test, splits.test.labels, count,
-                             max(5, settings.draws), settings.seed))
-        for count in settings.label_counts
-    ]
+    subsets = max(5, settings.draws)
+    return [_row("linear probe", count,
+                 few_label_scores(train, splits.train.labels, test, splits.test.labels, count,
+                                  subsets, settings.seed)) for count in settings.label_counts]
 
 
 def _mlp(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict]:
-    from helpers.evaluation.probes import mlp_probe, score
-
     train, test = _features(encoder, splits)
-    return [
-        _row("MLP 512-128", 0, [
-            score(mlp_probe(train, splits.train.labels, seed), test, splits.test.labels)
-            for seed in range(3)
-        ])
-    ]
+    scores = [score(mlp_probe(train, splits.train.labels, seed), test, splits.test.labels)
+              for seed in range(3)]
+    return [_row("MLP 512-128", 0, scores)]
 
 
 def _finetune(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict]:
-    from helpers.training.finetune import few_label_training
-
-    return [
-        _row(f"fine-tuned, {settings.finetune_steps} steps", count,
-             few_label_training(encoder, splits, settings, fine_tuning(settings), per_class=count))
-        for count in settings.label_counts
-    ]
+    recipe = fine_tuning(settings)
+    return [_row(f"fine-tuned, {settings.finetune_steps} steps", count,
+                 few_label_training(encoder, splits, settings, recipe, per_class=count))
+            for count in settings.label_counts]
 
 
 PROTOCOLS: dict[str, Callable[[Encoder, Splits, Settings], list[dict]]] = {

@@ -5,6 +5,7 @@ The first cell of every notebook says the same in short. It works without the pa
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import shutil
@@ -47,6 +48,11 @@ def report(root: Path = ROOT) -> str:
     if problems:
         last = f'Look at the lines marked with "!" first: {", ".join(problems)}.'
     return "\n".join([*lines, "", last])
+
+
+def say(options: argparse.Namespace) -> None:
+    """`doctor`: print the report."""
+    print(report())
 
 
 def brief(root: Path = ROOT) -> str:

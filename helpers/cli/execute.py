@@ -131,18 +131,6 @@ def _cells(path: Path) -> list[dict[str, Any]]:
     return json.loads(path.read_text(encoding="utf-8"))["cells"]
 
 
-def noted(path: Path) -> dict[str, Any]:
-    """What papermill noted of an executed notebook, such as `duration` (seconds) and `parameters`.
-
-    Raises:
-        ValueError: this is no notebook, or not yet a whole one.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path.name} is no notebook") from error
-
-
 def code_cells(path: Path) -> int:
     """How many code cells a notebook has."""
     return sum(cell["cell_type"] == "code" for cell in _cells(path))

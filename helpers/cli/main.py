@@ -6,8 +6,10 @@ Heavy modules are imported inside the commands, so that `--help` answers at once
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from helpers.cli.recipe_options import add_recipe_options, views_of
@@ -27,8 +29,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns the exit status: 0, 1 (a notebook failed), 2 (bad input), 130
-    (Ctrl-C)."""
+    """Run one command; returns 0, 1 (a notebook failed), 2 (bad input) or 130 (Ctrl-C)."""
     try:
         options, unknown = parser().parse_known_args(arguments)
         options.views = views_of(unknown, getattr(options, "known", ()))
@@ -54,7 +55,7 @@ def parser() -> Parser:
     _add_evaluate(commands.add_parser("evaluate", help="measure an encoder with few labels"))
     _add_weights(commands.add_parser("weights", help="list, fetch and check released encoders"))
     doctor = commands.add_parser("doctor", help="say what this machine has and what will run on it")
-    doctor.set_defaults(command=_doctor)
+    doctor.set_defaults(command=_later("doctor", "say"))
     return top
 
 
@@ -78,9 +79,8 @@ def _add_pretrain(command: Parser) -> None:
                          "other options override it")
     command.add_argument("--dataset", help=A_DATASET)
     command.add_argument("--encoder", choices=ENCODERS, help="default: the preset's")
-    command.add_argument(
-        "--start", metavar="WEIGHTS",
-        help="imagenet, a name from `weights list`, or a file; default: random weights")
+    command.add_argument("--start", metavar="WEIGHTS", help="imagenet, a name from `weights list`, "
+                         "or a file; default: random weights")
     command.add_argument("--preset", choices=["auto", *PRESETS])
     command.add_argument("--epochs", type=_positive, help="default: the preset's number of steps")
     command.add_argument("--batch-size", type=_positive)
@@ -100,23 +100,21 @@ def _add_pretrain(command: Parser) -> None:
     command.add_argument("--devices", type=_positive, default=1, metavar="N",
                          help="GPUs (or CPU processes) of each machine that share every batch")
     command.add_argument("--num-nodes", type=_positive, default=1, metavar="N", help="machines")
-    command.add_argument(
-        "--compile", action="store_true",
-        help="torch.compile the networks where that works: worth a try on a GPU, no gain on a CPU")
+    command.add_argument("--compile", action="store_true", help="torch.compile the networks where "
+                         "that works: worth a try on a GPU, no gain on a CPU")
     add_recipe_options(command)
-    command.set_defaults(command=_pretrain, known=list(command._option_string_actions))
+    command.set_defaults(command=_later("commands", "pretrain"),
+                         known=list(command._option_string_actions))
 
 
 def _add_evaluate(command: Parser) -> None:
-    command.add_argument(
-        "checkpoint",
-        help="a file that pretrain wrote, weights of another project, or a name from `weights list`"
-    )
+    command.add_argument("checkpoint", help="a file that pretrain wrote, weights of another "
+                         "project, or a name from `weights list`")
     command.add_argument("--dataset", default="auto", help=A_DATASET)
     command.add_argument("--protocol", nargs="+", choices=PROTOCOLS, default=["knn", "linear"])
     command.add_argument("--seed", type=_count)
     command.add_argument("--json", action="store_true", help="print JSON in place of a table")
-    command.set_defaults(command=_evaluate)
+    command.set_defaults(command=_later("commands", "evaluate"))
 
 
 def _add_weights(command: Parser) -> None:
@@ -127,9 +125,8 @@ def _add_weights(command: Parser) -> None:
     export = actions.add_parser("export", help="write an encoder for other programs")
     export.add_argument("file")
     export.add_argument("target", help="a path that ends in .onnx or .pt2")
-    _add_release(
-        actions.add_parser("release", help="measure one of your encoders and put it into the list"))
-    command.set_defaults(command=_weights)
+    _add_release(actions.add_parser("release", help="measure one of your encoders and list it"))
+    command.set_defaults(command=_later("weights", "weights"))
 
 
 def _add_release(action: Parser) -> None:
@@ -141,6 +138,7 @@ def _add_release(action: Parser) -> None:
     action.add_argument("--half", action="store_true",
                         help="keep it in half precision, half as large")
     action.add_argument("--dataset", help="to measure it on; default: the one it was trained on")
+    action.set_defaults(command=_later("commands", "release"))
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -155,29 +153,10 @@ def _run(options: argparse.Namespace) -> int:
                       seed=options.seed, out=options.out, jobs=options.jobs)
 
 
-def _pretrain(options: argparse.Namespace) -> int | None:
-    from helpers.cli import commands
-
-    return commands.pretrain(options)
-
-
-def _evaluate(options: argparse.Namespace) -> int | None:
-    from helpers.cli import commands
-
-    return commands.evaluate(options)
-
-
-def _weights(options: argparse.Namespace) -> int | None:
-    from helpers.cli import commands
-    from helpers.cli import weights as command
-
-    return commands.release(options) if options.action == "release" else command.weights(options)
-
-
-def _doctor(options: argparse.Namespace) -> None:
-    from helpers.cli import doctor
-
-    print(doctor.report())
+def _later(module: str, function: str) -> Callable[[argparse.Namespace], int | None]:
+    """A command of this room, imported when it is run."""
+    return lambda options: getattr(importlib.import_module(f"helpers.cli.{module}"),
+                                   function)(options)
 
 
 def _count(text: str) -> int:

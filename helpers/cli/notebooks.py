@@ -6,19 +6,18 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence, Set
-from contextlib import chdir, contextmanager
+from collections.abc import Sequence, Set
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
+from unittest import mock
 
 from helpers.cli.execute import code_cells, end_kernels, execute, number_of
 from helpers.cli.order import needs_among, usual_jobs
 from helpers.cli.side_by_side import Outcome, side_by_side
 from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
-from helpers.common.progress_bar import clock
+from helpers.common.progress_bar import clock, progress
 
 NOTEBOOKS = ROOT / "notebooks"
 
@@ -35,8 +34,7 @@ def choose(paths: Sequence[Path], only: Sequence[str] | None) -> list[Path]:
         UserError: a number that no notebook has, or no notebooks at all.
     """
     if not paths:
-        raise UserError(
-            f"no notebooks in {NOTEBOOKS.name}/: run this from a complete copy of the repository")
+        raise UserError("no notebooks here: run this from a complete copy of the repository")
     numbers = {number_of(path): path for path in paths}
     wanted = [word.zfill(2) for word in only or numbers]
     unknown = [word for word in wanted if word not in numbers]
@@ -70,7 +68,7 @@ def run(only: Sequence[str] | None = None, *, dataset: str | None = None, preset
     parameters, device = _parameters(dataset, preset, seed)
     _make_folder(out)
     jobs = min(jobs or usual_jobs(device), len(paths))
-    with _environment(out), chdir(ROOT):
+    with mock.patch.dict(os.environ, _environment(out)), chdir(ROOT):
         outcome = _run_all({number_of(path): path for path in paths}, out, parameters, jobs)
     _show_results(out)
     if outcome.left_out:
@@ -82,9 +80,7 @@ def _run_all(paths: dict[str, Path], out: Path, parameters: dict[str, Any], jobs
     """Run the notebooks side by side under one progress line, and say what each came to."""
     interrupted = threading.Event()
     total = sum(code_cells(path) for path in paths.values())
-    every = 0.5 if sys.stderr.isatty() else 30.0  # seconds
-    with tqdm(total=total, desc="notebooks", unit=" cells", file=sys.stderr, mininterval=every,
-              maxinterval=max(10.0, every), dynamic_ncols=True) as bar:
+    with progress(None, "notebooks", "cells", total=total) as bar:
 
         def work(number: str) -> bool:
             began = time.perf_counter()
@@ -132,11 +128,10 @@ def _make_folder(out: Path) -> None:
             f"cannot write to {_from_root(out)} ({error.strerror}): choose another --out") from None
 
 
-@contextmanager
-def _environment(out: Path) -> Iterator[None]:
+def _environment(out: Path) -> dict[str, str]:
     """Environment variables that the kernels inherit."""
     runs = os.environ.get("FEWLABELS_RUN_DIR") or out.parent / "runs"
-    changes = {
+    return {
         "FEWLABELS_RESULTS_DIR": _from_root(out),
         "FEWLABELS_RUN_DIR": _from_root(Path(runs)),
         # A kernel named python3 in the person's home must not shadow the one of this environment.
@@ -147,16 +142,6 @@ def _environment(out: Path) -> Iterator[None]:
         # otherwise, and some accuracies would differ in the last digit.
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
     }
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _from_root(path: Path) -> str:

@@ -17,8 +17,7 @@ from helpers.models.weights.hub import default_folder, fetch
 
 
 def weights(options: argparse.Namespace) -> None:
-    """Run one action: `options.action` is "list", "fetch" (`options.name`), "check"
-    (`options.file`) or "export" (`options.file` to `options.target`)."""
+    """`weights ACTION`: list; fetch a name; check a file; or export a file to a target."""
     if options.action == "list":
         print("\n".join(listing()))
     elif options.action == "fetch":
