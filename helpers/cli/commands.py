@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import numpy as np
 
@@ -20,10 +20,10 @@ from helpers.methods.presets import fine_tuning, recipe_for, within_epochs
 from helpers.methods.recipes import Recipe
 from helpers.models.encoder import Encoder
 from helpers.models.weights import registry
-from helpers.models.weights.checkpoint import halved, is_own, load_encoder
+from helpers.models.weights.checkpoint import halved, load_encoder
 from helpers.models.weights.choose import TRAIN, ask_start
 from helpers.models.weights.convert import read_weights
-from helpers.models.weights.hub import fetch
+from helpers.models.weights.hub import weights_file
 from helpers.settings import Settings
 from helpers.training import pretraining, runs
 from helpers.training.distributed import is_first
@@ -91,10 +91,14 @@ def _say_if_nothing_to_resume(run: runs.Run, splits: Splits) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """`evaluate CHECKPOINT`: test accuracies of an encoder by the chosen protocols."""
-    encoder = _encoder(options.checkpoint)
+    path = weights_file(options.checkpoint)
+    encoder, _ = read_weights(path)
     settings = Settings.resolve(dataset=options.dataset, seed=options.seed,
                                 image_size=encoder.config["image_size"])
     splits = _load(settings)
+    if splits.channels != encoder.config["channels"]:
+        encoder, report = read_weights(path, channels=splits.channels)
+        print(report, file=sys.stderr)  # what was folded
     rows = _measured(encoder, options.checkpoint, options.protocol, splits, settings)
     if options.json:
         found = {"checkpoint": str(options.checkpoint), "dataset": splits.name, "results": rows}
@@ -136,17 +140,9 @@ def _measured(encoder: Encoder, name: str, protocols: Iterable[str], splits: Spl
     if splits.channels != encoder.config["channels"]:
         raise UserError(
             f"{name} takes images of {encoder.config['channels']} channel(s), but {splits.name} "
-            f"has {splits.channels}: evaluate it on the kind of images it was trained on")
+            f"has {splits.channels}: measure it on the kind of images it was trained on")
     encoder.eval().to(settings.device)
     return [row for protocol in protocols for row in PROTOCOLS[protocol](encoder, splits, settings)]
-
-
-def _encoder(checkpoint: str) -> Encoder:
-    """Our own file, a file in another project's layout, or released weights by name."""
-    path = Path(checkpoint)
-    if not path.exists() and checkpoint in registry.entries():
-        path = fetch(checkpoint)
-    return load_encoder(path) if not path.exists() or is_own(path) else read_weights(path)[0]
 
 
 def _load(settings: Settings) -> Splits:

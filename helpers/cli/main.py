@@ -121,9 +121,10 @@ def _add_weights(command: Parser) -> None:
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", help="the released encoders")
     actions.add_parser("fetch", help="download one").add_argument("name")
-    actions.add_parser("check", help="verify a file").add_argument("file")
+    what = "a file of weights, or a name from the list"
+    actions.add_parser("check", help="verify a file").add_argument("file", help=what)
     export = actions.add_parser("export", help="write an encoder for other programs")
-    export.add_argument("file")
+    export.add_argument("file", help=what)
     export.add_argument("target", help="a path that ends in .onnx or .pt2")
     _add_release(actions.add_parser("release", help="measure one of your encoders and list it"))
     command.set_defaults(command=_later("weights", "weights"))

@@ -13,7 +13,7 @@ from helpers.models.weights import registry
 from helpers.models.weights.checkpoint import is_own, load_encoder
 from helpers.models.weights.convert import read_weights
 from helpers.models.weights.export import export_onnx, export_program
-from helpers.models.weights.hub import default_folder, fetch
+from helpers.models.weights.hub import default_folder, fetch, weights_file
 
 
 def weights(options: argparse.Namespace) -> None:
@@ -24,9 +24,9 @@ def weights(options: argparse.Namespace) -> None:
         path = fetch(options.name)
         print(f"{path}: {path.stat().st_size:,} bytes, SHA-256 {registry.sha256(path)}")
     elif options.action == "export":
-        print(exported(Path(options.file), Path(options.target)))
+        print(exported(options.file, Path(options.target)))
     else:
-        print("\n".join(description(Path(options.file))))
+        print("\n".join(description(weights_file(options.file))))
 
 
 def listing() -> list[str]:
@@ -72,10 +72,11 @@ def _listed(digits: str) -> registry.Entry | None:
     return None
 
 
-def exported(path: Path, target: Path) -> str:
-    """Write the encoder in a file for other programs; returns what was written, in words.
+def exported(source: str, target: Path) -> str:
+    """Write an encoder for other programs; returns what was written, in words.
 
     Args:
+        source: a file of weights, or the name of released ones.
         target: its ending decides the format: .onnx or .pt2.
 
     Raises:
@@ -84,12 +85,12 @@ def exported(path: Path, target: Path) -> str:
     kinds = {".onnx": export_onnx, ".pt2": export_program}
     if target.suffix not in kinds:
         raise UserError(f"{target} must end in .onnx (ONNX) or .pt2 (a program of torch.export)")
-    encoder = load_encoder(path) if is_own(path) else read_weights(path, channels=3)[0]
+    encoder, _ = read_weights(weights_file(source))
     kinds[target.suffix](encoder, target)
     size, channels = encoder.config["image_size"], encoder.config["channels"]
     return (
         f"{target}: {target.stat().st_size:,} bytes; takes images N x {channels} x {size} x "
-        f"{size} in [-1, 1], gives N x {encoder.num_features} features, the same as {path}")
+        f"{size} in [-1, 1], gives N x {encoder.num_features} features, the same as {source}")
 
 
 def _foreign(path: Path) -> list[str]:

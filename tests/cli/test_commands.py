@@ -10,7 +10,6 @@ import torch
 
 from helpers.cli import commands
 from helpers.cli.main import PROTOCOLS, main
-from helpers.common.errors import UserError
 from helpers.common.names import METHODS
 from helpers.models.encoder import build
 from helpers.models.weights import registry as manifest
@@ -87,12 +86,12 @@ def test_a_table_row_of_several_draws_has_a_deviation(checkpoint, capsys):
     assert " ± " in capsys.readouterr().out
 
 
-def test_colour_encoders_are_refused_on_gray_digits_in_one_line(tmp_path):
+def test_a_colour_encoder_is_not_released_with_numbers_of_gray_images(tmp_path, capsys):
     path = save_encoder(build("slim", channels=3, image_size=16, width=8),
                         tmp_path / "colour.safetensors")
-    with pytest.raises(UserError, match=r"3 channel\(s\), but digits has 1") as error:
-        evaluate(path)
-    assert "\n" not in str(error.value)
+    assert main(["weights", "release", str(path), "toy", "--dataset", "digits"]) == 2
+    said = capsys.readouterr().err
+    assert "takes images of 3 channel(s), but digits has 1" in said and said.count("\n") == 1
 
 
 def test_a_missing_checkpoint_is_one_line_and_status_2(tmp_path, capsys):

@@ -183,11 +183,12 @@ def test_a_report_says_what_a_careful_reader_of_this_layout_should_know(layout, 
     assert words in read_weights(path)[1].notes
 
 
+@pytest.mark.parametrize("width", [{}, {"width": 4}], ids=["usual width", "a width of its own"])
 @pytest.mark.parametrize(("trained_in", "channels"), [(3, 1), (1, 3)])
 def test_pixels_from_0_to_1_stay_exact_between_grey_and_colour_at_the_border_too(
-        trained_in, channels, tmp_path):
+        trained_in, channels, width, tmp_path):
     encoder = randomised(
-        build("slim", channels=trained_in, image_size=16, width=4, normalisation="unit"))
+        build("slim", channels=trained_in, image_size=16, normalisation="unit", **width))
     read, report = read_weights(save_encoder(encoder, tmp_path / "own.safetensors"),
                                 channels=channels)
     grey = torch.rand(2, 1, 16, 16) * 2 - 1

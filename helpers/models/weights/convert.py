@@ -63,7 +63,8 @@ class Report:
 
 
 def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None = None,
-                 channels: int | None = 3, normalisation: str = "auto") -> tuple[Encoder, Report]:
+                 channels: int | None = None,
+                 normalisation: str = "auto") -> tuple[Encoder, Report]:
     """Read weights in any layout that `layouts.LAYOUTS` knows, our own among them.
 
     Args:

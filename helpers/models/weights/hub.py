@@ -57,6 +57,19 @@ def fetch(name: str, folder: str | Path | None = None) -> Path:
         raise UserError(f"cannot use the folder {folder} ({why}): choose another") from None
 
 
+def weights_file(words: str | Path) -> Path:
+    """The file that a person means: one at this path, else released weights of this name, which
+    are fetched where they are not here.
+
+    Raises:
+        UserError: it is neither.
+    """
+    text, path = str(words), Path(words).expanduser()
+    if path.is_file() or path.suffix or path.name != text:
+        return path
+    return fetch(text)
+
+
 def pretrained(name: str, image_size: int, channels: int = 3,
                folder: str | Path | None = None) -> Encoder:
     """An encoder with torchvision's ImageNet weights, for images of `channels` (1 or 3) x

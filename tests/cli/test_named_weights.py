@@ -1,0 +1,102 @@
+"""Released weights by name: every command takes every name, for grey and for colour images."""
+
+import dataclasses
+import json
+import os
+
+import pytest
+import torch
+from foreign_weights import as_sequential, as_vit, self_learner, small_vit
+from image_folders import make_folder
+from safetensors.torch import save_file
+
+from helpers.cli import commands
+from helpers.cli.main import main
+from helpers.data.loading import load
+from helpers.data.splits import Labeled
+from helpers.models.encoder import build
+from helpers.models.weights import registry
+from helpers.models.weights.choose import ask_encoder
+
+RELEASED = [name for name, entry in registry.entries().items() if registry.kept(entry)]
+OTHERS = {  # listed, but not in the repository: files of their kind, put into the folder by hand
+    "self-learner-byol": lambda: self_learner(as_sequential(
+        build("resnet18", image_size=32, stem="imagenet"))),
+    "google-vit-base-in21k": lambda: as_vit("hugging face", small_vit()),
+}
+NAMES = pytest.mark.parametrize("name", [*RELEASED, *OTHERS])
+
+
+@pytest.fixture(autouse=True)
+def offline(tmp_path, monkeypatch):
+    """No network, and a folder of fetched weights with what the repository does not keep."""
+    for variable in [variable for variable in os.environ if variable.startswith("FEWLABELS_")]:
+        monkeypatch.delenv(variable)
+    for variable in ("DATA_DIR", "RUN_DIR", "RESULTS_DIR", "WEIGHTS_DIR"):
+        monkeypatch.setenv(f"FEWLABELS_{variable}", str(tmp_path / variable))
+    for variable, value in {"OFFLINE": "1", "PRESET": "smoke", "DEVICE": "cpu"}.items():
+        monkeypatch.setenv(f"FEWLABELS_{variable}", value)
+    folder = tmp_path / "WEIGHTS_DIR"
+    folder.mkdir()
+    for name, content in OTHERS.items():
+        path = folder / registry.entry(name).file
+        if path.suffix == ".safetensors":
+            save_file({key: value.contiguous() for key, value in content().items()}, path)
+        else:
+            torch.save(content(), path)
+
+
+@pytest.fixture(params=["grey", "colour"])
+def dataset(request, tmp_path, monkeypatch):
+    """A hundred of the digits, or a folder of images in colour."""
+    if request.param == "colour":
+        return str(make_folder(tmp_path / "insects", ("",), each=20))
+
+    def few(name, **options):
+        digits = load(name, **options)
+        parts = {part: Labeled(*(rows[:40] for rows in getattr(digits, part)))
+                 for part in ("train", "val", "test")}
+        return dataclasses.replace(digits, unlabeled=digits.unlabeled[:40], **parts)
+
+    monkeypatch.setattr(commands, "load", few)
+    return "digits"
+
+
+@NAMES
+def test_every_name_is_evaluated_on_images_of_any_channels(name, dataset, capsys):
+    assert main(["evaluate", name, "--dataset", dataset, "--protocol", "knn", "--json"]) == 0
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)["results"]) == 2
+    channels = 1 if dataset == "digits" else 3
+    trained_in = 1 if name == "byol-slim-digits" else 3
+    assert ("is folded into" in said.err) == (channels != trained_in)
+
+
+@NAMES
+def test_every_name_starts_a_training_on_images_of_any_channels(name, dataset):
+    command = ["pretrain", "byol", "--dataset", dataset, "--start", name, "--image-size", "32"]
+    assert main([*command, "--epochs", "1", "--batch-size", "20"]) == 0
+
+
+@NAMES
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_name_answers_the_notebooks_question_for_images_of_any_channels(
+        name, channels, monkeypatch):
+    monkeypatch.setenv("FEWLABELS_WEIGHTS", name)
+    encoder = ask_encoder().choice().encoder("slim", 32, channels)
+    assert encoder.eval()(torch.zeros(2, channels, 32, 32)).shape == (2, encoder.num_features)
+
+
+@NAMES
+def test_every_name_is_checked_and_exported(name, tmp_path, capsys):
+    assert main(["weights", "check", name]) == 0
+    assert capsys.readouterr().out.strip().endswith("is whole")
+    assert main(["weights", "export", name, str(tmp_path / "encoder.pt2")]) == 0
+    assert f"the same as {name}" in capsys.readouterr().out
+
+
+def test_a_name_that_is_not_in_the_list_is_answered_with_the_nearest(capsys):
+    for command in (["evaluate"], ["weights", "check"], ["weights", "export"]):
+        target = ["x.pt2"] * (command[-1] == "export")
+        assert main([*command, "byol-slim-digit", *target]) == 2
+        assert "perhaps byol-slim-digits" in capsys.readouterr().err
