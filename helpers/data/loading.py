@@ -9,7 +9,7 @@ from helpers.common.environment import locate, need_drive, places_of
 from helpers.common.errors import UserError
 from helpers.common.files import one_at_a_time
 from helpers.common.names import DATASETS, DEFAULT_IMAGE_SIZE
-from helpers.common.split import Split, check_classes
+from helpers.common.split import Split
 from helpers.data.archive import unpacked
 from helpers.data.arrays import digits
 from helpers.data.folder import load_folder
@@ -46,7 +46,8 @@ def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int
             f"{name} has its own train, val and test images: leave these at auto, they are for "
             "folders")
     if name == "digits":
-        return _chosen(digits(size, seed), split)
+        splits = digits(size, seed)
+        return only_classes(splits, split.classes) if split.classes else splits
     folder = Path(data_dir).expanduser()
     with one_at_a_time(folder):  # of the processes of a cluster, all of which need the same images
         if name not in DATASETS:
@@ -55,15 +56,8 @@ def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int
                 unpacked(root, folder) if root.is_file() else root, size, seed, folder, split)
         from helpers.data import named
 
-        return _chosen(named.READERS[name](size, seed, folder), split)
-
-
-def _chosen(splits: Splits, split: Split) -> Splits:
-    """The chosen classes of a named dataset."""
-    if not split.classes:
-        return splits
-    check_classes(split.classes, splits.classes, splits.name)
-    return only_classes(splits, split.classes)
+        splits = named.READERS[name](size, seed, folder)
+    return only_classes(splits, split.classes) if split.classes else splits
 
 
 def name_or_path(name_or_folder: str | Path) -> str:

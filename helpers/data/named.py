@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,17 +38,18 @@ IMAGENETTE_IMAGES = 13_394
 Archive = tuple[str, Path, str]  # address, file, md5
 
 
-def torchvision_dataset(name: str, make: Callable[[bool], Any], archives: list[Archive],
-         unpacked: tuple[Path, ...] = ()) -> Any:
-    """A torchvision dataset: as it lies on disk, else from archives that are downloaded first.
+def _torchvision(name: str, source: type, parts: tuple[Any, Any], data_dir: Path,
+                 archives: list[Archive], unpacked: tuple[Path, ...] = ()) -> list[Any]:
+    """Two parts of a torchvision dataset: as they lie on disk, else from archives that are
+    downloaded first.
 
     Args:
-        make: builds the dataset; its argument says whether archives may be unpacked.
+        source: torchvision's class; `parts` are what it calls training and test images.
         unpacked: files that torchvision would trust without a checksum; made anew from the
             archives.
     """
     try:
-        return make(False)
+        return [source(data_dir, part) for part in parts]
     except Exception:  # missing, incomplete or damaged: torchvision and pickle raise all sorts
         pass
     for archive in archives:
@@ -57,7 +57,7 @@ def torchvision_dataset(name: str, make: Callable[[bool], Any], archives: list[A
     try:
         for path in unpacked:
             path.unlink(missing_ok=True)
-        return make(True)
+        return [source(data_dir, part, download=True) for part in parts]
     except Exception as problem:
         files = ", ".join(str(path) for _, path, _ in archives)
         why = " ".join(str(problem).split()) or type(problem).__name__
@@ -74,12 +74,8 @@ def stl10(image_size: int, seed: int, data_dir: Path) -> Splits:
     source = datasets.STL10
     archive = (source.url, data_dir / source.filename, source.tgz_md5)
 
-    def part(split: str) -> Any:
-        return torchvision_dataset(
-            "stl10", lambda unpack: source(data_dir, split, download=unpack), [archive])
-
     def build(writer: BlockWriter) -> dict[str, Any]:
-        train, test = part("train"), part("test")
+        train, test = _torchvision("stl10", source, ("train", "test"), data_dir, [archive])
         # Mapped, as 2.8 GB need not pass through memory at once; columns come first in the file.
         file = data_dir / source.base_folder / source.train_list[2][0]
         pretext = np.memmap(file, np.uint8, "r").reshape(-1, 3, 96, 96).transpose(0, 1, 3, 2)
@@ -108,12 +104,7 @@ def cifar10(image_size: int, seed: int, data_dir: Path) -> Splits:
     """
     source = datasets.CIFAR10
     archive = (source.url, data_dir / source.filename, source.tgz_md5)
-
-    def part(train: bool) -> Any:
-        return torchvision_dataset(
-            "cifar10", lambda unpack: source(data_dir, train, download=unpack), [archive])
-
-    train, test = part(True), part(False)
+    train, test = _torchvision("cifar10", source, (True, False), data_dir, [archive])
     # [N, H, W, 3] -> [N, 3, H, W]
     blocks = [torch.from_numpy(part.data).permute(0, 3, 1, 2) for part in (train, test)]
     return _from_blocks("cifar10", blocks, train.targets + test.targets, train.classes, image_size,
@@ -129,13 +120,8 @@ def fashion_mnist(image_size: int, seed: int, data_dir: Path) -> Splits:
     raw = data_dir / "FashionMNIST" / "raw"
     archives = [(source.mirrors[0] + file, raw / file, md5) for file, md5 in source.resources]
     unpacked = tuple(path.with_suffix("") for _, path, _ in archives)
-
-    def part(train: bool) -> Any:
-        return torchvision_dataset(
-            "fashion-mnist", lambda unpack: source(data_dir, train, download=unpack), archives,
-            unpacked)
-
-    train, test = part(True), part(False)
+    train, test = _torchvision("fashion-mnist", source, (True, False), data_dir, archives,
+                               unpacked)
     labels = train.targets.tolist() + test.targets.tolist()
     blocks = [part.data[:, None] for part in (train, test)]  # [N, H, W] -> [N, 1, H, W]
     return _from_blocks("fashion-mnist", blocks, labels, train.classes, image_size, seed)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from helpers.common.errors import UserError
+from helpers.common.split import check_classes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -75,12 +76,8 @@ class Splits:
 
 
 def describe(splits: Splits) -> list[dict[str, object]]:
-    """One row a split, for a table.
-
-    Returns:
-        Dicts of split, images, labelled (how many have a label), smallest and largest class
-        (images; None without labels) and size ("1 x 16 x 16").
-    """
+    """One row a split: split, images, labelled (how many have a label), smallest and largest class
+    (images; None without labels) and size ("1 x 16 x 16")."""
     size = " x ".join(str(n) for n in splits.unlabeled.shape[1:])
     rows: list[dict[str, object]] = [{
         "split": "unlabeled", "images": len(splits.unlabeled), "labelled": 0,
@@ -113,11 +110,10 @@ def only_classes(splits: Splits, classes: Sequence[str]) -> Splits:
     Raises:
         UserError: a class that the dataset does not have, or fewer than two.
     """
-    unknown = [name for name in classes if name not in splits.classes]
-    if unknown or len(set(classes)) < 2:
-        problem = f"no class {unknown[0]}" if unknown else "fewer than two classes"
-        raise UserError(
-            f"{splits.name}: {problem}: choose two or more of {', '.join(splits.classes)}")
+    check_classes(classes, splits.classes, splits.name)
+    if len(set(classes)) < 2:
+        raise UserError(f"{splits.name}: fewer than two classes: choose two or more of "
+                        f"{', '.join(splits.classes)}")
     return _with_classes(splits, classes)
 
 
