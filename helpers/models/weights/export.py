@@ -28,7 +28,7 @@ def export_program(encoder: Encoder, path: str | Path) -> Path:
     Raises:
         UserError: the written program does not give the encoder's features.
     """
-    return _export(encoder, Path(path), _write_program, _run_program)
+    return _export(encoder, Path(path), torch.export.save, _run_program)
 
 
 def export_onnx(encoder: Encoder, path: str | Path) -> Path:
@@ -51,38 +51,29 @@ def _export(encoder: Encoder, path: Path, write: Any, run: Any) -> Path:
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(5, channels, size, size, generator=generator) * 2 - 1
     example, other = images[:2], images[2:]  # of two batch sizes: the written one must take any
+    shapes = {"x": {0: torch.export.Dim("batch", min=1, max=1 << 16)}}
     with torch.no_grad(), warnings.catch_warnings(), atomic_path(path) as temporary:
         warnings.simplefilter("ignore")
-        write(encoder, example, temporary)
-        _check(path, encoder(other), run(temporary, other))
+        # Strict tracing reads the source, in which `len(images)` stays a free number.
+        write(torch.export.export(encoder, (example,), dynamic_shapes=shapes, strict=True),
+              temporary)
+        expected = encoder(other)
+        off = (run(temporary, other).cpu() - expected).abs().max()
+        off = (off / expected.abs().max().clamp(min=1e-12)).item()
+        if not off <= TOLERANCE:
+            raise UserError(
+                f"the export to {path} differs from the encoder by {off:.1e} of its largest "
+                "feature and was not kept: use save_encoder")
     return path
-
-
-def _check(path: Path, expected: Tensor, exported: Tensor) -> None:
-    off = ((exported.cpu() - expected).abs().max() / expected.abs().max().clamp(min=1e-12)).item()
-    if not off <= TOLERANCE:
-        raise UserError(
-            f"the export to {path} differs from the encoder by {off:.1e} of its largest feature "
-            "and was not kept: use save_encoder")
-
-
-def _write_program(encoder: Encoder, example: Tensor, path: Path) -> None:
-    torch.export.save(_program(encoder, example), path)
 
 
 def _run_program(path: Path, images: Tensor) -> Tensor:
     return torch.export.load(path).module()(images)
 
 
-def _write_onnx(encoder: Encoder, example: Tensor, path: Path) -> None:
-    torch.onnx.export(_program(encoder, example), (), path, dynamo=True, input_names=["images"],
+def _write_onnx(program: torch.export.ExportedProgram, path: Path) -> None:
+    torch.onnx.export(program, (), path, dynamo=True, input_names=["images"],
                       output_names=["features"], external_data=False, verbose=False)
-
-
-def _program(encoder: Encoder, example: Tensor) -> torch.export.ExportedProgram:
-    shapes = {"x": {0: torch.export.Dim("batch", min=1, max=1 << 16)}}
-    # Strict tracing reads the source, in which `len(images)` stays a free number.
-    return torch.export.export(encoder, (example,), dynamic_shapes=shapes, strict=True)
 
 
 def _run_onnx(path: Path, images: Tensor) -> Tensor:
