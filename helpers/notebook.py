@@ -73,8 +73,7 @@ def _highlight(text: str) -> str | None:
 def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
     """Sliders and lists above a figure, which is drawn again whenever one of them changes.
 
-    A page without a running kernel shows none of it, so draw the figure once without widgets as
-    well.
+    A page without a running kernel shows none of it: draw the figure once without widgets, too.
 
     Args:
         draw: takes the chosen values by name and returns a figure.
@@ -101,16 +100,12 @@ def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
 
 
 def image(figure: Figure) -> str:
-    """A figure as an HTML image that shrinks with the window.
-
-    Its alternative text is what is written in the figure.
-    """
+    """A figure as an HTML image that shrinks with the window; `alt` is what is written in it."""
     data = png(figure)
     width = int.from_bytes(data[16:20], "big") // SHARP  # of a PNG these bytes are the width
-    return (
-        f'<img src="data:image/png;base64,{base64.b64encode(data).decode()}" '
-        f'alt="{html.escape(writing(figure))}" '
-        f'style="width:{width}px; max-width:100%; height:auto">')
+    return (f'<img src="data:image/png;base64,{base64.b64encode(data).decode()}" '
+            f'alt="{html.escape(writing(figure))}" '
+            f'style="width:{width}px; max-width:100%; height:auto">')
 
 
 def png(figure: Figure) -> bytes:
@@ -140,8 +135,7 @@ def skip_the_rest(reason: str) -> None:
 
 
 def prepare(root: Path = ROOT) -> None:
-    """Make this kernel ready (packages, folders, figures, errors of one line) and say what the
-    machine allows.
+    """Make this kernel ready (packages, folders, figures, errors) and say what the machine allows.
 
     Raises:
         UserError: a package is missing and pip could not install it.

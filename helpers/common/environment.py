@@ -39,28 +39,11 @@ def on_colab() -> bool:
 
 
 def in_notebook() -> bool:
-    """Whether this code runs in a Jupyter or Colab kernel (not in a plain IPython shell).
-
-    A process that was forked from a kernel is none: what it displays reaches nobody.
-    """
+    """Whether this is a Jupyter or Colab kernel; not a process forked from one."""
     if "IPython" not in sys.modules or multiprocessing.parent_process() is not None:
         return False
     shell = sys.modules["IPython"].get_ipython()
     return shell is not None and hasattr(shell, "kernel")
-
-
-def mount_drive() -> Path:
-    """Mount the person's Google Drive and return its folder.
-
-    Raises:
-        UserError: this is not Colab.
-    """
-    if not on_colab():
-        raise UserError(
-            "Google Drive can be mounted on Colab only: give a folder of this machine instead")
-    drive = importlib.import_module("google.colab.drive")
-    drive.mount(str(DRIVE))
-    return DRIVE / "MyDrive"
 
 
 def need_drive(folder: Path) -> None:
@@ -73,10 +56,11 @@ def need_drive(folder: Path) -> None:
     if not folder.absolute().is_relative_to(DRIVE) or (DRIVE / "MyDrive").is_dir():
         return
     try:
-        mount_drive()
+        importlib.import_module("google.colab.drive").mount(str(DRIVE))
     # Colab's differ: refused by the person, timed out, not asked from a notebook
     except Exception as error:
-        reason = str(error).split("\n")[0]
+        refused = str(error).split("\n")[0]
+        reason = refused if on_colab() else "Google Drive can be mounted on Colab only"
         raise UserError(
             f"{folder} is on a Google Drive that is not mounted ({reason}): on Colab run `from "
             f"google.colab import drive; drive.mount('{DRIVE}')` in a cell first, or choose "
@@ -123,11 +107,10 @@ def install_missing(path: Path) -> None:
     """
     wanted = requirements(path)
     here = {name: installed(name) for name in wanted}
-    missing = [
-        f"{name}>={wanted[name]}" if wanted[name] else name for name in wanted if here[name] is None
-    ]
-    old = [f"{name} {here[name]} (wants {wanted[name]})" for name in wanted
-           if here[name] and is_older(here[name], wanted[name])]
+    missing = [f"{name}>={lowest}" if lowest else name
+               for name, lowest in wanted.items() if here[name] is None]
+    old = [f"{name} {here[name]} (wants {lowest})" for name, lowest in wanted.items()
+           if here[name] and is_older(here[name], lowest)]
     if missing:
         _pip_install(missing)
         importlib.invalidate_caches()
@@ -158,7 +141,7 @@ def _versions_here() -> list[str]:
 
 
 def locate(path: str | Path) -> Path | None:
-    """The folder or file that a person names, None where no place of `places_of` has it."""
+    """The first place of `places_of` that exists, or None."""
     return next((place for place in places_of(path) if place.exists()), None)
 
 

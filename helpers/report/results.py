@@ -76,7 +76,7 @@ def table(frame: pd.DataFrame) -> str:
     if frame.empty:
         return "(no results)"
     words = frame.assign(result=[in_words(row) for row in frame.to_dict("records")])
-    shown = words[SHOWN].map(_cell).rename(columns=HEADINGS)
+    shown = words[SHOWN].map(cell).rename(columns=HEADINGS)
     shown = shown.loc[:, (shown != "").any()]
     aligned = shown.apply(lambda column: column.str.ljust(column.str.len().max()))
     text = aligned.to_string(index=False, justify="left")
@@ -134,7 +134,8 @@ def _is_accuracy(metric: Any) -> bool:
     return str(metric).endswith("accuracy")
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value in a table; what is missing leaves a gap."""
     if pd.isna(value):
         return ""
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.report.results import in_words
+from helpers.report.results import cell, in_words
 
 CONTENDERS = {"textbook": "DataLoader without workers, lightly's transform, fp32",
               "lightly + Lightning": "lightly's parts, Lightning's Trainer, two workers",
@@ -29,13 +29,7 @@ PUBLISHED = {"method": "method", "encoder": "encoder", "pixels": "image size",
 def markdown(frame: pd.DataFrame) -> str:
     """A frame as a Markdown table without its index; what is missing leaves a gap."""
     lines = [list(frame.columns), ["---"] * frame.shape[1], *frame.to_numpy().tolist()]
-    return "\n".join(f"| {' | '.join(_cell(value) for value in line)} |" for line in lines)
-
-
-def _cell(value: Any) -> str:
-    if pd.isna(value):
-        return ""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return "\n".join(f"| {' | '.join(cell(value) for value in line)} |" for line in lines)
 
 
 def percent(row: Mapping[str, Any]) -> str:
@@ -96,7 +90,7 @@ def _grid(frame: pd.DataFrame, column: str, heading: str) -> str:
     cells = frame.assign(line=line, cell=[percent(row) for row in frame.to_dict("records")])
     wide = cells.pivot_table(index="line", columns=column, values="cell", aggfunc="last")
     wide = wide.reindex(index=line.unique(), columns=frame[column].unique()).reset_index()
-    return markdown(wide.set_axis([heading, *map(_cell, wide.columns[1:])], axis=1))
+    return markdown(wide.set_axis([heading, *map(cell, wide.columns[1:])], axis=1))
 
 
 def encoders(frame: pd.DataFrame) -> str:
@@ -138,10 +132,10 @@ def literature(frame: pd.DataFrame) -> str:
     parts = []
     for (system, source, dataset), rows in frame.groupby(["system", "source", "dataset"],
                                                          sort=False):
-        shown = rows.assign(n=rows.n.map(_cell).replace("", "not stated"),
+        shown = rows.assign(n=rows.n.map(cell).replace("", "not stated"),
                             value=[f"{100 * value:.1f}" if value == value else "–"
                                    for value in rows.value])
-        shown = shown[list(PUBLISHED)].map(_cell).rename(columns=PUBLISHED)
+        shown = shown[list(PUBLISHED)].map(cell).rename(columns=PUBLISHED)
         same = [name for name in shown if shown[name].nunique() == 1 and name != VALUE]
         common = " · ".join(f"{name}: {shown[name].iloc[0]}" for name in same
                             if shown[name].iloc[0])

@@ -107,14 +107,10 @@ def test_colab_is_recognised_by_its_module(monkeypatch):
     assert colab.on_colab() is True
 
 
-def test_drive_elsewhere_is_refused_and_on_colab_mounted(monkeypatch):
+def test_drive_is_colabs_and_refused_elsewhere():
+    assert Path("/content/drive") == colab.DRIVE
     with pytest.raises(UserError, match="Colab only"):
-        colab.mount_drive()
-    mounted = []
-    monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
-    monkeypatch.setitem(sys.modules, "google.colab.drive", SimpleNamespace(mount=mounted.append))
-    assert colab.mount_drive() == Path("/content/drive/MyDrive")
-    assert mounted == ["/content/drive"]
+        colab.need_drive(Path("/content/drive/MyDrive/runs"))
 
 
 @pytest.fixture
