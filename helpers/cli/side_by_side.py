@@ -12,8 +12,7 @@ GRACE = 3.0  # seconds between asking what still runs to stop and ending it
 
 @dataclass
 class Outcome:
-    """The names of what was done, what failed, and what was never begun since it needs a failed
-    one."""
+    """The names of what was done, what failed, and what needs a failed one and never began."""
 
     done: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -67,8 +66,7 @@ def side_by_side(needs: Mapping[str, Set[str]], work: Callable[[str], bool], job
 
 
 def _chain(name: str, needs: Mapping[str, Set[str]]) -> int:
-    """How many there are in the longest chain of those that wait for one another, from `name`
-    on."""
+    """Length of the longest chain of those that wait for one another, from `name` on."""
     return 1 + max((_chain(other, needs) for other in needs if name in needs[other]), default=0)
 
 

@@ -96,11 +96,9 @@ def exported(source: str, target: Path) -> str:
 def _foreign(path: Path) -> list[str]:
     encoder, report = read_weights(path)
     size, channels = encoder.config["image_size"], encoder.config["channels"]
-    return [
-        *str(report).splitlines(),
-        f"  for images of {channels} x {size} x {size}, taken as trained with "
-        f"{encoder.normalisation} normalisation",
-    ]
+    return [*str(report).splitlines(),
+            f"  for images of {channels} x {size} x {size}, taken as trained with "
+            f"{encoder.normalisation} normalisation"]
 
 
 def _own(path: Path) -> list[str]:

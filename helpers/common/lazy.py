@@ -19,11 +19,8 @@ def offer(room: str, **names: str) -> tuple[Callable[[str], Any], list[str]]:
         names: for each module of the room (a dot is written as two underscores) what it offers, in
             one string.
     """
-    homes = {
-        name: f"{room}.{module.replace('__', '.')}"
-        for module, offered in names.items()
-        for name in offered.split()
-    }
+    homes = {name: f"{room}.{module.replace('__', '.')}"
+             for module, offered in names.items() for name in offered.split()}
 
     def get(name: str) -> Any:
         if name not in homes:

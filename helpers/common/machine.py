@@ -25,10 +25,8 @@ def chip(device: str = "cpu", cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
         return torch.cuda.get_device_name()
     lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    said = {
-        key.strip(): value.strip()
-        for key, _, value in (line.partition(":") for line in reversed(lines))
-    }
+    pairs = (line.partition(":") for line in reversed(lines))
+    said = {key.strip(): value.strip() for key, _, value in pairs}
     name = said.get("model name") or platform.processor() or platform.machine()
     best = [flag for flag in BF16 if flag in said.get("flags", "").split()][:1]
     return ", ".join([name, *best])

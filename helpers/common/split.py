@@ -14,8 +14,7 @@ DEFAULT = "auto"  # val and test: 15 % each of the labelled images; train: all t
 
 @dataclass(frozen=True)
 class Split:
-    """The choices for one folder. Make it with `Split.of(...)`; `Split()` leaves everything as it
-    is.
+    """The choices for one folder. Make it with `Split.of(...)`; `Split()` changes nothing.
 
     `train`, `val` and `test` are None (the default), a share of the labelled images (below 1), or a
     number of images of each class (from 1 on). Images of the chosen classes that none of them takes
@@ -30,16 +29,13 @@ class Split:
     @classmethod
     def of(cls, *, train: object = DEFAULT, val: object = DEFAULT, test: object = DEFAULT,
            classes: str | Sequence[str] = "all") -> Split:
-        """Choices as a person writes them: "auto", 0.15, "15%" or 20; classes as "cat, dog", "all"
-        or a list.
+        """Choices as a person writes them: "auto", 0.15, "15%" or 20; classes as "cat, dog", "all".
 
         Raises:
             UserError: a share or number that is none, or shares that leave nothing for a split.
         """
-        amounts = {
-            name: _amount(name, value)
-            for name, value in (("train", train), ("val", val), ("test", test))
-        }
+        given = {"train": train, "val": val, "test": test}
+        amounts = {name: _amount(name, value) for name, value in given.items()}
         shares = {name: value for name, value in amounts.items()
                   if value is not None and value < 1}
         total = sum(shares.values())

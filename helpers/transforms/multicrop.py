@@ -51,15 +51,13 @@ class MultiCrop:
     local_crops: int
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 B x C x S x S to floats 2B x C x S x S and (local_crops * B) x C x s x s, crop
-        after crop."""
+        """uint8 B x C x S x S to floats 2B x C x S x S and (local_crops * B) x C x s x s."""
         large = torch.cat([self.first(images), self.second(images)])
         return large, self.local(images.repeat(self.local_crops, 1, 1, 1))
 
 
 def local_size(image_size: int, step: int = 8) -> int:
-    """Side of a local crop in pixels: about 3/7 of the image's, a multiple of `step` (a ViT's
-    patch).
+    """Side of a local crop: about 3/7 of the image's, a multiple of `step` (a ViT's patch).
 
     224 px with patches of 16 give 96 px, as in the paper.
     """
