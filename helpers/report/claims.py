@@ -59,11 +59,11 @@ def quick_digits(measured: pd.DataFrame) -> pd.DataFrame:
     return measured[(measured.dataset == "digits") & (measured.preset == "quick")]
 
 
-def heavy_noise(trainings: Trainings, first: str = "noise-BYOL", second: str = "raw pixels"
+def heavy_noise(trainings: Trainings, method: str = "noise-BYOL"
                 ) -> tuple[Comparison, np.ndarray, np.ndarray]:
-    """Two methods at sigma `HEAVY`: the comparison over trainings, and the accuracies of both."""
-    at = int(np.argmin(np.abs(trainings[first][0] - HEAVY)))
-    own, other = (trainings[name][1][:, at] for name in (first, second))
+    """A method against raw pixels at sigma `HEAVY`: the comparison, and the accuracies of both."""
+    at = int(np.argmin(np.abs(trainings[method][0] - HEAVY)))
+    own, other = (trainings[name][1][:, at] for name in (method, "raw pixels"))
     return paired(own, other), own, other
 
 

@@ -27,6 +27,7 @@ from helpers.report.plots.style import (
 )
 
 FEW = 30  # up to this many points are marked one by one
+LOWEST_STD, LOWEST_RANK = 0.1, 2.0  # below one of these a representation counts as collapsed
 LARGEST_LOSS = 20.0  # a diverging run would flatten all the others
 Monitor = Sequence[Mapping[str, float]]  # a dict for each evaluation while training
 
@@ -119,7 +120,6 @@ def _note(note: str, smooth: int) -> str:
 
 @styled
 def pretraining_watch(losses: Sequence[float], momentum: Sequence[float], monitor: Monitor,
-                      lowest_feature_std: float = 0.1, lowest_rank: float = 2.0,
                       method: str = "BYOL") -> Figure:
     """What a training without labels shows of itself, in four panels.
 
@@ -127,7 +127,6 @@ def pretraining_watch(losses: Sequence[float], momentum: Sequence[float], monito
         losses, momentum: one number a step.
         monitor: dicts with step, knn (accuracy in [0, 1]), feature_std, rank and dimensions; at
             least one.
-        lowest_feature_std, lowest_rank: below one of these the representation counts as collapsed.
         method: whose colour the curves have.
     """
     figure, axes = canvas(2, 2, height=6.2, sharex=True)
@@ -140,7 +139,7 @@ def pretraining_watch(losses: Sequence[float], momentum: Sequence[float], monito
     ema.set(title="momentum of the target network", ylabel="momentum (1 = frozen)")
     ema.ticklabel_format(useOffset=False)
     _accuracy(accuracy, monitor, color)
-    _collapse(collapse, monitor, lowest_feature_std, lowest_rank, color)
+    _collapse(collapse, monitor, color)
     for ax in axes.flat:
         ax.set_xlabel("step")
         ax.tick_params(labelbottom=True)
@@ -165,8 +164,7 @@ def _accuracy(ax: Axes, monitor: Monitor, color: str) -> None:
     ax.margins(y=0.12)
 
 
-def _collapse(ax: Axes, monitor: Monitor, lowest_feature_std: float, lowest_rank: float,
-              left: str) -> None:
+def _collapse(ax: Axes, monitor: Monitor, left: str) -> None:
     """Feature standard deviation on the left, effective rank on the right.
 
     They are so scaled that both limits lie at one height.
@@ -175,8 +173,8 @@ def _collapse(ax: Axes, monitor: Monitor, lowest_feature_std: float, lowest_rank
     right, twin = method_color("supervised"), ax.twinx()
     ax.plot(steps, std, color=left, marker="o", markersize=4)
     twin.plot(steps, rank, color=right, marker="s", markersize=4, ls="--")
-    top, highest = 1.1 * max(1.0, *std), 1.15 * max(4 * lowest_rank, *rank)
-    power = np.log(lowest_feature_std / top) / np.log(lowest_rank / highest)
+    top, highest = 1.1 * max(1.0, *std), 1.15 * max(4 * LOWEST_RANK, *rank)
+    power = np.log(LOWEST_STD / top) / np.log(LOWEST_RANK / highest)
     twin.set_yscale("function", functions=(lambda r: np.maximum(r, 0) ** power,
                                            lambda h: np.maximum(h, 0) ** (1 / power)))
     ax.set(title="has it collapsed?", ylim=(0, top))
@@ -184,9 +182,9 @@ def _collapse(ax: Axes, monitor: Monitor, lowest_feature_std: float, lowest_rank
     twin.grid(False)
     ax.set_ylabel("feature std (solid; 1 = fills the sphere)", color=darker(left))
     twin.set_ylabel(f"effective rank of {monitor[0]['dimensions']:g} (dashed)", color=darker(right))
-    ax.axhspan(0, lowest_feature_std, color=right, alpha=0.15, lw=0)
-    ax.annotate(f"collapsed below: std {lowest_feature_std:g}, rank {lowest_rank:g}",
-                (0.98, lowest_feature_std), (0, 2), xycoords=("axes fraction", "data"),
+    ax.axhspan(0, LOWEST_STD, color=right, alpha=0.15, lw=0)
+    ax.annotate(f"collapsed below: std {LOWEST_STD:g}, rank {LOWEST_RANK:g}",
+                (0.98, LOWEST_STD), (0, 2), xycoords=("axes fraction", "data"),
                 textcoords="offset points", ha="right", fontsize=8.5, color=GRAY)
 
 

@@ -23,6 +23,7 @@ from sklearn.isotonic import isotonic_regression
 WIDTH, HEIGHT = 9.0, 4.0  # inches; fits a Colab output cell without scrolling
 GRAY, FAINT = "#595959", "#dddddd"
 RIGHT, WRONG = "#00734f", "#b3261e"
+GAP = 0.065  # least distance of two labels, as a share of the axes' height
 BAND = 0.18  # opacity of a band of one standard deviation
 
 # Okabe & Ito's colours first, then Paul Tol's; both were made for colour-blind readers.
@@ -198,17 +199,16 @@ def reference_line(ax: Axes, value: float, label: str) -> None:
                 textcoords="offset points", fontsize=9, color=GRAY)
 
 
-def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str, str]], gap: float = 0.065) -> None:
+def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
     """Name lines at their right ends, in place of a legend; call it when the limits are final.
 
     Args:
         ends: (x, y, text, colour) of each line's last point, in data coordinates.
-        gap: least distance of two labels, as a share of the axes' height.
     """
     (low, high), transform = ax.get_ylim(), ax.transData + ax.transAxes.inverted()
     inside = [(x, min(max(y, low), high), text, color) for x, y, text, color in ends]
     order = sorted(inside, key=lambda end: end[1])
-    heights = spread_out([transform.transform(end[:2])[1] for end in order], gap)
+    heights = spread_out([transform.transform(end[:2])[1] for end in order], GAP)
     arrow = dict(arrowstyle="-", lw=0.7, alpha=0.6, shrinkA=1, shrinkB=2, relpos=(0, 0.5))
     for (x, y, text, color), height in zip(order, heights, strict=True):
         ax.annotate(text, (x, y), (1.025, height), textcoords=ax.transAxes, color=darker(color),
