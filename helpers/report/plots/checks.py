@@ -9,7 +9,6 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -152,6 +151,8 @@ def check_table(findings: Mapping[str, Sequence[Any]], title: str) -> Figure:
         findings: model to what each check found: `check` (its name), `passed`, the measured `value`
             and the `limit` that it was held to, as text.
     """
+    import seaborn as sns  # a second, which most notebooks save
+
     caught = np.array([[not found.passed for found in row] for row in findings.values()])
     values = [[short(found.value) for found in row] for row in findings.values()]
     checks = next(iter(findings.values()))

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -31,6 +30,8 @@ def confusion(matrix: Any, classes: Sequence[str], title: str) -> Figure:
     Args:
         matrix: classes x classes counts. The colour is the share of the row, the number the count.
     """
+    import seaborn as sns  # a second, which most notebooks save
+
     matrix = array(matrix)
     shares = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     numbers = [[f"{count:g}" if count else "" for count in row] for row in matrix]

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -210,6 +209,8 @@ def corruption_table(errors: Mapping[str, Mapping[str, Any]], mce: Mapping[str, 
         errors: method -> corruption -> errors in [0, 1], one a severity.
         mce: method -> mean corruption error, relative to the baseline's.
     """
+    import seaborn as sns  # a second, which most notebooks save
+
     accuracy = pd.DataFrame({method: {kind.replace(" ", "\n"): 100 * (1 - array(each).mean())
                                       for kind, each in kinds.items()}
                              for method, kinds in errors.items()}).T
