@@ -18,7 +18,6 @@ from matplotlib.axis import Axis
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
-from sklearn.isotonic import isotonic_regression
 
 WIDTH, HEIGHT = 9.0, 4.0  # inches; fits a Colab output cell without scrolling
 GRAY, FAINT = "#595959", "#dddddd"
@@ -221,6 +220,8 @@ def spread_out(heights: Sequence[float], gap: float) -> np.ndarray:
 
     Without the gaps they only have to ascend: isotonic regression.
     """
+    from sklearn.isotonic import isotonic_regression  # a second, which no first figure should wait
+
     steps = gap * np.arange(len(heights))
     room = max(0.0, 1 - gap * (len(heights) - 1))
     return isotonic_regression(np.asarray(heights) - steps, y_min=0, y_max=room) + steps
