@@ -29,6 +29,7 @@ from helpers.training import pretraining, runs
 from helpers.training.distributed import is_first
 from helpers.training.finetune import few_label_training
 from helpers.training.recipe_file import read_recipe
+from helpers.training.trainer import Hardware
 
 MOST_NAMED = 3  # runs in a line
 
@@ -47,10 +48,10 @@ def pretrain(options: argparse.Namespace) -> None:
     if options.resume and is_first():
         images = runs.images_of(splits, settings)
         _say_if_nothing_to_resume(runs.Run(recipe, settings, start.start, images), splits)
-    done = pretraining.pretrain(splits, settings, recipe, encoder=encoder, start=start.start,
-                                resume=options.resume, stop_on_collapse=options.stop_on_collapse,
-                                devices=options.devices, nodes=options.num_nodes,
-                                compiled=options.compile)
+    hardware = Hardware(options.devices, options.num_nodes, compiled=options.compile)
+    done = pretraining.pretrain(splits, settings, recipe, encoder=encoder, start=start,
+                                resume=options.resume, hardware=hardware,
+                                stop_on_collapse=options.stop_on_collapse)
     if not is_first():  # one of several processes says it
         return
     last = done.monitor[-1]

@@ -15,16 +15,16 @@ from helpers.models.encoder import Encoder
 from helpers.models.vit import ViT
 from helpers.transforms.views import normalise
 
+AT_A_TIME = 4  # images: maps of fine grids are large
 
-def class_attention(encoder: Encoder, images: Tensor, size: int | None = None,
-                    batch_size: int = 4) -> Tensor:
-    """How much the class token takes from each patch in the last block, one map per head.
+
+def class_attention(encoder: Encoder, images: Tensor, size: int | None = None) -> Tensor:
+    """How much the class token of a ViT takes from each patch in the last block, a map per head.
 
     Args:
-        encoder: a ViT.
         images: uint8 N x C x S x S.
-        size: side to which the images are enlarged first, in pixels, a multiple of the patch size:
-            a finer grid, for which the positions are stretched. None leaves them as they are.
+        size: side in pixels to which the images are enlarged first, a multiple of the patch size:
+            a finer grid, for which the positions are stretched.
 
     Returns:
         N x heads x G x G; what is missing from a sum of 1 is the class token's attention to itself.
@@ -43,15 +43,13 @@ def class_attention(encoder: Encoder, images: Tensor, size: int | None = None,
         return maps[0][:, :, 0, 1:].unflatten(2, (grid, grid))  # B x H x T x T to B x H x G x G
 
     with evaluating(encoder):
-        return batched(last_map, images, batch_size)
+        return batched(last_map, images, AT_A_TIME)
 
 
 def attention_and_gradients(
         vit: ViT, head: nn.Module, images: Tensor,
         classes: Tensor | None = None) -> tuple[list[Tensor], list[Tensor], Tensor]:
-    """Attention maps of every block, and the gradient of a class's logit by each of them.
-
-    In eval mode; the model's own mode is put back.
+    """Attention maps of every block, and the gradient of a class's logit by each; in eval mode.
 
     Args:
         vit: gives tokens; its own head is not used.
@@ -74,10 +72,10 @@ def attention_rollout(maps: list[Tensor]) -> Tensor:
     """How much each final token draws on each patch, through all blocks: B x T x T, rows sum to 1.
 
     Heads are averaged, half of the identity stands for the residual connection, and the blocks'
-    matrices are multiplied (Abnar & Zuidema, 2020, section 3). Row 0 without its first entry,
+    matrices are multiplied (Abnar & Zuidema 2020, section 3). Row 0 without its first entry,
     reshaped to G x G, is what the class token saw of the image.
     """
-    identity = rollout = _identity(maps)                                                  # T, T
+    identity = rollout = torch.eye(maps[0].shape[-1]).to(maps[0])                         # T, T
     for weights in maps:
         rollout = (weights.mean(dim=1) + identity) / 2 @ rollout                          # B, T, T
     return rollout
@@ -87,17 +85,12 @@ def gradient_rollout(maps: list[Tensor], gradients: list[Tensor]) -> Tensor:
     """How much each patch raised the logit, through all blocks: B x T x T.
 
     An attention weight counts as much as the logit would grow with it; weights that lower it count
-    nothing. Heads are averaged and blocks are added up, each acting on what came
-    before it (Chefer et al. 2021, arXiv:2103.15679, equations 5 and 6). Row 0 without its first
-    entry, reshaped to G x G, is the map of the image. Unlike `attention_rollout` it differs from
-    class to class, and its rows have no fixed sum.
+    nothing. Heads are averaged, blocks are added up (Chefer et al. 2021, arXiv:2103.15679,
+    equations 5 and 6). Row 0 without its first entry, reshaped to G x G, is the map of the image.
+    Unlike `attention_rollout` it differs from class to class, and its rows have no fixed sum.
     """
-    relevance = _identity(maps)                                                           # T, T
+    relevance = torch.eye(maps[0].shape[-1]).to(maps[0])                                  # T, T
     for weights, gradient in zip(maps, gradients, strict=True):
         used = (weights * gradient).clamp(min=0).mean(dim=1)                              # B, T, T
         relevance = relevance + used @ relevance
     return relevance
-
-
-def _identity(maps: list[Tensor]) -> Tensor:
-    return torch.eye(maps[0].shape[-1], device=maps[0].device, dtype=maps[0].dtype)

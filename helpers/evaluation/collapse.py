@@ -12,21 +12,16 @@ SETTLED = 32
 
 
 def feature_std(features: Tensor) -> float:
-    """Mean standard deviation of a dimension of the L2-normalised features, times sqrt(D).
-
-    The features are N x D. Near 1 for features that fill the sphere, 0 when all images have one
-    representation (Chen & He 2021, figure 2).
-    """
+    """Mean standard deviation of a dimension of the L2-normalised features, N x D, times sqrt(D):
+    near 1 if they fill the sphere, 0 if all are one (Chen & He 2021, figure 2)."""
     unit = F.normalize(features.float(), dim=1)
     return (unit.std(0).mean() * unit.shape[1] ** 0.5).item()
 
 
 def effective_rank(features: Tensor) -> float:
-    """RankMe (Garrido et al. 2023): exp of the entropy of the singular values, from 1 to D.
-
-    The features (N x D) are centred first, so that one shared direction does not count as content.
-    NaN where one of them is no finite number.
-    """
+    """RankMe (Garrido et al. 2023) of N x D features: exp of the entropy of the singular values,
+    from 1 to D; NaN where a feature is no finite number. They are centred first, so that one shared
+    direction does not count as content."""
     if not features.isfinite().all():
         return float("nan")
     values = torch.linalg.svdvals((features - features.mean(0)).float())
@@ -43,5 +38,5 @@ def batch_norm_settled(encoder: nn.Module) -> bool:
 
 
 def collapsed(row: dict[str, float]) -> bool:
-    """Whether a row of `Monitor` says that all images have nearly one representation."""
+    """Whether a row of `Monitor` says that all images have (nearly) one representation."""
     return row["feature_std"] < LOWEST_FEATURE_STD or row["rank"] < LOWEST_RANK

@@ -17,13 +17,12 @@ from torch import Tensor
 
 from helpers.common.compute import numpy_threads
 
-Embedding = Callable[[Tensor], np.ndarray]
 MANY = 5000  # points from which more than one thread of t-SNE is worth its while
 
 
-def pca(features: Tensor, dims: int = 2) -> np.ndarray:
-    """The `dims` directions of largest variance: N x D to N x dims; distances keep a meaning."""
-    return PCA(n_components=dims, random_state=0).fit_transform(features.numpy())
+def pca(features: Tensor) -> np.ndarray:
+    """The two directions of largest variance: N x D to N x 2; distances keep a meaning."""
+    return PCA(n_components=2, random_state=0).fit_transform(features.numpy())
 
 
 def tsne(features: Tensor, dims: int = 2, seed: int = 0, perplexity: float = 30.0,
@@ -35,9 +34,8 @@ def tsne(features: Tensor, dims: int = 2, seed: int = 0, perplexity: float = 30.
         dims: 2 or 3.
         seed: matters with a random start only.
         perplexity: about how many neighbours count; lowered where there are few points.
-        start: "pca" begins with the widest sides of the cloud, which gives one and the same map
-            every time and keeps some of the large distances (Kobak & Linderman 2021); "random"
-            begins with a random one.
+        start: "pca", which gives the same map every time and keeps some of the large distances
+            (Kobak & Linderman 2021), or "random".
 
     Returns:
         N x dims.
@@ -48,20 +46,18 @@ def tsne(features: Tensor, dims: int = 2, seed: int = 0, perplexity: float = 30.
         return model.fit_transform(features.numpy())
 
 
-def umap(features: Tensor, dims: int = 2, seed: int = 0, neighbours: int = 15,
-         gap: float = 0.1) -> np.ndarray:
-    """UMAP (McInnes et al. 2018): N x D to N x dims; the first call compiles.
+def umap(features: Tensor, seed: int = 0, gap: float = 0.1) -> np.ndarray:
+    """UMAP (McInnes et al. 2018): N x D to N x 2; the first call compiles.
 
-    `gap` is how close points may come (UMAP's min_dist, up to 1): larger ones leave room for images
-    on the map.
+    `gap` is how close points may come (min_dist, up to 1): a larger one leaves room for images.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from umap import UMAP
 
         _keep_compiled()
-        model = UMAP(n_components=dims, n_neighbors=min(neighbours, len(features) - 1),
-                     random_state=seed, n_jobs=1, min_dist=gap)
+        model = UMAP(n_neighbors=min(15, len(features) - 1), random_state=seed, n_jobs=1,
+                     min_dist=gap)
         return model.fit_transform(features.numpy())
 
 
@@ -84,28 +80,23 @@ def _keep_compiled() -> None:
                     function.enable_caching()
 
 
-def joint(embed: Embedding, clean: Tensor, noisy: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def joint(embed: Callable[[Tensor], np.ndarray], clean: Tensor,
+          noisy: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Embed clean and noisy features (N x D, M x D) in one map and take them apart again."""
     points = embed(torch.cat([clean, noisy]))
     return points[:len(clean)], points[len(clean):]
 
 
 def trustworthiness(features: Tensor, points: np.ndarray, k: int = 10) -> float:
-    """Whether neighbours on the map are neighbours in the features, 0 to 1 (Venna & Kaski 2001).
-
-    Args:
-        features, points: N x D and N x 2.
-        k: how many neighbours count.
-    """
+    """Whether the k neighbours on the map (N x 2) are neighbours in the features (N x D), 0 to 1
+    (Venna & Kaski 2001)."""
     k = min(k, len(points) // 2 - 1)
     return float(sklearn_trustworthiness(features.numpy(), points, n_neighbors=k))
 
 
 def knn_agreement(points: np.ndarray | Tensor, labels: Tensor, k: int = 10) -> float:
-    """Share of the k nearest neighbours that have a point's own class, from 0 to 1.
-
-    Works on features (N x D) as well as on a map's points (N x 2).
-    """
+    """Share of the k nearest neighbours of features or points of a map, N x D, that have a point's
+    own class, 0 to 1."""
     points, labels = np.asarray(points), labels.numpy()
     search = NearestNeighbors(n_neighbors=min(k, len(points) - 1)).fit(points)
     index = search.kneighbors(return_distance=False)  # N x k, a point is not its own neighbour

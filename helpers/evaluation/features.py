@@ -16,6 +16,7 @@ from helpers.transforms.views import normalise
 
 CPU_PIXELS = 1 << 16  # in a forward pass on a CPU
 MOST = 512  # images in a forward pass
+MOST_NUMBERS, PIXEL_SIDE = 1024, 16  # of an image that is features as it is; of one averaged
 
 
 @contextmanager
@@ -43,7 +44,7 @@ def batched(function: Callable[[Tensor], Tensor], images: Tensor, batch_size: in
 
 
 def batch_for(images: Tensor, device: torch.device) -> int:
-    """How many images a forward pass should take: on a CPU so few that they fit its caches."""
+    """Images in a forward pass: on a CPU so few that they fit its caches."""
     if device.type != "cpu":
         return MOST
     return max(16, min(MOST, CPU_PIXELS // max(1, images.shape[2:].numel())))
@@ -55,7 +56,7 @@ def extract_features(encoder: nn.Module, images: Tensor, batch_size: int | None 
     Args:
         encoder: maps B x C x H x W in [-1, 1] to B x D.
         images: uint8 N x C x H x W, or float in normalised units (noisy ones).
-        batch_size: images in a forward pass; None takes what suits their size and the device.
+        batch_size: images in a forward pass; by default what suits them and the device.
 
     Returns:
         float32 N x D on the CPU.
@@ -75,21 +76,18 @@ def is_vit(encoder: Encoder) -> bool:
     return isinstance(encoder.backbone, ViT)
 
 
-def last_blocks(encoder: Encoder, images: Tensor, blocks: int = 4, pooled: bool = False,
-                batch_size: int = 256) -> Tensor:
-    """The class tokens of the last `blocks` blocks, each through the final norm, side by side.
+def last_blocks(encoder: Encoder, images: Tensor, blocks: int = 4,
+                pooled: bool = False) -> Tensor:
+    """The class tokens of a ViT's last `blocks` blocks, each through the final norm, side by side.
 
-    The input of DINO's linear classifier (Caron et al. 2021, appendix F.2: four blocks for ViT-S;
-    for ViT-B one, with the mean patch beside it).
+    The input of DINO's linear classifier (Caron et al. 2021, appendix F.2).
 
     Args:
-        encoder: a ViT.
         images: uint8 N x C x S x S, or float in normalised units.
         pooled: also the mean of the last block's patch tokens.
 
     Returns:
-        float32 N x (blocks * D), or N x ((blocks + 1) * D), on the CPU; `blocks` = 1 gives the
-        encoder's own features.
+        float32 N x (blocks * D), or N x ((blocks + 1) * D), on the CPU.
     """
     vit, device = encoder.backbone, next(encoder.parameters()).device
 
@@ -100,24 +98,22 @@ def last_blocks(encoder: Encoder, images: Tensor, blocks: int = 4, pooled: bool 
         return torch.cat([state[:, 0] for state in last] + mean, dim=1)
 
     with evaluating(encoder):
-        return batched(tokens, images, batch_size)
+        return batched(tokens, images, batch_for(images, device))
 
 
-def pixel_features(images: Tensor, most: int = 1024, side: int = 16) -> Tensor:
+def pixel_features(images: Tensor) -> Tensor:
     """The pixels themselves as features, the baseline that costs nothing.
 
-    Photographs have tens of thousands of numbers, on which a linear probe would take hours and do
-    worse than on their averages; so images of more than `most` numbers are averaged down to `side`
-    x `side` pixels first.
+    Images of more than `MOST_NUMBERS` numbers are averaged down to `PIXEL_SIDE` pixels a side: a
+    linear probe on tens of thousands would take hours and do worse.
 
     Args:
         images: uint8 N x C x H x W, or float in normalised units (noisy ones).
 
     Returns:
-        float32 N x D in normalised units, on the CPU. (Cosines between images mean more when
-        mid-gray is 0.)
+        float32 N x D in normalised units, on the CPU.
     """
     def shrink(x: Tensor) -> Tensor:
-        return F.adaptive_avg_pool2d(x, side) if x[0].numel() > most else x
+        return F.adaptive_avg_pool2d(x, PIXEL_SIDE) if x[0].numel() > MOST_NUMBERS else x
 
     return batched(lambda part: shrink(normalise(part)).flatten(1), images)

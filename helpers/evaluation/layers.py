@@ -21,14 +21,11 @@ def layer_similarity(encoder: nn.Module, clean: Tensor, noisy: Tensor,
     Args:
         encoder: any of the suite's encoders; its stem, blocks and output are the layers.
         clean, noisy: the same images, N x C x H x W in [-1, 1].
-        token: None compares all outputs of a layer. For a ViT, "class" compares its class token
-            alone and "mean" the mean of its patch tokens, up to and with the final norm.
+        token: None compares all outputs of a layer; for a ViT "class" its class token, "mean" the
+            mean of its patch tokens, up to and with the final norm. A ValueError for others.
 
     Returns:
         (layer, cosine similarity averaged over images), in order.
-
-    Raises:
-        ValueError: a token is asked for and the encoder has none.
     """
     layers = named_layers(encoder, token)
     device = next(encoder.parameters()).device
@@ -60,11 +57,8 @@ def outputs_of(layers: dict[str, nn.Module]) -> Iterator[dict[str, list[Tensor]]
 
 
 def named_layers(encoder: nn.Module, token: str | None = None) -> dict[str, nn.Module]:
-    """What comes before the blocks, then the blocks, of the slim encoder, a ViT or a ResNet.
-
-    A ViT's "embedding" is taken where the positions have been added, which is what its first block
-    reads. With a `token` its final norm is the last layer.
-    """
+    """What comes before the blocks, then the blocks; with a `token` a ViT's final norm, too. A
+    ViT's "embedding" is what its first block reads, with the positions."""
     backbone = getattr(encoder, "backbone", encoder)
     is_vit = hasattr(backbone, "positions")
     if token is not None and (token not in TOKENS or not is_vit):

@@ -1,8 +1,7 @@
 """DINO's linear protocol: SGD on frozen features of the last blocks (Caron et al. 2021, F.2).
 
-`helpers.evaluation.probes.linear_probe` is the quicker one, scikit-learn's logistic regression;
-this one is what DINO's numbers are made with: no weight decay, a cosine that ends at zero, random
-views, the rate chosen on validation.
+No weight decay, a cosine that ends at zero, random views, the rate chosen on validation;
+`helpers.evaluation.probes.linear_probe` is the quicker one.
 """
 
 from __future__ import annotations
@@ -29,19 +28,13 @@ EPOCHS, BATCH, MOMENTUM, START = 100, 64, 0.9, 0.01  # START: deviation of the f
 
 @dataclass(frozen=True)
 class LinearResult:
-    """A trained classifier and what chose it.
-
-    Attributes:
-        mean, scale: what is taken from the features (D) and what they are divided by.
-        rate: the learning rate, for a batch of 256.
-        validation: learning rate -> accuracy on validation.
-    """
+    """A trained classifier and what chose it."""
 
     classifier: nn.Linear
-    mean: Tensor
-    scale: float
-    rate: float
-    validation: dict[float, float]
+    mean: Tensor  # D, taken from the features
+    scale: float  # that they are then divided by
+    rate: float  # the learning rate, for a batch of 256
+    validation: dict[float, float]  # learning rate -> accuracy on validation
 
     def score(self, features: Tensor, labels: Tensor) -> float:
         """Accuracy on N x D features."""
@@ -50,10 +43,8 @@ class LinearResult:
 
 
 def linear_features(encoder: Encoder, images: Tensor) -> Tensor:
-    """The classifier's input.
-
-    Four blocks' class tokens; for ViT-Base and wider the last one and the mean patch; for other
-    encoders their features.
+    """The classifier's input: four blocks' class tokens; for ViT-Base and wider the last one and
+    the mean patch; for other encoders their features.
 
     Args:
         images: uint8 N x C x S x S, or float in normalised units.
@@ -76,10 +67,8 @@ def crop_view(dataset: str, image_size: int) -> PhotoView | DigitView:
 
 def view_features(describe: ToTensor, images: Tensor, view: ToTensor, copies: int, seed: int = 0,
                   device: str = "cpu") -> list[Tensor]:
-    """Features of `copies` random views of every image, which the epochs take in turn.
-
-    The paper's code draws new views in each of its 100 epochs; on a CPU that would cost 100 times
-    the features.
+    """Features of `copies` random views of every image, which the epochs take in turn; the paper's
+    code draws new ones in each.
 
     Args:
         describe: floats B x C x S x S to B x D features, such as `linear_features` of an encoder.
@@ -100,11 +89,9 @@ def train_linear(features: Sequence[Tensor], labels: Tensor, classes: int, rate:
     """One linear classifier: SGD with momentum, no weight decay, a cosine that ends at 0.
 
     Args:
-        features: one or more N x D tensors, views of the same images; epoch e reads number e modulo
-            their count.
+        features: N x D each, views of the same images, which the epochs read in turn.
         labels: N.
-        rate: the learning rate at the start for a batch of 256; it is scaled to the batch that is
-            taken.
+        rate: the learning rate at the start for a batch of 256, scaled to the one that is taken.
     """
     generator = torch.Generator().manual_seed(seed)
     classifier = nn.Linear(features[0].shape[1], classes)
@@ -130,8 +117,7 @@ def choose_linear(features: Sequence[Tensor], labels: Tensor, val: Tensor, val_l
     """`train_linear` at each rate; the one that does best on validation, the lowest of equals.
 
     All features are centred and divided by one number, their root mean square, as for
-    `linear_probe`: a ViT's last norm leaves them like that, and features of other sizes would need
-    rates of their own.
+    `linear_probe`: features of another size would need rates of their own.
 
     Args:
         features, labels: as for `train_linear`.

@@ -12,20 +12,15 @@ STRIDE = 1_000_003  # between the random states of two seeds: a prime above any 
 
 
 def sigmas_for(dataset: str) -> list[float]:
-    """The standard deviations of a sweep, normalised units.
-
-    To 1.5 in steps of 0.05 as in the ViT-BYOL project; digits, which stay readable longer, go on to
-    2.0 in steps of 0.1.
-    """
+    """The standard deviations of a sweep, normalised units: to 1.5 as in the ViT-BYOL project;
+    digits, which stay readable longer, go on to 2.0."""
     fine = [round(0.05 * step, 2) for step in range(31)]
     return fine + [1.6, 1.7, 1.8, 1.9, 2.0] if dataset == "digits" else fine
 
 
 def unit_noise(images: Tensor, seed: int, first: int = 0) -> Tensor:
-    """Noise of standard deviation 1 in the shape of `images` and on their device.
-
-    It depends on `seed` and `first` alone, the number of the first of these images in its dataset.
-    """
+    """Noise of standard deviation 1 in the shape of `images` and on their device; it depends on
+    `seed` and the number of the `first` image in its dataset alone."""
     generator = torch.Generator(images.device).manual_seed(STRIDE * seed + first)
     return torch.randn(images.shape, device=images.device, generator=generator)
 

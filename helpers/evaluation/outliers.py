@@ -28,26 +28,27 @@ from helpers.evaluation.retrieval import neighbours
 K = 20  # neighbours; more than a small group of outliers has, which could vouch for each other
 DIRECTIONS = 48  # of the features, at most; chosen on outliers injected into digits
 DUPLICATE = 0.9999  # cosine similarity from which two images count as nearly the same
+TWINS = 5  # near-duplicates of one image that are named, at most
+TEMPERATURE = 0.07  # of the neighbours' votes
 TREES = 100
 
 
 def whitened(features: Tensor) -> np.ndarray:
     """The features' main directions, each with variance 1: N x D to N x at most half of D.
 
-    An outlier differs where ordinary images hardly vary, and there a plain distance is blind to
-    it. The weakest directions, which carry nothing but noise, are left out.
+    A plain distance is blind where ordinary images hardly vary, and there an outlier differs. The
+    weakest directions carry nothing but noise.
     """
     unit = F.normalize(features.float(), dim=1).numpy()
     directions = max(1, min(DIRECTIONS, unit.shape[1] // 2, len(unit) // 4))
     return PCA(directions, whiten=True, random_state=0).fit_transform(unit)
 
 
-def outlier_scores(features: Tensor, k: int = K, seed: int = 0) -> dict[str, np.ndarray]:
+def outlier_scores(features: Tensor, seed: int = 0) -> dict[str, np.ndarray]:
     """Three scores of how unlike the others each image is; higher is more of an outlier.
 
     Args:
         features: N x D, N of at least 8.
-        k: neighbours, at most N - 1.
 
     Returns:
         "k nearest": mean distance to the k nearest images. "isolation forest": how few random cuts
@@ -56,16 +57,14 @@ def outlier_scores(features: Tensor, k: int = K, seed: int = 0) -> dict[str, np.
         `whitened` features.
     """
     points = whitened(features)
-    k = min(k, len(points) - 1)
+    k = min(K, len(points) - 1)
     # a point is not its own neighbour
     distance, _ = NearestNeighbors(n_neighbors=k).fit(points).kneighbors()
     forest = IsolationForest(n_estimators=TREES, random_state=seed).fit(points)
     local = LocalOutlierFactor(n_neighbors=k).fit(points)
-    return {
-        "k nearest": distance.mean(1).astype(np.float64),
-        "isolation forest": -forest.score_samples(points),
-        "local outlier factor": -local.negative_outlier_factor_.astype(np.float64)
-    }
+    return {"k nearest": distance.mean(1).astype(np.float64),
+            "isolation forest": -forest.score_samples(points),
+            "local outlier factor": -local.negative_outlier_factor_.astype(np.float64)}
 
 
 def consensus(scores: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -80,65 +79,43 @@ def agreement(scores: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.array([[spearmanr(a, b).statistic for b in values] for a in values])
 
 
-def near_duplicates(features: Tensor, threshold: float = DUPLICATE,
-                    k: int = 5) -> list[tuple[int, int, float]]:
-    """Pairs (i, j, cosine similarity), i < j, of images with nearly the same features; the most
-    alike first.
-
-    Args:
-        features: N x D.
-        threshold: the least similarity.
-        k: at most so many near-duplicates of one image.
-    """
-    similarity, index = neighbours(features, features, min(k, len(features) - 1), skip_self=True)
+def near_duplicates(features: Tensor) -> list[tuple[int, int, float]]:
+    """Pairs (i, j, cosine similarity), i < j, of images with nearly the same features, N x D; the
+    most alike first."""
+    count = min(TWINS, len(features) - 1)
+    similarity, index = neighbours(features, features, count, skip_self=True)
     pairs = {(min(i, int(j)), max(i, int(j))): float(s)
              for i, (row, near) in enumerate(zip(similarity, index, strict=True))
-             for s, j in zip(row, near, strict=True) if s >= threshold}
+             for s, j in zip(row, near, strict=True) if s >= DUPLICATE}
     return sorted(((i, j, s) for (i, j), s in pairs.items()), key=lambda pair: -pair[2])
 
 
 class LabelDoubt(NamedTuple):
-    """What the neighbours of N images say of their labels.
+    """What the neighbours of N images say of their labels."""
 
-    Attributes:
-        doubt: 1 less the share of the neighbours' votes for an image's own label, NaN without one.
-        guess: the class with most votes, -1 without a label.
-    """
-
-    doubt: Tensor
-    guess: Tensor
+    doubt: Tensor  # 1 less the share of votes for an image's own label, NaN without one
+    guess: Tensor  # the class with most votes, -1 without a label
 
 
-def label_doubt(features: Tensor, labels: Tensor, k: int = K,
-                temperature: float = 0.07) -> LabelDoubt:
+def label_doubt(features: Tensor, labels: Tensor) -> LabelDoubt:
     """How strongly an image's neighbours contradict its label, weighted as in kNN (Wu et al. 2018).
 
-    Args:
-        features, labels: N x D, N class numbers; an image without a label (-1) neither votes nor is
-            doubted.
+    Features are N x D, labels N; an image without one (-1) neither votes nor is doubted.
     """
     doubt, guess = torch.full((len(labels),), torch.nan), torch.full_like(labels, -1)
     known = labels >= 0
     features, labels = features[known], labels[known]
-    similarity, index = neighbours(features, features, min(k, len(features) - 1), skip_self=True)
+    similarity, index = neighbours(features, features, min(K, len(features) - 1), skip_self=True)
     votes = torch.zeros(len(labels), int(labels.max()) + 1)
-    votes.scatter_add_(1, labels[index], (similarity / temperature).exp())
+    votes.scatter_add_(1, labels[index], (similarity / TEMPERATURE).exp())
     share = votes / votes.sum(1, keepdim=True)
     doubt[known], guess[known] = 1 - share.gather(1, labels[:, None]).squeeze(1), share.argmax(1)
     return LabelDoubt(doubt, guess)
 
 
 def found_at(score: Any, truth: Any, count: int) -> dict[str, float]:
-    """How well a score finds the injected faults.
-
-    Args:
-        score: N numbers, higher = more suspect.
-        truth: N booleans.
-        count: how many of the most suspect are looked at.
-
-    Returns:
-        precision and recall among them, and average_precision over the whole ranking; fractions.
-    """
+    """How well a score (N numbers, higher = more suspect) finds the injected faults (N booleans):
+    precision and recall among the `count` most suspect, and average_precision of the ranking."""
     score, truth = np.asarray(score, dtype=float), np.asarray(truth, dtype=bool)
     hits = truth[np.argsort(-score, kind="stable")[:count]].sum()
     return {"precision": float(hits / count), "recall": float(hits / max(1, truth.sum())),
@@ -148,15 +125,12 @@ def found_at(score: Any, truth: Any, count: int) -> dict[str, float]:
 def write_report(path: Path | str, images: Whole, classes: Sequence[str],
                  scores: Mapping[str, np.ndarray], doubts: LabelDoubt,
                  pairs: Sequence[tuple[int, int, float]] = ()) -> Path:
-    """One CSV line an image, the greatest outlier first: what a person goes through with the images
-    beside.
+    """One CSV line an image, the greatest outlier first, for a person to go through.
 
     Args:
-        images: N, with their labels, names and splits.
         classes: names of the labels.
-        scores: of `outlier_scores`.
-        pairs: of `near_duplicates`, the most alike first; an image's line names the one most like
-            it.
+        scores, doubts: of `outlier_scores` and `label_doubt`.
+        pairs: of `near_duplicates`; an image's line names the one most like it.
     """
     def words(numbers: Tensor) -> list[str]:
         return [classes[number] if number >= 0 else "" for number in numbers.tolist()]

@@ -19,15 +19,10 @@ STRENGTHS = (0.003, 0.03, 0.3, 3.0)  # of a linear probe, scikit-learn's C
 
 @dataclass(frozen=True)
 class Predictor:
-    """An encoder and what turns its features into classes.
+    """An encoder and what turns its features into classes."""
 
-    Attributes:
-        encoder: images N x C x H x W in [-1, 1] to features N x D; None takes the pixels.
-        predict: features N x D (float32, on the CPU) to class numbers N.
-    """
-
-    encoder: nn.Module | None
-    predict: Callable[[Tensor], Tensor]
+    encoder: nn.Module | None  # N x C x H x W in [-1, 1] to features N x D; None takes the pixels
+    predict: Callable[[Tensor], Tensor]  # N x D (float32, on the CPU) to class numbers N
 
     def __call__(self, images: Tensor) -> Tensor:
         """Class numbers N of images, float in [-1, 1] or uint8."""
@@ -51,11 +46,8 @@ def probe_predictor(encoder: nn.Module | None, probe) -> Predictor:
 
 
 def best_probe(encoder: nn.Module | None, splits: Splits, sigma: float, seed: int) -> Predictor:
-    """A linear classifier on features of *clean* training images (None: on pixels), all labels.
-
-    Of several strengths of regularisation that one is taken which classifies most *validation*
-    images correctly when they have noise of `sigma`.
-    """
+    """A linear classifier on features of *clean* training images (None: on pixels), all labels,
+    of the strength that classifies most *validation* images with noise of `sigma` correctly."""
     train = features_of(encoder, splits.train.images)
     noisy = features_of(encoder, noisy_images(splits.val.images, sigma, 1000 + seed))
     with threads_for_probes(splits.train.images):

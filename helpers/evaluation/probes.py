@@ -30,10 +30,7 @@ def knn_accuracy(bank: Tensor, bank_labels: Tensor, queries: Tensor, labels: Ten
                  temperature: float = 0.1) -> float:
     """Weighted k-nearest-neighbour accuracy by cosine similarity (Wu et al. 2018, section 3.4).
 
-    Args:
-        bank, bank_labels: N x D features that know their labels, N.
-        queries, labels: M x D, M.
-        k: neighbours, at most N.
+    The bank is N x D, its labels N; queries are M x D, their labels M.
     """
     bank, queries = F.normalize(bank, dim=1), F.normalize(queries, dim=1)
     classes = int(max(bank_labels.max(), labels.max())) + 1
@@ -47,8 +44,7 @@ def knn_accuracy(bank: Tensor, bank_labels: Tensor, queries: Tensor, labels: Ten
 class OneScale(TransformerMixin, BaseEstimator):
     """Centre the features and divide all of them by one number, their root mean square.
 
-    Dividing every dimension by its own deviation would blow up the noise of weak dimensions: fatal
-    for principal components, and unsteady when ten labelled images are all there is.
+    A deviation for each dimension would blow up the noise of weak ones.
     """
 
     def fit(self, x: np.ndarray, y: np.ndarray | None = None) -> OneScale:
@@ -61,33 +57,19 @@ class OneScale(TransformerMixin, BaseEstimator):
 
 
 def linear_probe(features: Tensor, labels: Tensor, strength: float = 1.0) -> Pipeline:
-    """Logistic regression on scaled features (scikit-learn); the classifier of the linear protocol.
+    """Logistic regression on scaled features, N x D, with N labels; a fitted scikit-learn pipeline.
 
-    Args:
-        features, labels: N x D, N.
-        strength: inverse of the L2 penalty, scikit-learn's C.
-
-    Returns:
-        A fitted scikit-learn pipeline with `predict` and `score`.
+    `strength` is the inverse of the L2 penalty, scikit-learn's C.
     """
     probe = make_pipeline(OneScale(), LogisticRegression(C=strength, max_iter=2000))
     return _fitted(probe, features, labels)
 
 
 def mlp_probe(features: Tensor, labels: Tensor, seed: int = 0) -> Pipeline:
-    """The Self-Learner project's 512-128 head on frozen features, with early stopping.
-
-    Args:
-        features, labels: N x D, N.
-
-    Returns:
-        A fitted scikit-learn pipeline, as `linear_probe` does.
-    """
-    probe = make_pipeline(
-        OneScale(),
-        MLPClassifier((512, 128), random_state=seed, early_stopping=True, max_iter=200,
-                      n_iter_no_change=10))
-    return _fitted(probe, features, labels)
+    """The Self-Learner project's 512-128 head, with early stopping; otherwise as `linear_probe`."""
+    head = MLPClassifier((512, 128), random_state=seed, early_stopping=True, max_iter=200,
+                         n_iter_no_change=10)
+    return _fitted(make_pipeline(OneScale(), head), features, labels)
 
 
 def _fitted(probe: Pipeline, features: Tensor, labels: Tensor) -> Pipeline:
@@ -105,7 +87,7 @@ def _flat(features: Tensor) -> np.ndarray:
 
 
 def label_subsets(labels: Tensor, per_class: int, draws: int, seed: int = 0) -> list[Tensor]:
-    """Label subsets: random choices of labelled images, the same number of every class.
+    """Random choices of labelled images, the same number of every class.
 
     Args:
         labels: N class numbers.
@@ -124,19 +106,10 @@ def label_subsets(labels: Tensor, per_class: int, draws: int, seed: int = 0) -> 
 
 
 def few_label_scores(features: Tensor, labels: Tensor, test_features: Tensor, test_labels: Tensor,
-                     per_class: int, draws: int, seed: int = 0,
-                     strength: float = 1.0) -> list[float]:
-    """Test accuracy of a linear probe for each of `draws` label subsets.
-
-    Args:
-        features, labels: N x D, N: what is drawn from, see `label_subsets`.
-        test_features, test_labels: M x D, M.
-        strength: see `linear_probe`.
-    """
-    return [
-        score(linear_probe(features[index], labels[index], strength), test_features, test_labels)
-        for index in label_subsets(labels, per_class, draws, seed)
-    ]
+                     per_class: int, draws: int, seed: int = 0) -> list[float]:
+    """Test accuracy of a linear probe for each of `draws` label subsets; features are N x D."""
+    return [score(linear_probe(features[index], labels[index]), test_features, test_labels)
+            for index in label_subsets(labels, per_class, draws, seed)]
 
 
 def confusion(labels: Tensor, predictions: Tensor, classes: int) -> np.ndarray:

@@ -11,9 +11,8 @@ from torch.nn import functional as F
 from helpers.transforms.functional import blur, crop
 from helpers.transforms.views import add_noise, normalise
 
-# At a time, so that memory stays flat however many images there are:
-CELLS = 1 << 22  # similarities, of some queries with the whole bank
-NUMBERS = 1 << 24  # in images that are changed
+# at a time, so that memory stays flat: similarities of queries with the bank, numbers in images
+CELLS, NUMBERS = 1 << 22, 1 << 24
 
 
 def neighbours(bank: Tensor, queries: Tensor, k: int,
@@ -49,12 +48,8 @@ def mean_average_precision(bank: Tensor, bank_labels: Tensor, queries: Tensor,
                            labels: Tensor) -> float:
     """mAP of retrieval: each query ranks the whole bank and should find images of its class first.
 
-    Queries whose class the bank does not have do not count. In [0, 1]; chance is about one over the
-    classes.
-
-    Args:
-        bank, bank_labels: N x D, N.
-        queries, labels: M x D, M.
+    In [0, 1]; chance is about one over the classes. The bank is N x D, its labels N; queries are
+    M x D, their labels M, and those whose class the bank does not have do not count.
     """
     averages, ranks = [], torch.arange(1, len(bank) + 1)
     for some, own in zip(queries.split(_block(bank)), labels.split(_block(bank)), strict=True):
@@ -68,33 +63,32 @@ def mean_average_precision(bank: Tensor, bank_labels: Tensor, queries: Tensor,
 
 # --- copies: uint8 N x C x S x S to floats of the same shape in normalised units ---
 
-def cropped(images: Tensor, share: float = 0.7) -> Tensor:
-    """The middle of each image, `share` of its area, enlarged to the old size."""
+def cropped(images: Tensor) -> Tensor:
+    """The middle 70 % of each image's area, enlarged to the old size."""
     x = normalise(images)
     count, _, height, width = x.shape
-    h, w = (torch.full((count,), side * share ** 0.5) for side in (height, width))
+    h, w = (torch.full((count,), side * 0.7 ** 0.5) for side in (height, width))
     return crop(x, ((height - h) / 2, (width - w) / 2, h, w), width,
                 torch.zeros(count, dtype=torch.bool))
 
 
-def turned(images: Tensor, degrees: float = 12.0) -> Tensor:
-    """Each image turned about its middle; what comes in from outside repeats the edge."""
+def turned(images: Tensor) -> Tensor:
+    """Each image turned by 12 degrees; what comes in from outside repeats the edge."""
     x = normalise(images)
-    angle = torch.tensor(degrees).deg2rad()
+    angle = torch.tensor(12.0).deg2rad()
     turn = torch.stack([torch.stack([angle.cos(), -angle.sin(), torch.zeros(())]),
                         torch.stack([angle.sin(), angle.cos(), torch.zeros(())])])
     grid = F.affine_grid(turn.expand(len(x), 2, 3), list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
-def printed(images: Tensor, share: float = 0.25) -> Tensor:
-    """Each image with a grey bar across its foot, `share` of its height."""
+def printed(images: Tensor) -> Tensor:
+    """Each image with a grey bar across its foot, a quarter of its height."""
     x = normalise(images).clone()
-    x[:, :, round(x.shape[2] * (1 - share)):] = 0.0
+    x[:, :, round(x.shape[2] * 0.75):] = 0.0
     return x
 
 
-# What a copy goes through.
 COPIES: dict[str, Callable[[Tensor], Tensor]] = {
     "cropped to 70 %": cropped,
     "turned by 12°": turned,

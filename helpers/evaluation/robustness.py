@@ -20,33 +20,22 @@ from helpers.transforms.views import normalise
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a noise sweep measured; both map a method's name to an array, seeds x sigmas.
+    """What a noise sweep measured; both map a method's name to an array, seeds x sigmas."""
 
-    Attributes:
-        sigmas: standard deviations of the noise, normalised units.
-        accuracy: in [0, 1].
-        similarity: the mean cosine of the features of a noisy image and of the same image without
-            noise, in [-1, 1].
-    """
-
-    sigmas: list[float]
-    accuracy: dict[str, np.ndarray]
-    similarity: dict[str, np.ndarray]
+    sigmas: list[float]  # standard deviations of the noise, normalised units
+    accuracy: dict[str, np.ndarray]  # in [0, 1]
+    similarity: dict[str, np.ndarray]  # mean cosine of noisy and clean features, in [-1, 1]
 
 
 def noise_sweep(predictors: Mapping[str, Predictor], data: Labeled, sigmas: Sequence[float],
                 seeds: Iterable[int], device: str = "cpu") -> Sweep:
-    """Each method at each sigma, on the same noisy images, computing nothing twice.
+    """Each method at each sigma (normalised units), on the same noisy images.
 
-    Images are normalised once, and the features of clean images are taken once; noise is drawn on
-    the device once per seed and scaled by every sigma; methods with the same encoder share its
-    features.
+    Nothing is computed twice: noise is drawn once per seed and scaled by every sigma; methods with
+    the same encoder share its features.
 
     Args:
-        sigmas: standard deviations in normalised units.
-        seeds: of the noise.
-        device: where noise is drawn and added; the same seed gives other noise on another kind of
-            device.
+        device: where noise is drawn; a seed gives other noise on another kind of device.
     """
     seeds, sigmas, count = list(seeds), list(sigmas), len(data)
     accuracy, similarity = ({name: np.zeros((len(seeds), len(sigmas))) for name in predictors}
@@ -114,20 +103,16 @@ def corruption_sweep(predictors: Mapping[str, Predictor], data: Labeled, seeds: 
 
 def mean_corruption_error(errors: dict[str, np.ndarray], baseline: dict[str, np.ndarray]) -> float:
     """mCE (Hendrycks & Dietterich 2019, section 4): errors summed over severities, divided by the
-    baseline's, and then averaged over corruptions. 1 is as good as the baseline, below is better.
-
-    Corruptions under which the baseline makes no mistake at all have no such ratio and are left
-    out.
+    baseline's, averaged over corruptions; below 1 is better than the baseline. Corruptions under
+    which the baseline makes no mistake are left out.
 
     Raises:
         ValueError: the two do not hold the same corruptions, or the baseline is never wrong.
     """
     if errors.keys() != baseline.keys():
         raise ValueError("the method and the baseline were shown different corruptions")
-    ratios = [
-        errors[name].sum() / baseline[name].sum() for name in errors if baseline[name].sum() > 0
-    ]
+    ratios = [errors[name].sum() / baseline[name].sum() for name in errors
+              if baseline[name].sum() > 0]
     if not ratios:
-        raise ValueError(
-            "the baseline makes no mistake under any corruption: there is nothing to divide by")
+        raise ValueError("the baseline makes no mistake under any corruption")
     return float(np.mean(ratios))

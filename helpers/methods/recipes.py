@@ -64,7 +64,7 @@ class ClassifierRecipe(Recipe):
 
     head_lr: Positive | None = None  # the head's own peak rate; None: the encoder's
     head: Literal["linear", "mlp"] = "linear"  # mlp: 512-128-classes, as the Self-Learner project
-    patience: Count | None = None  # looks at validation without a lower loss that end it; None: off
+    patience: Count | None = None  # evaluations without a lower validation loss that end it
 
 
 @dataclass(frozen=True, kw_only=True)

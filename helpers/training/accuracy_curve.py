@@ -15,70 +15,45 @@ from helpers.data.splits import Labeled
 from helpers.evaluation.features import predict_logits
 from helpers.evaluation.probes import accuracy
 
+LIMIT = 500  # images of either kind that an evaluation takes
+EVALUATIONS, WITH_PATIENCE = 8, 20  # of a whole training, evenly; with early stopping
+
 
 class AccuracyCurve(Callback):
-    """Accuracy and loss on training and validation images as a classifier trains, in eval mode.
+    """Evaluates a classifier as it trains, in eval mode. Test images have no business here.
 
     `rows` holds one dict per evaluation: step, train_accuracy, val_accuracy (in [0, 1]), val_loss
-    (nats). Test images have no business here.
+    (nats).
 
     Args:
-        train, val: labelled images; at most `limit` of each are used.
-        evaluations: how many, evenly over the training.
+        patience: so many evaluations without a lower loss on validation end the training, and the
+            module gets the weights back that it had at the lowest; None: it goes to its end.
     """
 
-    def __init__(self, train: Labeled, val: Labeled, evaluations: int = 8,
-                 limit: int = 500) -> None:
-        self.train, self.val, self.evaluations, self.limit = train, val, evaluations, limit
+    def __init__(self, train: Labeled, val: Labeled, patience: int | None = None) -> None:
+        self.train, self.val = (Labeled(part.images[:LIMIT], part.labels[:LIMIT])
+                                for part in (train, val))
+        self.patience, self.evaluations = patience, WITH_PATIENCE if patience else EVALUATIONS
         self.rows: list[dict[str, float]] = []
+        self.lowest, self.waited = math.inf, 0
+        self.weights: dict[str, Tensor] = {}
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         step, every = trainer.global_step, max(1, trainer.max_steps // self.evaluations)
         if step % every == 0 or step == trainer.max_steps:
             self.evaluate(step, module)
+            if self.patience and self.waited >= self.patience:
+                trainer.should_stop = True
 
     def evaluate(self, step: int, module: pl.LightningModule) -> None:
         """Add a row for the classifier as it is now."""
-        train, val = (Labeled(part.images[:self.limit], part.labels[:self.limit])
-                      for part in (self.train, self.val))
-        seen, unseen = (predict_logits(module, part.images) for part in (train, val))
-        self.rows.append(
-            dict(step=step, train_accuracy=accuracy(seen, train.labels),
-                 val_accuracy=accuracy(unseen, val.labels),
-                 val_loss=F.cross_entropy(unseen, val.labels).item()))
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.rows = list(state["rows"])
-
-
-class EarlyStop(AccuracyCurve):
-    """Ends a training when the validation loss has not fallen for a while.
-
-    The module gets the weights back that it had at the lowest loss.
-
-    Args:
-        patience: so many evaluations without a lower loss end the training.
-        evaluations: how many there are if nothing ends it, evenly over the training.
-    """
-
-    def __init__(self, train: Labeled, val: Labeled, patience: int = 5, evaluations: int = 20,
-                 limit: int = 500) -> None:
-        super().__init__(train, val, evaluations, limit)
-        self.patience, self.waited, self.lowest = patience, 0, math.inf
-        self.weights: dict[str, Tensor] = {}
-
-    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        super().on_train_batch_end(trainer, module)
-        trainer.should_stop = trainer.should_stop or self.waited >= self.patience
-
-    def evaluate(self, step: int, module: pl.LightningModule) -> None:
-        super().evaluate(step, module)
+        seen, unseen = (predict_logits(module, part.images) for part in (self.train, self.val))
+        loss = F.cross_entropy(unseen, self.val.labels).item()
+        self.rows.append(dict(step=step, train_accuracy=accuracy(seen, self.train.labels),
+                              val_accuracy=accuracy(unseen, self.val.labels), val_loss=loss))
         self.waited += 1
-        if self.rows[-1]["val_loss"] < self.lowest:
-            self.lowest, self.waited = self.rows[-1]["val_loss"], 0
+        if self.patience and loss < self.lowest:
+            self.lowest, self.waited = loss, 0
             self.weights = copy.deepcopy(module.state_dict())
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

@@ -22,11 +22,8 @@ from helpers.training.loader import BatchLoader
 
 
 class History(Callback):
-    """The losses of all steps and the time taken. Both survive a resume.
-
-    `losses` holds one number a step, that of the whole batch; `seconds` is how long the training
-    took, without the pauses between its parts.
-    """
+    """The loss of every step, of the whole batch, and the seconds of training; both survive a
+    resume."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -67,9 +64,7 @@ class History(Callback):
 class RandomStates(Callback):
     """Saves and restores every random generator: a resumed run draws what it would have drawn.
 
-    Of several processes each has its own generators, seeded apart: were they alike, all would draw
-    the same views. A process that was not there when the states were saved starts from a seed of
-    its own.
+    Of several processes each is seeded apart: else all would draw the same views.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -97,8 +92,8 @@ class RandomStates(Callback):
         self._saved = []
 
     def _restore(self, saved: dict[str, Any]) -> None:
-        version, numbers, rest = saved["python"]
         torch.set_rng_state(saved["torch"])
+        version, numbers, rest = saved["python"]
         random.setstate((version, tuple(numbers), rest))
         keys, *tail = saved["numpy"]
         np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), *tail))
@@ -107,11 +102,8 @@ class RandomStates(Callback):
 
 
 class Compiled(Callback):
-    """Trains with compiled encoders (`nn.Module.compile`) where the machine can, without elsewhere.
-
-    One training step is tried first, which leaves no trace in the module nor in the random states.
-    Where there is no compiler, or it fails, one line says so. After the training the encoders are
-    as they were.
+    """Compiles the encoders for the training; where there is no compiler, or it fails, one line
+    says so. The step that is tried first leaves no trace.
 
     Args:
         backend: of `torch.compile`.
@@ -159,33 +151,25 @@ class ProgressLine(Callback):
     """One bar with images per second, the time left, the loss and the epoch."""
 
     def __init__(self, title: str) -> None:
-        self.title, self.bar = title, None
+        self.title = title
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if trainer.is_global_zero:
-            images = trainer.train_dataloader.batch_size
-            self.bar = progress(None, self.title, "images", total=trainer.max_steps * images,
-                                initial=trainer.global_step * images)
+        images = trainer.train_dataloader.batch_size
+        self.bar = progress(None, self.title, "images", total=trainer.max_steps * images,
+                            initial=trainer.global_step * images,
+                            disable=not trainer.is_global_zero)
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, *_:
                            Any) -> None:
-        loader = trainer.train_dataloader
-        if self.bar is None:
-            return
-        last = trainer.global_step == trainer.max_steps
+        loader, last = trainer.train_dataloader, trainer.global_step == trainer.max_steps
         # seldom, since reading a GPU's number waits for the GPU
         if self.bar.update(loader.batch_size) or last:
             epoch = math.ceil(trainer.global_step / loader.steps_per_epoch)
             self.bar.set_postfix(loss=f"{outputs['loss'].item():.3f}", epoch=epoch, refresh=False)
 
-    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.close()
+    def on_train_end(self, *_: Any) -> None:
+        self.bar.close()
 
-    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule,
-                     exception: BaseException) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the line, finished or not."""
-        if self.bar is not None:
+    def on_exception(self, *_: Any) -> None:
+        if hasattr(self, "bar"):
             self.bar.close()

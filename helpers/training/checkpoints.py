@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import time
 import zipfile
@@ -33,30 +34,17 @@ class Saver(Callback):
     `previous.ckpt`: whatever moment the machine vanishes, one of them can be read.
 
     Args:
-        folder: where to; on Colab a folder of the mounted Drive outlives the machine.
         minutes: between two checkpoints.
-        epoch: steps of an epoch. Its end is saved as well, but not twice within a minute. None: by
-            time alone.
+        epoch: steps of an epoch, whose end is saved as well, but not twice within a minute.
     """
 
-    def __init__(self, folder: Path, minutes: float = 5.0, epoch: float | None = None) -> None:
-        self.folder, self.minutes, self.epoch = Path(folder), minutes, epoch
+    def __init__(self, folder: Path, minutes: float = 5.0, epoch: float = math.inf) -> None:
+        self.folder, self.minutes, self.epoch = folder, minutes, epoch
+        self.last, self.previous = folder / "last.ckpt", folder / "previous.ckpt"
         self.saved_at = time.monotonic()
 
-    @property
-    def last(self) -> Path:
-        return self.folder / "last.ckpt"
-
-    @property
-    def previous(self) -> Path:
-        return self.folder / "previous.ckpt"
-
     def make_folder(self) -> None:
-        """Make the folder, so that one that cannot be written in is noticed before the training.
-
-        Raises:
-            UserError: it cannot be made, or not be written in.
-        """
+        """Make the folder; a UserError before the training where it cannot be written in."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not os.access(self.folder, os.W_OK):
@@ -66,13 +54,12 @@ class Saver(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
-            # of a process killed as it wrote
-            for half in self.folder.glob(f".{self.last.stem}.*{self.last.suffix}"):
+            for half in self.folder.glob(".last.*.ckpt"):  # of a process killed as it wrote
                 half.unlink()
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         step = trainer.global_step
-        epoch_ends = self.epoch is not None and step % self.epoch < 1
+        epoch_ends = step % self.epoch < 1
         if trainer.world_size > 1 and not epoch_ends and step % ASK_EVERY:
             return
         minutes = (time.monotonic() - self.saved_at) / 60
@@ -86,7 +73,7 @@ class Saver(Callback):
         """Write a checkpoint beside the last one, then let it take its place.
 
         Raises:
-            UserError: a weight became NaN or infinite; the last checkpoint stays as it is.
+            UserError: a weight became NaN or infinite; nothing is written.
         """
         if not all(parameter.isfinite().all()
                    for parameter in trainer.lightning_module.parameters()):
@@ -123,16 +110,13 @@ class Saver(Callback):
                     return path
                 bad.append(f"{path} {reason}")
         if bad:
-            raise UserError(
-                f"{'; '.join(bad)}: delete the folder {self.folder} or start without resume")
+            raise UserError(f"{'; '.join(bad)}: delete the folder {self.folder} or start without "
+                            "resume")
         return None
 
 
 def damage(path: Path, module: pl.LightningModule | None = None) -> str | None:
-    """What is wrong with a training checkpoint (for `module`), None if it is whole.
-
-    Executes nothing from the file.
-    """
+    """What is wrong with a checkpoint (for `module`), None if it is whole; executes nothing."""
     try:
         if not zipfile.is_zipfile(path) or zipfile.ZipFile(path).testzip():
             return "is truncated or damaged"

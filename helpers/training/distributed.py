@@ -1,7 +1,6 @@
 """Several processes that train one model together: who am I, what do all agree on.
 
-Lightning starts and joins the processes. Each has a copy of the model and takes its share of every
-batch; together they take the step that one process would take on the whole batch.
+Lightning starts and joins them; together they take the step of one process on the whole batch.
 """
 
 from __future__ import annotations
@@ -31,10 +30,7 @@ def is_first() -> bool:
 
 
 def launched(devices: int, nodes: int) -> tuple[int, int]:
-    """Processes per machine, and machines: torchrun's numbers where it started us.
-
-    Elsewhere those given.
-    """
+    """Processes per machine, and machines: torchrun's numbers where it started us."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         local = int(os.environ["LOCAL_WORLD_SIZE"])
         return local, int(os.environ["WORLD_SIZE"]) // local
@@ -65,11 +61,9 @@ def trainer_options(device: str, devices: int, nodes: int, batch_size: int) -> d
             "restart the kernel and train first, or run `python -m helpers pretrain --devices ...` "
             "in a shell")
     together = {"plugins": [SharedStatistics()]} if device == "cpu" else {"sync_batchnorm": True}
-    return {
-        "devices": devices, "num_nodes": nodes,
-        "strategy": "ddp_notebook" if in_notebook() else "ddp", "use_distributed_sampler": False,
-        **together
-    }
+    strategy = "ddp_notebook" if in_notebook() else "ddp"
+    return dict(devices=devices, num_nodes=nodes, strategy=strategy, use_distributed_sampler=False,
+                **together)
 
 
 # --- what all processes do at the same step, or all of them wait for ever -------------------------

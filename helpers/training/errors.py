@@ -27,29 +27,21 @@ LOST = re.compile(r"closed by peer|reset by peer|Broken pipe|remote process exit
 
 
 def not_finite_error(what: str, step: int) -> UserError:
-    """The error for losses, features or weights that became NaN or infinite: `what` says which."""
-    return UserError(
-        f"{what} at step {step}: try a smaller learning rate; any checkpoint before it is good")
+    """For losses, features or weights that became NaN or infinite: `what` says which."""
+    return UserError(f"{what} at step {step}: try a smaller learning rate; any checkpoint before "
+                     "it is good")
 
 
 def cannot_write_error(folder: Path, error: OSError) -> UserError:
-    """The error for a folder in which a run cannot be written."""
+    """For a folder in which a run cannot be written."""
     return UserError(f"cannot write in {folder} ({error.strerror}): choose another folder for the "
                      "runs, with --out or RUN_DIR")
 
 
 @contextmanager
 def one_line_errors(folder: Path | None) -> Iterator[None]:
-    """Turns what a person can mend (memory, disk, a lost folder) into one line.
-
-    The rest passes as it is.
-
-    Args:
-        folder: of the run; the line says whether a good checkpoint is there.
-
-    Raises:
-        UserError: in place of an error that can be mended.
-    """
+    """Turns what a person can mend (memory, disk, a lost folder) into a UserError; the line says
+    whether there is a good checkpoint in the run's `folder`. The rest passes as it is."""
     try:
         yield
     except Exception as error:
@@ -100,10 +92,7 @@ def _is_inside(error: OSError, folder: Path) -> bool:
 
 
 def free_frames(error: BaseException) -> None:
-    """Free what the frames of an error hold.
-
-    A notebook keeps its last error, and a second try would find no room.
-    """
+    """Free what an error's frames hold: a notebook keeps it, and a second try finds no room."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__

@@ -74,16 +74,15 @@ def _short_steps(run: Run) -> int:
 
 
 def chosen_encoder(choice: Choice, splits: Splits, settings: Settings) -> tuple[Encoder, str]:
-    """The encoder that was chosen, in eval mode on the settings' device, and what plots and tables
-    call it.
+    """The encoder that was chosen, in eval mode on the settings' device, and its name in plots.
 
     "auto" is BYOL's encoder as `find_or_pretrain` has it; "train" is never the released one for
     photographs.
     """
     encoder = choice.encoder(settings.encoder, splits.image_size, splits.channels)
     if encoder is not None:
-        print(
-            f"going on with {choice.label}, a {encoder.name} with {encoder.num_features} features")
+        print(f"going on with {choice.label}, a {encoder.name} with {encoder.num_features} "
+              "features")
         return encoder.eval().to(settings.device), choice.label
     encoder = find_or_pretrain("byol", splits, settings, released=choice.kind == AUTO)
     taken = encoder.meta.get("released")

@@ -16,7 +16,7 @@ from helpers.methods.classifier import HEADS, Classifier
 from helpers.methods.recipes import ClassifierRecipe
 from helpers.models.encoder import Encoder
 from helpers.settings import Settings
-from helpers.training.accuracy_curve import AccuracyCurve, EarlyStop
+from helpers.training.accuracy_curve import AccuracyCurve
 from helpers.training.loader import BatchLoader
 from helpers.training.trainer import fit
 from helpers.transforms import views
@@ -24,8 +24,7 @@ from helpers.transforms import views
 
 @dataclass
 class Trained:
-    """A classifier in eval mode with its losses, its accuracy rows (see `AccuracyCurve`) and its
-    cost."""
+    """A classifier in eval mode, its losses, the rows of its `AccuracyCurve` and its cost."""
 
     classifier: Classifier
     losses: list[float]
@@ -41,16 +40,14 @@ def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Se
                      recipe: ClassifierRecipe, *, view: Callable[..., Tensor] | None = None,
                      seed: int | None = None, val: Labeled | None = None,
                      title: str = "") -> Trained:
-    """Train `encoder` and a fresh head on labelled images.
+    """Train `encoder`, in place, and a fresh head on labelled images.
 
     Args:
-        encoder: it is trained in place.
         data: uint8 N x C x S x S images with N labels from 0 to `classes` - 1.
-        recipe: steps, rates, head and when to stop early (needs `val`).
-        view: the augmentation of a batch, B x C x S x S; by default the dataset's own, the one that
-            BYOL uses too.
+        view: the augmentation of a batch, B x C x S x S; by default the dataset's, as BYOL's is.
         seed: the settings' by default.
-        val: draws accuracy curves against these images.
+        val: draws accuracy curves against these images; a recipe with patience needs them.
+        title: of the progress bar; without one there is none.
     """
     seed = settings.seed if seed is None else seed
     torch.manual_seed(seed)
@@ -59,9 +56,7 @@ def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Se
                                   getattr(encoder, "patch_size", 1))
     loader = BatchLoader(data.images, data.labels, batch_size=recipe.batch_size,
                          steps=recipe.steps, seed=seed, device=settings.device)
-    watch = [] if val is None else [
-        EarlyStop(data, val, recipe.patience) if recipe.patience else AccuracyCurve(data, val)
-    ]
+    watch = [AccuracyCurve(data, val, recipe.patience)] if val is not None else []
     module = Classifier(encoder, head, view, recipe)
     history = fit(module, loader, title=title, seed=seed, callbacks=watch)
     return Trained(module.eval(), history.losses, watch[0].rows if watch else [], history.seconds)
@@ -70,13 +65,11 @@ def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Se
 def few_label_training(encoder: Encoder, splits: Splits, settings: Settings,
                        recipe: ClassifierRecipe, *, per_class: int,
                        evaluate_on: Labeled | None = None) -> list[float]:
-    """Accuracy after training a copy of `encoder` on each of several draws of a few labels.
+    """Accuracies of copies of `encoder`, each trained on another draw of a few labels.
 
     Args:
-        encoder: the start, pretrained or random; it is not changed.
-        recipe: of every training; `fine_tuning(settings)` is the usual one.
-        per_class: labels per class, 0 for all. All labels are one draw, trained from
-            `settings.draws` seeds.
+        per_class: labels per class. 0 for all, which are one draw, trained from `settings.draws`
+            seeds.
         evaluate_on: test by default; choices are made on `splits.val`.
     """
     evaluate_on = evaluate_on or splits.test

@@ -13,25 +13,21 @@ LARGEST_SHARE = 0.15
 FEWEST = 64  # images of either kind that an evaluation takes even then
 
 
-def eval_interval(splits: Splits, batch_size: int, steps: int, limit: int = LIMIT) -> int:
-    """Steps between two evaluations of a training of `steps` steps.
+def eval_interval(splits: Splits, batch_size: int, steps: int) -> int:
+    """Steps between two evaluations: an epoch, or as many as keep evaluations cheap, but at most
+    a twelfth of the training.
 
-    An epoch, or as many as keep evaluations cheap, but at most a twelfth of the training. In
-    forward passes, an evaluation costs one for each image it takes, and a step on one image about
-    eight: two views, each through the online network forward and backward (three) and through the
-    target (one).
+    Counted are forward passes: one for each image of an evaluation, and about eight for one of a
+    step, two views through the online network and back (three) and through the target (one).
     """
-    images = min(limit, len(splits.train.images)) + min(limit, len(splits.val.images))
+    images = min(LIMIT, len(splits.train)) + min(LIMIT, len(splits.val))
     cheap = images / (8 * batch_size * SHARE)
     return max(1, min(steps // 12, math.ceil(max(cheap, len(splits.unlabeled) / batch_size))))
 
 
 def images_for_evaluation(batch_size: int, steps: int) -> int:
-    """How many images of either kind an evaluation may take.
-
-    So many that the evaluations of a short training stay a small part of it. One of thousands of
-    steps gets `LIMIT`; see `eval_interval` for what is counted.
-    """
+    """How many images of either kind an evaluation may take, to stay a small part of a short
+    training; see `eval_interval` for what is counted."""
     evaluations = min(steps, 12) + 1
     images = int(LARGEST_SHARE * 8 * batch_size * steps / evaluations / 2)
     return min(LIMIT, max(FEWEST, images))

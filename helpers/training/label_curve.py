@@ -18,12 +18,13 @@ from helpers.common.files import write_atomically
 from helpers.data.splits import Splits
 from helpers.methods.presets import fine_tuning
 from helpers.methods.recipes import ClassifierRecipe
-from helpers.models.encoder import BACKBONES, Encoder, build
+from helpers.models.encoder import BACKBONES, Encoder
 from helpers.models.weights import registry as manifest
 from helpers.models.weights.convert import read_weights
 from helpers.models.weights.hub import IMAGENET, default_folder
 from helpers.settings import ALL_LABELS, Settings, parse_label_counts
 from helpers.training.finetune import few_label_training
+from helpers.training.runs import fresh_encoder
 
 AUTO = "auto"
 SCRATCH_RATES = (2e-3, 5e-4)  # peak learning rates of a network and its head from random weights
@@ -33,13 +34,8 @@ SAMPLED = 256  # images of a part that tell it from another
 def label_counts(text: str, per_class: float) -> list[int]:
     """Numbers of labels per class from words such as "1 10 all", rising, "all" (0) at the end.
 
-    Numbers that the classes do not have are left out.
-
-    Args:
-        per_class: labelled training images of a class, the mean over the classes.
-
-    Raises:
-        UserError: a word is neither a whole number above zero nor "all".
+    Those above `per_class`, the labelled training images of a mean class, are left out. Other words
+    raise a UserError.
     """
     given = set(parse_label_counts(text, "labels per class"))
     numbers = sorted(count for count in given if ALL_LABELS < count < per_class)
@@ -53,13 +49,8 @@ def trained_counts(text: str, settings: Settings, per_class: float) -> list[int]
 
 
 def model_names(text: str, settings: Settings) -> tuple[str, ...]:
-    """Networks to train from scratch, from words such as "resnet18, vit_small".
-
-    "auto" is what the preset has time for.
-
-    Raises:
-        UserError: an unknown name.
-    """
+    """Networks to train from scratch, from words such as "resnet18, vit_small"; "auto" is what the
+    preset has time for. An unknown name raises a UserError."""
     if str(text).strip() == AUTO:
         return settings.networks
     names = tuple(dict.fromkeys(re.split(r"[,\s]+", str(text).strip())))
@@ -73,19 +64,13 @@ def model_names(text: str, settings: Settings) -> tuple[str, ...]:
 def scratch_encoders(names: Sequence[str], splits: Splits,
                      settings: Settings) -> dict[str, Encoder]:
     """Each network with random weights that depend on the seed alone, on the settings' device."""
-    made = {}
-    for name in names:
-        torch.manual_seed(settings.seed)
-        made[name] = build(name, channels=splits.channels,
-                           image_size=splits.image_size).to(settings.device)
-    return made
+    return {name: fresh_encoder(splits, settings.replace(encoder=name)).to(settings.device)
+            for name in names}
 
 
 def scratch_rate(encoder: Encoder, splits: Splits, settings: Settings) -> float:
-    """The learning rate of `SCRATCH_RATES` that is best on validation for random weights.
-
-    Judged after training on one subset of ten labels per class that is not among the reported ones.
-    """
+    """The rate of `SCRATCH_RATES` that is best on validation for random weights, by a training on
+    ten labels per class, a subset that is not among the reported ones."""
     trial = settings.replace(draws=1, seed=settings.seed + 100)
     scores = {
         lr: few_label_training(encoder, splits, trial, fine_tuning(trial, lr=lr, head_lr=lr),
@@ -97,41 +82,29 @@ def scratch_rate(encoder: Encoder, splits: Splits, settings: Settings) -> float:
 
 def imagenet_encoders(names: Sequence[str], splits: Splits,
                       settings: Settings) -> dict[str, Encoder]:
-    """Those of `names` that torchvision trained on ImageNet and whose weights lie on this disk.
-
-    Nothing is downloaded: a comparison should not wait for the network. Each other one gets a line.
-    Without any such name ResNet18 is looked for.
-    """
-    made = {}
+    """Those of `names` (else ResNet18) that torchvision trained on ImageNet and whose weights lie
+    on this disk, in our folder or torch's own. Each other one gets a line, and no download."""
+    made, folder = {}, default_folder()
     for name in [name for name in names if name in IMAGENET] or ["resnet18"]:
         entry = manifest.entry(IMAGENET[name])
-        path = next((path for path in _places(entry.file) if path.is_file()), None)
-        wrong = manifest.check_hash(
-            entry, path, default_folder()) if path else "its weights are not on this disk"
+        places = [folder / entry.file, Path(torch.hub.get_dir()) / "checkpoints" / entry.file]
+        path = next((path for path in places if path.is_file()), None)
+        wrong = "its weights are not on this disk"
+        if path is not None:
+            wrong = manifest.check_hash(entry, path, folder)
         if wrong:
-            print(
-                f"ImageNet {name} is left out: {wrong} (`python -m helpers weights fetch "
-                f"{entry.name}` gets them)"
-            )
+            print(f"ImageNet {name} is left out: {wrong} (`python -m helpers weights fetch "
+                  f"{entry.name}` gets them)")
             continue
         encoder, _ = read_weights(path, name, splits.image_size, splits.channels)
         made[name] = encoder.eval().to(settings.device)
     return made
 
 
-def _places(file: str) -> list[Path]:
-    """Where weights of torchvision may lie: our folder, and torch's own."""
-    return [default_folder() / file, Path(torch.hub.get_dir()) / "checkpoints" / file]
-
-
 def kept_training(name: str, encoder: Encoder, splits: Splits, settings: Settings,
                   recipe: ClassifierRecipe, *, per_class: int) -> list[float]:
-    """`few_label_training`, kept in the run folder as soon as it is done and read back from there.
-
-    Args:
-        name: of the network in the file's name, for people. What counts are its weights, the images
-            and the numbers.
-    """
+    """`few_label_training`, kept in the run folder as soon as it is done and read back from there
+    for the same weights, images and numbers. `name` is for people, in the file's name."""
     numbers = {**asdict(recipe), "per_class": per_class, "draws": settings.draws,
                "seed": settings.seed}
     weights = {key: value.cpu().numpy() for key, value in encoder.state_dict().items()}
@@ -151,10 +124,8 @@ def kept_training(name: str, encoder: Encoder, splits: Splits, settings: Setting
 
 
 def curve_row(method: str, protocol: str, count: int, scores: Sequence[float]) -> dict[str, Any]:
-    """One line of the results: mean and deviation of accuracies (fractions) over label subsets.
-
-    `count` is labels per class, 0 for all.
-    """
+    """One line of the results: mean and deviation of accuracies over label subsets; `count` is
+    labels per class, 0 for all."""
     deviation = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
     return dict(method=method, protocol=protocol, labels_per_class=count or "all",
                 metric="test accuracy", mean=float(np.mean(scores)), std=deviation, n=len(scores))

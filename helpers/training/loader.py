@@ -22,19 +22,17 @@ A, B = TypeVar("A"), TypeVar("B")
 class BatchLoader:
     """An endless shuffled stream of (images, labels) batches, cut to `steps`, on one device.
 
-    Batch k depends only on the seed and k, so that a resumed run goes on with the batch it stopped
-    at. A set smaller than a batch is repeated: each copy is augmented differently. Where several
-    processes train together, each takes its share of every batch.
+    Batch k depends on the seed and k alone, so that a resumed run goes on where it stopped. A set
+    smaller than a batch is repeated. Of several processes each takes its share of every batch.
 
-    Images that fit on the device are moved there once, at the first batch, and stay until the
-    batches end. A block that is too large for a GPU stays where it is, in memory or in a
-    memory-mapped file: a thread gathers the next batches into page-locked memory, from where they
-    travel while the GPU computes. A CPU takes its batches from the block as it is.
+    Images that fit on the device lie there while the batches last. A larger block stays in memory
+    or in its memory-mapped file: a thread gathers the next batches into page-locked memory, from
+    where they travel while the GPU computes. A CPU takes its batches from the block as it is.
 
     Args:
         images, labels: uint8 N x C x H x W and int64 N.
         batch_size: images in a batch, those of all processes together.
-        device: "cpu", "cuda" (this process's own GPU) or "mps".
+        device: "cpu", "cuda" or "mps".
         on_host: leave the images on the host; None decides by the device's free memory.
     """
 
@@ -68,8 +66,7 @@ class BatchLoader:
         self.position = 0
 
     def _picked(self, steps: Iterable[int]) -> Iterator[tuple[Tensor, Tensor]]:
-        # The copy on the device is held by nothing but this iteration, so that it goes when the
-        # training has ended.
+        # nothing but this iteration holds the copy, so that it goes when the training has ended
         images, labels = self.images.to(self.device), self.labels.to(self.device)
         for step in steps:
             # else the host waits for it
@@ -120,10 +117,8 @@ def free_memory(device: str) -> float:
 
 
 def ahead(make: Callable[[A], B], items: Iterable[A], count: int = AHEAD) -> Iterator[B]:
-    """`make(item)` for each item in order, made by a thread up to `count` items ahead.
-
-    What `make` raises is raised here. The thread ends with the iteration, however that ends.
-    """
+    """`make(item)` for each item in order, made by a thread up to `count` items ahead, which ends
+    with the iteration. What `make` raises is raised here."""
     remaining, pool = iter(items), ThreadPoolExecutor(1)
     try:
         waiting = deque(pool.submit(make, item) for item in islice(remaining, count))

@@ -1,10 +1,8 @@
-"""The rows of a `Monitor` as CSV and for TensorBoard, written by Lightning's own loggers."""
-
-from __future__ import annotations
+"""The rows of a `Monitor` as CSV and for TensorBoard, by Lightning's own loggers."""
 
 import contextlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
@@ -13,10 +11,7 @@ FLUSH_SECONDS = 5  # TensorBoard's file is that far behind, at most
 
 
 def open_loggers(folder: Path) -> list[Logger]:
-    """Lightning's loggers that write into `folder`: CSV, and TensorBoard where it is installed.
-
-    What an earlier part of the run has left there is removed.
-    """
+    """Loggers that write into `folder`, emptied first: CSV, and TensorBoard where installed."""
     shutil.rmtree(folder, ignore_errors=True)
     where = dict(save_dir=str(folder.parent), name="", version=folder.name)
     loggers: list[Logger] = [CSVLogger(**where, flush_logs_every_n_steps=1)]
@@ -25,7 +20,7 @@ def open_loggers(folder: Path) -> list[Logger]:
     return loggers
 
 
-def log(loggers: Sequence[Logger], row: dict[str, float]) -> None:
+def log(loggers: Iterable[Logger], row: dict[str, float]) -> None:
     """Put a row, which says its step, into every log."""
     numbers = {name: value for name, value in row.items() if name != "step"}
     for logger in loggers:

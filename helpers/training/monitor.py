@@ -43,25 +43,21 @@ CAUSES = """
 class Monitor(Callback):
     """Evaluates the encoder at the start, every `every` steps and at the end; tells of a collapse.
 
-    `rows` holds one dict per evaluation. Of the training: step, epoch, loss (mean since the row
-    before), learning_rate (of the next step), momentum (the target's, where there is one) and
+    `rows`, which a checkpoint keeps, holds one dict per evaluation. Of the training: step, epoch,
+    loss (mean since the row before), learning_rate (of the next step), momentum (the target's) and
     images_per_second (evaluation included). Of the encoder: knn (accuracy on validation, in
-    [0, 1]), feature_std, rank (effective, of the validation images, with training ones where these
-    are fewer than `RANKED`) and dimensions; and the `collapse_metrics` of the module's last step
-    where it has some (see `helpers.methods.dino`). The rows are part of the checkpoint.
+    [0, 1]), feature_std, rank (effective) and dimensions; and DINO's `collapse_metrics`.
 
-    A feature_std below 0.1 or a rank below 2 means that all images have (nearly) one
-    representation: a collapse. It is reported once, and not from fewer than `ENOUGH` images, nor
-    before the running statistics of batch normalisation, which an evaluation uses, have settled.
+    A collapse is reported once, and not from fewer than `ENOUGH` images, nor before the running
+    statistics of batch normalisation, which an evaluation uses, have settled.
 
     Args:
-        train, val: labelled images; at most `limit` of each are used. The labels never reach the
-            training.
-        every: steps between two evaluations, see `intervals`. The last one before the end is
-            left out if it would be closer to it than half of that.
+        train, val: labelled images, at most `limit` of each. No label reaches the training.
+        every: steps between two evaluations. The last one before the end is left out if it would
+            be closer to it than half of that.
         stop: whether a collapse ends the training, which is ended at once when it is resumed so.
-        folder: where the rows are logged, in `metrics.csv` and TensorBoard's file; None logs
-            nothing. A resumed run writes its logs anew, so that no step stands in them twice.
+        folder: where the rows are logged, in `metrics.csv` and TensorBoard's file. A resumed run
+            writes its logs anew, so that no step stands in them twice.
     """
 
     def __init__(self, train: Labeled, val: Labeled, every: int, stop: bool = False,
@@ -94,11 +90,7 @@ class Monitor(Callback):
             logger.finalize("success")
 
     def evaluate(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Add and log a row; of several processes the first one measures the encoder.
-
-        Raises:
-            UserError: the loss or a feature became NaN or infinite.
-        """
+        """Add and log a row; a UserError where the loss or a feature became NaN or infinite."""
         # the losses come before the features: they know the step at which it went wrong
         row = self.training_row(trainer, module)
         row |= from_first(self.measure(module) if is_first() else None)
@@ -115,8 +107,8 @@ class Monitor(Callback):
 
     def training_row(self, trainer: pl.Trainer, module: pl.LightningModule) -> dict[str, float]:
         """Where the training is: step, epoch, rates, and the mean loss since the row before."""
-        step, history = trainer.global_step, next(callback for callback in trainer.callbacks
-                                                  if isinstance(callback, History))
+        step = trainer.global_step
+        history = next(each for each in trainer.callbacks if isinstance(each, History))
         row = dict(step=step, epoch=step / trainer.train_dataloader.steps_per_epoch,
                    learning_rate=trainer.optimizers[0].param_groups[0]["lr"])
         if hasattr(module, "target_momentum"):

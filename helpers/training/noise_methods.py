@@ -22,10 +22,8 @@ from helpers.transforms.views import Noisy, view_for
 
 
 def noise_encoders(splits: Splits, settings: Settings, sigma: float) -> dict[str, Encoder]:
-    """Noise-BYOL over the dataset's range of noise, and noise-BYOL at one constant `sigma`.
-
-    The last is trained for the preset's `second_share` of the steps: its milder noise forgives it.
-    """
+    """Noise-BYOL over the dataset's range of noise, and at one constant `sigma`, whose milder noise
+    forgives fewer steps: the preset's `second_share`."""
     steps = int(settings.second_share * settings.pretrain_steps)
     constant = settings.replace(noise_sigma=sigma, noise_schedule="constant",
                                 pretrain_steps=max(2, steps))
@@ -34,10 +32,8 @@ def noise_encoders(splits: Splits, settings: Settings, sigma: float) -> dict[str
 
 
 def supervised_classifiers(splits: Splits, settings: Settings) -> dict[str, Trained]:
-    """The same encoder with all labels and BYOL's augmentation.
-
-    Once without noise, and once with noise of any deviation up to noise-BYOL's most.
-    """
+    """The encoder trained with all labels and BYOL's augmentation: without noise, and with noise
+    of any deviation up to noise-BYOL's most."""
     view = view_for(settings.dataset, settings.image_size,
                     fresh_encoder(splits, settings).patch_size)
     most = usual_noise(settings.dataset)[1]
@@ -52,14 +48,8 @@ def supervised_classifiers(splits: Splits, settings: Settings) -> dict[str, Trai
 
 def noise_predictors(splits: Splits, settings: Settings, sigma: float, choice: Choice,
                      name: str) -> dict[str, Predictor]:
-    """Everything above, trained or found for the settings' seed, beside the chosen encoder and raw
-    pixels.
-
-    Args:
-        sigma: of the second noise-BYOL.
-        choice, name: the encoder in plain BYOL's place (by default that is BYOL itself), and what
-            to call it.
-    """
+    """All the above for the settings' seed, the chosen encoder (called `name`) and raw pixels;
+    `sigma` is that of the second noise-BYOL."""
     middle = max(sigmas_for(settings.dataset)) / 2
     chosen, _ = chosen_encoder(choice, splits, settings)
     encoders = {name: chosen, **noise_encoders(splits, settings, sigma), "raw pixels": None}
@@ -70,12 +60,8 @@ def noise_predictors(splits: Splits, settings: Settings, sigma: float, choice: C
 
 
 def sweep_rows(sweeps: Mapping[int, Sweep]) -> pd.DataFrame:
-    """Whole sweeps as rows: method, training_seed, noise_seed (its number), sigma, accuracy,
-    similarity.
-
-    Args:
-        sweeps: training seed to what `noise_sweep` measured.
-    """
+    """`noise_sweep`s of several training seeds as rows: method, training_seed, noise_seed (its
+    number), sigma, accuracy, similarity."""
     rows = [
         dict(method=name, training_seed=seed, noise_seed=row, sigma=sigma,
              accuracy=round(accuracy[row, column], 4),

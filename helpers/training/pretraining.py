@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from helpers.methods.presets import recipe_for
 from helpers.methods.recipes import BYOLRecipe, DINORecipe
 from helpers.models.encoder import Encoder
 from helpers.models.weights.checkpoint import save_encoder
+from helpers.models.weights.choose import Choice
 from helpers.settings import PRESETS, Settings
-from helpers.training.callbacks import Compiled
-from helpers.training.distributed import is_first, launched
+from helpers.training.distributed import is_first
 from helpers.training.intervals import eval_interval, images_for_evaluation
 from helpers.training.loader import BatchLoader
 from helpers.training.monitor import Monitor
@@ -28,43 +28,36 @@ from helpers.training.trainer import Hardware, fit
 
 @dataclass
 class Pretrained:
-    """What a pretraining leaves behind: the encoder, the loss of every step and what the monitor
-    saw."""
+    """What a pretraining leaves behind: the encoder (in eval mode, and at `path`), loss and target
+    momentum of every step, the rows of the `Monitor` and the seconds."""
 
     encoder: Encoder
     path: Path
-    losses: list[float] = field(default_factory=list)
-    momentum: list[float] = field(default_factory=list)
-    monitor: list[dict[str, float]] = field(default_factory=list)
-    seconds: float = 0.0
+    losses: list[float]
+    momentum: list[float]
+    monitor: list[dict[str, float]]
+    seconds: float
 
 
 def pretrain(splits: Splits, settings: Settings, recipe: BYOLRecipe | DINORecipe, *,
-             encoder: Encoder | None = None, start: str = "scratch", resume: bool = True,
-             stop_on_collapse: bool = False, devices: int = 1, nodes: int = 1,
-             compiled: bool = False) -> Pretrained:
+             encoder: Encoder | None = None, start: Choice | str = "scratch", resume: bool = True,
+             stop_on_collapse: bool = False, hardware: Hardware | None = None) -> Pretrained:
     """Train on the unlabelled images by a recipe and keep the encoder.
+
+    In the run's folder `recipe.yaml` lies beside the encoder and starts the same run again.
 
     Args:
         recipe: the method and its numbers; `recipe_for(method, settings)` is the preset's.
-        encoder: a start other than random weights, described by the word `start`; a copy of it is
-            trained.
+        encoder: a start other than random weights, of which a copy is trained.
+        start: where that came from, as it was chosen or in a word.
         resume: go on from a checkpoint of the same run if there is one; a finished one is read
             back.
         stop_on_collapse: end the training when the representation collapses, not only warn. Asked
             for again, it stays ended; `find_or_pretrain` does not take its encoder.
-        devices, nodes: GPUs (or CPU processes) per machine and machines that share every batch;
-            where torchrun started this process, its numbers count.
-        compiled: use torch.compile, where the machine has what it needs; the results differ by
-            rounding.
-
-    Returns:
-        The encoder, in eval mode, and the curves; the encoder is also at `path`, and beside it
-        `recipe.yaml`, which starts the same run again.
     """
     need_drive(settings.run_dir)
-    devices, nodes = launched(devices, nodes)
-    run = Run(recipe, settings, start, images_of(splits, settings))
+    word, file = (start.start, start.path) if isinstance(start, Choice) else (start, None)
+    run = Run(recipe, settings, word, images_of(splits, settings), file)
     steps, batch_size = recipe.steps, recipe.batch_size
     loader = BatchLoader(splits.unlabeled, None, batch_size=batch_size, steps=steps,
                          seed=settings.seed, device=settings.device)
@@ -73,12 +66,11 @@ def pretrain(splits: Splits, settings: Settings, recipe: BYOLRecipe | DINORecipe
     monitor = Monitor(splits.train, splits.val, eval_interval(splits, batch_size, steps),
                       stop=stop_on_collapse, folder=run.folder / "logs",
                       limit=images_for_evaluation(batch_size, steps))
-    callbacks = [monitor, Compiled()] if compiled else [monitor]
     if is_first():
         write_recipe(run)
     history = fit(module, loader, title=f"{recipe.method} on {splits.name}", seed=settings.seed,
-                  callbacks=callbacks, folder=run.folder, resume=resume,
-                  hardware=Hardware(devices, nodes))
+                  callbacks=[monitor], folder=run.folder, resume=resume,
+                  hardware=hardware or Hardware())
     done = len(history.losses)
     path = run.folder / "encoder.safetensors"
     if is_first():
@@ -107,7 +99,7 @@ def _command(run: Run, splits: Splits) -> str:
     """The line for a shell that makes such an encoder."""
     settings = run.settings
     options = dict(dataset=splits.name, preset=settings.preset, encoder=settings.encoder,
-                   start=run.start, image_size=settings.image_size, seed=settings.seed)
+                   start=run.file or run.start, image_size=settings.image_size, seed=settings.seed)
     if run.start == "scratch":
         del options["start"]
     usual = recipe_for(run.recipe.method, preset_settings(settings))

@@ -20,18 +20,14 @@ FIELDS = dict(method=str, dataset=str, preset=str, encoder=str, image_size=int, 
 
 
 def write_recipe(run: Run) -> Path:
-    """Keep what a run is made of in its folder, in one step.
-
-    Raises:
-        UserError: the folder cannot be written in.
-    """
+    """Keep what a run is made of in its folder; a UserError where that cannot be written in."""
     settings, recipe = run.settings, dataclasses.asdict(run.recipe)
     numbers = {name: list(value) if isinstance(value, tuple) else value
                for name, value in recipe.items()}
     content = dict(method=run.recipe.method, dataset=str(settings.dataset),
                    preset=settings.preset, encoder=settings.encoder,
-                   image_size=settings.image_size, seed=settings.seed, start=run.start,
-                   recipe=numbers)
+                   image_size=settings.image_size, seed=settings.seed,
+                   start=str(run.file.resolve()) if run.file else run.start, recipe=numbers)
     text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, allow_unicode=True)
     again = f"# python -m helpers pretrain {run.recipe.method} --config THIS_FILE\n"
     try:

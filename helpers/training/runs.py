@@ -41,11 +41,11 @@ class Run:
     settings: Settings
     start: str = "scratch"
     images: str = ""  # what `images_of` says of them
+    file: Path | None = None  # the start's, if it was one; `start` tells it by name and content
 
     @cached_property
     def name(self) -> str:
-        """The method, with its noise where that is not the usual one: such runs are not taken for
-        one another."""
+        """The method, with its noise where that is not the usual one."""
         recipe, usual = self.recipe, usual_noise(self.settings.dataset)
         if recipe.method != "noise-byol":
             return recipe.method
@@ -88,24 +88,18 @@ def marked(recipe: BYOLRecipe | DINORecipe) -> dict[str, Any]:
 
 
 def runs_before(method: str, settings: Settings) -> list[Path]:
-    """Run folders of a method and dataset that hold a checkpoint, newest first: any recipe, seed
-    and preset.
-
-    Looked through are the settings' `run_dir` and the usual one.
-    """
+    """Run folders of a method and dataset that hold a checkpoint, newest first, of any recipe,
+    seed and preset, in the settings' `run_dir` and the usual one."""
     name = glob.escape(Path(settings.dataset).name)
-    places = {
-        settings.run_dir,
-        Settings.resolve(dataset=settings.dataset, device=settings.device).run_dir
-    }
+    usual = Settings.resolve(dataset=settings.dataset, device=settings.device)
+    places = {settings.run_dir, usual.run_dir}
     found = [path for place in places for path in place.glob(f"{name}-*/{method}[-_]*/[!.]*.ckpt")]
     newest_first = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
     return list(dict.fromkeys(path.parent for path in newest_first))
 
 
 def fresh_encoder(splits: Splits, settings: Settings, like: Encoder | None = None) -> Encoder:
-    """The settings' encoder, or one built `like` another, with random weights that depend on the
-    seed alone."""
+    """The settings' encoder, or one `like` another; random weights that depend on the seed."""
     torch.manual_seed(settings.seed)
     if like is not None:
         return build(**like.config)
@@ -113,8 +107,7 @@ def fresh_encoder(splits: Splits, settings: Settings, like: Encoder | None = Non
 
 
 def images_of(splits: Splits, settings: Settings) -> str:
-    """What tells the images of a folder from others: number, shape, checksum of some 256; "" for a
-    named dataset."""
+    """What tells a folder's images from others: shape and a checksum; "" for a named dataset."""
     if settings.dataset in DATASETS:
         return ""
     images = splits.unlabeled

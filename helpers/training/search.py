@@ -1,8 +1,4 @@
-"""Searching noise-BYOL's hyper-parameters with optuna (notebook 11): few short trainings, the
-hopeless ones cut off.
-
-optuna is an optional extra and is imported only where it is used.
-"""
+"""Searching noise-BYOL's hyper-parameters with optuna (notebook 11), which is an optional extra."""
 
 from __future__ import annotations
 
@@ -32,11 +28,9 @@ if TYPE_CHECKING:
     import optuna
 
 INSTALL = 'this needs optuna: run `pip install "optuna>=4.0"`, restart the kernel and run all again'
-LOOKS = 4  # at validation in a trial
-# trials that are drawn at random and all go to their end: what later ones are compared with
-STARTUP = 6
-# Name -> lowest, highest and whether to search on a logarithmic scale; a tuple of more is a list of
-# choices.
+EVALUATIONS = 4  # on validation, in a trial
+STARTUP = 6  # trials that are drawn at random and all go to their end, for comparison
+# name -> lowest, highest and whether on a logarithmic scale, or a list of choices
 SPACE: dict[str, Any] = {
     "lr": (3e-4, 2e-2, True), "momentum gap": (3e-3, 0.2, True), "sigma": (0.3, 4.0, False),
     "hidden": [64, 128, 256, 512], "projection": [32, 64, 128]
@@ -49,17 +43,13 @@ def available() -> bool:
 
 
 def usual(settings: Settings) -> dict[str, float]:
-    """The recipe that the other notebooks use for noise-BYOL, in the terms of `SPACE`; of heads
-    the nearest choice."""
+    """The other notebooks' recipe for noise-BYOL as values of `SPACE`, the nearest of choices."""
     recipe = recipe_for("noise-byol", settings)
+    widths = {"hidden": recipe.hidden_dim, "projection": recipe.projection_dim}
+    nearest = {name: min(SPACE[name], key=lambda choice, width=width: abs(choice - width))
+               for name, width in widths.items()}
     return {"lr": recipe.lr, "momentum gap": round(1 - recipe.ema, 6), "sigma": recipe.noise[1],
-            "hidden": nearest_choice("hidden", recipe.hidden_dim),
-            "projection": nearest_choice("projection", recipe.projection_dim)}
-
-
-def nearest_choice(name: str, width: int) -> int:
-    """The width that `SPACE` has and that is nearest to another."""
-    return min(SPACE[name], key=lambda choice: abs(choice - width))
+            **nearest}
 
 
 def recipe_of(values: dict[str, float], settings: Settings, steps: int) -> BYOLRecipe:
@@ -72,8 +62,7 @@ def recipe_of(values: dict[str, float], settings: Settings, steps: int) -> BYOLR
 
 
 def robust_knn(encoder: Any, splits: Splits, part: Labeled, sigma: float, seed: int = 0) -> float:
-    """kNN accuracy on `part`, the mean of clean and noisy images, with clean training images as
-    the bank."""
+    """kNN accuracy on `part`, mean of clean and noisy images, against clean training images."""
     bank = extract_features(encoder, splits.train.images)
     queries = (part.images, noisy_images(part.images, sigma, seed))
     return sum(
@@ -82,17 +71,18 @@ def robust_knn(encoder: Any, splits: Splits, part: Labeled, sigma: float, seed: 
 
 
 class Watch(Callback):
-    """Scores the encoder `LOOKS` times and ends the training where `judge(score, step)` says so."""
+    """Evaluates the encoder `EVALUATIONS` times and ends the training where `judge(score, step)`
+    says so."""
 
     def __init__(self, splits: Splits, sigma: float, judge: Any) -> None:
         self.splits, self.sigma, self.judge = splits, sigma, judge
         self.scores: list[float] = []
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        if trainer.global_step % max(1, trainer.max_steps // LOOKS) == 0:
+        step, eval_interval = trainer.global_step, max(1, trainer.max_steps // EVALUATIONS)
+        if step % eval_interval == 0:
             self.scores.append(robust_knn(module.encoder, self.splits, self.splits.val, self.sigma))
-            trainer.should_stop = trainer.should_stop or self.judge(self.scores[-1],
-                                                                    trainer.global_step)
+            trainer.should_stop = trainer.should_stop or self.judge(self.scores[-1], step)
 
 
 def train(values: dict[str, float], splits: Splits, settings: Settings, steps: int,
@@ -109,9 +99,8 @@ def train(values: dict[str, float], splits: Splits, settings: Settings, steps: i
 def open_study(name: str, storage: Path, settings: Settings) -> optuna.Study:
     """The study of that name in a SQLite file, new or as it was left.
 
-    TPE (Bergstra et al. 2011) proposes, the median rule prunes: a trial ends when it is worse at a
-    look than half of the finished ones were there. Trials that an interruption cut short are
-    forgotten.
+    TPE (Bergstra et al. 2011) proposes; a trial that is worse at an evaluation than the median of
+    the finished ones is pruned.
 
     Raises:
         UserError: optuna is not installed, or the file is none of its own.
@@ -127,10 +116,9 @@ def open_study(name: str, storage: Path, settings: Settings) -> optuna.Study:
                                     direction="maximize", load_if_exists=True,
                                     pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP))
     except Exception as error:
-        raise UserError(
-            f"{storage} cannot be used as a study ({type(error).__name__}): move it away") from None
-    # The sampler starts anew when a study is resumed; the same seed would propose the same points
-    # again.
+        raise UserError(f"{storage} cannot be used as a study ({type(error).__name__}): move it "
+                        "away") from None
+    # the sampler starts anew with a study; the same seed would propose the same points again
     study.sampler = optuna.samplers.TPESampler(seed=settings.seed + len(study.trials),
                                                n_startup_trials=STARTUP)
     if not study.trials:
@@ -140,11 +128,8 @@ def open_study(name: str, storage: Path, settings: Settings) -> optuna.Study:
 
 def run(study: optuna.Study, splits: Splits, settings: Settings, *, trials: int, steps: int,
         sigma: float) -> None:
-    """Go on with a study until it has `trials` finished or pruned trials.
-
-    Args:
-        steps: of one training; `sigma`: of the noise on validation images, normalised units.
-    """
+    """Go on until the study has `trials` finished or pruned trials of `steps` steps; `sigma` is
+    that of the noise on validation images, normalised units."""
     import optuna
 
     def objective(trial: optuna.Trial) -> float:
@@ -154,7 +139,7 @@ def run(study: optuna.Study, splits: Splits, settings: Settings, *, trials: int,
 
         watch = Watch(splits, sigma, judge)
         train(suggest(trial), splits, settings, steps, watch)
-        if len(watch.scores) < LOOKS:
+        if len(watch.scores) < EVALUATIONS:
             raise optuna.TrialPruned
         return watch.scores[-1]
 
@@ -162,17 +147,13 @@ def run(study: optuna.Study, splits: Splits, settings: Settings, *, trials: int,
     done = len(study.get_trials(deepcopy=False, states=ended))
     with progress(None, "search", "trials", total=max(trials, done), initial=done) as bar:
         def tell(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-            best = f"{study.best_value:.1%}" if any_complete(study) else "none yet"
+            complete = any(trial.state.name == "COMPLETE" for trial in study.trials)
+            best = f"{study.best_value:.1%}" if complete else "none yet"
             bar.set_postfix(best=best, refresh=False)
             bar.update()
 
         study.optimize(objective, n_trials=max(0, trials - done), callbacks=[tell],
                        catch=(UserError,))
-
-
-def any_complete(study: optuna.Study) -> bool:
-    """Whether a trial has gone to its end."""
-    return any(trial.value is not None and trial.state.name == "COMPLETE" for trial in study.trials)
 
 
 def suggest(trial: optuna.Trial) -> dict[str, float]:
@@ -185,20 +166,19 @@ def suggest(trial: optuna.Trial) -> dict[str, float]:
 
 
 def rows(study: optuna.Study) -> list[dict[str, Any]]:
-    """The trials that ended, in order: number, values, score (of the last look), pruned, looks
-    (step to score)."""
+    """The trials that ended, in order: number, values, pruned, score (the last evaluation's),
+    evaluations (step to score)."""
     return [
         dict(number=trial.number, values=trial.params, pruned=trial.state.name == "PRUNED",
              score=list(trial.intermediate_values.values())[-1],
-             looks=dict(trial.intermediate_values))
+             evaluations=dict(trial.intermediate_values))
         for trial in study.trials
         if trial.state.name in ("COMPLETE", "PRUNED") and trial.intermediate_values
     ]
 
 
 def importances(study: optuna.Study, seed: int = 0) -> dict[str, float]:
-    """How much of the scores' spread each hyper-parameter explains, by fANOVA (Hutter et al.
-    2014); sums to 1."""
+    """Shares of the scores' variance that hyper-parameters explain: fANOVA (Hutter et al. 2014)."""
     import optuna
 
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)

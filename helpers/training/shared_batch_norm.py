@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from pytorch_lightning.plugins.layer_sync import LayerSync
 from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
 
-class SumOfAll(torch.autograd.Function):
-    """The sum of all processes' tensors; every process's loss sends its gradient back."""
-
-    @staticmethod
-    def forward(context: Any, x: Tensor) -> Tensor:
-        total = x.clone()
-        distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        return SumOfAll.forward(context, gradient)
-
-
 class SharedBatchNorm(_BatchNorm):
-    """Batch normalisation with the mean and variance of all processes' shares, on any device.
-
-    torch's SyncBatchNorm does this on GPUs only; on a GPU it is the quicker one.
-    """
+    """Batch normalisation with the mean and variance of all processes' shares, on any device;
+    torch's SyncBatchNorm, which is quicker, does this on GPUs only."""
 
     def forward(self, x: Tensor) -> Tensor:
         """B x C x ... to the same shape; in eval mode with the running statistics, as ever."""
@@ -38,9 +21,9 @@ class SharedBatchNorm(_BatchNorm):
         full = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         processes = distributed.get_world_size() if distributed.is_initialized() else 1
         count = full.numel() // full.shape[1] * processes
-        mean = SumOfAll.apply(full.sum(over)) / count  # C
+        mean = all_reduce(full.sum(over)) / count  # C
         centred = full - mean.view(shape)
-        variance = SumOfAll.apply(centred.square().sum(over)) / count  # C
+        variance = all_reduce(centred.square().sum(over)) / count  # C
         self._remember(mean.detach(), variance.detach() * (count / (count - 1)))
         normal = centred * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
@@ -60,17 +43,12 @@ class SharedBatchNorm(_BatchNorm):
 
 
 class SharedStatistics(LayerSync):
-    """Lets every batch normalisation of a model be a `SharedBatchNorm` while it trains.
-
-    Only the class changes: the modules, their weights and their names in a checkpoint stay.
-    """
+    """Lets every batch normalisation of a model be a `SharedBatchNorm` while it trains; weights
+    and names stay."""
 
     def apply(self, model: nn.Module) -> nn.Module:
-        self.before = {
-            module: type(module)
-            for module in model.modules()
-            if isinstance(module, _BatchNorm)
-        }
+        self.before = {module: type(module) for module in model.modules()
+                       if isinstance(module, _BatchNorm)}
         for module in self.before:
             module.__class__ = SharedBatchNorm
         return model

@@ -1,8 +1,6 @@
-"""The one way to train: a Trainer and the callbacks that watch.
+"""The one way to train: Lightning's Trainer and the callbacks that watch.
 
-Lightning runs the loop (mixed precision, several devices, resuming); what is ours is that the
-images come in batches (see `loader`) and that a run can be stopped at any step and go on bit for
-bit.
+Ours is that images come in batches (see `loader`) and that a run goes on bit for bit.
 """
 
 from __future__ import annotations
@@ -18,9 +16,9 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from helpers.common.compute import memory_kept, precision, threads_for
-from helpers.training.callbacks import History, ProgressLine, RandomStates
+from helpers.training.callbacks import Compiled, History, ProgressLine, RandomStates
 from helpers.training.checkpoints import Saver
-from helpers.training.distributed import trainer_options
+from helpers.training.distributed import launched, trainer_options
 from helpers.training.errors import one_line_errors
 from helpers.training.loader import BatchLoader
 
@@ -28,9 +26,7 @@ for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
     logging.getLogger(name).setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="pytorch_lightning")
 
-# sides in pixels from which mixed precision pays: smaller images gain nothing
-HALF_FROM = {"cuda": 28}
-HALF_FROM_ELSEWHERE = 48
+HALF_FROM = {"cuda": 28, "cpu": 48, "mps": 48}  # side in pixels from which mixed precision pays
 
 
 @dataclass(frozen=True)
@@ -39,13 +35,15 @@ class Hardware:
 
     Args:
         devices, nodes: GPUs (or CPU processes) of each machine, and machines, that share every
-            batch. In a notebook the processes hand over what they saw through the run's folder.
+            batch; where torchrun started this process, its numbers count.
         half: mixed precision; None decides by machine and size of the images.
+        compiled: use torch.compile, where the machine can; the results differ by rounding.
     """
 
     devices: int = 1
     nodes: int = 1
     half: bool | None = None
+    compiled: bool = False
 
 
 def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", seed: int = 0,
@@ -55,22 +53,23 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
 
     Args:
         title: shown before the progress bar; without one there is no bar.
-        folder: where checkpoints go (`last.ckpt` and the one before it), see `Saver`; None saves
-            nothing.
+        folder: where `Saver` puts checkpoints; None saves nothing.
         resume: go on from `folder`'s newest whole checkpoint of such a module if there is one.
 
     Returns:
         The losses of all steps and the seconds they took. The module is on the loader's device
-        afterwards; only where a notebook's processes trained together it is on the CPU.
+        afterwards, except that a notebook's processes leave it on the CPU.
 
     Raises:
-        UserError: when the loss stops being a number, memory or disk run out, `folder` cannot be
-            written in, no checkpoint is whole and of this module, or the batch cannot be shared.
+        UserError: the loss is no number, memory or disk are full, `folder` cannot be written in,
+            no checkpoint is whole and of this module, or the batch cannot be shared.
     """
-    together = trainer_options(loader.device, hardware.devices, hardware.nodes, loader.batch_size)
+    together = trainer_options(loader.device, *launched(hardware.devices, hardware.nodes),
+                               loader.batch_size)
     forks = together.get("strategy") == "ddp_notebook"
-    history, bar = History(), [ProgressLine(title)] if title else []
-    watchers = [history, RandomStates(seed), *callbacks, *bar]
+    history = History()
+    watchers = [history, RandomStates(seed), *callbacks]
+    watchers += [Compiled()] * hardware.compiled + [ProgressLine(title)] * bool(title)
     checkpoint = None
     if folder is not None:
         saver = Saver(folder, save_minutes, loader.steps_per_epoch)
@@ -87,19 +86,17 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
     module.train()
     with one_line_errors(folder), memory_kept(loader.device), threads_for(loader.images):
         trainer.fit(module, loader, ckpt_path=checkpoint, weights_only=True if checkpoint else None)
-    # The module knows its trainer, which would keep the optimizer's averages as long as the module
-    # lives.
+    # the module knows its trainer, which would keep the optimizer's averages
     trainer.strategy.optimizers, trainer.strategy.lr_scheduler_configs = [], []
     if forks:
         saver.hand_over(watchers)  # this process has not touched its GPU, and may train so again
     else:
-        # Lightning leaves it on the CPU, where whatever is asked of it next would crawl
-        module.to(loader.device)
+        module.to(loader.device)  # Lightning leaves it on the CPU
     return history
 
 
 def _precision(loader: BatchLoader, half: bool | None, forks: bool) -> str:
     """Lightning's word for the precision."""
     if half is None:
-        half = loader.images.shape[-1] >= HALF_FROM.get(loader.device, HALF_FROM_ELSEWHERE)
+        half = loader.images.shape[-1] >= HALF_FROM[loader.device]
     return precision(loader.device, forks) if half else "32-true"

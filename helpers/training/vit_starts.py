@@ -16,11 +16,8 @@ from helpers.models.encoder import Encoder, build
 from helpers.settings import Settings
 from helpers.training.finetune import train_classifier
 
-# Peak learning rates of encoder and head, for the ViT of the digits.
-WAYS = {
-    "from scratch": (2e-3, 2e-3), "from pretrained weights": (2e-3, 2e-3),
-    "last block and head only": (8e-3, 8e-3)
-}
+# peak learning rates, for the ViT of the digits
+WAYS = {"from scratch": 2e-3, "from pretrained weights": 2e-3, "last block and head only": 8e-3}
 PATIENCE = 6
 
 
@@ -52,7 +49,6 @@ def three_ways(pretrained: Encoder, splits: Splits, settings: Settings, *, per_c
 
     Args:
         pretrained: the start of the last two ways; it is not changed.
-        per_class: labels per class.
         steps: at most so many.
         slower: divides the learning rates, for networks larger than the digits' ViT.
 
@@ -61,9 +57,9 @@ def three_ways(pretrained: Encoder, splits: Splits, settings: Settings, *, per_c
         `val_scores`), seconds and steps of one training on average, and trainable parameters.
     """
     rows = []
-    for way, (lr, head_lr) in WAYS.items():
+    for way, lr in WAYS.items():
         recipe = ClassifierRecipe(steps=steps, batch_size=settings.batch_size, lr=lr / slower,
-                                  head_lr=head_lr / slower, schedule="stable", patience=PATIENCE)
+                                  schedule="stable", patience=PATIENCE)
         subsets = label_subsets(splits.train.labels, per_class, settings.draws, settings.seed)
         runs = []
         for number, index in enumerate(subsets):

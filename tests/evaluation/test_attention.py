@@ -33,7 +33,7 @@ def test_the_last_block_alone_gives_the_encoders_features(encoder, images):
 
 
 def test_last_blocks_are_normalised_class_tokens_side_by_side(encoder, images):
-    found = features.last_blocks(encoder, images, 2, batch_size=2)
+    found = features.last_blocks(encoder, images, 2)
     vit, x = encoder.backbone, normalise(images)
     state = vit.embed(x)
     first = vit.blocks[1](vit.blocks[0](state))

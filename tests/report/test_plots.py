@@ -51,10 +51,10 @@ SCORES = np.array([[1.0, 0.6, 0.2], [0.8, 0.4, 0.2]])
 DAMAGE = {"blur": np.array([0.1, 0.2, 0.3, 0.4, 0.5]), "fog": np.array([0.5] * 5)}
 TRIALS = [
     dict(number=0, values=dict(lr=1e-3, hidden=64), score=0.5, pruned=False,
-         looks={10: 0.4, 20: 0.5}),
-    dict(number=1, values=dict(lr=1e-2, hidden=256), score=0.3, pruned=True, looks={10: 0.3}),
+         evaluations={10: 0.4, 20: 0.5}),
+    dict(number=1, values=dict(lr=1e-2, hidden=256), score=0.3, pruned=True, evaluations={10: 0.3}),
     dict(number=2, values=dict(lr=3e-3, hidden=64), score=0.7, pruned=False,
-         looks={10: 0.6, 20: 0.7})
+         evaluations={10: 0.6, 20: 0.7})
 ]
 PUBLISHED = [dict(name="theirs", minutes=54, mean=0.7)]
 MCE = {"BYOL": 1.0, "noise-BYOL": 0.5}

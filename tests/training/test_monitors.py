@@ -253,7 +253,8 @@ def test_a_resumed_monitor_does_not_evaluate_at_the_start_again():
 
 
 def evaluations(steps: int, count: int) -> list[int]:
-    curve = accuracy_curve.AccuracyCurve(images(), images(seed=1), evaluations=count)
+    curve = accuracy_curve.AccuracyCurve(images(), images(seed=1))
+    curve.evaluations = count
     for step in range(1, steps + 1):
         curve.on_train_batch_end(SimpleNamespace(global_step=step, max_steps=steps),
                                  Module(constant=False).encoder)
@@ -266,10 +267,11 @@ def test_an_accuracy_curve_evaluates_evenly_and_at_the_end():
     assert evaluations(3, 8) == [1, 2, 3]
 
 
-def test_an_accuracy_curve_holds_accuracies_and_the_loss_on_validation():
+def test_an_accuracy_curve_holds_accuracies_and_the_loss_on_validation(monkeypatch):
+    monkeypatch.setattr(accuracy_curve, "LIMIT", 30)
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(16, 2)).train()
     train, val = images(), images(seed=1)
-    curve = accuracy_curve.AccuracyCurve(train, val, limit=30)
+    curve = accuracy_curve.AccuracyCurve(train, val)
     curve.on_train_batch_end(SimpleNamespace(global_step=5, max_steps=5), model)
     (row,) = curve.rows
     assert model.training

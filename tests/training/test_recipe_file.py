@@ -14,7 +14,7 @@ from helpers.methods.build import build_method
 from helpers.methods.presets import recipe_for
 from helpers.methods.recipes import BYOLRecipe, DINORecipe
 from helpers.models.encoder import build
-from helpers.models.weights.checkpoint import load_encoder
+from helpers.models.weights.checkpoint import load_encoder, save_encoder
 from helpers.settings import Settings
 from helpers.training.recipe_file import NAME, read_recipe, write_recipe
 from helpers.training.runs import Run
@@ -35,7 +35,7 @@ def asked(monkeypatch):
     noted = Namespace()
 
     def note(splits, settings, recipe, **options):
-        noted.settings, noted.recipe, noted.start = settings, recipe, options["start"]
+        noted.settings, noted.recipe, noted.start = settings, recipe, options["start"].start
         row = {"knn": 0.8, "spread": 0.5, "rank": 12.3, "dimensions": 96, "feature_std": 0.5}
         return Namespace(monitor=[row], path="x", seconds=3.2)
 
@@ -143,6 +143,25 @@ def test_the_file_that_a_run_kept_starts_the_same_run_again(tmp_path, monkeypatc
         assert torch.equal(a, b)
     command = ours.meta["command"].split()
     assert command[-6:] == ["--steps", "3", "--lr", "0.004", "--views.angle", "20"]
+
+
+def test_the_file_of_a_run_that_started_from_weights_of_ones_own_starts_it_again(
+        tmp_path, monkeypatch, capsys):
+    save_encoder(build("slim", channels=1, image_size=16, width=8), tmp_path / "mine.safetensors")
+    monkeypatch.chdir(tmp_path)
+    assert main(["pretrain", "byol", *SMALL, "--steps", "2", "--out", "first", "--start",
+                 "mine.safetensors"]) == 0
+    (kept,) = Path("first").glob(f"*/*/{NAME}")
+    assert read_recipe(kept)["start"] == str(tmp_path / "mine.safetensors")
+    kept = kept.resolve()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main(["pretrain", "byol", "--config", str(kept), "--out", "again", "--device",
+                 "cpu"]) == 0
+    (again,) = Path("again").glob(f"*/*/{NAME}")
+    assert again.parent.name == kept.parent.name and again.read_text() == kept.read_text()
+    command = load_encoder(kept.parent / "encoder.safetensors").meta["command"]
+    assert "--start mine.safetensors" in command
 
 
 OF_PHOTOS = [path for path in CONFIGS if "views: {" in path.read_text()]

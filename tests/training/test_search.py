@@ -23,7 +23,7 @@ def settings(tmp_path):
 
 
 def fixed(scores):
-    """Trainings that take no time: each trial's looks are given."""
+    """Trainings that take no time: each trial's evaluations are given."""
     trials = iter(scores)
 
     def train(values, splits, settings, steps, watch):
@@ -64,7 +64,7 @@ def test_a_trial_below_the_median_is_pruned_and_a_good_one_is_not(splits, settin
     search.run(study, splits, settings, trials=5, steps=4, sigma=1.0)
     rows = search.rows(study)
     assert [row["pruned"] for row in rows] == [False, False, False, True, False]
-    assert rows[3]["looks"] == {1: 0.1} and rows[3]["score"] == 0.1
+    assert rows[3]["evaluations"] == {1: 0.1} and rows[3]["score"] == 0.1
     assert study.best_value == 0.9
     assert sum(search.importances(study).values()) == pytest.approx(1)
 
@@ -82,7 +82,7 @@ def test_a_study_goes_on_where_it_was_and_proposes_other_points(splits, settings
     assert len(rates) == len(set(rates)) == 5
 
 
-def test_a_training_takes_the_values_and_is_scored_at_its_looks(splits, settings):
+def test_a_training_takes_the_values_and_is_scored_at_its_evaluations(splits, settings):
     judged = []
     watch = search.Watch(splits, 1.0, lambda score, step: judged.append((step, score)))
     values = {"lr": 1e-3, "momentum gap": 0.1, "sigma": 0.7, "hidden": 64, "projection": 32}

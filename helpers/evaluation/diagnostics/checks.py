@@ -22,9 +22,8 @@ from helpers.evaluation.features import eval_mode
 class Trial:
     """What the checks work with; every model that they make starts from the same seed.
 
-    The first `batch_size` images are the batch to overfit; the last quarter is held out from the
-    short training that the last check does. Images are float N x C x S x S in [-1, 1], labels int64
-    N.
+    The first `batch_size` images are the batch to overfit; the last quarter is held out. Images are
+    float N x C x S x S in [-1, 1], labels int64 N.
     """
 
     make_model: Callable[[], nn.Module]
@@ -77,8 +76,8 @@ def sees_order(trial: Trial) -> CheckResult:
     """Shuffled patches make another image. Measured: change of the output, over its variation."""
     model, (images, _) = trial.model(), trial.batch
     with eval_mode(model), torch.no_grad():
-        logits, shuffled = model(images), model(
-            shuffle_patches(images, model.patch_size, trial.seed))
+        logits = model(images)
+        shuffled = model(shuffle_patches(images, model.patch_size, trial.seed))
     change = ((shuffled - logits).norm() / (logits - logits.mean(0)).norm()).item()
     return CheckResult("order of patches", change > 1e-3, change, "> 0.001")
 
@@ -123,9 +122,8 @@ def leak_of(norm: nn.Module, tokens: Tensor) -> float:
 def blocks_add(trial: Trial) -> CheckResult:
     """Every block adds to its input and passes the input itself on.
 
-    The branches read a normalised copy, so their outputs are the same for an input a thousand times
-    as large, and beside it they vanish. Measured: what is then missing of the input, as a share of
-    it, in the worst block.
+    The branches read a normalised copy, so they vanish beside an input a thousand times as large.
+    Measured: what is then missing of the input, as a share of it, in the worst block.
     """
     model, (images, _), scale = trial.model(), trial.batch, 1000
     with eval_mode(model), torch.no_grad():
@@ -197,11 +195,9 @@ CHECKS = (starts_undecided, all_layers_learn, sees_order, norms_mind_one_token, 
 
 def check_up(make_model: Callable[[], nn.Module], images: Tensor, labels: Tensor,
              **options: float) -> list[CheckResult]:
-    """Run every check on models from `make_model`; `options` go to `Trial`.
+    """Run every check on ViTs with a head from `make_model`; `options` go to `Trial`.
 
-    Args:
-        make_model: a fresh ViT with a head; its weights come from torch's global generator.
-        images, labels: float N x C x S x S in [-1, 1] and int64 N, a few hundred in random order.
+    Images are float N x C x S x S in [-1, 1], labels int64 N: a few hundred in random order.
     """
     trial = Trial(make_model, images, labels, **options)
     with threads_for(images):
@@ -210,15 +206,10 @@ def check_up(make_model: Callable[[], nn.Module], images: Tensor, labels: Tensor
 
 def check_up_faults(make_model: Callable[[], nn.Module], images: Tensor, labels: Tensor,
                     **options: float) -> dict[str, list[CheckResult]]:
-    """The results for the healthy model ("healthy") and for each of `FAULTS` and `DATA_FAULTS`.
-
-    The arguments are those of `check_up`.
-    """
+    """The results of `check_up` for "healthy" and for each of `FAULTS` and `DATA_FAULTS`."""
     patients = {"healthy": (make_model, labels)}
-    patients |= {
-        name: (lambda inject=inject: inject(make_model()), labels)
-        for name, inject in FAULTS.items()
-    }
+    patients |= {name: (lambda inject=inject: inject(make_model()), labels)
+                 for name, inject in FAULTS.items()}
     patients |= {name: (make_model, spoil(labels)) for name, spoil in DATA_FAULTS.items()}
     return {name: check_up(make, images, given, **options)
             for name, (make, given) in progress(list(patients.items()), "check-ups", "models")}

@@ -1,7 +1,6 @@
 """Mistakes to inject into a healthy ViT, each one that real projects have made.
 
-A fault takes a ViT with a head and returns it broken, with its weights kept where it can. What it
-changes is the behaviour, never the shape of anything: no error message would ever show it.
+A fault takes a ViT with a head and returns it broken. No shape changes: no error would show it.
 """
 
 from __future__ import annotations
@@ -86,9 +85,9 @@ def start_loud(model: ViT) -> ViT:
     return model
 
 
-def shuffle_labels(labels: Tensor, seed: int = 0) -> Tensor:
+def shuffle_labels(labels: Tensor) -> Tensor:
     """The N labels in an order that has nothing to do with the images."""
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     return labels[order.to(labels.device)]
 
 

@@ -21,8 +21,7 @@ from helpers.evaluation.layers import outputs_of
 
 
 class LossAtStart(NamedTuple):
-    """The mean cross-entropy of an untrained model, and the ln(classes) of one that does not
-    guess."""
+    """The mean cross-entropy of a model, and the ln(classes) of one that prefers no class."""
 
     loss: float
     expected: float
@@ -36,15 +35,10 @@ def loss_at_start(model: nn.Module, images: Tensor, labels: Tensor) -> LossAtSta
 
 
 def gradient_norms(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, float]:
-    """Euclidean norm of the loss's gradient for each named parameter, in eval mode.
-
-    0 stands for a parameter that is frozen or that the output does not depend on.
-    """
-    named = {
-        name: parameter
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad
-    }
+    """Euclidean norm of the loss's gradient for each named parameter, in eval mode; 0 where it is
+    frozen or the output does not depend on it."""
+    named = {name: parameter for name, parameter in model.named_parameters()
+             if parameter.requires_grad}
     norms = {name: 0.0 for name, _ in model.named_parameters()}
     with eval_mode(model):
         loss = F.cross_entropy(model(images), labels)
@@ -59,16 +53,12 @@ def update_ratios(model: nn.Module, images: Tensor, labels: Tensor, lr: float,
     """Norm of an AdamW update over the norm of the weights it changes, averaged over `steps`, on a
     copy.
 
-    About 1e-3 is a healthy order of magnitude; far below it a layer stands still, far above it a
-    layer is rewritten at every step. Only tensors of two or more dimensions count: biases start at
-    zero.
+    About 1e-3 is healthy; far below it a layer stands still, far above it is rewritten at every
+    step. Only tensors of two or more dimensions count: biases start at zero.
     """
     model = copy.deepcopy(model).train()
-    weights = {
-        name: parameter
-        for name, parameter in model.named_parameters()
-        if parameter.ndim > 1
-    }
+    weights = {name: parameter for name, parameter in model.named_parameters()
+               if parameter.ndim > 1}
     optimizer = adamw(model, lr)
     total = dict.fromkeys(weights, 0.0)
     with torch.random.fork_rng(), threads_for(images):
@@ -84,34 +74,24 @@ def update_ratios(model: nn.Module, images: Tensor, labels: Tensor, lr: float,
     return total
 
 
-def activation_statistics(
-        model: nn.Module, images: Tensor,
-        layers: dict[str, nn.Module] | None = None) -> list[dict[str, float | str]]:
-    """Mean and standard deviation of what each layer puts out, read by forward hooks in eval mode.
-
-    Args:
-        layers: name to module; by default the entries of `model.blocks`.
-
-    Returns:
-        One row a layer, in the order of `layers`: layer, mean, std.
-    """
-    if layers is None:
-        layers = {f"block {index + 1}": block for index, block in enumerate(model.blocks)}
-    with outputs_of(layers) as seen, eval_mode(model), torch.no_grad():
+def activation_statistics(model: nn.Module, images: Tensor) -> list[dict[str, float | str]]:
+    """Mean and standard deviation of each block's output in eval mode: rows of layer, mean, std."""
+    with outputs_of(blocks_of(model)) as seen, eval_mode(model), torch.no_grad():
         model(images)
-    return [{"layer": name, "mean": seen[name][0].mean().item(), "std": seen[name][0].std().item()}
-            for name in layers]
+    return [{"layer": name, "mean": output.mean().item(), "std": output.std().item()}
+            for name, (output,) in seen.items()]
+
+
+def blocks_of(model: nn.Module) -> dict[str, nn.Module]:
+    """A ViT's blocks: "block 1" and so on."""
+    return {f"block {number}": block for number, block in enumerate(model.blocks, start=1)}
 
 
 def block_values(model: nn.Module, images: Tensor,
                  labels: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-    """Every block's outputs, and the loss's gradient by all its weights, in eval mode.
-
-    Returns:
-        "block 1" and so on -> all entries of the block's output and all entries of the gradients of
-        its weights, each as one flat tensor on the CPU.
-    """
-    blocks = {f"block {number}": block for number, block in enumerate(model.blocks, start=1)}
+    """"block 1" and so on -> the block's outputs and the loss's gradients by its weights, each as
+    one flat tensor on the CPU; in eval mode."""
+    blocks = blocks_of(model)
     with outputs_of(blocks) as seen, eval_mode(model):
         loss = F.cross_entropy(model(images), labels)
     values = {}

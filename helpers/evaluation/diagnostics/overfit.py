@@ -40,9 +40,8 @@ def overfit_one_batch(model: nn.Module, images: Tensor, labels: Tensor, *, lr: f
                       max_steps: int = 200, tolerance: float = 1e-3, seed: int = 0) -> Overfit:
     """Train `model` in place on the same batch, until its cross-entropy is below `tolerance`.
 
-    A network that cannot memorise a few dozen images will not learn from thousands, and this
-    takes seconds. It is in training mode, and `seed` fixes what its dropout draws. A loss that is
-    not a number ends the attempt.
+    A network that cannot memorise a few dozen images will not learn from thousands. `seed` fixes
+    what its dropout draws. A loss that is not a number ends the attempt.
     """
     optimizer = adamw(model.train(), lr)
     losses: list[float] = []
@@ -78,8 +77,7 @@ def search_learning_rate(make_model: Callable[[], nn.Module], images: Tensor, la
 
 
 def best_learning_rate(runs: dict[float, Overfit]) -> float:
-    """The rate that reached the tolerance in the fewest steps; if none did, the one that came
-    nearest."""
+    """The rate that reached the tolerance in the fewest steps, or else came nearest."""
     def rank(lr: float) -> tuple[bool, int, float]:
         run = runs[lr]
         last = run.losses[-1] if math.isfinite(run.losses[-1]) else math.inf

@@ -27,15 +27,16 @@ def search_history(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
     """The trials of a search: left each one's score at its evaluations, right the best so far.
 
     Args:
-        rows: dicts with number, score (a fraction), pruned and looks (step to score), in order; the
-            first is the usual recipe.
+        rows: dicts with number, score (a fraction), pruned and evaluations (step to score), in
+            order; the first is the usual recipe.
     """
     figure, axes = canvas(1, 2, height=3.8)
     left, right = axes[0]
     for row in rows:
         color, dash = (GRAY, ":") if row["pruned"] else (INK, "-")
-        left.plot(list(row["looks"]), [100 * score for score in row["looks"].values()], marker="o",
-                  markersize=3, lw=1.2, color=color, alpha=0.6, ls=dash)
+        steps, scores = zip(*row["evaluations"].items(), strict=True)
+        left.plot(steps, 100 * np.array(scores), marker="o", markersize=3, lw=1.2, color=color,
+                  alpha=0.6, ls=dash)
     finished, cut = ([(row["number"] + 1, 100 * row["score"]) for row in rows
                       if bool(row["pruned"]) is pruned] for pruned in (False, True))
     for points, marker, color, label in ((finished, "o", INK, "finished"),
