@@ -21,7 +21,8 @@ from pathlib import Path
 
 from helpers.common.errors import UserError
 
-PUBLIC_HOST = ("s3.amazonaws.com", 443)  # serves Imagenette, see `default_dataset`
+GPU_DATASET = "imagenette"  # what "auto" takes on a GPU
+PUBLIC_HOST = ("s3.amazonaws.com", 443)  # its server
 
 ROOT = Path(__file__).resolve().parents[2]
 DRIVE = Path("/content/drive")  # where Colab mounts it
@@ -182,4 +183,4 @@ def default_dataset(device: str) -> tuple[str, str]:
         return "digits", "embedded: no GPU here"
     if not has_network():
         return "digits", "embedded: no network here"
-    return "imagenette", "a GPU and a network are here"
+    return GPU_DATASET, "a GPU and a network are here"

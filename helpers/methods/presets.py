@@ -5,7 +5,7 @@ from __future__ import annotations
 from helpers.common.errors import UserError
 from helpers.common.names import DATASETS, METHODS
 from helpers.methods.recipes import BYOLRecipe, ClassifierRecipe, DINORecipe
-from helpers.settings import Settings
+from helpers.settings import PRESETS, Settings
 
 SMALL_ENCODERS = ("slim", "vit_digits")
 # chosen on validation, digits
@@ -62,6 +62,14 @@ def within_epochs(recipe: BYOLRecipe | DINORecipe, dataset: str,
         return recipe
     most = max(1, MOST_EPOCHS * images // recipe.batch_size)
     return recipe.replace(steps=min(recipe.steps, most))
+
+
+def short_steps(method: str, settings: Settings) -> int:
+    """For how many steps, at most, an encoder is trained that is needed and was not made yet: those
+    of the preset `quick`, or above it of `gpu`."""
+    short = PRESETS["quick" if settings.preset in ("smoke", "quick") else "gpu"]
+    few = settings.replace(pretrain_steps=short["pretrain_steps"], dino_steps=short["dino_steps"])
+    return recipe_for(method, few).steps
 
 
 def fine_tuning(settings: Settings, **changes: float | str) -> ClassifierRecipe:

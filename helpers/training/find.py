@@ -6,24 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from helpers.common.environment import need_drive
-from helpers.common.names import DATASETS
 from helpers.data.splits import Splits
-from helpers.methods.presets import recipe_for, title
+from helpers.methods.presets import recipe_for, short_steps, title
 from helpers.models.encoder import Encoder
 from helpers.models.weights import registry as manifest
-from helpers.models.weights.checkpoint import facts, load_encoder
+from helpers.models.weights.checkpoint import load_encoder
 from helpers.models.weights.choose import AUTO, Choice
 from helpers.models.weights.hub import fetch
-from helpers.settings import PRESETS, Settings
+from helpers.settings import Settings
 from helpers.training.pretraining import pretrain
 from helpers.training.recipe_file import NAME as RECIPE
 from helpers.training.recipe_file import read_recipe
+from helpers.training.released import released_name
 from helpers.training.runs import Run, images_of
-
-# released weights that know photographs, by the name of a run
-RELEASED = {"byol": "byol-slim-imagenette", "noise-byol": "noise-byol-slim-imagenette"}
-# pixels, of the images that they are taken for: from the side of their views up
-KNOWN_SIDES = (32, 64)
 
 
 def find_or_pretrain(method: str, splits: Splits, settings: Settings,
@@ -47,30 +42,19 @@ def find_or_pretrain(method: str, splits: Splits, settings: Settings,
     if encoder is not None:
         print(f"{run.name}: the encoder of an earlier run, {path}")
     else:
-        encoder = _gone_on_with(run, splits) or _released(run)
-    if encoder is None and released:
-        encoder = _for_photographs(run, splits)
-    if encoder is None:
-        encoder = _made_now(run, splits)
+        encoder = (_gone_on_with(run, splits) or _released(run, splits, released)
+                   or _made_now(run, splits))
     return encoder.eval().to(settings.device)
 
 
 def _made_now(run: Run, splits: Splits) -> Encoder:
     """An encoder trained now, for no more steps than a preset of minutes has."""
-    steps = min(run.recipe.steps, _short_steps(run))
+    steps = min(run.recipe.steps, short_steps(run.recipe.method, run.settings))
     whole = "" if steps == run.recipe.steps else f", a stand-in for {run.recipe.steps:,}"
     print(f"{run.name}: no encoder in {run.settings.checkpoints} yet, so one is trained now for "
           f"{steps:,} steps{whole} (`python -m helpers pretrain {run.recipe.method}` trains it in "
           "full)")
     return pretrain(splits, run.settings, run.recipe.replace(steps=steps)).encoder
-
-
-def _short_steps(run: Run) -> int:
-    """For how many steps the quick preset trains such an encoder, or on a GPU the preset `gpu`."""
-    short = PRESETS["quick" if run.settings.preset in ("smoke", "quick") else "gpu"]
-    settings = run.settings.replace(pretrain_steps=short["pretrain_steps"],
-                                    dino_steps=short["dino_steps"])
-    return recipe_for(run.recipe.method, settings).steps
 
 
 def chosen_encoder(choice: Choice, splits: Splits, settings: Settings) -> tuple[Encoder, str]:
@@ -89,29 +73,31 @@ def chosen_encoder(choice: Choice, splits: Splits, settings: Settings) -> tuple[
     return encoder, taken or title("byol", encoder.meta.get("start", "scratch"))
 
 
-def _for_photographs(run: Run, splits: Splits) -> Encoder | None:
-    """The released encoder that knows photographs; it says what that is."""
-    name, (low, high) = RELEASED.get(run.name), KNOWN_SIDES
-    if name is None or splits.channels != 3 or not low <= splits.image_size <= high:
+def _released(run: Run, splits: Splits, photographs: bool) -> Encoder | None:
+    """The released encoder that stands for a run; it says why."""
+    name = released_name(run, splits.channels, splits.image_size, photographs)
+    if not name:
         return None
-    encoder = Choice("listed", name).encoder("", splits.image_size, splits.channels)
-    encoder.meta["released"] = name
-    print(f"{run.name}: no encoder in {run.settings.checkpoints} has learned from {splits.name}, "
-          f"so the released {name} is taken ({manifest.entry(name).what}; its card: "
-          f"{manifest.card(name)})")
+    encoder = load_encoder(fetch(name))
+    why = ", which the same run has made"
+    if encoder.meta.get("run") != run.mark:
+        encoder.meta["released"] = name
+        why = f" ({manifest.entry(name).what}; its card: {manifest.card(name)})"
+    print(f"{run.name}: no encoder in {run.settings.checkpoints} yet, so the released encoder "
+          f"{name} is taken{why}")
     return encoder
 
 
 def _gone_on_with(run: Run, splits: Splits) -> Encoder | None:
     """The encoder of the newest run of these settings that was interrupted, trained to its end."""
     files = run.settings.checkpoints.glob(f"{run.name}-*/{RECIPE}")
-    for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
-        if (file.parent / "encoder.safetensors").exists() or not list(file.parent.glob("*.ckpt")):
-            continue
-        recipe = type(run.recipe)(**read_recipe(file)["recipe"])
-        if Run(recipe, run.settings, images=run.images).folder == file.parent:
-            print(f"{run.name}: going on with the interrupted run {file.parent}, "
-                  f"{recipe.steps:,} steps in all")
+    newest_first = sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)
+    recipes = [type(run.recipe)(**read_recipe(file)["recipe"]) for file in newest_first]
+    for recipe in [run.recipe, *recipes]:
+        folder = Run(recipe, run.settings, images=run.images).folder
+        if list(folder.glob("[!.]*.ckpt")) and not (folder / "encoder.safetensors").exists():
+            print(f"{run.name}: going on with the interrupted run {folder}, {recipe.steps:,} steps "
+                  "in all")
             return pretrain(splits, run.settings, recipe).encoder
     return None
 
@@ -145,15 +131,3 @@ def _unfit(meta: dict[str, Any], images: str) -> str:
         return (f"its training was stopped by a collapse at step {meta['steps']} of "
                 f"{meta['stopped_of']}")
     return ""
-
-
-def _released(run: Run) -> Encoder | None:
-    if run.settings.dataset not in DATASETS:  # a folder of images may bear any name
-        return None
-    for name, entry in manifest.entries().items():
-        path = manifest.kept(entry)
-        if path and facts(path).get("run") == run.mark:
-            print(f"{run.recipe.method}: no encoder in {run.settings.checkpoints} yet, so the "
-                  f"released encoder {name} is taken, which the same run has made")
-            return load_encoder(fetch(name))
-    return None

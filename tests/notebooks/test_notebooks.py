@@ -15,7 +15,7 @@ from helpers.models.weights.choose import (
 )
 from helpers.report.collect import published
 from helpers.settings import PRESETS
-from helpers.training.find import RELEASED
+from helpers.training.released import PHOTOGRAPHS
 
 NAMES = [path.stem for path in NOTEBOOKS]
 
@@ -120,6 +120,6 @@ def test_every_answer_that_a_form_on_colab_offers_is_understood(number):
     assert offered[0] == "ask" and offered[-1] == "file" and len(offered) >= 4
     # the form takes any other text, too: what "auto" may come to is on the list of weights
     names = start_choices() if number == "02" else encoder_choices()
-    assert {"byol-slim-digits", RELEASED["byol"]} < set(names)
+    assert {"byol-slim-digits", PHOTOGRAPHS["byol"]} < set(names)
     for answer in (*offered[1:], *names):
         assert ask(answer).answer is not None

@@ -27,6 +27,7 @@ from helpers.training import monitor as monitors
 from helpers.training import runs
 from helpers.training.find import chosen_encoder, find_or_pretrain
 from helpers.training.pretraining import pretrain
+from helpers.training.released import PHOTOGRAPHS, released_name
 from helpers.training.runs import Run, fresh_encoder
 from helpers.transforms.views import Noisy, normalise
 
@@ -102,8 +103,8 @@ def test_a_released_encoder_is_taken_only_if_this_very_run_made_it(splits, setti
     ).out and not elsewhere.run_dir.exists()
     for other in (elsewhere.replace(pretrain_steps=7), elsewhere.replace(seed=1),
                   elsewhere.replace(preset="quick")):
-        assert finding._released(run_of("byol", other)) is None
-    assert finding._released(run_of("noise-byol", elsewhere)) is None
+        assert released_name(run_of("byol", other), 1, 16) == ""
+    assert released_name(run_of("noise-byol", elsewhere), 1, 16) == ""
 
 
 def test_the_repository_has_what_notebook_02_would_train_with_the_digits(splits, tmp_path, capsys):
@@ -147,8 +148,8 @@ def photographs(tmp_path):
 def test_for_photographs_the_usual_encoder_is_the_released_one_with_its_card(photographs, capsys):
     encoder, name = chosen_encoder(Choice("auto"), *photographs)
     said = capsys.readouterr().out
-    assert name == finding.RELEASED["byol"] and not encoder.training
-    assert "has learned from birds, so the released" in said
+    assert name == PHOTOGRAPHS["byol"] and not encoder.training
+    assert f"so the released encoder {name} is taken" in said
     assert f"https://github.com/few-labels/few-labels/blob/main/weights/{name}.md" in said
     assert (ROOT / "weights" / f"{name}.md").exists()
     released = load_encoder(manifest.kept(manifest.entry(name)))
@@ -163,7 +164,7 @@ def test_named_photographs_and_large_networks_get_the_released_one_too(method, c
                                                                        photographs):
     splits, chosen = photographs
     encoder = find_or_pretrain(method, splits, chosen.replace(**change))
-    assert encoder.meta["released"] == finding.RELEASED[method]
+    assert encoder.meta["released"] == PHOTOGRAPHS[method]
 
 
 def test_another_noise_than_the_usual_is_trained(photographs, capsys):
@@ -183,7 +184,7 @@ def test_the_released_one_is_not_taken_for_gray_images_or_sizes_it_does_not_know
         shape, photographs):
     splits, chosen = photographs
     other = dataclasses.replace(splits, unlabeled=torch.zeros(4, *shape, dtype=torch.uint8))
-    assert finding._for_photographs(run_of("byol", chosen), other) is None
+    assert released_name(run_of("byol", chosen), other.channels, other.image_size) == ""
 
 
 @pytest.mark.parametrize(("preset", "encoder", "steps"), [
