@@ -82,12 +82,12 @@ $(VENV)/bin/pip:
 	  echo "error: $(PYTHON) cannot make a virtual environment." \
 	       "On Debian and Ubuntu: sudo apt install python3-venv" >&2; exit 2; }
 
-$(VENV)/.installed: requirements.txt constraints.txt | $(VENV)/bin/pip
+$(VENV)/.installed: requirements.txt requirements-extra.txt constraints.txt | $(VENV)/bin/pip
 	@echo "installing with $(TOOL) into $(VENV): several GB with torch, minutes the first time"
-	@$(INSTALL) -r requirements.txt
+	@$(INSTALL) -r requirements.txt -r requirements-extra.txt
 	@touch $@
 
-$(VENV)/.installed-dev: requirements-dev.txt requirements-extra.txt $(VENV)/.installed
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@echo "installing with $(TOOL) what the tests and JupyterLab need"
 	@$(INSTALL) -r requirements-dev.txt
 	@touch $@

@@ -6,6 +6,7 @@ Only the standard library is imported here: the first cell runs before the packa
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import importlib.util
 import inspect
@@ -22,6 +23,8 @@ from helpers.common.errors import UserError
 if TYPE_CHECKING:
     from ipywidgets import VBox
     from matplotlib.figure import Figure
+
+    from helpers.settings import Settings
 
 # The colours travel inside the HTML, on a light ground of their own, so that the code looks the
 # same in Jupyter, in Colab, in a dark theme and on a web page made from the notebook.
@@ -134,21 +137,45 @@ def skip_the_rest(reason: str) -> None:
         sys.modules["IPython"].get_ipython().input_transformers_cleanup.append(lambda lines: [])
 
 
-def prepare(root: Path = ROOT) -> None:
+EXTRA = {"11": ("optuna",)}  # packages that single notebooks need as well
+_told: set[str] = set()  # plans that this kernel has printed
+
+
+def prepare(number: str = "", root: Path = ROOT) -> None:
     """Make this kernel ready (packages, folders, figures, errors) and say what the machine allows.
+
+    Args:
+        number: of the notebook, such as "03", whose plan is told.
 
     Raises:
         UserError: a package is missing and pip could not install it.
     """
     install_missing(root / "requirements.txt")
+    if number in EXTRA:
+        try:
+            install_missing(root / "requirements-extra.txt", EXTRA[number])
+        except UserError as problem:  # the notebook says what it leaves out
+            print(problem)
     share_folders(root)
     print(importlib.import_module("helpers.cli.doctor").brief(root))  # it needs the packages
+    if number:
+        with contextlib.suppress(UserError):  # a wrong variable was named above
+            tell_plan(number, importlib.import_module("helpers.settings").Settings.resolve())
     shell = _shell()
     if shell is not None:
         show_errors_plainly(shell)
         shell.run_line_magic("matplotlib", "inline")
         backend = importlib.import_module("matplotlib_inline.backend_inline")
         backend.set_matplotlib_formats("retina")
+
+
+def tell_plan(number: str, settings: Settings) -> None:
+    """Say in one line what a notebook will do with these settings, what it downloads and how long
+    it takes; what was said before is not said again."""
+    line = str(importlib.import_module("helpers.cli.plan").plan(number, settings))
+    if line not in _told:
+        print(line)
+    _told.add(line)
 
 
 def show_errors_plainly(shell: Any) -> None:

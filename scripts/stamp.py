@@ -18,6 +18,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from helpers.cli import plan
 from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
 from helpers.common.files import write_atomically
@@ -27,7 +28,8 @@ from scripts.times import USUAL
 ADDRESS = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
 COLAB = "https://colab.research.google.com"
 BADGE = re.compile(rf"^\[!\[Open in Colab\]\(.*?\)\]\({COLAB}/github/(.*?)/blob/.*?\)$", re.M)
-TIME = re.compile(r"^\*\*Time\*\* (?:not measured yet|about [^\n]*?\(measured[^)\n]*\))", re.M)
+TIME = re.compile(r"^\*\*Time\*\* (?:about [^\n]*?\(estimated\), )?"
+                  r"(?:not measured yet|about [^\n]*?\(measured[^)\n]*\))", re.M)
 README_TABLE = re.compile(r"(<!-- notebooks -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
 SETUP = '''\
 # Setup: finds the repository (fetches it where it is not, as on Colab) and adds missing packages.
@@ -51,7 +53,7 @@ if not (root / "helpers").exists():
 sys.path[:] = [str(root), *(path for path in sys.path if path != str(root))]
 from helpers.notebook import prepare
 
-prepare()'''
+prepare("{number}")'''
 
 
 def read_address(root: Path = ROOT) -> str:
@@ -123,7 +125,7 @@ def stamp_notebook(path: Path, address: str, times: dict[str, Time]) -> str:
     if not BADGE.search(source):
         title, _, rest = source.partition("\n")
         source = f"{title}\n\n{badge(path.name, address)}\n{rest}"
-    source = TIME.sub(time_sentence(times.get(path.stem)), source)
+    source = TIME.sub(time_sentence(path.stem, times.get(path.stem)), source)
     first["source"] = source.splitlines(keepends=True)
     # in links and in the addresses of images
     old = re.compile(rf"(?<=/){re.escape(BADGE.search(source)[1])}(?![\w-]|\.\w)")
@@ -132,7 +134,7 @@ def stamp_notebook(path: Path, address: str, times: dict[str, Time]) -> str:
             prose = old.sub(repository(address), "".join(cell["source"]))
             cell["source"] = prose.splitlines(keepends=True)
     if path.parent.name == "notebooks":
-        setup["source"] = setup_source(address).splitlines(keepends=True)
+        setup["source"] = setup_source(address, path.stem[:2]).splitlines(keepends=True)
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -160,17 +162,19 @@ def stamp_readme(path: Path, notebooks: Sequence[Path], address: str, times: dic
                   text)
 
 
-def time_sentence(row: Time | None) -> str:
-    """What the first cell of a notebook says of its time."""
+def time_sentence(name: str, row: Time | None) -> str:
+    """What the first cell of a notebook says of its time: on Colab's GPU, and on a CPU."""
+    gpu = in_words(plan.plan(name[:2], plan.settings_of("t4"), plan.MACHINES["t4"]).seconds)
+    said = f"**Time** about {gpu} on Colab's T4 (estimated), "
     if row is None:
-        return "**Time** not measured yet"
-    return (f"**Time** about {in_words(row.seconds)} on {row.cores} CPU cores with the embedded "
+        return f"{said}not measured yet"
+    return (f"{said}about {in_words(row.seconds)} on {row.cores} CPU cores with the embedded "
             "digits (measured)")
 
 
-def setup_source(address: str) -> str:
-    """The code of the setup cell."""
-    return SETUP.format(address=address, name=address.rsplit("/", 1)[1])
+def setup_source(address: str, number: str = "") -> str:
+    """The code of the setup cell of the notebook of this number."""
+    return SETUP.format(address=address, name=address.rsplit("/", 1)[1], number=number)
 
 
 def badge(filename: str, address: str) -> str:

@@ -51,8 +51,13 @@ def report(root: Path = ROOT) -> str:
 
 
 def say(options: argparse.Namespace) -> None:
-    """`doctor`: print the report."""
-    print(report())
+    """`doctor`: print the report, or the plan of every notebook."""
+    if not options.plan:
+        print(report())
+        return
+    from helpers.cli import plan  # it needs the packages
+
+    print(plan.report(options.device, dataset=options.dataset, preset=options.preset))
 
 
 def brief(root: Path = ROOT) -> str:
@@ -113,8 +118,9 @@ def gpu() -> Found:
         return Found(cards() or "one that torch can use")
     if torch.backends.mps.is_available():
         return Found("Apple's (used with FEWLABELS_DEVICE=mps)")
-    lent = " (Colab lends one: Runtime > Change runtime type > T4 GPU)" if on_colab() else ""
-    return Found(f"none that torch can use{lent}")
+    if on_colab():
+        return Found("none; Colab lends one: Runtime > Change runtime type > T4 GPU", True)
+    return Found("none that torch can use")
 
 
 def cards() -> str:

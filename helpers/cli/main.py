@@ -55,8 +55,17 @@ def parser() -> Parser:
     _add_evaluate(commands.add_parser("evaluate", help="measure an encoder with few labels"))
     _add_weights(commands.add_parser("weights", help="list, fetch and check released encoders"))
     doctor = commands.add_parser("doctor", help="say what this machine has and what will run on it")
-    doctor.set_defaults(command=_later("doctor", "say"))
+    _add_doctor(doctor)
     return top
+
+
+def _add_doctor(command: Parser) -> None:
+    command.add_argument("--plan", action="store_true",
+                         help="what each notebook would do, download and take; the next are its")
+    command.add_argument("--device", choices=["t4", "cpu"], help="default: this machine")
+    command.add_argument("--dataset", help=A_DATASET)
+    command.add_argument("--preset", choices=list(PRESETS))
+    command.set_defaults(command=_later("doctor", "say"))
 
 
 def _add_run(command: Parser) -> None:

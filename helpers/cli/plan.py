@@ -7,6 +7,7 @@ them in a run of all notebooks. `REST` is what was measured of the rest.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +27,7 @@ from helpers.training.released import released_name
 from helpers.training.runs import Run
 from helpers.transforms.views import DRAWINGS, view_for
 
-BACKBONE_MB = 346  # of torchvision's ViT-B/16
+BACKBONE_MB = 330  # of torchvision's ViT-B/16
 CUDA = 0.6 * GIB  # bytes that a process takes before it computes anything
 DECODED = 800  # photographs a second, by two cores
 
@@ -49,13 +50,20 @@ DATA = {
     "cifar10": Data(45_000, 10_000, 170, 0.075, 0.4),
     "fashion-mnist": Data(54_000, 10_000, 30, 5, 0.2),
 }
-FOLDER = Data(10_000, 2_000, 0, 1, 0.5)  # one that nobody has looked into
 # Seconds on two CPU cores of all that is neither training nor the features of 07: imports,
 # classifiers on features, maps, figures. Measured with digits, and with Imagenette at 48 pixels.
 REST = {
     "01": (17, 0), "02": (13, 0), "03": (33, 0), "04": (15, 0), "05": (26, 0), "06": (40, 0),
     "07": (44, 0), "08": (43, 0), "09": (20, 0), "10": (12, 0), "11": (14, 0),
 }
+
+
+def data_of(settings: Settings) -> Data:
+    """A named dataset, or a folder by the number of its files."""
+    if settings.dataset in DATA:
+        return DATA[settings.dataset]
+    files = sum(len(names) for *_, names in os.walk(settings.dataset)) or 10_000  # or an archive
+    return Data(max(1, files * 8 // 10), files // 10, 0, 1, 0.1)
 
 
 class Plan(NamedTuple):
@@ -77,9 +85,10 @@ class Plan(NamedTuple):
         return sum(training.times * training.steps for training in self.trainings)
 
     def __str__(self) -> str:
-        chosen, data = self.settings, DATA.get(self.settings.dataset, FOLDER)
+        chosen, data = self.settings, data_of(self.settings)
         count = sum(training.times for training in self.trainings)
-        trained = f"{count} trainings of {self.steps:,} steps in all" if count else "no training"
+        kind = "1 training of" if count == 1 else f"{count} trainings of together"
+        trained = f"{kind} {self.steps:,} steps" if count else "no training"
         return "; ".join([
             f"Plan of notebook {self.number}: dataset {Path(chosen.dataset).name} at "
             f"{chosen.image_size} pixels, preset {chosen.preset}, encoder {chosen.encoder}"
@@ -97,10 +106,10 @@ def plan(number: str, settings: Settings, machine: Machine | None = None,
     Args:
         machine: that it runs on; None is this one, for which measured times count.
     """
-    work = _Work(settings)
+    work = Work(settings)
     WORK[number](work)
     on = machine or MACHINES["cpu" if settings.device == "cpu" else "t4"]
-    data = DATA.get(settings.dataset, FOLDER)
+    data = data_of(settings)
     seconds = work.seconds(number, on)
     download = work.download + (data.download if number != "10" else 0)
     source = f"estimated for {on.title}, see helpers/cli/cost.py"
@@ -114,7 +123,7 @@ def plan(number: str, settings: Settings, machine: Machine | None = None,
                 source, memory)
 
 
-class _Work:
+class Work:
     """What a notebook does, collected line by line as it does it."""
 
     def __init__(self, settings: Settings) -> None:
@@ -127,7 +136,7 @@ class _Work:
                     kept: bool = False, **changes: object) -> None:
         """Trainings by the method's recipe; `changes` are of the settings."""
         chosen = self.settings.replace(**changes)
-        recipe = recipe_for(method, chosen)
+        recipe = recipe_for(method, chosen, data_of(chosen).unlabeled)
         encoder = skeleton(chosen.encoder, self.channels, chosen.image_size)
         if isinstance(recipe, DINORecipe):
             crops = crops_for(recipe, chosen, encoder)
@@ -143,7 +152,7 @@ class _Work:
     def usual(self, method: str, **changes: object) -> None:
         """What `find_or_pretrain` comes to on an empty machine: released weights or a training."""
         chosen = self.settings.replace(**changes)
-        recipe = recipe_for(method, chosen)
+        recipe = recipe_for(method, chosen, data_of(chosen).unlabeled)
         name = released_name(Run(recipe, chosen), self.channels, chosen.image_size)
         if name:
             self.taken.append(name)
@@ -163,7 +172,7 @@ class _Work:
 
     def seconds(self, number: str, on: Machine) -> float:
         """Seconds of all of it on a machine."""
-        data = DATA.get(self.settings.dataset, FOLDER)
+        data = data_of(self.settings)
         digits, photographs = REST[number]
         rest = digits if self.channels == 1 else photographs
         features = features_seconds(self.features, self.settings.encoder, self.channels,
@@ -176,16 +185,16 @@ class _Work:
                 + sum(training.seconds(on) for training in self.trainings))
 
 
-def _baseline(work: _Work) -> None:
+def _baseline(work: Work) -> None:
     chosen = work.settings
     work.classifier("resnet18", chosen.resnet_steps, 2, 2 * chosen.batch_size, chosen.stem)
 
 
-def _byol(work: _Work) -> None:
+def _byol(work: Work) -> None:
     work.pretraining("byol", kept=True)
 
 
-def _fine_tuning(work: _Work) -> None:
+def _fine_tuning(work: Work) -> None:
     chosen = work.settings
     work.usual("byol")
     rates = 2 * 2 * 2  # starts, pairs of rates, label subsets
@@ -193,7 +202,7 @@ def _fine_tuning(work: _Work) -> None:
     work.classifier(chosen.encoder, chosen.finetune_steps, times)
 
 
-def _vit(work: _Work) -> None:
+def _vit(work: Work) -> None:
     from helpers.evaluation.diagnostics.faults import DATA_FAULTS, FAULTS
     from helpers.training.vit_starts import WAYS
 
@@ -211,12 +220,12 @@ def _vit(work: _Work) -> None:
     work.classifier(start, chosen.finetune_steps, len(WAYS) * chosen.draws)
 
 
-def _maps(work: _Work) -> None:
+def _maps(work: Work) -> None:
     work.usual("byol")
     work.usual("noise-byol")
 
 
-def _noise(work: _Work) -> None:
+def _noise(work: Work) -> None:
     from helpers.evaluation.noise import sigmas_for
     from helpers.transforms.corruptions import SEVERITIES
 
@@ -227,18 +236,18 @@ def _noise(work: _Work) -> None:
     work.classifier(chosen.encoder, chosen.supervised_steps, 2)
     cases = len(sigmas_for(chosen.dataset)) + 5 * len(SEVERITIES)
     networks = 2 + 3  # classifiers and encoders
-    test = DATA.get(chosen.dataset, FOLDER).test
-    work.features = cases * chosen.noise_seeds * networks * test
+    if work.channels == 3:  # with digits they are in `REST`
+        work.features = cases * chosen.noise_seeds * networks * data_of(chosen).test
 
 
-def _images(work: _Work) -> None:
+def _images(work: Work) -> None:
     work.pretraining("dino", kept=True)
     small = dict(encoder="vit_digits", dino_steps=work.settings.scale(100))
     if not work.settings.encoder.startswith("vit"):
         work.pretraining("dino", **small)
 
 
-def _labels(work: _Work) -> None:
+def _labels(work: Work) -> None:
     from helpers.training.label_curve import SCRATCH_RATES
 
     chosen = work.settings
@@ -253,7 +262,7 @@ def _labels(work: _Work) -> None:
     work.pretraining("dino", chosen.scale(recipe.steps // 4), times=2)
 
 
-def _search(work: _Work) -> None:
+def _search(work: Work) -> None:
     from helpers.training.search import LOOKS
 
     chosen = work.settings
@@ -261,7 +270,7 @@ def _search(work: _Work) -> None:
     work.pretraining("noise-byol", steps, chosen.trials + 2 * 3)  # three seeds for two recipes
 
 
-WORK: dict[str, Callable[[_Work], None]] = {
+WORK: dict[str, Callable[[Work], None]] = {
     "01": _baseline, "02": _byol, "03": lambda work: work.usual("byol"), "04": _fine_tuning,
     "05": _vit, "06": _maps, "07": _noise, "08": _images, "09": _labels, "10": lambda work: None,
     "11": _search,

@@ -5,7 +5,7 @@ from helpers.common.lazy import offer
 __getattr__, __all__ = offer(
     __name__,
     progress_bar="progress",
-    environment="ROOT",
+    environment="ROOT run_folder",
     files="write_atomically",
     split="Split",
     errors="UserError",

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 
@@ -25,7 +26,8 @@ GPU_DATASET = "imagenette"  # what "auto" takes on a GPU
 PUBLIC_HOST = ("s3.amazonaws.com", 443)  # its server
 
 ROOT = Path(__file__).resolve().parents[2]
-DRIVE = Path("/content/drive")  # where Colab mounts it
+# where people mount their Google Drive; Colab's own button takes the first
+DRIVES = (Path("/content/drive"), Path("/content/gdrive"), Path("/gdrive"))
 REQUIREMENT = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:>=\s*([\d.]+))?")
 
 
@@ -47,6 +49,25 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
+def run_folder(run_dir: str, save_to_drive: bool) -> str:
+    """Where the runs of a notebook go: `run_dir`, or the same on the person's Google Drive, which
+    is mounted where it is not; "auto" is there the folder `few-labels`.
+
+    Raises:
+        UserError: the Drive cannot be mounted, or `run_dir` lies somewhere else.
+    """
+    if not save_to_drive:
+        return run_dir
+    drives = [place / "MyDrive" for place in DRIVES]
+    drive = next((each for each in drives if each.is_dir()), drives[0])
+    folder = drive / ("few-labels" if run_dir == "auto" else run_dir)
+    if not folder.is_relative_to(drive):
+        raise UserError(f"RUN_DIR {run_dir} is not on the Drive at {drive}: let it be auto, or "
+                        "SAVE_TO_DRIVE be False")
+    need_drive(folder)
+    return str(folder)
+
+
 def need_drive(folder: Path) -> None:
     """Mount the person's Google Drive if `folder` lies on it and it is not mounted yet.
 
@@ -54,17 +75,18 @@ def need_drive(folder: Path) -> None:
         UserError: it cannot be mounted from here. Without it the folder would vanish with the
             machine.
     """
-    if not folder.absolute().is_relative_to(DRIVE) or (DRIVE / "MyDrive").is_dir():
+    place = next((each for each in DRIVES if folder.absolute().is_relative_to(each)), None)
+    if place is None or (place / "MyDrive").is_dir():
         return
     try:
-        importlib.import_module("google.colab.drive").mount(str(DRIVE))
+        importlib.import_module("google.colab.drive").mount(str(place))
     # Colab's differ: refused by the person, timed out, not asked from a notebook
     except Exception as error:
         refused = str(error).split("\n")[0]
         reason = refused if on_colab() else "Google Drive can be mounted on Colab only"
         raise UserError(
             f"{folder} is on a Google Drive that is not mounted ({reason}): on Colab run `from "
-            f"google.colab import drive; drive.mount('{DRIVE}')` in a cell first, or choose "
+            f"google.colab import drive; drive.mount('{place}')` in a cell first, or choose "
             "another folder") from error
 
 
@@ -100,13 +122,14 @@ def is_older(version: str, lowest: str) -> bool:
     return numbers[0] < numbers[1]
 
 
-def install_missing(path: Path) -> None:
-    """Install the packages of a requirements file that are not here, and replace none that is.
+def install_missing(path: Path, only: Collection[str] = ()) -> None:
+    """Install the packages of a requirements file, or `only` some, and replace none that is here.
 
     One line says what was done. A package that is here but older than asked for is named, not
     replaced: on Colab that would break what else is installed.
     """
-    wanted = requirements(path)
+    wanted = {name: lowest for name, lowest in requirements(path).items()
+              if not only or name in only}
     here = {name: installed(name) for name in wanted}
     missing = [f"{name}>={lowest}" if lowest else name
                for name, lowest in wanted.items() if here[name] is None]

@@ -63,7 +63,9 @@ def nearest(rows: Iterable[Time], device: str, preset: str, dataset: str, cores:
 
 
 def in_words(seconds: float) -> str:
-    """A time so coarse that a second run reads the same: tens of seconds, or half minutes."""
+    """A time so coarse that a second run reads the same: tens of seconds, half minutes, hours."""
     if seconds < 115:
         return f"{max(10, 10 * round(seconds / 10))} seconds"
+    if seconds >= 2 * 3600:
+        return f"{seconds / 3600:.1f} hours"
     return f"{round(seconds / 30) / 2:g} minutes"

@@ -138,6 +138,7 @@ def test_colab_without_a_gpu_says_where_to_get_one(no_gpu, monkeypatch):
     assert "Runtime" not in doctor.gpu().fact
     monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
     assert "Runtime > Change runtime type" in doctor.gpu().fact
+    assert doctor.brief().count("\n! GPU: none; Colab lends one: Runtime > Change runtime") == 1
     assert doctor.system().fact.endswith("on Colab")
 
 

@@ -108,7 +108,7 @@ def test_colab_is_recognised_by_its_module(monkeypatch):
 
 
 def test_drive_is_colabs_and_refused_elsewhere():
-    assert Path("/content/drive") == colab.DRIVE
+    assert Path("/content/drive") == colab.DRIVES[0]
     with pytest.raises(UserError, match="Colab only"):
         colab.need_drive(Path("/content/drive/MyDrive/runs"))
 
@@ -122,10 +122,37 @@ def drive(monkeypatch, tmp_path):
         mounted.append(place)
         (Path(place) / "MyDrive").mkdir()
 
-    monkeypatch.setattr(colab, "DRIVE", tmp_path)
+    monkeypatch.setattr(colab, "DRIVES", (tmp_path,))
     monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
     monkeypatch.setitem(sys.modules, "google.colab.drive", SimpleNamespace(mount=mount))
     return mounted
+
+
+def test_runs_go_to_the_drive_when_the_box_is_ticked_and_elsewhere_as_named(drive, tmp_path):
+    assert colab.run_folder("runs", False) == "runs" and drive == []
+    assert colab.run_folder("auto", True) == str(tmp_path / "MyDrive" / "few-labels")
+    assert colab.run_folder("mine/here", True) == str(tmp_path / "MyDrive" / "mine" / "here")
+    assert drive == [str(tmp_path)]
+
+
+def test_a_drive_is_taken_wherever_it_is_mounted(drive, tmp_path, monkeypatch):
+    monkeypatch.setattr(colab, "DRIVES", (tmp_path / "drive", tmp_path / "gdrive"))
+    (tmp_path / "gdrive" / "MyDrive").mkdir(parents=True)
+    assert colab.run_folder("auto", True) == str(tmp_path / "gdrive" / "MyDrive" / "few-labels")
+    colab.need_drive(tmp_path / "gdrive" / "MyDrive" / "runs")
+    assert drive == []
+
+
+def test_a_run_folder_that_is_not_on_the_drive_is_refused_with_the_box_ticked(drive, tmp_path):
+    with pytest.raises(UserError, match="is not on the Drive at .*let it be auto"):
+        colab.run_folder("/somewhere/else", True)
+
+
+def test_the_box_ticked_where_no_drive_can_be_mounted_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(colab, "DRIVES", (tmp_path,))
+    with pytest.raises(UserError, match="not mounted .*or choose another folder") as said:
+        colab.run_folder("auto", True)
+    assert "\n" not in str(said.value) and not list(tmp_path.iterdir())
 
 
 def test_drive_is_mounted_once_when_a_folder_on_it_is_needed(drive, tmp_path):
@@ -149,7 +176,7 @@ def test_a_drive_that_cannot_be_mounted_is_one_line(drive, tmp_path, monkeypatch
 
 def test_a_folder_on_drive_is_refused_elsewhere_before_anything_is_written(
         tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(colab, "DRIVE", tmp_path)
+    monkeypatch.setattr(colab, "DRIVES", (tmp_path,))
     folder = tmp_path / "MyDrive" / "runs"
     assert main(
         ["pretrain", "byol", "--dataset", "digits", "--preset", "smoke", "--out",
@@ -225,7 +252,8 @@ def test_a_lone_notebook_fetches_the_repository(tmp_path):
     (source / "helpers").mkdir(parents=True)
     alone.mkdir()
     (source / "helpers" / "__init__.py").touch()
-    (source / "helpers" / "notebook.py").write_text("def prepare():\n    print('prepared')\n")
+    (source / "helpers" / "notebook.py").write_text(
+        "def prepare(number):\n    print('prepared')\n")
     git = ["git", "-C", str(source), "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
         subprocess.run([*git, *command], check=True)

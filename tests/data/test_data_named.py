@@ -6,6 +6,8 @@ import os
 import pickle
 import shutil
 import tarfile
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from torchvision import datasets
 from helpers.common.errors import UserError
 from helpers.data import loading as data
 from helpers.data import named
+from helpers.settings import Settings
 
 RANDOM = np.random.RandomState(0)
 
@@ -185,6 +188,62 @@ def test_an_imagenette_archive_put_there_by_hand_is_unpacked(tmp_path, monkeypat
     md5 = hashlib.md5(archive.read_bytes()).hexdigest()
     monkeypatch.setitem(named.IMAGENETTE, 160, ("160px", "imagenette2-160", md5))
     assert len(data.load("imagenette", image_size=32, data_dir=tmp_path).test) == 9
+
+
+@pytest.fixture
+def imagenettes_server(tmp_path, monkeypatch):
+    """A server of this machine with a small Imagenette; a class whose `moods` it has in turn."""
+    write_imagenette(tmp_path / "made" / "imagenette2-160")
+    archive = tmp_path / "made" / "imagenette2-160.tgz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(archive.with_suffix(""), "imagenette2-160")
+
+    class Server(SimpleHTTPRequestHandler):
+        moods = []  # an error's number, or "half" an answer
+
+        def do_GET(self):
+            mood = self.moods.pop(0) if self.moods else ""
+            if isinstance(mood, int):
+                return self.send_error(mood)
+            body = archive.read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body[:len(body) // 2] if mood == "half" else body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.delenv("FEWLABELS_OFFLINE", raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(named, "IMAGENETTE_URL", f"http://127.0.0.1:{server.server_port}/")
+    md5 = hashlib.md5(archive.read_bytes()).hexdigest()
+    monkeypatch.setitem(named.IMAGENETTE, 160, ("160px", "imagenette2-160", md5))
+    yield Server
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_gpu_presets_imagenette_comes_from_its_server(tmp_path, imagenettes_server):
+    chosen = Settings.resolve(dataset="imagenette", preset="gpu", device="cpu")
+    splits = data.load("imagenette", image_size=chosen.image_size, data_dir=tmp_path / "data")
+    assert (splits.image_size, splits.channels, len(splits.test)) == (48, 3, 9)
+    assert splits.classes[0] == "tench"
+
+
+@pytest.mark.parametrize("mood", [404, 503, "half"])
+def test_a_server_that_fails_leaves_no_half_dataset_and_one_line_says_what_to_do(
+        tmp_path, imagenettes_server, mood):
+    imagenettes_server.moods = [mood] * 9
+    place = tmp_path / "data"
+    with pytest.raises(UserError, match="imagenette: the download failed") as caught:
+        data.load("imagenette", image_size=48, data_dir=place)
+    assert "\n" not in str(caught.value) and "use the dataset digits" in str(caught.value)
+    assert {path.name for path in place.iterdir()} <= {".lock", "imagenette2-160.tgz.part"}
+    imagenettes_server.moods = []
+    assert len(data.load("imagenette", image_size=48, data_dir=place).test) == 9
 
 
 @pytest.mark.parametrize("name", ["stl10", "cifar10", "imagenette", "fashion-mnist"])

@@ -1,11 +1,24 @@
 """All notebooks, executed as a newcomer runs them: what they show and what they measure."""
 
 import re
+from collections import Counter
 
 import pytest
-from running import GATHERS, NOTEBOOKS, execute, executed, outputs, printed, prose
+from running import (
+    GATHERS,
+    NOTEBOOKS,
+    counted,
+    counting,
+    execute,
+    executed,
+    outputs,
+    printed,
+    prose,
+)
 
+from helpers.cli.plan import plan
 from helpers.report.results import summary
+from helpers.settings import Settings
 from scripts import executed as copies
 
 pytestmark = pytest.mark.slow
@@ -19,12 +32,26 @@ FIGURES = {
 @pytest.fixture(scope="module")
 def whole_run(tmp_path_factory):
     out = tmp_path_factory.mktemp("whole")
-    return out, execute(out, "--preset", "quick")
+    return out, execute(out, "--preset", "quick", **counting(out))
 
 
 @pytest.fixture(scope="module")
 def numbers(whole_run):
     return summary(whole_run[0] / "results")
+
+
+def test_the_plan_has_the_trainings_that_the_notebooks_make(whole_run):
+    chosen = Settings.resolve(preset="quick", dataset="digits", device="cpu")
+    kinds = {"byol": "BYOL", "noise-byol": "BYOL", "dino": "DINO", "classifier": "Classifier"}
+    found, planned, made = {}, {}, set()
+    for number in sorted(FIGURES):
+        found[number], planned[number] = counted(whole_run[0], number), Counter()
+        for each in plan(number, chosen).trainings:
+            if each.method in kinds and each not in made:
+                planned[number][kinds[each.method], each.encoder, each.steps,
+                                each.batch] += each.times
+            made |= {each} if each.kept else set()
+    assert found == planned
 
 
 @pytest.mark.parametrize("number", sorted(FIGURES))

@@ -45,7 +45,8 @@ def test_stamping_writes_badge_and_setup_cell(root):
     title, setup, _ = notebook_of(root)["cells"]
     assert "".join(title["source"]).splitlines() == ["# 1. A first look", "", tool.badge(
         "01_first_look.ipynb", OLD), "", "Prose."]
-    assert "".join(setup["source"]) == tool.setup_source(OLD)
+    assert "".join(setup["source"]) == tool.setup_source(OLD, "01")
+    assert tool.setup_source(OLD, "01").endswith('prepare("01")')
 
 
 def test_the_badge_opens_the_notebook_of_the_main_branch_in_colab():
@@ -137,6 +138,9 @@ def test_the_readme_gets_its_table_and_its_clone_line_and_keeps_the_rest(root):
 INTEL = times.Time("01_first_look", 73.2, "quick", "digits", "cpu",
                    "Intel(R) Xeon(R) Processor, amx_bf16", 2, "2.11.0")
 NOT_MEASURED = "**Time** not measured yet"
+T4 = tool.in_words(tool.plan.plan("01", tool.plan.settings_of("t4"),
+                                  tool.plan.MACHINES["t4"]).seconds)
+ESTIMATED = f"**Time** about {T4} on Colab's T4 (estimated), "
 
 
 def measure(root, *rows):
@@ -198,12 +202,12 @@ def test_the_first_cell_gets_the_measured_time_and_keeps_what_follows(root):
     path = root / "notebooks" / "01_first_look.ipynb"
     says(root, f"{NOT_MEASURED}, once 02 has run (before it: longer).")
     tool.stamp(root)
-    assert time_line(path) == f"{NOT_MEASURED}, once 02 has run (before it: longer)."
+    assert time_line(path) == f"{ESTIMATED}not measured yet, once 02 has run (before it: longer)."
     measure(root, {})
     for _ in range(2):
         tool.stamp(root)
         assert time_line(path) == (
-            "**Time** about 70 seconds on 2 CPU cores with the embedded digits (measured), once "
+            f"{ESTIMATED}about 70 seconds on 2 CPU cores with the embedded digits (measured), once "
             "02 has run (before it: longer).")
 
 

@@ -1,0 +1,122 @@
+"""What a run will cost, said before it runs."""
+
+import dataclasses
+
+import pytest
+from running import NOTEBOOKS
+
+from helpers.cli import plan
+from helpers.cli.cost import MACHINES, Shown, Training, network
+from helpers.cli.main import main
+from helpers.report.times import read_times
+from helpers.settings import Settings
+from helpers.training.released import PHOTOGRAPHS
+
+T4, CPU = MACHINES["t4"], MACHINES["cpu"]
+ERROR = 0.5
+NUMBERS = [path.stem[:2] for path in NOTEBOOKS]
+
+
+def on_t4(number, **choices):
+    return plan.plan(number, plan.settings_of("t4", **choices), T4)
+
+
+def large(dataset="stl10", **choices):
+    """Settings of large networks and images."""
+    return Settings.resolve(preset="full", dataset=dataset, device="cpu", **choices)
+
+
+def test_a_residual_networks_operations_are_the_published_ones():
+    counted = network("resnet18", 3, 224, 224)
+    assert counted.weights == 11_176_512  # torchvision's 11,689,512 without its classifier
+    assert counted.flops == pytest.approx(2 * 1.81e9, rel=0.01)  # multiply-adds, torchvision
+
+
+def test_a_step_is_launches_and_operations_and_bytes():
+    step = Training("byol", "resnet18", 1, 256, (Shown(96, 2, 4, 2),), channels=3, side=96)
+    seconds = step.step_seconds(T4)
+    for part in ("launch", "flops", "bandwidth"):
+        half = getattr(T4, part) / 2
+        assert step.step_seconds(dataclasses.replace(T4, **{part: half})) != seconds
+    fast = dataclasses.replace(T4, launch=0, bandwidth=float("inf"))
+    operations = 8 * 256 * network("resnet18", 3, 96, 96).flops
+    assert step.step_seconds(fast) == pytest.approx(operations / T4.flops)
+
+
+def test_crops_of_another_side_go_through_the_network_of_the_whole_images():
+    assert network("resnet18", 3, 96, 40).weights == network("resnet18", 3, 96, 96).weights
+    assert network("resnet18", 3, 96, 40).flops < network("resnet18", 3, 96, 96).flops / 3
+
+
+@pytest.mark.parametrize(("method", "least", "most"), [
+    ("byol", 0.130, 0.210), ("dino", 0.250, 0.450)])
+def test_large_networks_on_a_t4_take_what_others_assume(method, least, most):
+    work = plan.Work(large())
+    work.pretraining(method)
+    assert least <= work.trainings[0].step_seconds(T4) <= most
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_no_notebook_takes_a_t4_longer_than_a_quarter_of_an_hour(number):
+    found = on_t4(number)
+    assert (found.settings.dataset, found.settings.preset) == ("imagenette", "gpu")
+    assert found.seconds <= 15 * 60
+    assert found.memory <= T4.memory * plan.GIB
+
+
+def test_most_notebooks_take_a_t4_five_minutes():
+    assert sum(on_t4(number).seconds <= 5 * 60 for number in NUMBERS) > len(NUMBERS) / 2
+
+
+def test_byol_on_stl10_takes_a_t4_25_minutes_at_most():
+    (training,) = on_t4("02", dataset="stl10").trainings
+    assert training.seconds(T4) <= 25 * 60
+
+
+def test_the_digits_notebooks_take_what_was_measured():
+    chosen = Settings.resolve(preset="quick", dataset="digits", device="cpu")
+    made, errors = set(), {}
+    for row in read_times():
+        found = plan.plan(row.notebook[:2], chosen, CPU)
+        again = sum(each.seconds(CPU) for each in found.trainings if each in made)
+        made |= {each for each in found.trainings if each.kept}
+        errors[row.notebook[:2]] = (found.seconds - again) / row.seconds - 1
+    assert max(map(abs, errors.values())) < ERROR
+
+
+def test_a_measured_time_of_such_a_machine_comes_before_an_estimate():
+    chosen = Settings.resolve(preset="quick", dataset="digits", device="cpu")
+    assert "(measured on " in str(plan.plan("03", chosen))
+    assert "(estimated for 2 CPU cores" in str(plan.plan("03", chosen.replace(preset="smoke")))
+
+
+def test_released_encoders_are_taken_in_place_of_trainings():
+    assert on_t4("06").taken == tuple(PHOTOGRAPHS.values()) and on_t4("06").steps == 0
+    assert on_t4("02").taken == () and on_t4("02").steps == 10_000
+
+
+def test_the_full_preset_says_what_it_downloads_and_takes(capsys):
+    line = str(plan.plan("02", large().replace(device="cuda"), T4))
+    assert "1 training of 40,000 steps" in line and "downloads 2,640 MB" in line
+    assert "about 2.5 hours" in line and "6.5 GB of disk" in line
+
+
+def test_a_folder_counts_by_its_files(tmp_path):
+    for number in range(50):
+        (tmp_path / f"{number}.jpg").touch()
+    (training,) = plan.plan("02", large(dataset=str(tmp_path)), T4).trainings
+    assert training.steps == 800 * 40 // 256
+
+
+def test_the_command_prints_a_line_a_notebook(capsys):
+    assert main(["doctor", "--plan", "--device", "t4"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines[:-1]] == [f"Plan of notebook {number}"
+                                                           for number in NUMBERS]
+    assert lines[-1].startswith("All 11, each alone: about ")
+
+
+@pytest.mark.parametrize("words", ["--preset huge", "--device tpu"])
+def test_wrong_options_of_the_plan_are_one_line(words, capsys):
+    assert main(["doctor", "--plan", *words.split()]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
