@@ -42,7 +42,7 @@ class Machine:
         bandwidth: bytes a second.
         width: bytes of a number in a training.
         memory: GiB on the device.
-        start: seconds until a notebook's first result: packages, imports.
+        start: seconds of a notebook's first cell, which fetches the repository and packages.
         slower: how many times longer than on the CPU of `REST` it takes what no training is.
     """
 
@@ -58,7 +58,7 @@ class Machine:
 
 
 MACHINES = {
-    "t4": Machine("Colab's T4", 12e-6, 12.5e12, 4.2e12, 250e9, 2, 15.0, start=75.0, slower=2.0),
+    "t4": Machine("Colab's T4", 12e-6, 12.5e12, 4.2e12, 250e9, 2, 15.0, start=45.0, slower=2.0),
     "cpu": Machine("2 CPU cores", 10e-6, 100e9, 100e9, 20e9, 4, 4.0, start=0.0, slower=0.85),
 }
 

@@ -6,8 +6,9 @@ import pytest
 from running import NOTEBOOKS
 
 from helpers.cli import plan
-from helpers.cli.cost import MACHINES, Shown, Training, network
+from helpers.cli.cost import GIB, MACHINES, Shown, Training, network
 from helpers.cli.main import main
+from helpers.cli.work import Work
 from helpers.report.times import read_times
 from helpers.settings import Settings
 from helpers.training.released import PHOTOGRAPHS
@@ -51,7 +52,7 @@ def test_crops_of_another_side_go_through_the_network_of_the_whole_images():
 @pytest.mark.parametrize(("method", "least", "most"), [
     ("byol", 0.130, 0.210), ("dino", 0.250, 0.450)])
 def test_large_networks_on_a_t4_take_what_others_assume(method, least, most):
-    work = plan.Work(large())
+    work = Work(large())
     work.pretraining(method)
     assert least <= work.trainings[0].step_seconds(T4) <= most
 
@@ -61,7 +62,7 @@ def test_no_notebook_takes_a_t4_longer_than_a_quarter_of_an_hour(number):
     found = on_t4(number)
     assert (found.settings.dataset, found.settings.preset) == ("imagenette", "gpu")
     assert found.seconds <= 15 * 60
-    assert found.memory <= T4.memory * plan.GIB
+    assert found.memory <= T4.memory * GIB
 
 
 def test_most_notebooks_take_a_t4_five_minutes():
@@ -69,7 +70,7 @@ def test_most_notebooks_take_a_t4_five_minutes():
 
 
 def test_byol_on_stl10_takes_a_t4_25_minutes_at_most():
-    (training,) = on_t4("02", dataset="stl10").trainings
+    (training,) = on_t4("02", dataset="stl10").work.trainings
     assert training.seconds(T4) <= 25 * 60
 
 
@@ -78,8 +79,8 @@ def test_the_digits_notebooks_take_what_was_measured():
     made, errors = set(), {}
     for row in read_times():
         found = plan.plan(row.notebook[:2], chosen, CPU)
-        again = sum(each.seconds(CPU) for each in found.trainings if each in made)
-        made |= {each for each in found.trainings if each.kept}
+        again = sum(each.seconds(CPU) for each in found.work.trainings if each in made)
+        made |= {each for each in found.work.trainings if each.kept}
         errors[row.notebook[:2]] = (found.seconds - again) / row.seconds - 1
     assert max(map(abs, errors.values())) < ERROR
 
@@ -91,20 +92,21 @@ def test_a_measured_time_of_such_a_machine_comes_before_an_estimate():
 
 
 def test_released_encoders_are_taken_in_place_of_trainings():
-    assert on_t4("06").taken == tuple(PHOTOGRAPHS.values()) and on_t4("06").steps == 0
-    assert on_t4("02").taken == () and on_t4("02").steps == 10_000
+    maps, byol = on_t4("06").work, on_t4("02").work
+    assert maps.taken == list(PHOTOGRAPHS.values()) and maps.trainings == []
+    assert byol.taken == [] and byol.trainings[0].steps == 8_000
 
 
 def test_the_full_preset_says_what_it_downloads_and_takes(capsys):
     line = str(plan.plan("02", large().replace(device="cuda"), T4))
-    assert "1 training of 40,000 steps" in line and "downloads 2,640 MB" in line
+    assert "trainings 1, 40,000 steps in all" in line and "downloads 2,640 MB" in line
     assert "about 2.5 hours" in line and "6.5 GB of disk" in line
 
 
 def test_a_folder_counts_by_its_files(tmp_path):
     for number in range(50):
         (tmp_path / f"{number}.jpg").touch()
-    (training,) = plan.plan("02", large(dataset=str(tmp_path)), T4).trainings
+    (training,) = plan.plan("02", large(dataset=str(tmp_path)), T4).work.trainings
     assert training.steps == 800 * 40 // 256
 
 

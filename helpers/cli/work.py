@@ -1,0 +1,207 @@
+"""What each notebook does: its trainings and the weights that it takes, before it runs.
+
+A notebook is taken for itself, on an empty machine, with the default of every field but the
+settings. All comes from the settings and recipes that the notebook itself has; a test counts the
+trainings in a run of all notebooks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+from helpers.cli.cost import Shown, Training
+from helpers.methods.build import crops_for, two_views
+from helpers.methods.presets import recipe_for, short_steps
+from helpers.methods.recipes import DINORecipe
+from helpers.models.encoder import Encoder, build
+from helpers.settings import Settings, parse_label_counts
+from helpers.training.released import released_name
+from helpers.training.runs import Run
+from helpers.transforms.views import DRAWINGS, view_for
+
+BACKBONE_MB = 330  # of torchvision's ViT-B/16
+
+
+class Data(NamedTuple):
+    """A dataset: images without labels and of the test, megabytes to download and a second that
+    its server gives, gigabytes of disk."""
+
+    unlabeled: int
+    test: int
+    download: float
+    speed: float
+    disk: float
+
+
+DATA = {
+    "digits": Data(1_097, 500, 0, 1, 0.0),
+    "imagenette": Data(8_522, 3_925, 99, 10, 0.4),
+    "stl10": Data(104_500, 8_000, 2_640, 3, 6.5),
+    "cifar10": Data(45_000, 10_000, 170, 0.075, 0.4),
+    "fashion-mnist": Data(54_000, 10_000, 30, 5, 0.2),
+}
+
+
+class Work:
+    """What a notebook does, collected line by line: trainings, released weights that it takes,
+    megabytes of other weights, and images that go through the settings' encoder."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.data = settings, data_of(settings)
+        self.channels = 1 if settings.dataset in DRAWINGS else 3
+        self.trainings: list[Training] = []
+        self.taken: list[str] = []
+        self.download, self.images = 0.0, 0
+
+    def pretraining(self, method: str, steps: int | None = None, times: int = 1,
+                    kept: bool = False, **changes: object) -> None:
+        """Trainings by the method's recipe; `changes` are of the settings."""
+        chosen = self.settings.replace(**changes)
+        recipe = recipe_for(method, chosen, self.data.unlabeled)
+        encoder = skeleton(chosen.encoder, self.channels, chosen.image_size)
+        if isinstance(recipe, DINORecipe):
+            crops = crops_for(recipe, chosen, encoder)
+            shown = (Shown(side_of(crops.first, chosen), 2, 4, 1),
+                     Shown(side_of(crops.local, chosen), recipe.local_crops, 3, 1))
+        else:
+            shown = (Shown(side_of(two_views(recipe, chosen, encoder)[0], chosen), 2, 4, 2),)
+        self.trainings.append(Training(
+            method, chosen.encoder, steps or recipe.steps, recipe.batch_size, shown, self.channels,
+            chosen.image_size, times=times, kept=kept))
+
+    def usual(self, method: str, **changes: object) -> None:
+        """What `find_or_pretrain` comes to on an empty machine: released weights or a training."""
+        chosen = self.settings.replace(**changes)
+        recipe = recipe_for(method, chosen, self.data.unlabeled)
+        name = released_name(Run(recipe, chosen), self.channels, chosen.image_size)
+        if name:
+            self.taken.append(name)
+            return
+        steps = min(recipe.steps, short_steps(method, chosen))
+        self.pretraining(method, steps, kept=True, **changes)
+
+    def classifier(self, encoder: str, steps: int, times: int = 1, batch: int | None = None,
+                   stem: str = "auto", method: str = "classifier") -> None:
+        """Trainings with labels."""
+        chosen = self.settings
+        patch = skeleton(encoder, self.channels, chosen.image_size).patch_size
+        view = view_for(chosen.dataset, chosen.image_size, patch)
+        self.trainings.append(Training(
+            method, encoder, steps, batch or chosen.batch_size,
+            (Shown(side_of(view, chosen), 1, 3, 1),), self.channels, chosen.image_size, stem,
+            times))
+
+
+def _baseline(work: Work) -> None:
+    chosen = work.settings
+    work.classifier("resnet18", chosen.resnet_steps, 2, 2 * chosen.batch_size, chosen.stem)
+
+
+def _byol(work: Work) -> None:
+    work.pretraining("byol", kept=True)
+
+
+def _fine_tuning(work: Work) -> None:
+    chosen = work.settings
+    work.usual("byol")
+    rates = 2 * 2 * 2  # starts, pairs of rates, label subsets
+    times = rates + 2 * len(chosen.label_counts) * chosen.draws
+    work.classifier(chosen.encoder, chosen.finetune_steps, times)
+
+
+def _vit(work: Work) -> None:
+    from helpers.evaluation.diagnostics.faults import DATA_FAULTS, FAULTS
+    from helpers.training.vit_starts import WAYS
+
+    chosen, effort = work.settings, 1 if work.settings.vit == "vit_digits" else 4
+    networks = 1 + len(FAULTS) + len(DATA_FAULTS)
+    checks = 150 * effort + 4 * 65 * effort + networks * (60 + 40) * effort
+    work.classifier(chosen.vit, chosen.scale(checks), batch=32, method="check-up")
+    steps = max(2, chosen.supervised_steps * 4 // 5)
+    work.classifier(chosen.vit, steps)
+    start = chosen.vit
+    if chosen.vit_start == "imagenet":
+        start, work.download = "vit_base", BACKBONE_MB
+    else:
+        work.classifier(chosen.vit, max(2, steps * 3 // 4))
+    work.classifier(start, chosen.finetune_steps, len(WAYS) * chosen.draws)
+
+
+def _maps(work: Work) -> None:
+    work.usual("byol")
+    work.usual("noise-byol")
+
+
+def _noise(work: Work) -> None:
+    from helpers.evaluation.noise import sigmas_for
+    from helpers.transforms.corruptions import SEVERITIES
+
+    chosen = work.settings
+    _maps(work)
+    steps = max(2, int(chosen.second_share * chosen.pretrain_steps))
+    work.usual("noise-byol", noise_sigma=0.5, noise_schedule="constant", pretrain_steps=steps)
+    work.classifier(chosen.encoder, chosen.supervised_steps, 2)
+    cases = len(sigmas_for(chosen.dataset)) + 5 * len(SEVERITIES)
+    networks = 2 + 3  # classifiers and encoders
+    if work.channels == 3:  # with digits they are in `REST`
+        work.images = cases * chosen.noise_seeds * networks * work.data.test
+
+
+def _images(work: Work) -> None:
+    work.pretraining("dino", kept=True)
+    small = dict(encoder="vit_digits", dino_steps=work.settings.scale(100))
+    if not work.settings.encoder.startswith("vit"):
+        work.pretraining("dino", **small)
+
+
+def _labels(work: Work) -> None:
+    from helpers.training.label_curve import SCRATCH_RATES
+
+    chosen = work.settings
+    work.usual("dino")
+    work.usual("byol")
+    counts = len(set(parse_label_counts(chosen.network_counts)))
+    for network in chosen.networks:
+        work.classifier(network, chosen.finetune_steps,
+                        len(SCRATCH_RATES) + counts * chosen.network_draws)
+    work.classifier(chosen.encoder, chosen.finetune_steps, 2 * counts * chosen.network_draws)
+    recipe = recipe_for("dino", chosen)
+    work.pretraining("dino", chosen.scale(recipe.steps // 4), times=2)
+
+
+def _search(work: Work) -> None:
+    from helpers.training.search import LOOKS
+
+    chosen = work.settings
+    steps = max(LOOKS, chosen.pretrain_steps // 10)
+    work.pretraining("noise-byol", steps, chosen.trials + 2 * 3)  # three seeds for two recipes
+
+
+WORK: dict[str, Callable[[Work], None]] = {
+    "01": _baseline, "02": _byol, "03": lambda work: work.usual("byol"), "04": _fine_tuning,
+    "05": _vit, "06": _maps, "07": _noise, "08": _images, "09": _labels, "10": lambda work: None,
+    "11": _search,
+}
+
+
+def skeleton(name: str, channels: int, side: int) -> Encoder:
+    """An encoder without memory for its weights, to be asked for its patch."""
+    with torch.device("meta"):
+        return build(name, channels=channels, image_size=side)
+
+
+def side_of(view: object, settings: Settings) -> int:
+    """Pixels along a side of what a view makes."""
+    return getattr(view, "size", None) or settings.image_size
+
+
+def data_of(settings: Settings) -> Data:
+    """A named dataset, or a folder by the number of its files."""
+    if settings.dataset in DATA:
+        return DATA[settings.dataset]
+    files = sum(len(names) for *_, names in os.walk(settings.dataset)) or 10_000  # or an archive
+    return Data(max(1, files * 8 // 10), files // 10, 0, 1, 0.1)
