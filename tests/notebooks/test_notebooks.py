@@ -81,11 +81,19 @@ def test_what_a_hint_imports_is_there(path):
         exec(" ".join(line.split()), {})
 
 
-@pytest.mark.parametrize("number", ["02", "03", "04", "06", "07", "11"])
-def test_what_is_kept_for_other_notebooks_has_a_folder_to_choose(number):
+@pytest.mark.parametrize("number", ["02", "03", "04", "06", "07", "08", "09", "11"])
+def test_what_is_kept_for_other_notebooks_has_a_folder_to_choose_or_the_drive(number):
     code = "\n".join(cells_of(NOTEBOOKS[int(number) - 1], "code"))
-    assert re.search(r'^RUN_DIR = "auto" +# @param', code,
-                     re.MULTILINE) and "run_dir=RUN_DIR)" in code
+    assert re.search(r'^RUN_DIR = "auto" +# @param', code, re.MULTILINE)
+    assert 'SAVE_TO_DRIVE = False  # @param {type: "boolean"}' in code
+    assert "run_dir=run_folder(RUN_DIR, SAVE_TO_DRIVE))" in code
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_the_plan_that_is_told_is_the_notebooks_own(path):
+    code = "\n".join(cells_of(path, "code"))
+    told = re.findall(r'(?:prepare|tell_plan)\("(\d+)"', code)
+    assert set(told) == {path.stem[:2]} and len(told) == (1 if path.stem[:2] == "10" else 2)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)

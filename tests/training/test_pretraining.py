@@ -189,7 +189,7 @@ def test_the_released_one_is_not_taken_for_gray_images_or_sizes_it_does_not_know
 
 @pytest.mark.parametrize(("preset", "encoder", "steps"), [
     ("smoke", "slim", "24 steps ("), ("quick", "slim", "1,100 steps ("),
-    ("gpu", "slim", "8,000 steps ("), ("full", "resnet18", "8,000 steps, a stand-in for 40,000")])
+    ("gpu", "slim", "10,000 steps ("), ("full", "resnet18", "10,000 steps, a stand-in for 40,000")])
 def test_what_is_trained_now_is_no_shorter_than_a_preset_of_minutes(
         splits, tmp_path, monkeypatch, capsys, preset, encoder, steps):
     chosen = Settings.resolve(preset=preset, dataset="digits", run_dir=tmp_path, device="cpu",
