@@ -81,6 +81,7 @@ def colab(paths: list[Path], preset: str) -> Iterator[tuple[str, Check]]:
     yield "optional packages", partial(optional, here)
     if "11" in {path.name[:2] for path in paths}:
         yield "11 with optuna", partial(notebook, here, "11", preset)
+    yield "what a T4 would be given", partial(on_a_t4, here)
     yield "02 alone, runs on Drive", partial(alone, here)
     yield "03 alone, an uploaded encoder", partial(uploaded, here)
 
@@ -211,11 +212,23 @@ def tests(here: Environment) -> str:
     return said.strip().splitlines()[-1].strip("= ")
 
 
+def on_a_t4(here: Environment) -> str:
+    """What the first cell says where torch says that a GPU is there, and a network is."""
+    said = here.run(
+        "-c", "from helpers.common import environment, machine; machine.has_cuda = lambda: True; "
+        "environment.has_network = lambda: True; from helpers.notebook import prepare; "
+        "prepare('03')")
+    line = said.splitlines()[-1]
+    if "dataset imagenette at 48 pixels, preset gpu" not in line or "released byol" not in line:
+        raise Failed(f"another plan: {line}")
+    return line
+
+
 def alone(here: Environment) -> str:
     """Notebook 02 as its badge opens it, with its checkpoints on the person's Drive."""
     drive = CONTENT / "drive" / "MyDrive" / "few-labels"
     with content():
-        lone_notebook(here, "02", {"RUN_DIR": str(drive)})
+        lone_notebook(here, "02", {"SAVE_TO_DRIVE": "True"})
         found = sorted(path.name for path in drive.rglob("*.safetensors"))
     if not found:
         raise Failed(f"ran, but no encoder is in {drive}")
