@@ -58,10 +58,14 @@ class BYOL(pl.LightningModule):
     def loss(self, first: Tensor, second: Tensor) -> Tensor:
         """Each view, B x C x S x S, predicts the target of the other (equation 2).
 
-        In [-1, 1], -1 when all agree.
+        In [-1, 1], -1 when all agree; in fp32, since half precision has too few numbers there.
         """
-        return 0.5 * (self.similarity(self.online(first), self.targets(second))
-                      + self.similarity(self.online(second), self.targets(first)))
+        outputs = (self.online(first), self.targets(second),
+                   self.online(second), self.targets(first))
+        with torch.autocast(first.device.type, enabled=False):
+            predicted, seen, predicted_too, seen_too = (output.float() for output in outputs)
+            return 0.5 * (self.similarity(predicted, seen)
+                          + self.similarity(predicted_too, seen_too))
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         images, _ = batch

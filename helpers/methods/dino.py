@@ -141,8 +141,10 @@ class DINO(pl.LightningModule):
     def configure_optimizers(self) -> dict:
         groups = parameter_groups((self.student, self.student_head), self.recipe.weight_decay[0],
                                   self.recipe.lr)
-        # the fused one hides fp16's scale from clipping
-        return optimizer(groups, self.recipe, fused=False)
+        # the fused one hides fp16's scale from clipping, and rounds otherwise on a CPU
+        scaled = self._trainer is not None and self.trainer.scaler is not None
+        on_gpu = groups[0]["params"][0].device.type == "cuda"
+        return optimizer(groups, self.recipe, fused=on_gpu and not scaled)
 
 
 def copy_of(encoder: Encoder) -> Encoder:
@@ -154,12 +156,12 @@ def copy_of(encoder: Encoder) -> Encoder:
 
 @torch.no_grad()
 def clip_each(parameters: Iterable[nn.Parameter], limit: float) -> None:
-    """Scale each gradient whose own norm is above `limit` down to it, tensor by tensor as the
-    paper's code does."""
-    for parameter in parameters:
-        if parameter.grad is not None:
-            norm = parameter.grad.norm()
-            parameter.grad.mul_((limit / (norm + 1e-6)).clamp(max=1.0))
+    """Scale each gradient whose own norm is above `limit` down to it, as the paper's code does;
+    all tensors in one call."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norms = torch.stack(torch._foreach_norm(gradients))
+    shares = (limit / (norms + 1e-6)).clamp(max=1.0)
+    torch._foreach_mul_(gradients, list(shares.unbind()))
 
 
 @torch.no_grad()

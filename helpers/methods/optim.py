@@ -66,16 +66,18 @@ def optimizer(groups: list[dict], recipe: Recipe, fused: bool = True) -> dict:
 
     Args:
         groups: parameters with their rates and decay, see `parameter_groups`.
-        fused: in one kernel where the device has one.
+        fused: in one kernel where the device has one; else all tensors in a dozen calls (foreach),
+            whose numbers are those of tensor by tensor.
     """
     device = next(p for group in groups for p in group["params"]).device
     fused = fused and device.type in ("cpu", "cuda")
+    way = dict(fused=fused, foreach=not fused)
     if recipe.optimizer == "adamw_8bit":
         made = adamw_8bit()(groups)
     elif recipe.optimizer == "sgd":
-        made = torch.optim.SGD(groups, momentum=recipe.sgd_momentum, fused=fused)
+        made = torch.optim.SGD(groups, momentum=recipe.sgd_momentum, **way)
     else:
-        made = torch.optim.AdamW(groups, fused=fused)
+        made = torch.optim.AdamW(groups, **way)
     share = SCHEDULES[recipe.schedule]
     scheduler = LambdaLR(made, lambda step: share(step, recipe.steps, recipe.warmup))
     return {"optimizer": made, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -94,6 +94,19 @@ def test_loss_equals_the_papers_up_to_its_constants():
     assert module.loss(first, second).item() == pytest.approx(paper.item() / 4 - 1, abs=1e-5)
 
 
+def test_the_loss_is_computed_in_fp32_where_the_network_is_not():
+    """bf16 has 256 numbers between 0.5 and 1: the losses of a training would be steps."""
+    module, (first, second) = make(), pair()
+    with torch.autocast("cpu", torch.bfloat16):
+        online, target = module.online(first), module.targets(second)
+        losses = [module.loss(first * share, second) for share in torch.linspace(1, 2, 20)]
+        same = F.cosine_similarity(online.float(), target.float()).mean()
+    assert online.dtype == torch.bfloat16 and losses[0].dtype == torch.float32
+    assert -same - 0.05 < 2 * losses[0] + F.cosine_similarity(
+        module.online(second).float(), module.targets(first).float()).mean() < -same + 0.05
+    assert len({loss.item() for loss in losses}) > 15
+
+
 def test_one_step_of_the_trainer_equals_the_plain_textbook_step(digits):
     module = make(steps=4, lr=1e-3)
     plain = copy.deepcopy(module)

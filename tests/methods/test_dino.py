@@ -206,6 +206,17 @@ def test_each_gradient_is_clipped_by_itself():
     assert parameters[1].grad.tolist() == pytest.approx([0.3, 0.4]) and parameters[2].grad is None
 
 
+def test_clipping_all_in_one_call_gives_the_numbers_of_one_by_one():
+    module = make()
+    for number, parameter in enumerate(module.parameters()):
+        parameter.grad = torch.randn_like(parameter) * (number % 7)
+    expected = [(gradient := parameter.grad) * (3.0 / (gradient.norm() + 1e-6)).clamp(max=1.0)
+                for parameter in module.parameters()]
+    clip_each(module.parameters(), 3.0)
+    for parameter, gradient in zip(module.parameters(), expected, strict=True):
+        assert torch.equal(parameter.grad, gradient)
+
+
 def test_last_layer_stays_frozen_at_first_and_only_weights_decay(digits):
     module = make(steps=8, frozen_steps=4, weight_decay=(0.1, 0.3))
     before = copy.deepcopy(module.student_head.state_dict())

@@ -31,6 +31,18 @@ ENCODERS = {"resnet18": 96, "vit_tiny": 96, "slim": 48}
 GPU = torch.device("cuda", 0)
 
 
+class Calls(TorchDispatchMode):
+    """Notes which operations are called."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.append(str(function.overloadpacket))
+        return function(*args, **(kwargs or {}))
+
+
 class Transfers(TorchDispatchMode):
     """Counts copies between host and GPU that make the host wait; scalars that go along with a
     kernel do not."""
@@ -119,6 +131,31 @@ def test_a_step_of_pretraining_never_waits_for_the_host(method, encoder, gpu, mo
         optimizer.step()
         (module.update_teacher if method == "dino" else module.update_target)(0.99)
     assert seen.waits == []
+
+
+@pytest.fixture
+def dino():
+    return made("dino", "resnet18")
+
+
+@pytest.mark.parametrize("scaler", [None, "of fp16"])
+def test_the_update_of_dino_takes_a_few_calls_and_not_some_for_each_tensor(scaler, dino, gpu):
+    """fp16's gradients are scaled, which the fused update would hide from clipping."""
+    module = moved(dino)
+    module._trainer = SimpleNamespace(scaler=scaler)
+    for parameter in module.parameters():
+        parameter.grad = torch.empty_like(parameter) if parameter.requires_grad else None
+    optimizer = module.configure_optimizers()["optimizer"]
+    with Calls() as clipping:
+        clip_each(module.parameters(), 3.0)
+    optimizer.step()  # the first one makes the averages
+    with Calls() as update:
+        optimizer.step()
+    tensors = sum(len(group["params"]) for group in optimizer.param_groups)
+    assert len(clipping.names) < tensors + 12  # it was six for each
+    assert ("aten._fused_adamw_" in update.names) is (scaler is None)
+    called = [name for name in update.names if name.startswith("aten.")]
+    assert len(called) < (20 if scaler is None else 3 * tensors)  # it was nine for each
 
 
 @pytest.fixture

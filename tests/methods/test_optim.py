@@ -87,6 +87,26 @@ def test_the_optimizer_follows_the_schedule():
     assert made["lr_scheduler"]["interval"] == "step"
 
 
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_all_tensors_in_a_few_calls_give_the_numbers_of_tensor_by_tensor(name):
+    def trained(**way):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(9, 33), nn.BatchNorm1d(33), nn.Linear(33, 5))
+        groups = parameter_groups([network], 0.1, 2e-3)
+        made = optimizer(groups, Recipe(steps=9, optimizer=name), fused=False)["optimizer"]
+        for group in made.param_groups:
+            group.update(way)
+        for _ in range(9):
+            made.zero_grad()
+            network(torch.randn(16, 9)).square().mean().backward()
+            made.step()
+        return network.state_dict(), made.param_groups[0]["foreach"]
+
+    (plain, off), (ours, on) = trained(foreach=False), trained()
+    assert (off, on) == (False, True)
+    assert all(torch.equal(value, ours[key]) for key, value in plain.items())
+
+
 def test_a_linear_head_starts_at_zero_and_prefers_no_class():
     head = linear_head(7, 5)
     assert torch.equal(head(torch.randn(3, 7)), torch.zeros(3, 5))

@@ -32,7 +32,7 @@ def settings():
     ("full", "digits", "slim", "dino", "dino-885958c0"),
     ("full", "stl10", None, "byol", "byol-bf9939f7"),
     ("full", "stl10", None, "noise-byol", "noise-byol-2081961e"),
-    ("full", "stl10", None, "dino", "dino-7028536c"),
+    ("full", "stl10", None, "dino", "dino-59bee345"),
     ("full", "stl10", "vit_small", "dino", "dino-2fa212f6"),
     ("full", "stl10", "slim", "noise-byol", "noise-byol-dadaf860"),
     ("quick", "imagenette", None, "byol", "byol-1d66cc92"),
@@ -40,6 +40,12 @@ def settings():
 def test_runs_have_the_marks_that_they_always_had(preset, dataset, encoder, method, folder):
     chosen = Settings.resolve(preset=preset, dataset=dataset, encoder=encoder, device="cpu")
     assert Run(recipe_for(method, chosen), chosen).folder.name == folder
+
+
+def test_a_resnets_run_with_the_papers_outputs_has_the_mark_of_its_earlier_recipe():
+    chosen = Settings.resolve(preset="full", dataset="stl10", device="cpu")
+    earlier = recipe_for("dino", chosen).replace(output_dim=65_536)
+    assert Run(earlier, chosen).folder.name == "dino-7028536c"
 
 
 def test_other_noise_has_its_name_and_mark(settings):

@@ -435,7 +435,8 @@ def test_dinos_recipe_follows_the_encoder(splits, settings):
     module = build_method(recipe, build("vit_tiny", channels=1, image_size=16, depth=1), vit, 7.4)
     assert module.student_head.freeze_last_layer == 7
     assert module.criterion.center.shape[-1] == 65_536
-    assert recipe_for("dino", settings.replace(encoder="resnet50")).global_scale == (0.14, 1.0)
+    resnet = recipe_for("dino", settings.replace(encoder="resnet50"))
+    assert resnet.global_scale == (0.14, 1.0) and resnet.output_dim == 4096
 
 
 def test_an_unknown_method_is_one_line(settings):
