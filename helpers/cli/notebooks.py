@@ -13,12 +13,14 @@ from typing import Any
 from unittest import mock
 
 from helpers.cli.execute import code_cells, end_kernels, execute, number_of
-from helpers.cli.order import needs_among, usual_jobs
+from helpers.cli.order import needs_among, usual_jobs, usual_seconds
 from helpers.cli.side_by_side import Outcome, side_by_side
 from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
 from helpers.common.progress_bar import clock, progress
+from helpers.settings import Settings
 
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 NOTEBOOKS = ROOT / "notebooks"
 
 
@@ -65,26 +67,32 @@ def run(only: Sequence[str] | None = None, *, dataset: str | None = None, preset
         KeyboardInterrupt: Ctrl-C, after the kernels were ended and the partial copies kept.
     """
     paths, out = choose(find(folder), only), Path(out).resolve()
-    parameters, device = _parameters(dataset, preset, seed)
+    parameters, settings = _parameters(dataset, preset, seed)
     _make_folder(out)
-    jobs = min(jobs or usual_jobs(device), len(paths))
+    jobs = min(jobs or usual_jobs(settings.device), len(paths))
     with mock.patch.dict(os.environ, _environment(out)), chdir(ROOT):
-        outcome = _run_all({number_of(path): path for path in paths}, out, parameters, jobs)
+        by_number = {number_of(path): path for path in paths}
+        seconds = usual_seconds(list(by_number), settings)
+        outcome = _run_all(by_number, out, parameters, jobs, seconds)
     _show_results(out)
     if outcome.left_out:
         print(f"not run, for they need what failed: {', '.join(outcome.left_out)}", file=sys.stderr)
     return 1 if outcome.failed else 0
 
 
-def _run_all(paths: dict[str, Path], out: Path, parameters: dict[str, Any], jobs: int) -> Outcome:
-    """Run the notebooks side by side under one progress line, and say what each came to."""
+def _run_all(paths: dict[str, Path], out: Path, parameters: dict[str, Any], jobs: int,
+             seconds: dict[str, float]) -> Outcome:
+    """Run the notebooks side by side under one progress line, and say what each came to.
+
+    The line counts `seconds` that the notebooks usually take, a cell as much as its neighbours.
+    """
     interrupted = threading.Event()
-    total = sum(code_cells(path) for path in paths.values())
-    with progress(None, "notebooks", "cells", total=total) as bar:
+    with progress(None, "notebooks", total=sum(seconds.values()), bar_format=BAR) as bar:
 
         def work(number: str) -> bool:
             began = time.perf_counter()
-            failure = execute(paths[number], out, parameters, bar.update)
+            each = seconds[number] / code_cells(paths[number])
+            failure = execute(paths[number], out, parameters, lambda: bar.update(each))
             if failure is None:
                 bar.write(f"{paths[number].stem:<28} {clock(time.perf_counter() - began)}",
                           file=sys.stdout)
@@ -99,14 +107,14 @@ def _run_all(paths: dict[str, Path], out: Path, parameters: dict[str, Any], jobs
             interrupted.set()
             end_kernels(now)
 
-        return side_by_side(needs_among(list(paths)), work, jobs, tick=tick, stop=stop)
+        return side_by_side(needs_among(list(paths)), work, jobs, tick=tick, stop=stop,
+                            seconds=seconds)
 
 
 def _parameters(dataset: str | None, preset: str | None,
-                seed: int | None) -> tuple[dict[str, Any], str]:
-    """The parameters for papermill, checked before hours are spent on them, and the device."""
+                seed: int | None) -> tuple[dict[str, Any], Settings]:
+    """The parameters for papermill, checked before hours are spent on them, and the settings."""
     from helpers.common.names import DATASETS
-    from helpers.settings import Settings
 
     if dataset not in (None, "auto", *DATASETS):
         folder = Path(dataset).expanduser().resolve()
@@ -117,7 +125,7 @@ def _parameters(dataset: str | None, preset: str | None,
     settings = Settings.resolve(dataset=dataset, preset=preset, seed=seed)
     print(f"{settings.dataset} ({settings.why}), preset {settings.preset}, on {settings.device}")
     given = {"DATASET": dataset, "PRESET": preset, "SEED": seed}
-    return {name: value for name, value in given.items() if value is not None}, settings.device
+    return {name: value for name, value in given.items() if value is not None}, settings
 
 
 def _make_folder(out: Path) -> None:

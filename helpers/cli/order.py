@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence, Set
+from statistics import fmean
 
 from helpers.common.machine import cores
+from helpers.report.times import nearest, read_times
+from helpers.settings import Settings
 
 # Who needs what: the notebooks that have to be run before another. images/notebooks.svg shows it.
 NEEDS = {
@@ -33,6 +36,17 @@ def needs_among(numbers: Sequence[str]) -> dict[str, Set[str]]:
     if GATHERS in needs:
         needs[GATHERS] = set(numbers) - {GATHERS}
     return needs
+
+
+def usual_seconds(numbers: Sequence[str], settings: Settings) -> dict[str, float]:
+    """How long each notebook took with such settings on the machine most like this one.
+
+    What is not known counts as much as the mean of the others.
+    """
+    rows = nearest(read_times(), settings.device, settings.preset, settings.dataset, cores())
+    known = {row.notebook[:2]: row.seconds for row in rows}
+    usual = fmean(known.values()) if known else 60.0
+    return {number: known.get(number, usual) for number in numbers}
 
 
 def usual_jobs(device: str) -> int:

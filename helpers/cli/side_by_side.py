@@ -20,11 +20,12 @@ class Outcome:
 
 
 def side_by_side(needs: Mapping[str, Set[str]], work: Callable[[str], bool], jobs: int, *,
-                 tick: Callable[[Set[str]], object], stop: Callable[[bool], object]) -> Outcome:
+                 tick: Callable[[Set[str]], object], stop: Callable[[bool], object],
+                 seconds: Mapping[str, float] | None = None) -> Outcome:
     """Call `work(name)` for every name, at most `jobs` at a time, each in a thread.
 
-    A failure keeps back what needs the failed one, and nothing else. Of what could begin, that on
-    which the longest chain waits goes first.
+    A failure keeps back what needs the failed one, and nothing else. Of what could begin, that with
+    the longest way to the end goes first.
 
     Args:
         needs: every name, with those of the others that have to be done before it.
@@ -32,6 +33,7 @@ def side_by_side(needs: Mapping[str, Set[str]], work: Callable[[str], bool], job
         tick: called about once a second with the names that run now.
         stop: ends what runs; called at Ctrl-C with False ("please"), and after `GRACE` seconds with
             True ("now") until all threads have come back.
+        seconds: about how long each takes; None: all take as long.
 
     Raises:
         KeyboardInterrupt: Ctrl-C, when nothing runs any more.
@@ -44,7 +46,7 @@ def side_by_side(needs: Mapping[str, Set[str]], work: Callable[[str], bool], job
         try:
             while True:
                 waiting = sorted([*waiting, *order.get_ready()], key=lambda name: (
-                    -_chain(name, needs), name))
+                    -_to_the_end(name, needs, seconds or {}), name))
                 while waiting and len(running) < jobs:
                     name = waiting.pop(0)
                     running[pool.submit(work, name)] = name
@@ -65,9 +67,11 @@ def side_by_side(needs: Mapping[str, Set[str]], work: Callable[[str], bool], job
     return outcome
 
 
-def _chain(name: str, needs: Mapping[str, Set[str]]) -> int:
-    """Length of the longest chain of those that wait for one another, from `name` on."""
-    return 1 + max((_chain(other, needs) for other in needs if name in needs[other]), default=0)
+def _to_the_end(name: str, needs: Mapping[str, Set[str]], seconds: Mapping[str, float]) -> float:
+    """How long `name` and all that waits for it take at least, one after another."""
+    after = [other for other in needs if name in needs[other]]
+    return seconds.get(name, 1.0) + max(
+        (_to_the_end(other, needs, seconds) for other in after), default=0.0)
 
 
 def _end(running: Mapping[Future[bool], str], stop: Callable[[bool], object]) -> None:

@@ -10,6 +10,8 @@ from helpers.cli import order
 from helpers.cli.execute import number_of
 from helpers.cli.notebooks import ROOT, find
 from helpers.cli.order import GATHERS, NEEDS, needs_among
+from helpers.report.times import Time
+from helpers.settings import Settings
 
 
 def test_of_what_needs_a_notebook_that_is_not_run_the_first_makes_it_for_the_others():
@@ -58,3 +60,14 @@ def test_as_many_notebooks_run_as_the_memory_holds(monkeypatch):
     monkeypatch.setattr(order, "cores", lambda: 8)
     monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 7 * 2**20, "SC_PAGE_SIZE": 2**10}.get)
     assert order.usual_jobs("cpu") == 3
+
+
+def test_known_times_count_as_they_are_and_unknown_ones_as_their_mean(monkeypatch):
+    machine = dict(preset="quick", dataset="digits", device="cpu", chip="", cores=2, torch="")
+    rows = [Time(notebook="01_a", seconds=20.0, **machine),
+            Time(notebook="02_b", seconds=40.0, **machine)]
+    monkeypatch.setattr(order, "read_times", lambda: rows)
+    quick = Settings.resolve(preset="quick", dataset="digits", device="cpu")
+    assert order.usual_seconds(["01", "02", "12"], quick) == {"01": 20.0, "02": 40.0, "12": 30.0}
+    smoke = Settings.resolve(preset="smoke", dataset="digits", device="cpu")
+    assert set(order.usual_seconds(["01", "02"], smoke).values()) == {60.0}

@@ -123,7 +123,7 @@ def test_a_run_keeps_copies_and_ends_with_the_table(folder, tmp_path, capsys):
     assert (here["preset"], here["seed"]) == ("quick", 3)
     shown = capsys.readouterr()
     assert "82.6 %" in shown.out
-    assert "3/3" in shown.err
+    assert "100%" in shown.err
     assert original.read_bytes() == before
     assert list((out / "notebooks").iterdir()) == [copy]
     assert str(tmp_path) not in json.dumps(json.loads(copy.read_text())["metadata"])

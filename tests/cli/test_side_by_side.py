@@ -13,11 +13,11 @@ def nothing(_):
     pass
 
 
-def order_of(needs, jobs=1, fails=()):
+def order_of(needs, jobs=1, fails=(), seconds=None):
     """The names in the order in which they began, and the outcome."""
     begun = []
     outcome = side_by_side(needs, lambda name: begun.append(name) or name not in fails, jobs,
-                           tick=nothing, stop=nothing)
+                           tick=nothing, stop=nothing, seconds=seconds)
     return begun, outcome
 
 
@@ -38,6 +38,12 @@ def test_nothing_begins_before_what_it_needs_has_ended():
 def test_the_longest_chain_goes_first():
     needs = {"1": set(), "2": set(), "3": {"2"}, "4": {"3"}, "5": {"1"}}
     assert order_of(needs)[0] == ["2", "1", "3", "4", "5"]
+
+
+def test_what_takes_longest_to_the_end_goes_first():
+    needs = {"1": set(), "2": {"1"}, "3": set()}
+    assert order_of(needs, seconds={"1": 10, "2": 20, "3": 40})[0] == ["3", "1", "2"]
+    assert order_of(needs, seconds={"1": 10, "2": 40, "3": 40})[0] == ["1", "2", "3"]
 
 
 def test_never_do_more_run_than_allowed():
