@@ -1,7 +1,8 @@
+# make            this help
 # make run        install into .venv, execute the notebooks, end with the table of results
 # make notebook   install and open JupyterLab
 # make check      install, then ruff and the quick tests: while you change something
-# make test       install, then ruff and all tests
+# make test       install, then ruff and all tests (make tests is the same)
 # make executed   run all notebooks once; keep copies with outputs in docs/executed
 # make stamp      write the repository's address into notebooks and README
 # make colab-check    what works with the versions that Colab has (Python 3.13, 6 GB)
@@ -34,12 +35,16 @@ need = "$(PYTHON$(1))" -c 'import sys; sys.exit("%d%d" % sys.version_info[:2] !=
 # The kernels of notebooks are those of .venv, whatever else is installed for this user.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: run notebook check test executed stamp colab-check lowest-check clean distclean
+.PHONY: help run notebook check test tests executed stamp colab-check lowest-check clean distclean
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
 run: $(VENV)/.installed
 	@$(VENV)/bin/python -m helpers run $(ARGS)
 
 notebook: $(VENV)/.installed-dev
-	@$(VENV)/bin/jupyter lab notebooks
+	@$(VENV)/bin/jupyter lab --ServerApp.root_dir=. \
+		--LabApp.default_url=/lab/tree/notebooks/01_resnet18_baseline.ipynb $(ARGS)
 
 check: $(VENV)/.installed-dev
 	@$(VENV)/bin/ruff check .
@@ -48,6 +53,8 @@ check: $(VENV)/.installed-dev
 test: $(VENV)/.installed-dev
 	@$(VENV)/bin/ruff check .
 	@$(PYTEST) $(ARGS)
+
+tests: test
 
 executed: $(VENV)/.installed-dev
 	@$(VENV)/bin/python -m scripts.executed $(ARGS)

@@ -159,9 +159,11 @@ def _from_root(path: Path) -> str:
 
 
 def _show_results(out: Path) -> None:
-    from helpers.report import results
+    """The headline numbers, or all of them where the notebooks of those did not run."""
+    from helpers.report import results, tables
 
     if (out / "summary.csv").exists():
-        print(f"\n{results.table(results.summary(out))}")
+        summary = results.summary(out)
+        print(f"\n{tables.overview(summary) or results.table(summary)}")
     shown = _from_root(out)
-    print(f"\nexecuted notebooks: {shown}/notebooks, results: {shown}/summary.csv")
+    print(f"\nexecuted notebooks: {shown}/notebooks, all results: {shown}/summary.csv")

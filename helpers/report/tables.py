@@ -85,6 +85,27 @@ def by_sigma(frame: pd.DataFrame) -> str:
     return _grid(pd.concat(named), "sigma", "sigma")
 
 
+def overview(frame: pd.DataFrame) -> str:
+    """The headline accuracies as plain text, a line a method; empty where there are none.
+
+    Means alone: deviations and all other numbers stand in `summary.csv`.
+    """
+    noisy = under_noise(frame)
+    parts = {"labels per class": ("labels_per_class", few_labels(frame)),
+             "sigma of the noise": ("sigma", noisy[noisy.metric == "test accuracy"])}
+    return "\n\n".join(
+        f"test accuracy in %, by {title}\n{_means(rows, column)}"
+        for title, (column, rows) in parts.items() if not rows.empty)
+
+
+def _means(frame: pd.DataFrame, column: str) -> str:
+    percent = frame.assign(line=frame.method + ", " + frame.protocol, mean=100 * frame["mean"])
+    wide = percent.pivot_table(index="line", columns=column, values="mean", aggfunc="last")
+    wide = wide.reindex(index=percent.line.unique(), columns=percent[column].unique())
+    wide = wide.rename(columns=cell).rename_axis(index=None, columns=None)
+    return wide.to_string(float_format="{:.1f}".format, na_rep="")
+
+
 def _grid(frame: pd.DataFrame, column: str, heading: str) -> str:
     line = frame.method + ", " + frame.protocol
     cells = frame.assign(line=line, cell=[percent(row) for row in frame.to_dict("records")])

@@ -103,3 +103,24 @@ def test_encoders_stand_in_columns_and_protocols_in_lines():
     header, _, knn, mlp = tables.encoders(frame).splitlines()
     assert "BYOL, slim, 48 px, 3.0 epochs, 40.0 min" in header and "raw pixels" in header
     assert knn == "| kNN | all | 50.0 |  |" and mlp == "| MLP | all |  | 30.0 |"
+
+
+def test_the_overview_has_a_line_for_each_method_and_fits_a_terminal():
+    rows = [dict(notebook="03_feature_extraction", method=method, protocol="linear probe",
+                 labels_per_class=count, sigma=np.nan, metric="test accuracy", mean=mean)
+            for count in ("1", "5", "10", "50", "all")
+            for method, mean in (("BYOL", 0.84), ("raw pixels", 0.682))]
+    rows += [dict(notebook="07_noise_robustness", method="BYOL", protocol="linear",
+                  labels_per_class="all", sigma=0.5, metric="test accuracy", mean=0.3)]
+    lines = tables.overview(pd.DataFrame(rows)).splitlines()
+    assert lines[0] == "test accuracy in %, by labels per class"
+    assert lines[1].split() == ["1", "5", "10", "50", "all"]
+    assert lines[2].split() == ["BYOL,", "linear", "probe", *["84.0"] * 5]
+    assert lines[-1].split() == ["BYOL,", "linear", "30.0"]
+    assert max(map(len, lines)) <= 80
+
+
+def test_there_is_no_overview_of_other_notebooks():
+    other = dict(notebook="05_vit", method="ViT", protocol="supervised", labels_per_class="all",
+                 sigma=np.nan, metric="test accuracy", mean=0.9)
+    assert tables.overview(pd.DataFrame([other])) == ""
