@@ -115,8 +115,8 @@ def when_pretraining_helps(board: pd.DataFrame, origin: str, steps: int, subsets
   loss shows neither.
 
 The best of everything measured so far: with {fewest}, {best[fewest]}; with all, {best[every]}. One
-dataset, one pretraining run, {subsets} label subsets: docs/results.md says what photographs change, and
-notebook 09 draws the way from one label to all in smaller steps."""
+dataset, one pretraining run, {subsets} label subsets: docs/results.md says what photographs change,
+and notebook 09 draws the way from one label to all in smaller steps."""
 
 
 def label_efficiency(probes: Sequence[Mapping[str, Any]], trained: Sequence[Mapping[str, Any]],
