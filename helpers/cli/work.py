@@ -174,10 +174,10 @@ def _labels(work: Work) -> None:
 
 
 def _search(work: Work) -> None:
-    from helpers.training.search import LOOKS
+    from helpers.training.search import EVALUATIONS
 
     chosen = work.settings
-    steps = max(LOOKS, chosen.pretrain_steps // 10)
+    steps = max(EVALUATIONS, chosen.pretrain_steps // 10)
     work.pretraining("noise-byol", steps, chosen.trials + 2 * 3)  # three seeds for two recipes
 
 
