@@ -16,13 +16,38 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from helpers.common.compute import numpy_threads
+from helpers.common.errors import UserError
 
+FEWEST = 4  # different points that a map is worth making for: three always lie in one plane
 MANY = 5000  # points from which more than one thread of t-SNE is worth its while
 
 
-def pca(features: Tensor) -> np.ndarray:
-    """The two directions of largest variance: N x D to N x 2; distances keep a meaning."""
-    return PCA(n_components=2, random_state=0).fit_transform(features.numpy())
+def pca(features: Tensor, dims: int = 2) -> np.ndarray:
+    """The `dims` directions of largest variance: N x D to N x dims; distances keep a meaning.
+
+    What fewer images than `dims` cannot fill is 0.
+
+    Raises:
+        UserError: the features hold NaN or infinite numbers.
+    """
+    _require_finite(features)
+    if len(features) < 2:
+        return np.zeros((len(features), dims), np.float32)
+    directions = min(dims, *features.shape)
+    points = PCA(n_components=directions, random_state=0).fit_transform(features.numpy())
+    return np.pad(points, ((0, 0), (0, dims - directions)))
+
+
+def _require_finite(features: Tensor) -> None:
+    if not features.isfinite().all():
+        raise UserError("the features hold NaN or infinite numbers, of which there is no map: the "
+                        "encoder's training went wrong, so train again or use other weights")
+
+
+def _few_places(features: Tensor) -> bool:
+    """Whether the features lie at so few places that their exact map is that of `pca`."""
+    _require_finite(features)
+    return len(torch.unique(features, dim=0)) < FEWEST
 
 
 def tsne(features: Tensor, dims: int = 2, seed: int = 0, perplexity: float = 30.0,
@@ -38,8 +63,11 @@ def tsne(features: Tensor, dims: int = 2, seed: int = 0, perplexity: float = 30.
             (Kobak & Linderman 2021), or "random".
 
     Returns:
-        N x dims.
+        N x dims. Fewer than four different rows lie as in `pca`, which is their exact map; all
+        equal ones (of a collapsed encoder) lie at one point.
     """
+    if _few_places(features):
+        return pca(features, dims)
     perplexity = min(perplexity, max(2.0, (len(features) - 1) / 3))
     model = TSNE(n_components=dims, perplexity=perplexity, init=start, random_state=seed)
     with numpy_threads(len(features) < MANY):
@@ -50,7 +78,10 @@ def umap(features: Tensor, seed: int = 0, gap: float = 0.1) -> np.ndarray:
     """UMAP (McInnes et al. 2018): N x D to N x 2; the first call compiles.
 
     `gap` is how close points may come (min_dist, up to 1): a larger one leaves room for images.
+    Fewer than four different rows lie as in `pca`.
     """
+    if _few_places(features):
+        return pca(features)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from umap import UMAP
@@ -89,8 +120,10 @@ def joint(embed: Callable[[Tensor], np.ndarray], clean: Tensor,
 
 def trustworthiness(features: Tensor, points: np.ndarray, k: int = 10) -> float:
     """Whether the k neighbours on the map (N x 2) are neighbours in the features (N x D), 0 to 1
-    (Venna & Kaski 2001)."""
-    k = min(k, len(points) // 2 - 1)
+    (Venna & Kaski 2001). Fewer count where there are not twice as many points."""
+    if len(points) < 3:
+        return 1.0  # the only neighbour there is stays it
+    k = max(1, min(k, len(points) // 2 - 1))
     return float(sklearn_trustworthiness(features.numpy(), points, n_neighbors=k))
 
 
@@ -98,6 +131,8 @@ def knn_agreement(points: np.ndarray | Tensor, labels: Tensor, k: int = 10) -> f
     """Share of the k nearest neighbours of features or points of a map, N x D, that have a point's
     own class, 0 to 1."""
     points, labels = np.asarray(points), labels.numpy()
+    if len(points) < 2:
+        return 0.0  # there is no neighbour
     search = NearestNeighbors(n_neighbors=min(k, len(points) - 1)).fit(points)
     index = search.kneighbors(return_distance=False)  # N x k, a point is not its own neighbour
     return float((labels[index] == labels[:, None]).mean())

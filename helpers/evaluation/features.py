@@ -33,8 +33,11 @@ def eval_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
-    """`model` in `eval_mode`, without gradients."""
-    with eval_mode(model), torch.inference_mode():
+    """`model` in `eval_mode`, without gradients.
+
+    What it gives can be trained on, which tensors of `torch.inference_mode` cannot.
+    """
+    with eval_mode(model), torch.no_grad():
         yield model
 
 

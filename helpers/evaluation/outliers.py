@@ -31,17 +31,26 @@ DUPLICATE = 0.9999  # cosine similarity from which two images count as nearly th
 TWINS = 5  # near-duplicates of one image that are named, at most
 TEMPERATURE = 0.07  # of the neighbours' votes
 TREES = 100
+EMPTY = 1e-8  # of the first direction's variance: what has less varies by rounding only
+ROUNDING = 1e-12  # variance of unit vectors that differ by rounding only
+SAME = 1e-4  # distance of whitened points within which they are copies
 
 
 def whitened(features: Tensor) -> np.ndarray:
     """The features' main directions, each with variance 1: N x D to N x at most half of D.
 
     A plain distance is blind where ordinary images hardly vary, and there an outlier differs. The
-    weakest directions carry nothing but noise.
+    weakest directions carry nothing but noise, and those in which nothing varies would be noise
+    scaled up to 1: both are left out. Equal features all lie at 0.
     """
     unit = F.normalize(features.float(), dim=1).numpy()
     directions = max(1, min(DIRECTIONS, unit.shape[1] // 2, len(unit) // 4))
-    return PCA(directions, whiten=True, random_state=0).fit_transform(unit)
+    if unit.var(0).max() < ROUNDING:
+        return np.zeros((len(unit), 1), unit.dtype)
+    pca = PCA(directions, whiten=True, random_state=0)
+    points = pca.fit_transform(unit)
+    variance = pca.explained_variance_
+    return points[:, variance > EMPTY * variance[0]]
 
 
 def outlier_scores(features: Tensor, seed: int = 0) -> dict[str, np.ndarray]:
@@ -61,10 +70,25 @@ def outlier_scores(features: Tensor, seed: int = 0) -> dict[str, np.ndarray]:
     # a point is not its own neighbour
     distance, _ = NearestNeighbors(n_neighbors=k).fit(points).kneighbors()
     forest = IsolationForest(n_estimators=TREES, random_state=seed).fit(points)
-    local = LocalOutlierFactor(n_neighbors=k).fit(points)
     return {"k nearest": distance.mean(1).astype(np.float64),
             "isolation forest": -forest.score_samples(points),
-            "local outlier factor": -local.negative_outlier_factor_.astype(np.float64)}
+            "local outlier factor": _local_outlier_factor(points, k, distance)}
+
+
+def _local_outlier_factor(points: np.ndarray, k: int, distance: np.ndarray) -> np.ndarray:
+    """Of N points; `distance`, N x k, is that of their neighbours.
+
+    Around k copies of one image the surroundings have no size, and everything near them would be
+    infinitely thinner. Then copies count as one point (Breunig et al. 2000, after definition 6).
+    """
+    first, group = np.arange(len(points)), np.arange(len(points))
+    if (distance.max(1) < SAME).any():
+        _, first, group = np.unique(points.round(3), axis=0, return_index=True,
+                                    return_inverse=True)
+    if len(first) < 2:
+        return np.ones(len(points))
+    local = LocalOutlierFactor(n_neighbors=min(k, len(first) - 1)).fit(points[first])
+    return -local.negative_outlier_factor_.astype(np.float64)[group.ravel()]
 
 
 def consensus(scores: Mapping[str, np.ndarray]) -> np.ndarray:

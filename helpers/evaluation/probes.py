@@ -5,10 +5,13 @@ Accuracies are fractions in [0, 1].
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 from lightly.utils.benchmarking.knn import knn_predict
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix
 from sklearn.neural_network import MLPClassifier
@@ -19,6 +22,7 @@ from torch.nn import functional as F
 from helpers.common.compute import numpy_threads
 
 FEW_NUMBERS = 4_000_000  # in the features: up to this many, a second thread gains nothing
+FEW_IMAGES = 10  # of a class: with fewer, the tenth that early stopping keeps apart may have none
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
@@ -66,10 +70,16 @@ def linear_probe(features: Tensor, labels: Tensor, strength: float = 1.0) -> Pip
 
 
 def mlp_probe(features: Tensor, labels: Tensor, seed: int = 0) -> Pipeline:
-    """The Self-Learner project's 512-128 head, with early stopping; otherwise as `linear_probe`."""
-    head = MLPClassifier((512, 128), random_state=seed, early_stopping=True, max_iter=200,
+    """The Self-Learner project's 512-128 head, with early stopping; otherwise as `linear_probe`.
+
+    Where a class has fewer than ten images none is kept apart: the training loss says when to stop.
+    """
+    enough = bool(labels.unique(return_counts=True)[1].min() >= FEW_IMAGES)
+    head = MLPClassifier((512, 128), random_state=seed, early_stopping=enough, max_iter=200,
                          n_iter_no_change=10)
-    return _fitted(make_pipeline(OneScale(), head), features, labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # 200 passes are the rule here
+        return _fitted(make_pipeline(OneScale(), head), features, labels)
 
 
 def _fitted(probe: Pipeline, features: Tensor, labels: Tensor) -> Pipeline:
