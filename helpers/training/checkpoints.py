@@ -6,18 +6,17 @@ import errno
 import math
 import os
 import time
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback
 
 from helpers.common.errors import UserError
 from helpers.common.files import atomic_path
 from helpers.models.weights.checkpoint import misfits
+from helpers.models.weights.safe_read import load_pickled
 from helpers.training.distributed import from_first
 from helpers.training.errors import cannot_write_error, not_finite_error
 
@@ -89,13 +88,15 @@ class Saver(Callback):
 
     def hand_over(self, callbacks: Iterable[Callback]) -> None:
         """Give the callbacks the state they had in the processes that wrote the last checkpoint."""
-        states = torch.load(self.last, map_location="cpu", weights_only=True)["callbacks"]
+        states = load_pickled(self.last)["callbacks"]
         for callback in callbacks:
             if callback.state_key in states:
                 callback.load_state_dict(states[callback.state_key])
 
-    def newest(self, module: pl.LightningModule | None = None) -> Path | None:
-        """The newest checkpoint that is whole (and of such a `module`); None where there is none.
+    def newest(self, module: pl.LightningModule | None = None,
+               callbacks: Iterable[Callback] = ()) -> Path | None:
+        """The newest checkpoint that is whole (of such a `module`, with the states of these
+        `callbacks`); None where there is none.
 
         Raises:
             UserError: when there are checkpoints and none can be used.
@@ -103,7 +104,7 @@ class Saver(Callback):
         bad = []
         for path in (self.last, self.previous):
             if path.exists():
-                reason = damage(path, module)
+                reason = damage(path, module, callbacks)
                 if reason is None:
                     if bad:
                         print(f"{bad[0]}; going on from {path} instead")
@@ -115,17 +116,39 @@ class Saver(Callback):
         return None
 
 
-def damage(path: Path, module: pl.LightningModule | None = None) -> str | None:
-    """What is wrong with a checkpoint (for `module`), None if it is whole; executes nothing."""
+def damage(path: Path, module: pl.LightningModule | None = None,
+           callbacks: Iterable[Callback] = ()) -> str | None:
+    """What is wrong with a checkpoint (for `module` and `callbacks`), None if it is whole.
+
+    Executes nothing from the file.
+    """
     try:
-        if not zipfile.is_zipfile(path) or zipfile.ZipFile(path).testzip():
-            return "is truncated or damaged"
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_pickled(path)
         if not isinstance(content, dict) or not content.keys() >= NEEDED:
             return "is not a checkpoint of a training (weights alone cannot be resumed)"
+        lost = _emptied(content, callbacks)
+        if lost:
+            return f"has lost the state of {lost}, without which another encoder would come out"
         if module:
             module.on_load_checkpoint(content)  # it may know earlier names of its weights
         wrong = misfits(module.state_dict(), content["state_dict"]) if module else ""
+    except UserError as error:
+        return str(error).removeprefix(f"{path} ").rpartition(": ")[0]
     except Exception as error:  # whatever a broken file provokes, the answer is the same
         return f"cannot be read ({type(error).__name__})"
     return f"is of another training ({wrong})" if wrong else None
+
+
+def _emptied(content: dict[str, Any], callbacks: Iterable[Callback]) -> str:
+    """Whose state a checkpoint should have and lacks; "" where nothing is missing."""
+    if not content["global_step"]:
+        return ""
+    optimizers = content["optimizer_states"]
+    if not optimizers or not all(each["state"] for each in optimizers):
+        return "the optimizer"
+    for callback in callbacks:
+        keeps = type(callback).state_dict is not Callback.state_dict
+        saved = content["callbacks"].get(callback.state_key)
+        if keeps and (not saved or saved.get("losses") == [] or saved.get("ranks") == []):
+            return callback.state_key
+    return ""

@@ -75,7 +75,7 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
         saver = Saver(folder, save_minutes, loader.steps_per_epoch)
         watchers.append(saver)
         saver.make_folder()
-        checkpoint = saver.newest(module) if resume else None
+        checkpoint = saver.newest(module, watchers) if resume else None
     pl.seed_everything(seed, verbose=False)
     trainer = pl.Trainer(
         accelerator="gpu" if loader.device == "cuda" else loader.device, **together,

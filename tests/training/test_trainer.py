@@ -215,7 +215,7 @@ def test_a_truncated_checkpoint_is_named_and_the_one_before_it_is_used(tmp_path,
     last = tmp_path / "last.ckpt"
     last.write_bytes(last.read_bytes()[:5000])
     assert Saver(tmp_path).newest() == tmp_path / "previous.ckpt"
-    assert "last.ckpt is truncated or damaged" in capsys.readouterr().out
+    assert "last.ckpt is damaged or cut off" in capsys.readouterr().out
 
 
 def test_foreign_checkpoints_are_refused_by_name(tmp_path):
@@ -240,6 +240,27 @@ def test_a_checkpoint_of_another_model_is_named_and_the_one_before_it_is_used(tm
             UserError,
             match="last.ckpt is of another .*previous.ckpt is of another .*: delete the folder"):
         fit(make(4), loader(4), folder=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("what", ["optimizer_states", "callbacks"])
+def test_a_checkpoint_whose_states_were_emptied_is_not_gone_on_from(what, tmp_path):
+    fit(make(4), loader(4), folder=tmp_path)
+    last = tmp_path / "last.ckpt"
+    whole = torch.load(last, weights_only=True)
+    halves = {key: {} for key in whole[what]} if what == "callbacks" else [
+        {**state, "state": {}} for state in whole[what]]
+    for emptied in (type(whole[what])(), halves):
+        torch.save(whole | {what: emptied}, last)
+        (tmp_path / "previous.ckpt").unlink(missing_ok=True)
+        with pytest.raises(UserError, match="last.ckpt has lost the state of .*delete the folder"):
+            fit(make(4), loader(4), folder=tmp_path, resume=True)
+
+
+def test_a_checkpoint_that_asks_for_gigabytes_is_not_gone_on_from(tmp_path):
+    fit(make(4), loader(4), folder=tmp_path)
+    whole = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    torch.save(whole | {"extra": bytearray(10)}, tmp_path / "last.ckpt")
+    assert "holds more than tensors (builtins.bytearray)" in damage(tmp_path / "last.ckpt")
 
 
 def test_a_checkpoint_of_other_sizes_is_of_another_training(tmp_path):
@@ -277,7 +298,7 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path):
             return os.mkdir, (str(tmp_path / "boom"),)
 
     torch.save({"state_dict": Bomb()}, tmp_path / "last.ckpt")
-    assert "cannot be read" in damage(tmp_path / "last.ckpt")
+    assert "holds more than tensors (posix.mkdir)" in damage(tmp_path / "last.ckpt")
     assert not (tmp_path / "boom").exists()
 
 
