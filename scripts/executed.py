@@ -125,7 +125,8 @@ def _cleaned(output: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _smaller(png: str) -> str:
     """The same PNG, in base64, with 256 colours: it has a third of the bytes."""
-    image = Image.open(io.BytesIO(base64.b64decode("".join(png)))).convert("RGB")
+    file = io.BytesIO(base64.b64decode("".join(png)))
+    image = Image.open(file, formats=["PNG"]).convert("RGB")
     file = io.BytesIO()
     image.quantize(256, method=Image.Quantize.MAXCOVERAGE,
                    dither=Image.Dither.NONE).save(file, "png", optimize=True)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from PIL import Image
 
-from helpers.data.images import Unreadable, read_image
+from helpers.data.images import Unreadable, open_image, read_image
 from helpers.data.scan import ORDER, ImageFile, scan
 
 PROBE_SIDE = 32  # pixels to which an image is decoded to see whether that works
@@ -124,7 +123,7 @@ def _open(root: Path, file: ImageFile) -> dict[str, object]:
         if file.path.stat().st_size:
             found["digest"] = hashlib.sha256(file.path.read_bytes()).hexdigest()
         read_image(file.path, PROBE_SIDE)
-        with Image.open(file.path) as image:
+        with open_image(file.path) as image:
             found |= {"width": image.width, "height": image.height, "mode": image.mode}
     except (Unreadable, OSError) as problem:
         found["problem"] = getattr(problem, "strerror", None) or str(problem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,25 @@ NEWER = frozenset({".avif", ".heic", ".heif"})  # not every Pillow reads them
 UNREAD = NEWER - Image.registered_extensions().keys()
 EXTENSIONS = (NEWER - UNREAD) | {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff",
                                  ".ppm"}
+# No other decoder is asked, whatever a file's first bytes say: some start a program.
+FORMATS = tuple(sorted({Image.registered_extensions()[suffix] for suffix in EXTENSIONS}))
 MOST_PIXELS = 89_478_485  # Pillow's own limit, a quarter of a gigabyte of RGB
+# bytes a pixel while an image is decoded and made RGB, by Pillow's mode
+WORKING_BYTES = {"F": 16, "I": 12, "RGBA": 16, "LA": 16, "PA": 16}
+USUAL_BYTES = 8
+MOST_BYTES = USUAL_BYTES * MOST_PIXELS
+LARGE_BYTES = 1 << 26  # images that take more are decoded one at a time, however many threads
+LARGE_ONES = threading.Lock()
 WHITE_16_BIT = 65535
 
 
 class Unreadable(Exception):
     """An image that cannot be used; the message is the reason, in a few words."""
+
+
+def open_image(path: Path) -> Image.Image:
+    """Open an image of one of the `FORMATS`; an OSError where it is something else."""
+    return Image.open(path, formats=FORMATS)
 
 
 def read_image(path: Path, size: int) -> np.ndarray:
@@ -34,17 +48,29 @@ def read_image(path: Path, size: int) -> np.ndarray:
         Unreadable: the file is empty, damaged, too large or no image.
     """
     try:
-        with Image.open(path) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise Unreadable(f"{image.width} x {image.height} pixels are too many")
-            image.draft(None, (2 * size, 2 * size))  # JPEGs: decode no more detail than is needed
-            upright = to_rgb(ImageOps.exif_transpose(image))
-            square = ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR)
+        with open_image(path) as image:
+            needed = _reduce(image, size)
+            with LARGE_ONES if needed > LARGE_BYTES else contextlib.nullcontext():
+                upright = to_rgb(ImageOps.exif_transpose(image))
+                square = ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR)
             return np.asarray(square).transpose(2, 0, 1)  # [size, size, 3] -> [3, size, size]
     except Unreadable:
         raise
     except Exception as problem:  # Pillow raises a dozen different kinds for damaged files
         raise Unreadable(reason(path, problem)) from problem
+
+
+def _reduce(image: Image.Image, size: int) -> int:
+    """Let a JPEG decode no more detail than is needed; the bytes that decoding will take."""
+    width, height = image.size
+    image.draft(None, (2 * size, 2 * size))
+    # all of a progressive JPEG is in memory at once
+    kept = (width, height) if "progressive" in image.info else image.size
+    pixels = kept[0] * kept[1]
+    needed = pixels * WORKING_BYTES.get(image.mode, USUAL_BYTES)
+    if pixels > MOST_PIXELS or needed > MOST_BYTES:
+        raise Unreadable(f"{width} x {height} pixels are too many")
+    return needed
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -70,7 +96,10 @@ def to_8_bit(pixels: np.ndarray) -> np.ndarray:
         white = next((top for top in (1, 255) if pixels.max() <= top), WHITE_16_BIT)
     elif pixels.max() > WHITE_16_BIT:
         white = np.iinfo(np.int32).max
-    return np.clip(np.rint(pixels * (255.0 / white)), 0, 255).astype(np.uint8)
+    scaled = np.empty(pixels.shape, np.uint8)
+    for row, one in zip(scaled, pixels, strict=True):  # all at once takes 8 bytes a pixel
+        row[:] = np.clip(np.rint(one * (255.0 / white)), 0, 255)
+    return scaled
 
 
 def reason(path: Path, problem: Exception) -> str:

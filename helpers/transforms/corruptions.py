@@ -119,7 +119,7 @@ def jpeg(x: Tensor, quality: float, generator: torch.Generator) -> Tensor:
 def _saved(image: Tensor, quality: int) -> Tensor:
     file = io.BytesIO()
     to_pil_image((255 * image).round().to(torch.uint8)).save(file, "JPEG", quality=quality)
-    return pil_to_tensor(Image.open(file))
+    return pil_to_tensor(Image.open(file, formats=["JPEG"]))
 
 
 CORRUPTIONS: dict[str, Callable[[Tensor, float, torch.Generator], Tensor]] = {

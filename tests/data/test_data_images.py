@@ -1,5 +1,12 @@
 """One image of every kind, and those that cannot be used."""
 
+import re
+import struct
+import subprocess
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pytest
 from image_folders import SIZE, paint
@@ -122,3 +129,79 @@ def test_a_bomb_that_pillow_refuses_is_skipped_too(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(images.Unreadable, match="too many pixels"):
         images.read_image(paint(tmp_path / "a.png"), SIZE)
+
+
+def test_a_program_under_the_name_of_an_image_is_not_started(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(subprocess, "Popen", lambda *call, **_: started.append(call))
+    (tmp_path / "a.jpg").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n"
+                                    "%%EndComments\n{ } loop\n%%EOF\n")
+    with pytest.raises(images.Unreadable, match="not an image"):
+        images.read_image(tmp_path / "a.jpg", SIZE)
+    assert not started
+
+
+@pytest.mark.parametrize("kind", ["PCX", "TGA", "ICO", "PSD", "SGI", "EPS", "PDF"])
+def test_a_format_that_is_not_read_here_is_refused_under_any_name(kind, tmp_path):
+    path = tmp_path / "a.png"
+    if kind == "PSD":
+        sizes = struct.pack(">HIIHH", 3, 8, 8, 8, 3)
+        path.write_bytes(b"8BPS\x00\x01" + bytes(6) + sizes + bytes(200))
+    else:
+        Image.new("RGB", (32, 32)).save(path, kind)
+    with pytest.raises(images.Unreadable, match="not an image"):
+        images.read_image(path, SIZE)
+
+
+@pytest.mark.parametrize("folder", ["helpers", "scripts", "notebooks", "benchmarks"])
+def test_every_image_is_opened_with_a_list_of_formats(folder):
+    root = Path(images.__file__).parents[2] / folder
+    for path in [*root.rglob("*.py"), *root.rglob("*.ipynb")]:
+        for line in path.read_text("utf-8").splitlines():
+            assert not re.search(r"Image\.open\((?!.*formats=)|imread\(", line), f"{path}: {line}"
+
+
+def header(path, side, depth, color):
+    """The beginning of a PNG, which says its size."""
+    def chunk(kind, data):
+        return (struct.pack(">I", len(data)) + kind + data
+                + struct.pack(">I", zlib.crc32(kind + data)))
+
+    head = struct.pack(">IIBBBBB", side, side, depth, color, 0, 0, 0)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b""))
+    return path
+
+
+@pytest.mark.parametrize(("depth", "color"), [(8, 6), (16, 6), (8, 4)])
+def test_the_limit_counts_bytes_and_not_only_pixels(depth, color, tmp_path):
+    """Transparency takes several copies."""
+    with pytest.raises(images.Unreadable, match="7000 x 7000 pixels are too many"):
+        images.read_image(header(tmp_path / "a.png", 7000, depth, color), SIZE)
+
+
+def test_large_images_are_decoded_one_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "LARGE_BYTES", 100)
+    inside, seen, fit = [], [], images.ImageOps.fit
+
+    def watched(*call, **options):
+        inside.append(1)
+        seen.append(len(inside))
+        result = fit(*call, **options)
+        inside.pop()
+        return result
+
+    monkeypatch.setattr(images.ImageOps, "fit", watched)
+    paths = [paint(tmp_path / f"{number}.png", size=(400, 400)) for number in range(16)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda path: images.read_image(path, SIZE), paths))
+    assert seen == [1] * 16
+
+
+def test_the_full_detail_of_a_progressive_jpeg_counts(tmp_path, monkeypatch):
+    """It is kept whole in memory while it is decoded, however small the result."""
+    monkeypatch.setattr(images, "MOST_PIXELS", 300 * 300)
+    for progressive in (False, True):
+        Image.new("RGB", (600, 600)).save(tmp_path / f"{progressive}.jpg", progressive=progressive)
+    assert images.read_image(tmp_path / "False.jpg", SIZE).shape == (3, SIZE, SIZE)
+    with pytest.raises(images.Unreadable, match="600 x 600 pixels are too many"):
+        images.read_image(tmp_path / "True.jpg", SIZE)
