@@ -41,7 +41,7 @@ from helpers.models.weights.checkpoint import load_encoder
 from helpers.models.weights.hub import fetch
 from helpers.report.collect import KEPT
 from helpers.settings import Settings
-from helpers.training.find import PHOTOGRAPHS
+from helpers.training.released import PHOTOGRAPHS
 from helpers.training.runs import fresh_encoder
 
 UNTRAINED = ("knn", "linear", "mlp", "noise")  # protocols that take an encoder as it is, or pixels
@@ -195,7 +195,7 @@ def titled(encoder: Encoder) -> str:
 def compare_labels(options: argparse.Namespace) -> None:
     """The comparison with few labels, on a released encoder or one of a file."""
     encoder, splits, settings = loaded(options)
-    own = "" if options.weights == PHOTOGRAPHS else f"-{named(options.weights)}"
+    own = "" if options.weights == PHOTOGRAPHS["byol"] else f"-{named(options.weights)}"
     name = f"imagenette{own}{device_suffix(settings)}-labels"
     table = labels.compare(encoder, splits, settings, options.results, name)
     print(table.to_string(index=False))
@@ -270,7 +270,7 @@ def add_race(verb: argparse.ArgumentParser) -> None:
 def add_weights(verb: argparse.ArgumentParser) -> None:
     add_device(verb)
     verb.add_argument("--seed", type=int, default=0)
-    verb.add_argument("--weights", default=PHOTOGRAPHS, help="a name of the list or a file")
+    verb.add_argument("--weights", default=PHOTOGRAPHS["byol"], help="a name of the list or a file")
     verb.add_argument("--draws", type=int, default=5, help="of the labelled images")
 
 

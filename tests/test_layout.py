@@ -114,6 +114,19 @@ def test_no_module_imports_itself_in_a_circle():
         pytest.fail(" -> ".join(circle.args[1]))
 
 
+def test_every_name_that_is_imported_exists_in_functions_and_benchmarks_too():
+    beside = [path for folder in ("scripts", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+    names = {name for path in [*FILES, *beside]
+             for name in imported(path.read_text("utf-8"), path) if name.startswith("helpers.")}
+    assert not sorted(name for name in names if name not in MODULES and not exists(name))
+
+
+def exists(name):
+    """Whether a module has the name: "helpers.data.scan.scan"."""
+    module, _, attribute = name.rpartition(".")
+    return module in MODULES and hasattr(importlib.import_module(module), attribute)
+
+
 def test_the_top_of_the_package_can_be_overlooked():
     entries = [path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"]
     assert len(entries) <= MOST_ENTRIES
