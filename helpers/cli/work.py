@@ -120,7 +120,8 @@ def _vit(work: Work) -> None:
     chosen, effort = work.settings, 1 if work.settings.vit == "vit_digits" else 4
     networks = 1 + len(FAULTS) + len(DATA_FAULTS)
     checks = 150 * effort + 4 * 65 * effort + networks * (60 + 40) * effort
-    work.classifier(chosen.vit, chosen.scale(checks), batch=32, method="check-up")
+    # half of them, as they end when the loss is small
+    work.classifier(chosen.vit, chosen.scale(checks // 2), batch=32, method="check-up")
     steps = max(2, chosen.supervised_steps * 4 // 5)
     work.classifier(chosen.vit, steps)
     start = chosen.vit

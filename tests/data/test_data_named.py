@@ -180,6 +180,12 @@ def test_imagenette_comes_in_the_smallest_size_that_is_large_enough(tmp_path, si
         data.load("imagenette", image_size=size, data_dir=tmp_path)
 
 
+def test_imagenettes_archives_are_those_that_torchvision_names():
+    ours = {size: (f"{named.IMAGENETTE_URL}{folder}.tgz", md5)
+            for size, folder, md5 in named.IMAGENETTE.values()}
+    assert ours == datasets.Imagenette._ARCHIVES
+
+
 def test_an_imagenette_archive_put_there_by_hand_is_unpacked(tmp_path, monkeypatch):
     write_imagenette(tmp_path / "made" / "imagenette2-160")
     archive = tmp_path / "imagenette2-160.tgz"
