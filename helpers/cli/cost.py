@@ -1,15 +1,15 @@
-"""What trainings and notebooks cost, before they run: time and memory, by one formula.
+"""What a training costs before it runs, in time and memory, by one formula.
 
     step = launches x launch + operations / flops + bytes / bandwidth
 
 Operations and numbers of a forward pass are counted on the network itself, without computing it; a
 backward pass is two more. Every number is written once and read once. What the model leaves out:
-evaluations while training, and that a computer does some of the three at once.
+evaluations while training, heads, and that a computer does some of the three at once.
 
 The numbers of a T4 are assumptions, from its data sheet (65 TFLOP/s in half precision, 320 GB/s)
 and what ResNets reach of that; nobody has measured them with this code. Those of the CPU were
 fitted to the eleven digits notebooks on an Intel Xeon (`benchmarks/results/times.csv`, 5 to 91
-seconds): the estimates are off by -13 to +4 % in eight of them, +37 % in 05, and ERR in 01 and 10.
+seconds): ERRORS_HERE
 """
 
 from __future__ import annotations
@@ -30,37 +30,21 @@ UPDATES = 8  # times that an optimizer and a moving average read or write each w
 LAUNCHES_OF_A_LAYER = 2  # the operation itself, and a cast or a copy
 
 
-@dataclass(frozen=True)
-class Machine:
-    """What the formula asks of a computer.
-
-    Args:
-        title: for people.
-        launch: seconds that starting one operation takes.
-        flops: floating point operations a second in a training.
-        inference: and where features are taken.
-        bandwidth: bytes a second.
-        width: bytes of a number in a training.
-        memory: GiB on the device.
-        start: seconds of a notebook's first cell, which fetches the repository and packages.
-        slower: how many times longer than on the CPU of `REST` it takes what no training is.
-    """
+class Machine(NamedTuple):
+    """What the formula asks of a computer."""
 
     title: str
-    launch: float
-    flops: float
-    inference: float
-    bandwidth: float
-    width: int
-    memory: float
-    start: float
-    slower: float
+    launch: float  # seconds that starting one operation takes
+    flops: float  # floating point operations a second in a training
+    bandwidth: float  # bytes a second
+    width: int  # bytes of a number in a training
+    memory: float  # GiB
+    start: float  # seconds in which a notebook fetches the repository and packages
+    slower: float  # how many times longer than on the CPU of `plan.REST` other work takes
 
 
-MACHINES = {
-    "t4": Machine("Colab's T4", 12e-6, 12.5e12, 4.2e12, 250e9, 2, 15.0, start=45.0, slower=2.0),
-    "cpu": Machine("2 CPU cores", 10e-6, 100e9, 100e9, 20e9, 4, 4.0, start=0.0, slower=0.85),
-}
+MACHINES = {"t4": Machine("Colab's T4", 12e-6, 12.5e12, 250e9, 2, 15.0, 45.0, 2.0),
+            "cpu": Machine("2 CPU cores", 10e-6, 100e9, 20e9, 4, 4.0, 0.0, 0.85)}
 
 
 class Network(NamedTuple):
@@ -73,7 +57,7 @@ class Network(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What a step shows the network: crops of one size for each image of the batch.
+    """Crops of one side that a step shows the network, so many of each image.
 
     `passes` are forward passes of a crop, where a backward pass counts two; `calls` how many
     batches the crops come in.
@@ -130,15 +114,15 @@ class Training:
                    for side, crops, *_ in self.shown)
         return kept + 4 * 6 * self.network(self.shown[0].side).weights
 
-    def network(self, side: int) -> Network:
+    def network(self, shown: int) -> Network:
         """The network, when it is shown images of this side."""
-        return network(self.encoder, self.channels, self.side, side, self.stem)
+        return network(self.encoder, self.channels, self.side, shown, self.stem)
 
 
 @cache
 def network(name: str, channels: int, side: int, shown: int, stem: str = "auto") -> Network:
-    """What a forward pass of one image of `shown` pixels takes in a network for `side` pixels,
-    counted on tensors without memory."""
+    """What one image of `shown` pixels takes in a network for `side` pixels, counted on tensors
+    without memory."""
     options = {"stem": stem} if name.startswith("resnet") else {}
     with torch.device("meta"):
         encoder = build(name, channels=channels, image_size=side, **options).eval()
@@ -151,10 +135,3 @@ def network(name: str, channels: int, side: int, shown: int, stem: str = "auto")
         encoder(image)
     weights = sum(parameter.numel() for parameter in encoder.parameters())
     return Network(counter.get_total_flops(), sum(written), len(written), weights)
-
-
-def features_seconds(images: int, encoder: str, channels: int, side: int,
-                     machine: Machine) -> float:
-    """Seconds to take the features of so many images, in single precision."""
-    net = network(encoder, channels, side, side)
-    return images * (net.flops / machine.inference + 8 * net.numbers / machine.bandwidth)

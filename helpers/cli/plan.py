@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers.cli.cost import GIB, MACHINES, Machine, features_seconds
+from helpers.cli.cost import GIB, MACHINES, Machine
 from helpers.cli.work import DATA, WORK, Work
 from helpers.common.environment import GPU_DATASET, ROOT
 from helpers.common.machine import cores
@@ -74,14 +74,13 @@ def plan(number: str, settings: Settings, machine: Machine | None = None,
 
 def _seconds(number: str, work: Work, on: Machine) -> float:
     """Seconds of a notebook's work on a machine."""
-    chosen, data = work.settings, work.data
+    data = work.data
     drawings, photographs = REST[number]
     rest = on.start + on.slower * (drawings if work.channels == 1 else photographs)
     if number != "10" and work.channels == 3:
         rest += (data.unlabeled + data.test) / DECODED + data.download / data.speed
     rest += work.download / DATA[GPU_DATASET].speed
-    features = features_seconds(work.images, chosen.encoder, work.channels, chosen.image_size, on)
-    return rest + features + sum(each.seconds(on) for each in work.trainings)
+    return rest + sum(each.seconds(on) for each in (*work.trainings, *work.loops))
 
 
 def settings_of(device: str | None, **choices: str | None) -> Settings:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -47,15 +48,16 @@ DATA = {
 
 
 class Work:
-    """What a notebook does, collected line by line: trainings, released weights that it takes,
-    megabytes of other weights, and images that go through the settings' encoder."""
+    """What a notebook does, collected line by line: trainings, other loops over images, released
+    weights that it takes, megabytes of other weights."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings, self.data = settings, data_of(settings)
         self.channels = 1 if settings.dataset in DRAWINGS else 3
         self.trainings: list[Training] = []
+        self.loops: list[Training] = []
         self.taken: list[str] = []
-        self.download, self.images = 0.0, 0
+        self.download = 0.0
 
     def pretraining(self, method: str, steps: int | None = None, times: int = 1,
                     kept: bool = False, **changes: object) -> None:
@@ -84,25 +86,24 @@ class Work:
         steps = min(recipe.steps, short_steps(method, chosen))
         self.pretraining(method, steps, kept=True, **changes)
 
-    def classifier(self, encoder: str, steps: int, times: int = 1, batch: int | None = None,
-                   stem: str = "auto", method: str = "classifier") -> None:
-        """Trainings with labels."""
+    def classifier(self, encoder: str, steps: int, times: int = 1, **changes: object) -> None:
+        """Trainings with labels; `changes` are of what stands here."""
+        self.trainings.append(self.loop(encoder, steps, times=times, **changes))
+
+    def loop(self, encoder: str, steps: int, **changes: object) -> Training:
+        """Steps that show the network one view forward and backward."""
         chosen = self.settings
         patch = skeleton(encoder, self.channels, chosen.image_size).patch_size
         view = view_for(chosen.dataset, chosen.image_size, patch)
-        self.trainings.append(Training(
-            method, encoder, steps, batch or chosen.batch_size,
-            (Shown(side_of(view, chosen), 1, 3, 1),), self.channels, chosen.image_size, stem,
-            times))
+        return replace(Training("classifier", encoder, steps, chosen.batch_size,
+                                (Shown(side_of(view, chosen), 1, 3, 1),), self.channels,
+                                chosen.image_size), **changes)
 
 
 def _baseline(work: Work) -> None:
     chosen = work.settings
-    work.classifier("resnet18", chosen.resnet_steps, 2, 2 * chosen.batch_size, chosen.stem)
-
-
-def _byol(work: Work) -> None:
-    work.pretraining("byol", kept=True)
+    work.classifier("resnet18", chosen.resnet_steps, 2, batch=2 * chosen.batch_size,
+                    stem=chosen.stem)
 
 
 def _fine_tuning(work: Work) -> None:
@@ -121,7 +122,7 @@ def _vit(work: Work) -> None:
     networks = 1 + len(FAULTS) + len(DATA_FAULTS)
     checks = 150 * effort + 4 * 65 * effort + networks * (60 + 40) * effort
     # half of them, as they end when the loss is small
-    work.classifier(chosen.vit, chosen.scale(checks // 2), batch=32, method="check-up")
+    work.loops.append(work.loop(chosen.vit, chosen.scale(checks // 2), batch=32))
     steps = max(2, chosen.supervised_steps * 4 // 5)
     work.classifier(chosen.vit, steps)
     start = chosen.vit
@@ -148,8 +149,11 @@ def _noise(work: Work) -> None:
     work.classifier(chosen.encoder, chosen.supervised_steps, 2)
     cases = len(sigmas_for(chosen.dataset)) + 5 * len(SEVERITIES)
     networks = 2 + 3  # classifiers and encoders
-    if work.channels == 3:  # with digits they are in `REST`
-        work.images = cases * chosen.noise_seeds * networks * work.data.test
+    if work.channels == 3:  # with digits they are in `plan.REST`
+        # In single precision one pass takes as long as three.
+        shown = (Shown(chosen.image_size, 1, 3, 1),)
+        images = cases * chosen.noise_seeds * networks * work.data.test
+        work.loops.append(work.loop(chosen.encoder, images // 256, batch=256, shown=shown))
 
 
 def _images(work: Work) -> None:
@@ -183,7 +187,8 @@ def _search(work: Work) -> None:
 
 
 WORK: dict[str, Callable[[Work], None]] = {
-    "01": _baseline, "02": _byol, "03": lambda work: work.usual("byol"), "04": _fine_tuning,
+    "01": _baseline, "02": lambda work: work.pretraining("byol", kept=True),
+    "03": lambda work: work.usual("byol"), "04": _fine_tuning,
     "05": _vit, "06": _maps, "07": _noise, "08": _images, "09": _labels, "10": lambda work: None,
     "11": _search,
 }
