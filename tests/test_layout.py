@@ -115,8 +115,8 @@ def test_no_module_imports_itself_in_a_circle():
 
 
 def test_every_name_that_is_imported_exists_in_functions_and_benchmarks_too():
-    beside = [path for folder in ("scripts", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
-    names = {name for path in [*FILES, *beside]
+    folders = [PACKAGE, ROOT / "scripts", ROOT / "benchmarks"]
+    names = {name for folder in folders for path in folder.rglob("*.py")
              for name in imported(path.read_text("utf-8"), path) if name.startswith("helpers.")}
     assert not sorted(name for name in names if name not in MODULES and not exists(name))
 
