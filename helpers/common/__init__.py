@@ -7,6 +7,7 @@ __getattr__, __all__ = offer(
     progress_bar="progress",
     environment="ROOT run_folder",
     files="write_atomically",
+    markup="as_cell escaped",
     split="Split",
     errors="UserError",
 )

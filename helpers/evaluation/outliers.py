@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from helpers.common.files import write_atomically
+from helpers.common.markup import as_cell
 from helpers.data.whole import Whole
 from helpers.evaluation.retrieval import neighbours
 
@@ -169,7 +170,6 @@ def write_report(path: Path | str, images: Whole, classes: Sequence[str],
         "outlier": consensus(scores), **scores, "label_doubt": doubts.doubt.numpy(),
         "neighbours_predict": words(doubts.guess), "near_duplicate": twins
     })
-    text = frame.sort_values("outlier", ascending=False).to_csv(index=False, float_format="%.4f",
-                                                                lineterminator="\n")
-    write_atomically(path, text)
+    cells = frame.sort_values("outlier", ascending=False).map(as_cell)
+    write_atomically(path, cells.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
     return Path(path)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from helpers.common.errors import UserError
 from helpers.common.files import one_at_a_time, write_atomically
+from helpers.common.markup import as_cell, from_cell
 
 COLUMNS = ["notebook", "dataset", "preset", "method", "protocol", "labels_per_class", "sigma",
            "metric", "mean", "std", "n", "seconds", "note"]
@@ -114,7 +115,7 @@ def _format(value: Any) -> str:
         number = float(value)
         lost = number != 0 and abs(number) < 5e-4  # a loss near zero should not read as zero
         return f"{number:.3e}" if lost else f"{number:.4f}"
-    return " ".join(str(value).split())
+    return as_cell(" ".join(value.split())) if isinstance(value, str) else str(value)
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -127,7 +128,7 @@ def _read(path: Path) -> pd.DataFrame:
         frame = pd.DataFrame()
     if list(frame.columns) != COLUMNS:
         raise UserError(f"{path} does not begin with the columns of a results file: move it away")
-    return frame
+    return frame.map(from_cell)
 
 
 def _is_accuracy(metric: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from helpers.common.markup import escaped
 from helpers.report.results import cell, in_words
 
 CONTENDERS = {"textbook": "DataLoader without workers, lightly's transform, fp32",
@@ -27,9 +28,13 @@ PUBLISHED = {"method": "method", "encoder": "encoder", "pixels": "image size",
 
 
 def markdown(frame: pd.DataFrame) -> str:
-    """A frame as a Markdown table without its index; what is missing leaves a gap."""
-    lines = [list(frame.columns), ["---"] * frame.shape[1], *frame.to_numpy().tolist()]
-    return "\n".join(f"| {' | '.join(cell(value) for value in line)} |" for line in lines)
+    """A frame as a Markdown table without its index; what is missing leaves a gap.
+
+    The cells are shown as they are; the headings are Markdown.
+    """
+    body = [[escaped(cell(value)) for value in line] for line in frame.to_numpy().tolist()]
+    lines = [frame.columns, ["---"] * frame.shape[1], *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def percent(row: Mapping[str, Any]) -> str:
@@ -111,7 +116,8 @@ def _grid(frame: pd.DataFrame, column: str, heading: str) -> str:
     cells = frame.assign(line=line, cell=[percent(row) for row in frame.to_dict("records")])
     wide = cells.pivot_table(index="line", columns=column, values="cell", aggfunc="last")
     wide = wide.reindex(index=line.unique(), columns=frame[column].unique()).reset_index()
-    return markdown(wide.set_axis([heading, *map(cell, wide.columns[1:])], axis=1))
+    across = [escaped(cell(value)) for value in wide.columns[1:]]
+    return markdown(wide.set_axis([heading, *across], axis=1))
 
 
 def encoders(frame: pd.DataFrame) -> str:
@@ -135,8 +141,8 @@ def _trained(rows: pd.DataFrame) -> str:
     """The heading of an encoder: what it is, what it was trained for, how often."""
     row = rows.iloc[0]
     if row.method in UNTRAINED:
-        return row.method
-    words = [row.method, row.encoder]
+        return escaped(row.method)
+    words = [escaped(row.method), escaped(row.encoder)]
     if pd.notna(row.pixels):
         words.append(f"{row.pixels:g} px")
     if pd.notna(row.epochs):

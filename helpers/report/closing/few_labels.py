@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from helpers.common.markup import escaped
 from helpers.report import stats
 
 Scores = Mapping[tuple[str, int], Sequence[float]]  # (method, labels per class) -> accuracies
@@ -37,15 +38,16 @@ def frozen_features(scores: Scores, with_all: Mapping[str, float], origin: str) 
         stats.paired(few[origin], few[name]) for name in (rival, "random encoder", "raw pixels"))
     last = stats.paired(scores[origin, largest], scores["raw pixels", largest])
     top = max(with_all, key=with_all.get)
+    own, other = escaped(origin), escaped(rival)
     return f"""With {labels_said(fewest)} a linear probe reaches **{_mean_std(few[origin])}** on the
-features of {origin} and {_mean_std(few[rival])} on the best of the others ({rival}).
-{origin} was ahead in {(few[origin] > few[rival]).sum()} of {len(few[origin])} label subsets, with a
+features of {own} and {_mean_std(few[rival])} on the best of the others ({other}).
+{own} was ahead in {(few[origin] > few[rival]).sum()} of {len(few[origin])} label subsets, with a
 mean difference of {rival_gap.in_points}. The random encoder gives {mean['random encoder']:.1%}:
 what its training added to the architecture is {random_gap.in_points}.
 
-With {labels_said(0)} logistic regression gives {with_all[origin]:.1%} on {origin} and
-{with_all['raw pixels']:.1%} on raw pixels; the best is *{top}* ({with_all[top]:.1%}). By the linear
-probe of the table, {origin} less raw pixels is {100 * pixel_gap.gain:+.1f} points with the fewest
+With {labels_said(0)} logistic regression gives {with_all[origin]:.1%} on {own} and
+{with_all['raw pixels']:.1%} on raw pixels; the best is *{escaped(top)}* ({with_all[top]:.1%}). By the linear
+probe of the table, {own} less raw pixels is {100 * pixel_gap.gain:+.1f} points with the fewest
 labels and {100 * last.gain:+.1f} with {labels_said(largest)}."""
 
 
@@ -76,7 +78,7 @@ def fine_tuning(scores: Scores, tuned: str, steps: int, pretraining: float | Non
     if pretraining and pretraining > 0:
         paid = (f" The pretraining had taken {pretraining:.0f} s before, which a baseline could "
                 "have used as well.")
-    first = f"**{tuned}**, {steps} steps, the same augmentation on both sides:"
+    first = f"**{escaped(tuned)}**, {steps} steps, the same augmentation on both sides:"
     last = f"{lost}Only the start differed, and the rates that validation chose for it.{paid}"
     return "\n\n".join([first, "\n".join(lines), last])
 
@@ -99,7 +101,7 @@ def when_pretraining_helps(board: pd.DataFrame, origin: str, steps: int, subsets
         return f"{values.iloc[0]:.1%}" if len(values) else "not measured"
 
     tuned, scratch = f"fine-tuned {origin}", "from scratch"
-    best = {count: f"*{board[count].idxmax()}* ({board[count].max():.1%})"
+    best = {count: f"*{escaped(board[count].idxmax())}* ({board[count].max():.1%})"
             for count in (fewest, every)}
     return f"""- With {labels_said(fewest)}: {at(tuned, fewest)} fine-tuned, {at(scratch, fewest)}
   from scratch. Frozen, with a linear probe, the same encoder gives {at(origin, fewest)},
@@ -145,7 +147,7 @@ def label_efficiency(probes: Sequence[Mapping[str, Any]], trained: Sequence[Mapp
         f"{goal:.1%} with {labels_said(most)}; {best} {reached}.",
         f"Fine-tuning with {labels_said(some)} gives {mean['fine-tuned DINO', some]:.1%} (DINO) "
         f"and {mean['fine-tuned BYOL', some]:.1%} (BYOL); "
-        + ", ".join(f"{name} {value:.1%}" for name, value in scratch.items()) + ".",
+        + ", ".join(f"{escaped(name)} {value:.1%}" for name, value in scratch.items()) + ".",
         "The better pretrained start adds to the best network from scratch, in points by labels "
         f"per class: {_added(mean, trained_counts)}.", *_pretext(pretext, least),
         "One pretraining run each; the bands are over label subsets."

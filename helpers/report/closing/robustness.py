@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from helpers.common.markup import escaped
 from helpers.report import stats
 
 BROKEN = 0.3  # accuracy below which the supervised classifier counts as broken
@@ -28,7 +29,7 @@ def noise(scores: Mapping[str, np.ndarray], sigmas: Sequence[float], over: str, 
     broken = next((i for i, value in enumerate(supervised) if value < BROKEN), len(sigmas) - 1)
     at = {name: values[broken] for name, values in mean.items()}
     constant = next(name for name in mean if name.startswith("noise-BYOL,"))
-    others = ", ".join(f"{name} {at[name]:.1%}"
+    others = ", ".join(f"{escaped(name)} {at[name]:.1%}"
                        for name in (constant, origin, "supervised + noise", "raw pixels"))
     best = max(at, key=at.get)
     heavy = int(np.argmin(np.abs(np.array(sigmas) - HEAVY)))
@@ -36,7 +37,7 @@ def noise(scores: Mapping[str, np.ndarray], sigmas: Sequence[float], over: str, 
     return f"""On clean images the supervised classifier reaches {supervised[0]:.1%}, noise-BYOL
 with a linear classifier {mean['noise-BYOL'][0]:.1%}. At **sigma {sigmas[broken]:g}** the supervised
 classifier is down to **{at['supervised']:.1%}** and noise-BYOL, whose classifier was trained on
-clean images only, stands at **{at['noise-BYOL']:.1%}** ({others}). The highest there is *{best}*.
+clean images only, stands at **{at['noise-BYOL']:.1%}** ({others}). The highest there is *{escaped(best)}*.
 
 Plain pixels deserve a second look. At sigma {sigmas[heavy]:g} noise-BYOL reaches
 {mean['noise-BYOL'][heavy]:.1%} and raw pixels {mean['raw pixels'][heavy]:.1%}. The difference,

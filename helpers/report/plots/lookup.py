@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from helpers.common.markup import escaped
 from helpers.report.plots.images import as_array, cut, show
 from helpers.report.plots.style import (
     FAINT,
@@ -148,4 +148,4 @@ def _beside(x: float, y: float, image: np.ndarray, caption: str) -> str:
     data = base64.b64encode(file.getvalue()).decode()
     return (f'<g class="v"><image x="{left:.0f}" y="{top:.0f}" width="96" height="96" '
             f'href="data:image/png;base64,{data}"/><text x="{edge:.0f}" y="{top - 3:.0f}" '
-            f'text-anchor="{anchor}">{html.escape(caption)}</text></g>')
+            f'text-anchor="{anchor}">{escaped(caption)}</text></g>')
