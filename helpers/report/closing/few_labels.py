@@ -37,7 +37,8 @@ def frozen_features(scores: Scores, with_all: Mapping[str, float], origin: str) 
     rival_gap, random_gap, pixel_gap = (
         stats.paired(few[origin], few[name]) for name in (rival, "random encoder", "raw pixels"))
     last = stats.paired(scores[origin, largest], scores["raw pixels", largest])
-    top = max(with_all, key=with_all.get)
+    best = max(with_all, key=with_all.get)
+    top, value = escaped(best), with_all[best]
     own, other = escaped(origin), escaped(rival)
     return f"""With {labels_said(fewest)} a linear probe reaches **{_mean_std(few[origin])}** on the
 features of {own} and {_mean_std(few[rival])} on the best of the others ({other}).
@@ -46,7 +47,7 @@ mean difference of {rival_gap.in_points}. The random encoder gives {mean['random
 what its training added to the architecture is {random_gap.in_points}.
 
 With {labels_said(0)} logistic regression gives {with_all[origin]:.1%} on {own} and
-{with_all['raw pixels']:.1%} on raw pixels; the best is *{escaped(top)}* ({with_all[top]:.1%}). By the linear
+{with_all['raw pixels']:.1%} on raw pixels; the best is *{top}* ({value:.1%}). By the linear
 probe of the table, {own} less raw pixels is {100 * pixel_gap.gain:+.1f} points with the fewest
 labels and {100 * last.gain:+.1f} with {labels_said(largest)}."""
 

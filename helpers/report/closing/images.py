@@ -21,11 +21,11 @@ def own_images(worth: Mapping[str, Mapping[str, float]], protocols: Sequence[str
     """
     neighbours, linear = ({name: values[key] for name, values in worth.items()}
                           for key in protocols)
-    best = max(neighbours, key=neighbours.get)
+    best = escaped(max(neighbours, key=neighbours.get))
     return f"""Without any label in its training, DINO's features classify {neighbours['DINO']:.1%}
 of the test images correctly by their {protocols[0].split()[-1]} nearest neighbours; before the
 training it was {neighbours['random encoder']:.1%}, with raw pixels {neighbours['raw pixels']:.1%},
-so the highest here is **{escaped(best)}**. A linear classifier reaches {linear['DINO']:.1%} on DINO's
+so the highest here is **{best}**. A linear classifier reaches {linear['DINO']:.1%} on DINO's
 features and {linear['raw pixels']:.1%} on pixels. As a ranking of the training images, they have a
 mean average precision of {precision['DINO']:.1%} (pixels: {precision['raw pixels']:.1%}).
 {_faults(found, count)} One training run, one seed."""

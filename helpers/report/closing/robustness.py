@@ -31,13 +31,13 @@ def noise(scores: Mapping[str, np.ndarray], sigmas: Sequence[float], over: str, 
     constant = next(name for name in mean if name.startswith("noise-BYOL,"))
     others = ", ".join(f"{escaped(name)} {at[name]:.1%}"
                        for name in (constant, origin, "supervised + noise", "raw pixels"))
-    best = max(at, key=at.get)
+    best = escaped(max(at, key=at.get))
     heavy = int(np.argmin(np.abs(np.array(sigmas) - HEAVY)))
     gap = stats.paired(scores["noise-BYOL"][:, heavy], scores["raw pixels"][:, heavy])
     return f"""On clean images the supervised classifier reaches {supervised[0]:.1%}, noise-BYOL
 with a linear classifier {mean['noise-BYOL'][0]:.1%}. At **sigma {sigmas[broken]:g}** the supervised
 classifier is down to **{at['supervised']:.1%}** and noise-BYOL, whose classifier was trained on
-clean images only, stands at **{at['noise-BYOL']:.1%}** ({others}). The highest there is *{escaped(best)}*.
+clean images only, stands at **{at['noise-BYOL']:.1%}** ({others}). The highest there is *{best}*.
 
 Plain pixels deserve a second look. At sigma {sigmas[heavy]:g} noise-BYOL reaches
 {mean['noise-BYOL'][heavy]:.1%} and raw pixels {mean['raw pixels'][heavy]:.1%}. The difference,
