@@ -27,20 +27,21 @@ ASK_EVERY = 16
 
 
 class Saver(Callback):
-    """Saves all that a training needs to go on: every few minutes, after epochs, and at the end.
+    """Saves all that a training needs to go on: after a minute, every few, after epochs, and at
+    the end.
 
     `last.ckpt` is replaced in one step after it is written whole, and the one before it is kept as
     `previous.ckpt`: whatever moment the machine vanishes, one of them can be read.
 
     Args:
-        minutes: between two checkpoints.
+        minutes: between two checkpoints; the first one comes after `SELDOM`.
         epoch: steps of an epoch, whose end is saved as well, but not twice within a minute.
     """
 
     def __init__(self, folder: Path, minutes: float = 5.0, epoch: float = math.inf) -> None:
         self.folder, self.minutes, self.epoch = folder, minutes, epoch
         self.last, self.previous = folder / "last.ckpt", folder / "previous.ckpt"
-        self.saved_at = time.monotonic()
+        self.saved_at, self.wait = time.monotonic(), min(minutes, SELDOM)
 
     def make_folder(self) -> None:
         """Make the folder; a UserError before the training where it cannot be written in."""
@@ -62,7 +63,7 @@ class Saver(Callback):
         if trainer.world_size > 1 and not epoch_ends and step % ASK_EVERY:
             return
         minutes = (time.monotonic() - self.saved_at) / 60
-        if from_first(minutes > self.minutes or (epoch_ends and minutes > SELDOM)):
+        if from_first(minutes > self.wait or (epoch_ends and minutes > SELDOM)):
             self.save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
@@ -77,7 +78,7 @@ class Saver(Callback):
         if not all(parameter.isfinite().all()
                    for parameter in trainer.lightning_module.parameters()):
             raise not_finite_error("a weight became NaN or infinite", trainer.global_step)
-        self.saved_at = time.monotonic()
+        self.saved_at, self.wait = time.monotonic(), self.minutes
         if not trainer.is_global_zero:  # its random states are asked for; the first process writes
             trainer.save_checkpoint(self.last)
             return

@@ -79,6 +79,8 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
     pl.seed_everything(seed, verbose=False)
     trainer = pl.Trainer(
         accelerator="gpu" if loader.device == "cuda" else loader.device, **together,
+        # shapes stay the same, so that it pays to try cuDNN's ways once
+        benchmark=True if loader.device == "cuda" else None,
         max_steps=loader.steps, max_epochs=-1, precision=_precision(loader, hardware.half, forks),
         callbacks=watchers, logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, num_sanity_val_steps=0)

@@ -23,6 +23,7 @@ from helpers.transforms.functional import (
     jitter,
     sometimes,
     uniform,
+    working_type,
 )
 
 DRAWINGS = ("digits", "fashion-mnist")  # gray, centred, of one size; everything else is photographs
@@ -39,7 +40,7 @@ def add_noise(x: Tensor, sigma: float | Tensor, generator: torch.Generator | Non
     `sigma` is its deviation in normalised units: one number, or B x 1 x 1 x 1.
     """
     noise = torch.randn(x.shape, device=x.device, dtype=x.dtype, generator=generator)
-    return x + noise * sigma
+    return x + noise.mul_(sigma)
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,14 @@ class PhotoView:
 
     def __call__(self, images: Tensor, strength: float = 1.0) -> Tensor:
         """uint8 B x C x H x W to float B x C x S x S in [-1, 1]; `strength` scales the noise."""
-        count, _, height, width = images.shape
-        device, size = images.device, self.size or width
-        x = images.float().div_(255)
+        precise = working_type(images.device)
+        with torch.autocast("cuda", enabled=False):
+            return self.made(images.to(precise).div_(255), strength)
+
+    def made(self, x: Tensor, strength: float) -> Tensor:
+        """The view of images in [0, 1], of their type."""
+        count, _, height, width = x.shape
+        device, size = x.device, self.size or width
         boxes = crop_boxes(count, height, width, self.scale, self.ratio, device)
         x = crop(x, boxes, size, chance(count, self.flip, device).view(-1))
         x = x.clamp_(0, 1)

@@ -6,6 +6,7 @@ next step are launched. (In fp16, on GPUs without bf16, the scaler of DINO's gra
 number a step, which is not seen here.)
 """
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from helpers.common.names import METHODS
-from helpers.evaluation.features import extract_features
+from helpers.evaluation.features import extract_features, half_on_gpu
 from helpers.methods.build import build_method
 from helpers.methods.classifier import Classifier, linear_head
 from helpers.methods.dino import clip_each
@@ -24,8 +25,10 @@ from helpers.methods.recipes import ClassifierRecipe
 from helpers.models.encoder import build
 from helpers.settings import Settings
 from helpers.training.loader import BatchLoader
+from helpers.transforms import views
 from helpers.transforms.corruptions import CORRUPTIONS, SEVERITIES
-from helpers.transforms.views import view_for
+from helpers.transforms.functional import working_type
+from helpers.transforms.views import PhotoView, view_for
 
 ENCODERS = {"resnet18": 96, "vit_tiny": 96, "slim": 48}
 GPU = torch.device("cuda", 0)
@@ -196,3 +199,33 @@ def test_features_are_taken_on_the_gpu_and_come_back(classifier, gpu):
     encoder = moved(classifier.encoder)
     assert extract_features(encoder, torch.empty(20, 3, 96, 96, dtype=torch.uint8),
                             8).device.type == "cpu"
+
+
+def test_features_are_taken_in_fp16_on_a_gpu_and_in_fp32_on_a_cpu(classifier, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "autocast", lambda *kind: asked.append(kind) or nullcontext())
+    with half_on_gpu(GPU):
+        assert asked == [("cuda", torch.float16)]
+    extract_features(classifier.encoder, torch.zeros(2, 3, 96, 96, dtype=torch.uint8))
+    assert len(asked) == 1
+
+
+def test_views_are_made_in_fp16_on_a_gpu_that_trains_in_half_precision(monkeypatch):
+    for half in (True, False):
+        monkeypatch.setattr(torch, "is_autocast_enabled", lambda half=half: half)
+        assert working_type(GPU) == (torch.float16 if half else torch.float32)
+        assert working_type(torch.device("cpu")) == torch.float32
+
+
+def test_a_view_in_fp16_is_the_view_of_fp32_to_a_gray_level(monkeypatch):
+    view, made = PhotoView(size=40, blur=0.5, solarize=0.2, noise=0.0), {}
+    smooth = torch.nn.functional.interpolate(torch.rand(32, 3, 6, 6), 48, mode="bicubic")
+    for kind in (torch.float32, torch.float16):
+        monkeypatch.setattr(views, "working_type", lambda device, kind=kind: kind)
+        torch.manual_seed(0)
+        made[kind] = view((smooth.clamp(0, 1) * 255).byte())
+    assert made[torch.float16].dtype == torch.float16
+    levels = (made[torch.float16].float() - made[torch.float32]).abs() * 127.5
+    solarized = levels > 20  # a gray at the threshold may fall on either side
+    assert levels.isfinite().all() and solarized.float().mean() < 1e-3
+    assert levels[~solarized].mean() < 0.2 and levels[~solarized].max() < 3

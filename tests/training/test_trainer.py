@@ -192,6 +192,7 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_weights_bit_for_bit
 def test_an_epochs_end_is_saved_but_not_twice_within_a_minute(tmp_path, monkeypatch):
     saved, saver = [], Saver(tmp_path, minutes=5, epoch=2.5)
     monkeypatch.setattr(saver, "save", lambda trainer: saved.append(trainer.global_step))
+    saver.wait = saver.minutes  # not the first one
     for step in range(1, 9):
         saver.saved_at = time.monotonic() - (90 if step != 5 else 30)
         saver.on_train_batch_end(SimpleNamespace(global_step=step, world_size=1), None)
@@ -199,6 +200,29 @@ def test_an_epochs_end_is_saved_but_not_twice_within_a_minute(tmp_path, monkeypa
     saver.saved_at -= 400
     saver.on_train_batch_end(SimpleNamespace(global_step=9, world_size=1), None)
     assert saved == [3, 8, 9]
+
+
+def test_the_first_checkpoint_comes_after_a_minute_and_the_next_after_five(tmp_path, monkeypatch):
+    saved, saver = [], Saver(tmp_path)
+    trainer = SimpleNamespace(world_size=1, is_global_zero=False, lightning_module=make(1),
+                              save_checkpoint=lambda path: saved.append(trainer.global_step))
+    for step, seconds in enumerate((50, 61, 61, 299, 301), start=1):
+        trainer.global_step = step
+        saver.saved_at = time.monotonic() - seconds
+        saver.on_train_batch_end(trainer, None)
+    assert saved == [2, 5]
+
+
+def test_a_gpus_training_lets_cudnn_choose_and_a_cpus_leaves_it_as_it_was(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(training, "_precision", lambda *_: "32-true")
+    monkeypatch.setattr(training.pl, "Trainer", lambda **options: asked.update(options) or
+                        SimpleNamespace(fit=lambda *_, **__: None, strategy=SimpleNamespace()))
+    for device, expected in (("cuda", True), ("cpu", None)):
+        module = make(2)
+        monkeypatch.setattr(module, "to", lambda *_, **__: None)
+        fit(module, loader(2, device=device))
+        assert asked["benchmark"] is expected
 
 
 def test_a_finished_training_is_read_back(tmp_path):
