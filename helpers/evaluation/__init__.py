@@ -16,6 +16,8 @@ __getattr__, __all__ = offer(
     attention="attention_and_gradients attention_rollout class_attention gradient_rollout",
     embedding="joint knn_agreement pca trustworthiness tsne umap",
     linear_sgd="choose_linear crop_view linear_features view_features",
+    labelling="LabelTable Rounds cross_validated",
+    label_grid="LabelGrid thumbnail",
     selection="STRATEGIES labelled_so_far probe_of select suited",
     outliers=
     "DUPLICATE agreement consensus found_at label_doubt near_duplicates outlier_scores "

@@ -153,6 +153,8 @@ def select(strategy: str, features: Tensor, labels: Tensor, classes: int, budget
     """
     strategy = suited(labels, classes) if strategy == AUTO else strategy
     left = torch.from_numpy(random_images(features, labels, classes, POOL, seed))
+    if not len(left):
+        return []
     rows = torch.cat([(labels != NOT_ASKED).nonzero()[:, 0], left]).sort().values
     with numpy_threads(features[:1].numel() * len(rows) < FEW_NUMBERS):
         chosen = STRATEGIES[strategy](features[rows], labels[rows], classes, budget, seed)
