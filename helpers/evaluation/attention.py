@@ -27,7 +27,8 @@ def class_attention(encoder: Encoder, images: Tensor, size: int | None = None) -
             a finer grid, for which the positions are stretched.
 
     Returns:
-        N x heads x G x G; what is missing from a sum of 1 is the class token's attention to itself.
+        N x heads x G x G; what is missing from a sum of 1 is the class token's attention to itself
+        and to registers.
     """
     vit, device = encoder.backbone, next(encoder.parameters()).device
 
@@ -35,12 +36,14 @@ def class_attention(encoder: Encoder, images: Tensor, size: int | None = None) -
         x = normalise(batch.to(device))
         if size is not None and size != x.shape[-1]:
             x = F.interpolate(x, size, mode="bilinear", align_corners=False)
-        grid, maps = x.shape[-1] // vit.patch_size, []
-        tokens = vit.embed(encoder.prepare(x))
+        x, maps = encoder.prepare(x), []
+        grid = x.shape[-1] // vit.patch_size
+        tokens = vit.embed(x)
         for block in vit.blocks[:-1]:  # their maps are not kept: they would fill the memory
             tokens = block(tokens)
         vit.blocks[-1](tokens, maps)
-        return maps[0][:, :, 0, 1:].unflatten(2, (grid, grid))  # B x H x T x T to B x H x G x G
+        patches = maps[0][:, :, 0, 1:1 + grid**2]
+        return patches.unflatten(2, (grid, grid))  # B x H x T x T to B x H x G x G
 
     with evaluating(encoder):
         return batched(last_map, images, AT_A_TIME)

@@ -10,15 +10,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from helpers.common.errors import UserError
+from helpers.models.resnet import NAMES as RESNETS
 from helpers.models.resnet import build_resnet
 from helpers.models.slim import build_slim
 from helpers.models.vit import PRESETS, build_vit
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NORMALISATIONS = ("symmetric", "unit", "imagenet")
-BACKBONES = {"slim": build_slim, "resnet18": build_resnet, "resnet50": build_resnet,
+BACKBONES = {"slim": build_slim, **{name: build_resnet for name in RESNETS},
              **{name: build_vit for name in PRESETS}}
 
 
@@ -30,25 +32,30 @@ class Encoder(nn.Module):
         config: the arguments of `build` that made it.
         normalisation: what the backbone was trained on: "symmetric" is [-1, 1], "unit" is [0, 1],
             "imagenet" is [0, 1] less ImageNet's channel means, divided by its deviations.
+        input_size: side in pixels to which images are resized first; None leaves them as they are.
     """
 
     def __init__(self, backbone: nn.Module, config: dict[str, Any],
-                 normalisation: str = "symmetric") -> None:
+                 normalisation: str = "symmetric", input_size: int | None = None) -> None:
         super().__init__()
         self.backbone, self.config = backbone, config
         self.meta: dict[str, Any] = {}  # what a checkpoint says about its training
         self.name, self.num_features = config["name"], backbone.num_features
-        self.normalisation = normalisation
+        self.normalisation, self.input_size = normalisation, input_size
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
     @property
     def patch_size(self) -> int:
-        """Side of a ViT's patch in pixels, which divides that of its input; 1 for convolutions."""
-        return getattr(self.backbone, "patch_size", 1)
+        """Side of a ViT's patch in pixels, which divides that of its input; 1 for convolutions, and
+        where images are resized."""
+        return 1 if self.input_size else getattr(self.backbone, "patch_size", 1)
 
     def prepare(self, x: Tensor) -> Tensor:
-        """B x C x H x W from [-1, 1] to the range that the backbone was trained on."""
+        """B x C x H x W from [-1, 1] to the size and the range that the backbone takes."""
+        if self.input_size and x.shape[-1] != self.input_size:
+            x = F.interpolate(x, (self.input_size, self.input_size), mode="bicubic",
+                              antialias=x.shape[-1] > self.input_size)
         if self.normalisation == "symmetric":
             return x
         unit = x * 0.5 + 0.5
@@ -60,7 +67,7 @@ class Encoder(nn.Module):
 
 
 def build(name: str, *, channels: int = 3, image_size: int = 96, normalisation: str = "symmetric",
-          **options: Any) -> Encoder:
+          input_size: int | None = None, **options: Any) -> Encoder:
     """A fresh encoder with random weights.
 
     Args:
@@ -70,6 +77,8 @@ def build(name: str, *, channels: int = 3, image_size: int = 96, normalisation: 
             [-1, 1].
         image_size: side of the square input, in pixels; it decides the ResNet stem and ViT
             positions.
+        input_size: side that images are resized to on their way in; it decides in place of
+            `image_size`. None leaves them as they are.
         options: what the backbone's own function takes (e.g. `stem` for ResNets, `patch_size` for
             ViTs).
 
@@ -83,5 +92,8 @@ def build(name: str, *, channels: int = 3, image_size: int = 96, normalisation: 
         raise UserError(f"unknown encoder {name!r}: choose {', '.join(BACKBONES)}")
     config = dict(name=name, channels=channels, image_size=image_size, normalisation=normalisation,
                   **options)
-    backbone = BACKBONES[name](name, image_size=image_size, channels=channels, **options)
-    return Encoder(backbone, config, normalisation)
+    if input_size:
+        config["input_size"] = input_size
+    backbone = BACKBONES[name](name, image_size=input_size or image_size, channels=channels,
+                               **options)
+    return Encoder(backbone, config, normalisation, input_size)

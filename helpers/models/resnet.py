@@ -7,14 +7,15 @@ from torchvision import models
 
 from helpers.models.few_pixels import quicken_convolutions
 
+NAMES = ("resnet18", "resnet34", "resnet50", "resnet101")
 SMALL = 64  # up to this side, in pixels, ImageNet's stem throws away more than it keeps
 
 
 def build_resnet(name: str, *, image_size: int, channels: int, stem: str = "auto") -> nn.Module:
-    """ResNet18 or ResNet50 that returns the pooled features, B x 512 or B x 2048.
+    """A ResNet that returns the pooled features: B x 512, from 50 layers on B x 2048.
 
     Args:
-        name: "resnet18" or "resnet50".
+        name: one of `NAMES`.
         image_size: side of the images in pixels; "auto" chooses the stem by it.
         channels: of the images, 1 or 3.
         stem: "imagenet" is the 7x7 convolution of stride 2 and the max-pooling of He et al. 2016;

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 # how positions are stretched to another grid, see `interpolate_positions`
-STRETCHES = ("corners", "dino")
+STRETCHES = ("corners", "dino", "smooth")
 # 224 px in patches of 16 px, the paper's; attention costs the grid to the fourth power
 LARGEST_GRID = 14
 
@@ -200,6 +200,30 @@ class ViT(nn.Module):
         return maps
 
 
+class ViTWithRegisters(ViT):
+    """A ViT with some learned tokens that stand for no patch (Darcet et al. 2024, DINOv2's second
+    release): scratch paper for the blocks, so that no patch is used as such.
+
+    They have no position and come after the patches; what is given out leaves them away. In
+    `attention_maps` they are the last rows and columns.
+    """
+
+    def __init__(self, *, registers: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.registers = nn.Parameter(torch.zeros(1, registers, self.num_features))
+        nn.init.trunc_normal_(self.registers, std=0.02)
+
+    def embed(self, images: Tensor) -> Tensor:
+        registers = self.registers.expand(len(images), -1, -1)
+        return torch.cat([super().embed(images), registers], dim=1)
+
+    def tokens(self, images: Tensor, maps: list[Tensor] | None = None) -> Tensor:
+        return super().tokens(images, maps)[:, :-self.registers.shape[1]]
+
+    def layers(self, images: Tensor) -> list[Tensor]:
+        return [state[:, :-self.registers.shape[1]] for state in super().layers(images)]
+
+
 def interpolate_positions(positions: Tensor, old_grid: int, new_grid: int,
                           stretch: str = "corners") -> Tensor:
     """Stretch a learned position embedding to another number of patches (paper, section 3.2).
@@ -209,7 +233,8 @@ def interpolate_positions(positions: Tensor, old_grid: int, new_grid: int,
         old_grid, new_grid: patches along a side before and after.
         stretch: "corners" maps corner patches onto corner patches, as torchvision does; "dino" maps
             the edges of the image, with a grid that counts as a tenth of a patch longer, as the
-            DINO repository does: weights that were trained so need it at other sizes.
+            DINO repository does; "smooth" maps the edges and averages where the grid gets coarser,
+            as DINOv2 with registers does. Weights that were trained so need it at other sizes.
 
     Returns:
         1 x (1 + new_grid ** 2) x W, bicubic.
@@ -224,6 +249,8 @@ def interpolate_positions(positions: Tensor, old_grid: int, new_grid: int,
     plane = rest.transpose(1, 2).unflatten(2, (old_grid, old_grid))
     if stretch == "dino":
         plane = F.interpolate(plane, scale_factor=(new_grid + 0.1) / old_grid, mode="bicubic")
+    elif stretch == "smooth":
+        plane = F.interpolate(plane, size=(new_grid, new_grid), mode="bicubic", antialias=True)
     else:
         plane = F.interpolate(plane, size=(new_grid, new_grid), mode="bicubic", align_corners=True)
     return torch.cat([first, plane.flatten(2).transpose(1, 2)], dim=1)
@@ -260,12 +287,14 @@ def default_patch_size(image_size: int) -> int:
 
 def build_vit(name: str, image_size: int, channels: int = 3, patch_size: int | None = None,
               **options: Any) -> ViT:
-    """A ViT by the name of its preset; `options` go to `ViT` and win over the preset.
+    """A ViT by the name of its preset; `options` go to `ViT` and win over the preset; with
+    `registers` among them it is a `ViTWithRegisters`.
 
     Raises ValueError for a name that is not in `PRESETS`.
     """
     if name not in PRESETS:
         raise ValueError(f"no ViT is called {name!r}; choose one of {', '.join(PRESETS)}")
     patch_size = default_patch_size(image_size) if patch_size is None else patch_size
-    return ViT(image_size=image_size, patch_size=patch_size, channels=channels,
-               **PRESETS[name] | options)
+    kind = ViTWithRegisters if "registers" in options else ViT
+    return kind(image_size=image_size, patch_size=patch_size, channels=channels,
+                **PRESETS[name] | options)

@@ -162,8 +162,8 @@ def like_lowest(here: Environment) -> str:
     """The lowest versions that requirements.txt allows, with those of the packages they need."""
     recipe = "".join(path.read_text(encoding="utf-8") for path in (LOWEST, REQUIREMENTS, EXTRA))
     if not here.ready(recipe):
-        here.make("-r", str(REQUIREMENTS), "-r", str(EXTRA), "pytest", "hypothesis", "-c",
-                  str(LOWEST))
+        here.make("-r", str(REQUIREMENTS), "-r", str(EXTRA), "pytest", "hypothesis", "timm",
+                  "-c", str(LOWEST))
         here.remember(recipe)
     changed = replaced(pins(LOWEST), here.versions())
     if changed:

@@ -240,7 +240,7 @@ def test_the_wrong_encoder_is_refused_with_the_tensor_and_the_likely_one(tmp_pat
 @pytest.mark.parametrize(("change", "words"), [
     (lambda w: w.pop("blocks.1.mlp.fc1.bias"), r"lacks blocks.1.mlp.0.bias"),
     (lambda w: w.update({"blocks.1.ls1.gamma": torch.ones(64)}), r"unknown blocks.1.ls1.gamma"),
-    (lambda w: w.update(reg_token=torch.ones(1, 4, 64)), "reg_token, which its features need"),
+    (lambda w: w.update(dist_token=torch.ones(1, 1, 64)), "dist_token, which its features need"),
     (lambda w: w.update({"blocks.0.norm1.weight": torch.ones(63)}),
      "blocks.0.norm1.weight is 63, not 64"),
     (lambda w: w["norm.weight"].fill_(float("nan")), "norm.weight has infinite numbers or NaN"),

@@ -77,7 +77,9 @@ class Choice:
             return _or_upload(hub.IMAGENET[name],
                               lambda: hub.pretrained(name, image_size, channels))
         path = self.path or _or_upload(self.name, lambda: hub.fetch(self.name))
-        encoder, report = read_weights(path, image_size=image_size, channels=channels)
+        input_size = registry.entry(self.name).input_size if self.name else None
+        encoder, report = read_weights(path, image_size=image_size, channels=channels,
+                                       input_size=input_size)
         print(report)
         return encoder
 

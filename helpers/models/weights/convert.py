@@ -17,13 +17,17 @@ from helpers.models.weights.layouts import Layout, find_encoders, rename
 from helpers.models.weights.safe_read import read_tensors
 
 # how our encoders' tensors begin
-ROOTS = {"patches", "class_token", "positions", "blocks", "norm", "conv1", "bn1", "layer1",
-         "layer2", "layer3", "layer4", "stem"}
-CHANGES_FEATURES = "reg_token|register|dist_token|norm_pre|fc_norm|rope|relative_position"
+ROOTS = {"patches", "class_token", "positions", "registers", "blocks", "norm", "conv1", "bn1",
+         "layer1", "layer2", "layer3", "layer4", "stem"}
+# what joins with another tensor: its name here, and the other's
+JOINED = {r"\.qkv\.[012]\.": ".qkv.", r"\.ls1\.gamma$": ".attention.out.weight",
+          r"\.ls2\.gamma$": ".mlp.3.weight"}
+CHANGES_FEATURES = "reg_token|register_|dist_token|norm_pre|fc_norm|rope|relative_position"
 # What tensors of odd names and shapes can lead to; the file is at fault, not the code.
 BROKEN = (KeyError, IndexError, TypeError, ValueError, ArithmeticError, RuntimeError)
 # Why a tensor outside the encoder is left out: the first pattern that is found in its name decides.
-REASONS = {"optim|lr_sched|scaler|momentum_buffer|exp_avg": "state of the training",
+REASONS = {"mask_token": "for a training with masks",
+           "optim|lr_sched|scaler|momentum_buffer|exp_avg": "state of the training",
            "momentum|target|teacher|student": "head of the other network",
            "predict": "prediction head", "proj": "projection head", "pooler": "pooling head",
            "head|fc|classif|linear|mlp": "classification head", "loss|center": "state of the loss"}
@@ -64,7 +68,8 @@ class Report:
 
 def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None = None,
                  channels: int | None = None,
-                 normalisation: str = "auto") -> tuple[Encoder, Report]:
+                 normalisation: str = "auto",
+                 input_size: int | None = None) -> tuple[Encoder, Report]:
     """Read weights in any layout that `layouts.LAYOUTS` knows, our own among them.
 
     Args:
@@ -76,6 +81,8 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
             colour. None keeps the file's.
         normalisation: what the weights were trained on: "imagenet", "symmetric" ([-1, 1]), "unit"
             ([0, 1]), or "auto" for what the layout's makers use.
+        input_size: side in pixels to which the encoder resizes your images; None: it takes them as
+            they are.
 
     Returns:
         The encoder (its `meta` says where it came from) and the report.
@@ -91,7 +98,7 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
     if not places:
         raise UserError(
             f"{path} holds no encoder known here (its first tensor is {min(tensors)[:80]}); "
-            "known are ResNet18, ResNet50 and ViTs in the usual layouts")
+            "known are ResNets of 18 to 101 layers and ViTs in the usual layouts")
     (layout, prefix), *others = places
     trained_on = own.config["normalisation"] if own else normalisation
     if trained_on == "auto":
@@ -100,6 +107,8 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
         weights, used = _under_our_names(path, layout, prefix, tensors)
         config = own.config if own else {**fitting.deduce(path, layout.family, weights),
                                          **layout.options}
+        if input_size:
+            config = {**config, "input_size": input_size}
         fitting.check_expected(path, encoder, config, weights)
         made, notes = fitting.fit(path, layout.family, config, weights, image_size, channels,
                                   trained_on)
@@ -130,7 +139,7 @@ def _under_our_names(path: Path, layout: Layout, prefix: str, tensors: dict[str,
         if ours.split(".")[0] in ROOTS:
             value = tensors[name]
             weights[ours] = value.float() if value.is_floating_point() else value
-            whole = re.sub(r"\.qkv\.[012]\.", ".qkv.", ours)
+            whole = rename(list(JOINED.items()), ours)
             used[whole] = (*used.get(whole, ()), name)
     return layout.change(weights), used
 

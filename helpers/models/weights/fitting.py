@@ -16,7 +16,8 @@ from helpers.models.weights.checkpoint import assembled, misfits
 
 Weights = dict[str, Tensor]
 HEAD_WIDTH = 64  # of an attention head, in every ViT of the papers
-RESNETS = {(False, (2, 2, 2, 2)): "resnet18", (True, (3, 4, 6, 3)): "resnet50"}
+RESNETS = {(False, (2, 2, 2, 2)): "resnet18", (False, (3, 4, 6, 3)): "resnet34",
+           (True, (3, 4, 6, 3)): "resnet50", (True, (3, 4, 23, 3)): "resnet101"}
 INPUT = {"resnet": "conv1.weight", "vit": "patches.weight", "slim": "stem.0.weight"}
 # what takes a shift of the input, and its sign there
 SHIFTED = {"resnet": ("bn1.running_mean", -1), "vit": ("patches.bias", 1),
@@ -42,7 +43,7 @@ def _deduce_resnet(path: Path, weights: Weights) -> dict[str, Any]:
     if name is None:
         raise UserError(
             f"{path} holds a ResNet of {blocks} blocks (its third stage ends with layer3."
-            f"{blocks[2] - 1}): this suite has {' and '.join(RESNETS.values())}")
+            f"{blocks[2] - 1}): this suite has {', '.join(RESNETS.values())}")
     return dict(name=name, channels=weights["conv1.weight"].shape[1], image_size=96,
                 stem=_stem(weights))
 
@@ -59,8 +60,10 @@ def _deduce_vit(weights: Weights) -> dict[str, Any]:
     sizes = dict(width=width, depth=depth, heads=heads,
                  mlp_ratio=len(weights["blocks.0.mlp.0.weight"]) / width)
     usual = {"mlp_ratio": 4, **PRESETS[name]}
+    if "registers" in weights:
+        sizes["registers"] = weights["registers"].shape[1]
     return dict(name=name, channels=channels, image_size=patch * grid, patch_size=patch,
-                **{key: value for key, value in sizes.items() if value != usual[key]})
+                **{key: value for key, value in sizes.items() if value != usual.get(key)})
 
 
 def _count(weights: Weights, prefix: str) -> int:
@@ -100,9 +103,12 @@ def fit(path: Path, family: str, config: dict[str, Any], weights: Weights, image
         config["stem"] = _stem(weights)
     if family == "slim":
         config["width"] = len(weights["stem.0.weight"])
-    if image_size is not None and image_size != config["image_size"]:
-        notes += _fit_positions(path, weights, config, image_size) if family == "vit" else []
-        config["image_size"] = image_size
+    config["image_size"] = image_size or config["image_size"]
+    seen = config.get("input_size") or config["image_size"]
+    if family == "vit":
+        notes += _fit_positions(path, weights, config, seen)
+    if seen != config["image_size"]:
+        notes += [f"images are resized from {config['image_size']} to {seen} pixels"]
     return _filled(path, config, weights), tuple(notes)
 
 
@@ -163,13 +169,13 @@ def _fit_positions(path: Path, weights: Weights, config: dict[str, Any],
                    image_size: int) -> list[str]:
     patch, count = weights["patches.weight"].shape[-1], weights["positions"].shape[1]
     old, new = math.isqrt(count - 1), image_size // patch
+    if image_size == old * patch:
+        return []
     if image_size % patch or new < 1 or count != 1 + old**2:
         raise UserError(
             f"{path} cuts images into patches of {patch} px: take an image size that is a "
             f"multiple of it, not {image_size} px")
     config["patch_size"] = patch
-    if old == new:
-        return []
     weights["positions"] = interpolate_positions(weights["positions"], old, new,
                                                  config.get("stretch", "corners"))
     return [f"position embeddings interpolated from {old} x {old} to {new} x {new} patches"]

@@ -21,7 +21,8 @@ from helpers.models.weights.safe_read import read_tensors
 
 WAITS = (2.0, 8.0)  # seconds before the second and the third attempt at one source
 IMAGENET = {
-    "resnet18": "imagenet-resnet18", "resnet50": "imagenet-resnet50",
+    "resnet18": "imagenet-resnet18", "resnet34": "imagenet-resnet34",
+    "resnet50": "imagenet-resnet50", "resnet101": "imagenet-resnet101",
     "vit_base": "imagenet-vit-base",
 }
 

@@ -81,6 +81,10 @@ def _of_timm_or_dino(prefix: str, names: set[str]) -> str:
     return "symmetric" if f"{prefix}head.weight" in names else "imagenet"
 
 
+def _of_dinov2(prefix: str, names: set[str]) -> str:
+    return "imagenet"
+
+
 def _joined(weights: Weights) -> Weights:
     """Query, key and value in one tensor, as our attention has them."""
     out = {name: value for name, value in weights.items() if not re.search(r"\.qkv\.[012]\.", name)}
@@ -102,6 +106,33 @@ def _lucidrains(weights: Weights) -> Weights:
     return {**biases, **weights, "patches.weight": patches}
 
 
+def _dinov2(weights: Weights) -> Weights:
+    """Layer scale, a factor on what a branch adds, goes into the branch's last layer. timm's files
+    have added the class token's position to the token itself."""
+    weights = dict(weights)
+    for name in [name for name in weights if name.endswith(".gamma")]:
+        branch = re.sub(r"ls1\.gamma$", "attention.out.", name)
+        branch = re.sub(r"ls2\.gamma$", "mlp.3.", branch)
+        gamma = weights.pop(name)
+        weights[branch + "weight"] = gamma[:, None] * weights[branch + "weight"]
+        weights[branch + "bias"] = gamma * weights[branch + "bias"]
+    positions = weights["positions"]
+    if math.isqrt(positions.shape[1]) ** 2 == positions.shape[1]:
+        weights["positions"] = torch.cat([torch.zeros_like(positions[:, :1]), positions], dim=1)
+    return weights
+
+
+TIMM_NAMES = [
+    (r"^patch_embed\.proj\.", "patches."),
+    (r"^cls_token$", "class_token"),
+    (r"^pos_embed$", "positions"),
+    (r"^(register_tokens|reg_token)$", "registers"),
+    (r"^blocks\.\d+\.(\d+)\.", r"blocks.\1."),  # in chunks, as they are trained
+    (r"\.attn\.proj\.", ".attention.out."),
+    (r"\.attn\.", ".attention."),
+    (r"\.mlp\.fc1\.", ".mlp.0."),
+    (r"\.mlp\.fc2\.", ".mlp.3."),
+]
 BLOCKS = r"^blocks\.(\d+)\."
 LAYOUTS = [
     Layout("torchvision ResNet", "resnet", ("conv1.weight", "layer1.0.conv1.weight"), [],
@@ -111,11 +142,14 @@ LAYOUTS = [
             (r"^6\.", "layer3."), (r"^7\.", "layer4.")], normalisation=_of_sequential),
     Layout("torchvision ViT", "vit", ("class_token", "conv_proj.weight"), TORCHVISION_NAMES,
            normalisation=_of_torchvision),
+    *[Layout("DINOv2 ViT with registers", "vit", (first, "patch_embed.proj.weight"), TIMM_NAMES,
+             _dinov2, {"stretch": "smooth"}, _of_dinov2)
+      for first in ("register_tokens", "reg_token")],
+    *[Layout("DINOv2 ViT", "vit", (first, "patch_embed.proj.weight"), TIMM_NAMES, _dinov2,
+             {"stretch": "dino"}, _of_dinov2)
+      for first in ("blocks.0.ls1.gamma", "blocks.0.0.ls1.gamma")],
     Layout("timm or DINO ViT", "vit", ("cls_token", "patch_embed.proj.weight"),
-           [(r"^patch_embed\.proj\.", "patches."), (r"^cls_token$", "class_token"),
-            (r"^pos_embed$", "positions"), (r"\.attn\.proj\.", ".attention.out."),
-            (r"\.attn\.", ".attention."), (r"\.mlp\.fc1\.", ".mlp.0."),
-            (r"\.mlp\.fc2\.", ".mlp.3.")], options={"stretch": "dino"},
+           TIMM_NAMES, options={"stretch": "dino"},
            normalisation=_of_timm_or_dino,
            remark="taken as trained on {trained_on} images; say normalisation=... if it was not "
                   "so"),

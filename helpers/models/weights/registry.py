@@ -38,6 +38,10 @@ class Entry:
         file: its name on disk.
         bytes, sha256: of the file, None where unknown; 8 or more leading digits of the hash will
             do.
+        good_for: which images and tasks, in words; "" where nobody has measured.
+        megabytes: about how large the file is, where `bytes` is unknown; None: unknown as well.
+        input_size: side in pixels that images are enlarged to on their way in; None: left as they
+            are.
         sources: where it is, in the order to try: {"file": path in the repository}, {"drive": id},
             {"drive_folder": id, "name": ...}, {"torchvision": weights enum}, {"url": address}.
     """
@@ -55,6 +59,16 @@ class Entry:
     bytes: int | None
     sha256: str | None
     sources: list[dict[str, str]]
+    good_for: str = ""
+    megabytes: int | None = None
+    input_size: int | None = None
+
+    @property
+    def size(self) -> str:
+        """How large the file is, in words."""
+        if self.bytes:
+            return f"{self.bytes / 1e6:.1f} MB"
+        return f"about {self.megabytes} MB" if self.megabytes else "of unknown size"
 
 
 def entries() -> dict[str, Entry]:
