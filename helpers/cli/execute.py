@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from jupyter_client import AsyncKernelManager
 
-from helpers.common.files import write_atomically
+from helpers.common.files import FULL, unwritable, write_atomically
 
 SHOWN_LINES = 12  # of a failing cell's source, and of its traceback
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -75,6 +75,9 @@ def execute(path: Path, out: Path, parameters: dict[str, Any],
             kernel_manager_class=Kernel, on_cell_executed=counted,
             extra_arguments=["--IPKernelApp.log_level=50"])
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            draft.unlink(missing_ok=True)
+            raise unwritable(out, error) from error
         _finish(draft, failed, path)
         return explain(error, path.stem, failed)
     failed.unlink(missing_ok=True)
@@ -140,7 +143,11 @@ def _finish(draft: Path, target: Path, source: Path) -> None:
     """Move papermill's output to its final name, without the paths of this machine in it."""
     if not draft.exists():
         return
-    notebook = json.loads(draft.read_text(encoding="utf-8"))
+    try:
+        notebook = json.loads(draft.read_text(encoding="utf-8"))
+    except ValueError:  # the disk was full before it was whole
+        draft.unlink()
+        return
     notebook["metadata"].get("papermill", {}).update(input_path=source.name,
                                                      output_path=target.name)
     write_atomically(target, json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from helpers.common.errors import UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -33,15 +39,28 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def write_atomically(path: str | Path, content: str | bytes) -> None:
-    """Write text (UTF-8, line ends as given) or bytes to `path` in one step."""
+    """Write text (UTF-8, line ends as given) or bytes to `path` in one step.
+
+    Raises:
+        UserError: it cannot be written there; what was at `path` stays.
+    """
     data = content.encode("utf-8") if isinstance(content, str) else content
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+    except OSError as problem:
+        raise unwritable(path, problem) from problem
+
+
+def unwritable(path: str | Path, problem: OSError) -> UserError:
+    """The line for a file that cannot be written, or a folder that cannot be written in."""
+    cure = "free some space" if problem.errno in FULL else "choose another folder"
+    return UserError(f"cannot write {path} ({problem.strerror or problem}): {cure} and run again")
 
 
 @contextmanager
-def one_at_a_time(folder: Path) -> Iterator[None]:
-    """Lets one process at a time use `folder`; the others wait.
+def one_at_a_time(folder: Path, waiting: str = "") -> Iterator[None]:
+    """Lets one process at a time use `folder`; the others wait, and say so with `waiting`.
 
     A process that is killed lets the next one in. On Windows, and on disks that know no locks,
     nobody waits.
@@ -51,7 +70,13 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
             import fcntl
 
             folder.mkdir(parents=True, exist_ok=True)
-            fcntl.flock(stack.enter_context(open(folder / ".lock", "a")), fcntl.LOCK_EX)
+            file = stack.enter_context(open(folder / ".lock", "a"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waiting:
+                    print(waiting, file=sys.stderr, flush=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

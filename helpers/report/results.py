@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
@@ -38,7 +39,7 @@ def record(results_dir: str | Path, notebook: str, rows: Iterable[Mapping[str, A
 
     Raises:
         ValueError: an unknown column, a missing one, or an accuracy outside [0, 1].
-        UserError: `summary.csv` is not one of ours.
+        UserError: `summary.csv` is damaged or not one of ours, or cannot be written.
     """
     base = {"notebook": str(notebook), "dataset": getattr(settings, "dataset", ""),
             "preset": getattr(settings, "preset", "")}
@@ -58,7 +59,7 @@ def summary(results_dir: str | Path) -> pd.DataFrame:
     """The recorded rows as a frame with `COLUMNS`; accuracies are fractions in [0, 1].
 
     Raises:
-        UserError: there is no `summary.csv`, or it is not one of ours.
+        UserError: there is no `summary.csv`, or it is damaged or not one of ours.
     """
     path = Path(results_dir) / "summary.csv"
     if not path.exists():
@@ -123,12 +124,36 @@ def _read(path: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame(columns=COLUMNS, dtype=str)
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError):  # empty, or no table
-        frame = pd.DataFrame()
-    if list(frame.columns) != COLUMNS:
+        with open(path, encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file, strict=True)
+    except (OSError, ValueError, csv.Error):  # unreadable, empty, or no table
+        header, rows = [], []
+    if header != COLUMNS:
         raise UserError(f"{path} does not begin with the columns of a results file: move it away")
-    return frame.map(from_cell)
+    for number, row in enumerate(rows, 2):
+        wrong = _wrong(row)
+        if wrong:
+            raise UserError(f"{path} is damaged in row {number} ({wrong}): mend that row, or move "
+                            "the file away and run the notebooks again")
+    return pd.DataFrame(rows, columns=COLUMNS, dtype=str).map(from_cell)
+
+
+def _wrong(row: list[str]) -> str:
+    """What is wrong with a row of the file, "" where it is as `record` writes it."""
+    if len(row) != len(COLUMNS):
+        return f"{len(row)} cells, not {len(COLUMNS)}"
+    cells = dict(zip(COLUMNS, row, strict=True))
+    empty = [name for name in REQUIRED if not cells[name]]
+    if empty:
+        return f"no {empty[0]}"
+    for name in NUMBERS:
+        try:
+            number = float(cells[name] or 0)
+        except ValueError:
+            return f"{name} is {cells[name][:40]!r}, which is no number"
+        if _is_accuracy(cells["metric"]) and name in ("mean", "std") and not 0 <= number <= 1:
+            return f"{name} is {number:g}, not between 0 and 1"
+    return ""
 
 
 def _is_accuracy(metric: Any) -> bool:

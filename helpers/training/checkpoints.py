@@ -140,12 +140,19 @@ def damage(path: Path, module: pl.LightningModule | None = None,
     return f"is of another training ({wrong})" if wrong else None
 
 
+def _has_averages(optimizer: dict[str, Any]) -> bool:
+    """Whether an optimizer's state is there; plain gradient descent has none."""
+    groups = optimizer["param_groups"]
+    plain = groups and all(group.get("momentum") == 0 for group in groups)
+    return bool(plain or optimizer["state"])
+
+
 def _emptied(content: dict[str, Any], callbacks: Iterable[Callback]) -> str:
     """Whose state a checkpoint should have and lacks; "" where nothing is missing."""
     if not content["global_step"]:
         return ""
     optimizers = content["optimizer_states"]
-    if not optimizers or not all(each["state"] for each in optimizers):
+    if not optimizers or not all(map(_has_averages, optimizers)):
         return "the optimizer"
     for callback in callbacks:
         keeps = type(callback).state_dict is not Callback.state_dict

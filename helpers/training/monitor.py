@@ -13,7 +13,6 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import Logger
 
 from helpers.data.splits import Labeled
 from helpers.evaluation.collapse import (
@@ -28,7 +27,7 @@ from helpers.training.callbacks import History
 from helpers.training.distributed import from_first, is_first
 from helpers.training.errors import not_finite_error
 from helpers.training.intervals import LIMIT
-from helpers.training.logs import log, open_loggers
+from helpers.training.logs import Logs
 
 ENOUGH = 32  # images from which a low rank says something: that of n images is at most n - 1
 # images for rank and deviation, if there are so many; more cost time and tell no more
@@ -66,15 +65,15 @@ class Monitor(Callback):
         self.every, self.stop, self.folder = max(1, every), stop, folder
         self.rows: list[dict[str, float]] = []
         self.collapsed_at: int | None = None  # the step
-        self._loggers: list[Logger] = []
+        self._logs = Logs()
         self._since = (0, 0.0)  # step and time from which images per second are counted
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._since = trainer.global_step, time.perf_counter()
         if self.folder is not None and is_first():
-            self._loggers = open_loggers(self.folder)
+            self._logs = Logs(self.folder)
         for row in self.rows:
-            log(self._loggers, row)
+            self._logs.write(row)
         if not self.rows:
             self.evaluate(trainer, module)
         elif self.stop and self.collapsed_at is not None:
@@ -86,8 +85,7 @@ class Monitor(Callback):
             self.evaluate(trainer, module)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        for logger in self._loggers:
-            logger.finalize("success")
+        self._logs.close()
 
     def evaluate(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Add and log a row; a UserError where the loss or a feature became NaN or infinite."""
@@ -98,7 +96,7 @@ class Monitor(Callback):
             raise not_finite_error("a feature became NaN or infinite", row["step"])
         self.count_images(row, trainer.train_dataloader.batch_size)
         self.rows.append(row)
-        log(self._loggers, row)
+        self._logs.write(row)
         enough = min(self.limit, len(self.train) + len(self.val)) >= ENOUGH
         first = row["step"] > 0 and self.collapsed_at is None
         if first and enough and collapsed(row) and batch_norm_settled(module.encoder):

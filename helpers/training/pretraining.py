@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import shlex
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from helpers.common.environment import need_drive
+from helpers.common.files import one_at_a_time
 from helpers.data.splits import Splits
 from helpers.methods.build import build_method
 from helpers.methods.presets import recipe_for
@@ -66,20 +68,29 @@ def pretrain(splits: Splits, settings: Settings, recipe: BYOLRecipe | DINORecipe
     monitor = Monitor(splits.train, splits.val, eval_interval(splits, batch_size, steps),
                       stop=stop_on_collapse, folder=run.folder / "logs",
                       limit=images_for_evaluation(batch_size, steps))
-    if is_first():
-        write_recipe(run)
-    history = fit(module, loader, title=f"{recipe.method} on {splits.name}", seed=settings.seed,
-                  callbacks=[monitor], folder=run.folder, resume=resume,
-                  hardware=hardware or Hardware())
-    done = len(history.losses)
-    path = run.folder / "encoder.safetensors"
-    if is_first():
-        epochs = round(done / loader.steps_per_epoch)
-        save_encoder(module.encoder, path, **_facts(run, splits, done, epochs),
-                     knn_validation=round(monitor.rows[-1]["knn"], 4))
+    with _alone_in(run.folder):
+        if is_first():
+            write_recipe(run)
+        history = fit(module, loader, title=f"{recipe.method} on {splits.name}",
+                      seed=settings.seed, callbacks=[monitor], folder=run.folder, resume=resume,
+                      hardware=hardware or Hardware())
+        done = len(history.losses)
+        path = run.folder / "encoder.safetensors"
+        if is_first():
+            epochs = round(done / loader.steps_per_epoch)
+            save_encoder(module.encoder, path, **_facts(run, splits, done, epochs),
+                         knn_validation=round(monitor.rows[-1]["knn"], 4))
     momentum = [module.target_momentum(step) for step in range(1, done + 1)]
     return Pretrained(module.encoder.eval(), path, history.losses, momentum, monitor.rows,
                       history.seconds)
+
+
+def _alone_in(folder: Path) -> AbstractContextManager[None]:
+    """Keeps other trainings out of a run's folder; the processes of this one come in together."""
+    if not is_first():
+        return nullcontext()
+    return one_at_a_time(folder, f"another training is at work in {folder}: this one waits for it, "
+                         "and goes on from what it leaves")
 
 
 def _facts(run: Run, splits: Splits, done: int, epochs: int) -> dict[str, Any]:

@@ -226,6 +226,21 @@ def test_a_kernel_that_dies_is_named_with_its_cell(folder, tmp_path):
     assert (tmp_path / "notebooks" / "01.failed.ipynb").exists()
 
 
+@pytest.mark.parametrize("draft", ["", '{"cells": ['])
+def test_a_full_disk_under_the_results_is_one_line(folder, tmp_path, monkeypatch, draft):
+    path = write(folder, "01_a.ipynb", "1")
+
+    def full(source, target, *_, **__):
+        Path(target).write_text(draft)
+        raise OSError(28, "No space left on device", target)
+
+    monkeypatch.setattr("papermill.execute_notebook", full)
+    with pytest.raises(UserError, match="cannot write .*No space left.*free some space") as caught:
+        execution.execute(path, tmp_path / "out", {}, lambda: None)
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "out" / "notebooks").iterdir())
+
+
 def test_parameters_that_a_notebook_does_not_have_are_left_out(folder, tmp_path):
     path = write(folder, "01_a.ipynb", "print(PRESET, SEED)")
     given = {"SEED": 3, "DATASET": "digits"}

@@ -1,4 +1,5 @@
 import math
+import multiprocessing
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -134,3 +135,61 @@ for number in range(20):
     both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name]) for name in "ab"]
     assert [process.wait(timeout=60) for process in both] == [0, 0]
     assert len(results.summary(tmp_path)) == 40
+
+
+def many(folder, who):
+    for number in range(15):
+        results.record(folder, f"{who}{number:02d}", [row()], QUICK)
+
+
+def test_no_row_is_lost_when_many_processes_write(tmp_path):
+    fork = multiprocessing.get_context("fork")
+    writers = [fork.Process(target=many, args=(tmp_path, who)) for who in "abcd"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert len(results.summary(tmp_path)) == 60
+
+
+DAMAGES = {
+    "a row that was cut off": (lambda text: text[:-12], "row 4"),
+    "a row without its end": (lambda text: text.replace(",,\n03", ",\n03", 1), "row 3"),
+    "a word in place of a number": (lambda text: text.replace("0.5000", "half", 1), "row 2 .*half"),
+    "an accuracy in percent": (lambda text: text.replace("0.5000", "50.0", 1), "row 2 .*50"),
+    "no method": (lambda text: text.replace("byol", "", 1), "row 2 .no method"),
+    "a merge": (lambda text: text.replace("\n02", "\n<<<<<<< HEAD\n02", 1), "row 3"),
+    "zeros of a crashed disk": (lambda text: text[:-30] + "\0" * 30, "columns|row"),
+    "another table": (lambda text: "a,b\n1,2\n", "columns"),
+    "one more column": (lambda text: text.replace("\n", ",x\n"), "columns"),
+    "nothing": (lambda text: "", "columns"),
+    "no text": (lambda text: text + "\udcff\udcfe", "columns"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_named_with_its_row_and_left_as_it_is(damage, tmp_path):
+    for number in ("01", "02", "03"):
+        results.record(tmp_path, number, [row(metric="test accuracy", n=5)], QUICK)
+    change, said = DAMAGES[damage]
+    path = tmp_path / "summary.csv"
+    broken = change(path.read_text()).encode("utf-8", "surrogateescape")
+    path.write_bytes(broken)
+    for use in (results.summary, lambda folder: results.record(folder, "04", [row()], QUICK)):
+        with pytest.raises(UserError, match=f"summary.csv .*({said})") as caught:
+            use(tmp_path)
+        assert "\n" not in str(caught.value)
+    assert path.read_bytes() == broken
+
+
+def test_a_full_disk_is_one_line_and_what_was_there_stays(tmp_path, monkeypatch):
+    results.record(tmp_path, "01", [row()], QUICK)
+    before = (tmp_path / "summary.csv").read_text()
+
+    def full(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("helpers.common.files._flush_to_disk", full)
+    with pytest.raises(UserError, match="cannot write .*summary.csv .*free some space"):
+        results.record(tmp_path, "02", [row()], QUICK)
+    assert (tmp_path / "summary.csv").read_text() == before

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pytorch_lightning import loggers
 from pytorch_lightning.callbacks import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -15,7 +16,7 @@ from helpers.methods.recipes import BYOLRecipe
 from helpers.models.encoder import build
 from helpers.training.checkpoints import Saver
 from helpers.training.loader import BatchLoader
-from helpers.training.logs import open_loggers
+from helpers.training.logs import Logs
 from helpers.training.monitor import Monitor
 from helpers.training.trainer import fit
 from helpers.transforms.views import CleanView
@@ -131,4 +132,33 @@ def test_without_tensorboard_there_is_the_csv(tmp_path, monkeypatch):
                             False, raising=False)
         monkeypatch.setattr(f"lightning_fabric.loggers.tensorboard._{name.upper()}_AVAILABLE",
                             False)
-    assert [type(logger).__name__ for logger in open_loggers(tmp_path / "logs")] == ["CSVLogger"]
+    kinds = [type(logger).__name__ for logger in Logs(tmp_path / "logs").loggers]
+    assert kinds == ["CSVLogger"]
+
+
+@pytest.mark.parametrize("broken", ["CSVLogger", "TensorBoardLogger"])
+@pytest.mark.parametrize("after", [0, 3])
+def test_logs_that_fail_are_said_once_and_do_not_end_the_training(broken, after, splits, tmp_path,
+                                                                  monkeypatch, capsys):
+    kind, calls = getattr(loggers, broken), []
+    write = kind.log_metrics
+
+    def full(self, *given, **named):
+        calls.append(1)
+        if len(calls) > after:
+            raise OSError(28, "No space left on device")
+        return write(self, *given, **named)
+
+    monkeypatch.setattr(kind, "log_metrics", full)
+    history = run(splits, tmp_path)[1]
+    assert len(history.losses) == STEPS
+    said = [line for line in capsys.readouterr().out.splitlines() if "logs in" in line]
+    assert len(said) == 1 and "No space left on device" in said[0] and "goes on" in said[0]
+
+
+def test_a_folder_for_logs_that_cannot_be_made_is_said_once(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    logs = Logs(tmp_path / "file" / "logs")
+    logs.write({"step": 0, "loss": 1.0})
+    logs.close()
+    assert capsys.readouterr().out.count("cannot be written") == 1

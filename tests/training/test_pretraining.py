@@ -2,6 +2,8 @@
 
 import copy
 import dataclasses
+import multiprocessing
+import time
 from contextlib import suppress
 from types import SimpleNamespace
 
@@ -11,6 +13,7 @@ from image_folders import make_folder, paint
 
 from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
+from helpers.common.files import one_at_a_time
 from helpers.data.loading import load
 from helpers.evaluation.features import extract_features
 from helpers.evaluation.probes import knn_accuracy
@@ -459,3 +462,25 @@ def test_photographs_have_a_recipe_of_their_own_on_a_cpu():
         for name in ("digits", "imagenette")
     }
     assert momentum["imagenette"] < momentum["digits"]
+
+
+def hold(folder, seconds):
+    with one_at_a_time(folder):
+        (folder / "held").touch()
+        time.sleep(seconds)
+        (folder / "held").unlink()
+
+
+def test_a_second_training_in_a_run_folder_waits_and_says_so(splits, settings, capsys):
+    pytest.importorskip("fcntl")
+    folder = run_of("byol", settings).folder
+    other = multiprocessing.get_context("fork").Process(target=hold, args=(folder, 1.0))
+    other.start()
+    while not (folder / "held").exists():
+        time.sleep(0.01)
+    train("byol", splits, settings)
+    assert not (folder / "held").exists()
+    assert f"another training is at work in {folder}: this one waits" in capsys.readouterr().err
+    other.join()
+    train("byol", splits, settings)
+    assert "another training" not in capsys.readouterr().err
