@@ -18,7 +18,9 @@ from ipywidgets import Dropdown, SelectionSlider
 from PIL import Image
 
 from helpers import notebook
+from helpers.common.errors import UserError
 from helpers.notebook import explorer, png, skip_the_rest, source_of
+from helpers.settings import Settings
 
 
 def figure(height=1.0, **_):
@@ -109,3 +111,46 @@ def test_the_first_cell_needs_nothing_but_the_standard_library_to_begin():
             "import helpers.notebook")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_plan_is_told_once_and_another_one_again(capsys):
+    chosen = Settings.resolve(preset="quick", dataset="digits", device="cpu")
+    for settings in (chosen, chosen, chosen.replace(preset="full")):
+        notebook.tell_plan("01", settings)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("Plan of notebook 01: dataset digits") and "preset full" in second
+
+
+@pytest.fixture
+def prepared(tmp_path, monkeypatch):
+    """What `prepare` asks to install: (file, packages)."""
+    asked = []
+    monkeypatch.setattr(notebook, "install_missing",
+                        lambda path, only=(): asked.append((path.name, only)))
+    monkeypatch.setattr(notebook, "share_folders", lambda root: None)
+    monkeypatch.setattr("helpers.cli.doctor.brief", lambda root: "the machine")
+    return asked
+
+
+def test_the_last_notebooks_first_cell_installs_optuna(prepared):
+    notebook.prepare("03")
+    assert prepared == [("requirements.txt", ())]
+    notebook.prepare("11")
+    assert prepared[1:] == [("requirements.txt", ()), ("requirements-extra.txt", ("optuna",))]
+
+
+def test_without_optuna_and_a_network_the_first_cell_says_so_and_goes_on(prepared, monkeypatch,
+                                                                          capsys):
+    def refuse(path, only=()):
+        if only:
+            raise UserError("pip could not install optuna")
+
+    monkeypatch.setattr(notebook, "install_missing", refuse)
+    notebook.prepare("11")
+    assert capsys.readouterr().out.startswith("pip could not install optuna\nthe machine\n")
+
+
+def test_a_wrong_variable_does_not_end_the_first_cell(prepared, monkeypatch, capsys):
+    monkeypatch.setenv("FEWLABELS_PRESET", "huge")
+    notebook.prepare("03")
+    assert capsys.readouterr().out == "the machine\n"

@@ -15,7 +15,8 @@ from helpers.settings import Settings
 CUDA = 0.6 * GIB  # bytes that a process takes before it computes anything
 DECODED = 800  # photographs a second, by two cores
 # Seconds on two CPU cores of all that is neither training nor, in 07, features: imports,
-# classifiers on features, maps, figures. Measured with digits, and with Imagenette at 48 pixels.
+# classifiers on features, maps, figures. Measured with digits, and with Imagenette at 48 pixels (in
+# 01 to 04 and 06 whole, in 08 part by part; the other photographs' are guesses from those).
 REST = {
     "01": (10, 30), "02": (13, 17), "03": (33, 156), "04": (15, 30), "05": (26, 40),
     "06": (40, 30), "07": (44, 120), "08": (43, 180), "09": (20, 120), "10": (7, 12),

@@ -13,7 +13,7 @@ from helpers.settings import Settings
 from helpers.training.released import PHOTOGRAPHS
 
 T4, CPU = MACHINES["t4"], MACHINES["cpu"]
-ERROR = 0.5
+ERROR = 0.25  # see `helpers.cli.cost`
 NUMBERS = [path.stem[:2] for path in NOTEBOOKS]
 
 

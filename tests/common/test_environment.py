@@ -68,6 +68,13 @@ def test_only_missing_packages_are_installed_and_the_others_pinned(tmp_path, her
     assert capsys.readouterr().out == "Packages: installed lightly>=1.5, gdown.\n"
 
 
+def test_of_a_file_only_the_named_packages_are_installed(tmp_path, here):
+    commands = here()
+    path = requirements_file(tmp_path, "optuna>=4.0\npillow-heif\n")
+    colab.install_missing(path, ("optuna",))
+    assert [command[-1] for command, _ in commands] == ["optuna>=4.0"]
+
+
 def test_an_old_package_is_named_and_left_alone(tmp_path, here, capsys):
     commands = here(torch="2.1.0")
     colab.install_missing(requirements_file(tmp_path, "torch>=2.6\n"))
