@@ -78,6 +78,7 @@ def main() -> None:
     rows = race(options)
     show(rows)
     keep(f"views-{options.device}", options, rows)
+    print(f"kept in benchmarks/results/views-{options.device}.json")
 
 
 if __name__ == "__main__":
