@@ -164,6 +164,8 @@ def stamp_readme(path: Path, notebooks: Sequence[Path], address: str, times: dic
 
 def time_sentence(name: str, row: Time | None) -> str:
     """What the first cell of a notebook says of its time: on Colab's GPU, and on a CPU."""
+    if name[:2] not in plan.WORK:  # a copy whose notebook is gone
+        return "**Time** not measured yet"
     gpu = in_words(plan.plan(name[:2], plan.settings_of("t4"), plan.MACHINES["t4"]).seconds)
     said = f"**Time** about {gpu} on Colab's T4 (estimated), "
     if row is None:

@@ -143,9 +143,10 @@ def test_pretrain_says_where_the_encoder_is_and_what_it_is_worth(method, pretrai
 
 def test_a_start_is_chosen_as_in_the_notebook(pretrained, checkpoint):
     main(["pretrain", "byol", "--dataset", "digits"])
-    assert (pretrained["encoder"], pretrained["start"]) == (None, "scratch")
+    assert (pretrained["encoder"], pretrained["start"].start) == (None, "scratch")
     main(["pretrain", "byol", "--dataset", "digits", "--start", str(checkpoint)])
-    assert pretrained["encoder"].name == "slim" and pretrained["start"].startswith(checkpoint.name)
+    assert pretrained["encoder"].name == "slim"
+    assert pretrained["start"].start.startswith(checkpoint.name)
 
 
 def test_a_run_that_cannot_be_resumed_is_said_where_there_are_others(pretrained, tmp_path,
