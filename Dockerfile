@@ -1,6 +1,6 @@
 # JupyterLab with the notebooks, as a normal user.
 #   docker build -t few-labels .
-#   docker run --rm -p 8888:8888 -v few-labels-runs:/home/student/few-labels/runs few-labels
+#   docker run --rm -p 127.0.0.1:8888:8888 -v few-labels-runs:/home/student/few-labels/runs few-labels
 # Open the address with the token that it prints. With an NVIDIA GPU add `--gpus all`; with images
 # of your own `-v /path/to/images:/home/student/images:ro`, and in a notebook set
 # DATASET = "/home/student/images".

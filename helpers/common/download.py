@@ -9,6 +9,7 @@ from pathlib import Path
 
 import requests
 from torchvision.datasets.utils import check_integrity
+from urllib3.exceptions import HTTPError
 
 from helpers.common.environment import offline
 from helpers.common.errors import UserError
@@ -17,6 +18,7 @@ from helpers.common.progress_bar import progress
 SILENCE_SECONDS = 30.0  # a server that says nothing for so long is asked again
 CHUNK_BYTES = 1 << 18
 LARGE_BYTES = 1 << 24  # from here on progress counts in MB
+MOST_BYTES = 8 << 30  # of a file whose size nobody knows
 
 
 class Failed(Exception):
@@ -55,14 +57,16 @@ def download(url: str, target: Path, md5: str, name: str) -> None:
     os.replace(part, target)
 
 
-def resume(url: str, part: Path, name: str) -> None:
+def resume(url: str, part: Path, name: str, most: int | None = None) -> None:
     """One attempt to fill `part` with what is at `url`, going on where an earlier one has stopped.
 
     Args:
         name: of what is downloaded, for the progress bar.
+        most: bytes that the file has, where that is known; one that is larger is not kept.
 
     Raises:
-        Failed: no network, an error of the server, a connection that ended early.
+        Failed: no network, an error of the server, a connection that ended early, or an answer that
+            cannot be the file.
         OSError: `part` cannot be written.
     """
     if offline():
@@ -76,8 +80,8 @@ def resume(url: str, part: Path, name: str) -> None:
         with requests.get(url, headers=headers, stream=True, timeout=SILENCE_SECONDS) as answer:
             _check_status(answer, part)
             if answer.status_code != 416:
-                _receive(answer, part, have, name)
-    except requests.RequestException as problem:
+                _receive(answer, part, have, name, most or MOST_BYTES)
+    except (requests.RequestException, HTTPError, ValueError) as problem:
         why = str(problem).rpartition(": ")[2].strip("'\")>")
         raise Failed("the connection broke off" if _size(part) > have else f"no connection ({why})",
                      again=True) from problem
@@ -106,7 +110,7 @@ def _check_status(answer: requests.Response, part: Path) -> None:
                      again=answer.status_code in (408, 429) or answer.status_code >= 500)
 
 
-def _receive(answer: requests.Response, part: Path, have: int, name: str) -> None:
+def _receive(answer: requests.Response, part: Path, have: int, name: str, most: int) -> None:
     if answer.status_code == 200:
         have = 0  # this server starts from the beginning
     elif not re.match(rf"bytes {have}-|$", answer.headers.get("Content-Range", "")):
@@ -114,17 +118,36 @@ def _receive(answer: requests.Response, part: Path, have: int, name: str) -> Non
         raise Failed("the server sent another part than was asked for", again=True)
     # or urllib3 throws away the last piece of what has come
     answer.raw.enforce_content_length = False
-    total = have + int(answer.headers.get("Content-Length") or 0)
+    total = have + _announced(answer, part)
+    _check_amount(total, most, part)
     shift, unit = (20, "MB") if total >= LARGE_BYTES else (10, "KB")
     with open(part, "ab" if have else "wb") as file, \
             progress(None, f"downloading {name}", unit, total=total >> shift,
                      initial=have >> shift) as bar:
         for chunk in answer.iter_content(CHUNK_BYTES):
             before = file.tell() >> shift
+            _check_amount(file.tell() + len(chunk), most, part)
             file.write(chunk)
             bar.update((file.tell() >> shift) - before)
     if _size(part) < total:
         raise Failed("the connection ended early", again=True)
+
+
+def _announced(answer: requests.Response, part: Path) -> int:
+    """How many bytes the server says that it sends; 0 where it does not say."""
+    length = answer.headers.get("Content-Length") or "0"
+    packed = answer.headers.get("Content-Encoding", "identity").lower() != "identity"
+    if packed or not (length.isascii() and length.isdigit()):
+        part.unlink(missing_ok=True)
+        raise Failed("the server packs the file, which was not asked for" if packed
+                     else f"the server announces {length[:40]!r} bytes")
+    return int(length)
+
+
+def _check_amount(amount: int, most: int, part: Path) -> None:
+    if amount > most:
+        part.unlink(missing_ok=True)
+        raise Failed(f"the server sends more than the {most:,} bytes that the file can have")
 
 
 def _size(part: Path) -> int:

@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from helpers.common.errors import UserError
+from helpers.common.files import FULL, one_at_a_time
 from helpers.data.images import EXTENSIONS, UNREAD
 from helpers.data.scan import SPLIT_FOLDERS
 
@@ -34,15 +35,25 @@ def unpacked(archive: Path, data_dir: Path) -> Path:
     mark = hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
     folder = data_dir / "cache" / f"zip-{mark}" / archive.stem
     if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".part-", dir=folder.parent) as temporary:
-            made = Path(temporary, folder.name)
-            made.mkdir()
-            _unpack(archive, made)
-            made.rename(folder)
+        with one_at_a_time(folder.parent):
+            _unpack_once(archive, folder)
     first, *others = folder.iterdir()
     wrapped = not others and first.is_dir() and first.name.lower() not in SPLIT_FOLDERS
     return first if wrapped else folder
+
+
+def _unpack_once(archive: Path, folder: Path) -> None:
+    """Unpack into `folder`, unless another process has just done so."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left_over in folder.parent.glob(".part-*"):  # of a process that was killed
+        shutil.rmtree(left_over, ignore_errors=True)
+    if folder.is_dir():
+        return
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=folder.parent) as temporary:
+        made = Path(temporary, folder.name)
+        made.mkdir()
+        _unpack(archive, made)
+        made.rename(folder)
 
 
 def _unpack(archive: Path, folder: Path) -> None:
@@ -62,7 +73,8 @@ def _unpack(archive: Path, folder: Path) -> None:
     except OSError as problem:
         raise UserError(
             f"{archive}: cannot be unpacked into {folder.parent} ({problem.strerror or problem}): "
-            "free some disk space or choose another data folder") from problem
+            f"{'free some disk space' if problem.errno in FULL else 'choose another data folder'}"
+        ) from problem
 
 
 def _name(member: zipfile.ZipInfo) -> PurePosixPath:
@@ -88,6 +100,10 @@ def _check(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
                 "it was made to do harm, or by a broken program; unpack nothing of it")
     total = sum(member.file_size for member in members)
     packed = sum(member.compress_size for member in members)
+    if packed > archive.stat().st_size:
+        raise UserError(
+            f"{archive}: it claims to hold {packed:,} bytes in {archive.stat().st_size:,}: unpack "
+            "nothing of it")
     if total > max(LEAST_TRAP, MOST_TIMES * packed):
         raise UserError(
             f"{archive}: {packed:,} bytes that unpack to {total:,} are no images: unpack nothing "
@@ -95,8 +111,8 @@ def _check(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if total > free:
         raise UserError(
-            f"{archive}: {total / 1e9:.1f} GB of images, {free / 1e9:.1f} GB free: free some disk "
-            "space")
+            f"{archive}: {total / 1e6:,.0f} MB of images, {free / 1e6:,.0f} MB free: free some "
+            "disk space")
 
 
 def _write(file: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:

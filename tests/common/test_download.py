@@ -1,5 +1,6 @@
 """Downloads from a small server of our own: continued, verified, never half there."""
 
+import gzip
 import hashlib
 import http.server
 import threading
@@ -103,3 +104,51 @@ def test_a_server_that_refuses_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(UserError,
                        match="toy: the download failed, .*refused.*check the connection"):
         download.download("http://127.0.0.1:9/a.tgz", tmp_path / "a.tgz", MD5, "toy")
+
+
+ANSWERS = {  # what a server says, and what is said of it
+    "more than was announced to us": ({"Content-Length": "5000000"}, "more than the 2,000,000"),
+    "an endless answer": ({}, "more than the 2,000,000 bytes"),
+    "a packed answer": ({"Content-Encoding": "gzip"}, "packs the file"),
+    "a length that is no number": ({"Content-Length": "many"}, "announces 'many' bytes"),
+    "a length below zero": ({"Content-Length": "-5"}, "announces '-5' bytes"),
+    "a length in other digits": ({"Content-Length": "1e9"}, "announces"),
+}
+
+
+class Hostile(http.server.BaseHTTPRequestHandler):
+    said: dict = {}
+
+    def do_GET(self):
+        self.send_response(200)
+        for name, value in type(self).said.items():
+            self.send_header(name, value)
+        self.end_headers()
+        for _ in range(400):  # far beyond what is asked for
+            self.wfile.write(gzip.compress(bytes(100_000)) if "Content-Encoding" in type(self).said
+                             else bytes(100_000))
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("what", ANSWERS)
+def test_an_answer_that_cannot_be_the_file_is_one_line_and_leaves_nothing(what, tmp_path,
+                                                                          monkeypatch):
+    monkeypatch.delenv("FEWLABELS_OFFLINE", raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    headers, said = ANSWERS[what]
+    monkeypatch.setattr(Hostile, "said", headers)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hostile)
+    server.handle_error = lambda *_: None  # we hang up
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}/a"
+    with pytest.raises(download.Failed, match=said) as caught:
+        download.resume(address, tmp_path / "a.part", "toy", most=2_000_000)
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+    monkeypatch.setattr(download, "MOST_BYTES", 2_000_000)
+    with pytest.raises(UserError, match=f"toy: the download failed, .*{said}"):
+        download.download(address, tmp_path / "a.tgz", MD5, "toy")
+    assert not list(tmp_path.iterdir())
+    server.shutdown()
+    server.server_close()

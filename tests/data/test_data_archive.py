@@ -1,6 +1,8 @@
 """Zip files of images: the honest ones load, the others end in one line and leave nothing
 behind."""
 
+import os
+import shutil
 import zipfile
 
 import pytest
@@ -93,3 +95,37 @@ def test_heic_images_in_a_zip_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(listing, "UNREAD", frozenset({".heic"}))
     splits = load(zipped(tmp_path, extra=[("insects/train/ant/IMG_1.heic", b"x")]), tmp_path)
     assert any("HEIC images cannot be read here, 1 left out" in note for note in splits.notes)
+
+
+def test_entries_that_share_their_bytes_are_refused(tmp_path):
+    path = tmp_path / "shared.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("ant/0.png", bytes(100_000))
+        one = file.infolist()[0]
+        for number in range(1, 2000):
+            other = zipfile.ZipInfo(f"ant/{number}.png")
+            other.header_offset, other.CRC = one.header_offset, one.CRC
+            other.file_size = other.compress_size = one.file_size
+            file.filelist.append(other)
+    refused(path, tmp_path, "claims to hold 200,000,000 bytes in")
+
+
+def test_what_a_killed_unpacking_left_is_removed(tmp_path):
+    path = zipped(tmp_path)
+    folder = archive.unpacked(path, tmp_path / "data")
+    place = next((tmp_path / "data" / "cache").iterdir())
+    shutil.rmtree(place / "images")
+    (place / ".part-abc" / "images").mkdir(parents=True)
+    (place / ".part-abc" / "images" / "half.png").write_bytes(b"half")
+    assert archive.unpacked(path, tmp_path / "data") == folder
+    assert sorted(one.name for one in place.iterdir()) == [".lock", "images"]
+
+
+@pytest.mark.parametrize(("number", "cure"), [(28, "free some disk space"),
+                                              (13, "choose another data folder")])
+def test_only_a_full_disk_asks_for_space(number, cure, tmp_path, monkeypatch):
+    def fails(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(archive, "_write", fails)
+    refused(zipped(tmp_path), tmp_path, f"cannot be unpacked .*: {cure}$")

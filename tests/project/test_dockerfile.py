@@ -121,3 +121,10 @@ def test_the_user_is_made_before_files_are_given_to_it(steps):
     packages = next(i for i, step in enumerate(order) if "pip install" in step)
     # cached layers
     assert packages < next(i for i, step in enumerate(order) if step.startswith("COPY --chown"))
+
+
+def test_the_lab_is_published_to_this_machine_alone():
+    pages = [ROOT / "README.md", ROOT / "Dockerfile", *(ROOT / "docs").glob("*.md")]
+    published = re.findall(r"(?:-p|--publish)[ =](\S*8888\S*)", "".join(
+        page.read_text("utf-8") for page in pages))
+    assert published and set(published) == {"127.0.0.1:8888:8888"}

@@ -159,7 +159,7 @@ def _attempts(entry: Entry, source: dict[str, str], arriving: Path, folder: Path
     """Get a checked file to `arriving`; tried again, after a while, where that may help."""
     for wait in (*WAITS, None):
         try:
-            transfer.download_from(source, arriving)
+            transfer.download_from(source, arriving, entry.most_bytes)
             _check_arrival(entry, arriving, folder)
             return
         except Failed as problem:

@@ -13,8 +13,9 @@ import re
 import shutil
 import tomllib
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
@@ -64,6 +65,12 @@ class Entry:
     input_size: int | None = None
 
     @property
+    def most_bytes(self) -> int | None:
+        """How many bytes may come when it is fetched; None where nobody knows."""
+        about = self.megabytes and round(1.2e6 * self.megabytes)
+        return self.bytes or about
+
+    @property
     def size(self) -> str:
         """How large the file is, in words."""
         if self.bytes:
@@ -75,10 +82,32 @@ def entries() -> dict[str, Entry]:
     """Every entry of the manifest by name; a UserError when it is missing or not in its format."""
     try:
         table = json.loads(MANIFEST.read_text(encoding="utf-8"))
-        return {name: Entry(name=name, **fields) for name, fields in table.items()}
-    except (OSError, ValueError, TypeError, AttributeError) as problem:
+        return {name: _as_expected(Entry(name=name, **fields)) for name, fields in table.items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as problem:
         raise UserError(f"the list of weights {MANIFEST} cannot be read ({problem}): "
                         "get the repository again") from None
+
+
+def _as_expected(entry: Entry) -> Entry:
+    """The entry; a ValueError where a field is of another type, or leads out of its folder."""
+    for name, kind in get_type_hints(Entry).items():
+        kinds = get_args(kind) if get_origin(kind) is UnionType else (kind,)
+        if not isinstance(getattr(entry, name), tuple(get_origin(each) or each for each in kinds)):
+            raise ValueError(f"{entry.name}: {name} is not what it has to be")
+    inside = [entry.file, *(source.get("file", entry.file) for source in entry.sources)]
+    texts = [word for source in entry.sources for word in (*source, *source.values())]
+    right = {
+        "file": entry.file and PurePath(entry.file).name == entry.file and not any(
+            PurePath(path).is_absolute() or ".." in PurePath(path).parts for path in inside),
+        "sources": all(isinstance(word, str) for word in texts) and all(
+            "name" in source for source in entry.sources if "drive_folder" in source),
+        "accuracy": all(isinstance(value, int | float) for value in entry.accuracy.values()),
+        "sha256": entry.sha256 is None or re.fullmatch("[0-9a-f]{8,64}", entry.sha256),
+        "bytes": entry.bytes is None or entry.bytes > 0}
+    wrong = [name for name, fits in right.items() if not fits]
+    if wrong:
+        raise ValueError(f"{entry.name}: {wrong[0]} is not what it has to be")
+    return entry
 
 
 def kept(entry: Entry) -> Path | None:
@@ -129,8 +158,11 @@ def lock(folder: Path) -> dict[str, dict[str, Any]]:
         return {}
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
-        return {name: dict(fields) for name, fields in table.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        for fields in table.values():
+            if not (isinstance(fields["sha256"], str) and isinstance(fields["bytes"], int)):
+                raise ValueError
+        return table
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
         raise UserError(f"{path} is damaged: restore it, or delete it to trust the files beside it "
                         "anew") from None
 

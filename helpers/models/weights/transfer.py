@@ -29,8 +29,11 @@ def title(source: dict[str, str]) -> str:
     return known[0] if known else urlsplit(source.get("url", "")).netloc
 
 
-def download_from(source: dict[str, str], target: Path) -> None:
+def download_from(source: dict[str, str], target: Path, most: int | None = None) -> None:
     """One attempt to download from a source to `target`; what arrived before is continued.
+
+    Args:
+        most: bytes that the file has, where that is known.
 
     Raises:
         Failed: no network, a refusal, an interrupted download, or nothing to download there.
@@ -41,9 +44,13 @@ def download_from(source: dict[str, str], target: Path) -> None:
     elif "drive_folder" in source:
         _from_drive(_file_of_folder(source["drive_folder"], source["name"]), target)
     elif "torchvision" in source:
-        _from_web(get_weight(source["torchvision"]).url, target)
+        try:
+            address = get_weight(source["torchvision"]).url
+        except (ValueError, AttributeError, KeyError):
+            raise Failed(f"this torchvision has no {source['torchvision'][:80]}") from None
+        _from_web(address, target, most)
     elif "url" in source:
-        _from_web(source["url"], target)
+        _from_web(source["url"], target, most)
     else:
         raise Failed("the repository's copy is missing")
 
@@ -81,10 +88,10 @@ def _file_of_folder(folder_id: str, name: str) -> str:
     return same[0].id
 
 
-def _from_web(url: str, target: Path) -> None:
+def _from_web(url: str, target: Path, most: int | None) -> None:
     part = target.with_name(f"web-{target.name}.part")
     try:
-        resume(url, part, target.name)
+        resume(url, part, target.name, most)
         os.replace(part, target)
     except OSError as problem:
         raise UserError(
