@@ -17,6 +17,7 @@ NEEDS = {
     "06": {"02"},  # BYOL's encoder
     "07": {"02", "06"},  # BYOL's encoder, and noise-BYOL's, which 06 trains
     "09": {"02", "08"},  # BYOL's and DINO's encoders
+    "12": {"02"},  # BYOL's encoder
 }
 GATHERS = "10"  # needs all others
 MEMORY_EACH = 2 * 2**30  # bytes that a notebook may take

@@ -20,7 +20,7 @@ DECODED = 800  # photographs a second, by two cores
 REST = {
     "01": (10, 30), "02": (13, 17), "03": (33, 156), "04": (15, 30), "05": (26, 40),
     "06": (40, 30), "07": (44, 120), "08": (43, 180), "09": (20, 120), "10": (7, 12),
-    "11": (14, 20),
+    "11": (14, 20), "12": (20, 60),
 }
 
 
@@ -54,7 +54,7 @@ class Plan:
 
 def plan(number: str, settings: Settings, machine: Machine | None = None,
          root: Path = ROOT) -> Plan:
-    """The plan of one notebook, "01" to "11", run alone with these settings.
+    """The plan of one notebook, "01" to "12", run alone with these settings.
 
     Args:
         machine: that it runs on; None is this one, for which measured times count.

@@ -190,7 +190,7 @@ WORK: dict[str, Callable[[Work], None]] = {
     "01": _baseline, "02": lambda work: work.pretraining("byol", kept=True),
     "03": lambda work: work.usual("byol"), "04": _fine_tuning,
     "05": _vit, "06": _maps, "07": _noise, "08": _images, "09": _labels, "10": lambda work: None,
-    "11": _search,
+    "11": _search, "12": lambda work: work.usual("byol"),
 }
 
 

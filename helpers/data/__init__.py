@@ -12,4 +12,5 @@ __getattr__, __all__ = offer(
     archive="unpacked",
     audit="folder_report",
     whole="everything",
+    photos="load_photos",
 )

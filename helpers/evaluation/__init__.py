@@ -18,7 +18,7 @@ __getattr__, __all__ = offer(
     linear_sgd="choose_linear crop_view linear_features view_features",
     labelling="LabelTable Rounds cross_validated",
     label_grid="LabelGrid thumbnail",
-    selection="STRATEGIES labelled_so_far probe_of select suited",
+    selection="AUTO STRATEGIES labelled_so_far probe_of select suited",
     outliers=
     "DUPLICATE agreement consensus found_at label_doubt near_duplicates outlier_scores "
     "write_report",

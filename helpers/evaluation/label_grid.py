@@ -51,7 +51,7 @@ class LabelGrid:
                   self._button(f"skip [{SKIP}]", rounds.skip),
                   self._button(f"undo [{UNDO}]", rounds.undo)]
         self.buttons: dict[str, Button] = {each.description: each for each in (*buttons, *others)}
-        self.typing = Text(placeholder="click here, then type the keys in brackets",
+        self.typing = Text(placeholder="type the keys in brackets",
                            layout={"width": "20em", "max_width": "95%"})
         self.typing.observe(self._typed, names="value")
         self.page: VBox = VBox([self.head, self.images, Box(buttons, layout=WRAP),
@@ -102,7 +102,7 @@ class LabelGrid:
         """What is known so far, in a line."""
         rounds, history = self.rounds, self.rounds.history
         known = int((rounds.table.labels >= 0).sum())
-        said = [f"{known} labels in {html.escape(rounds.table.path.name)}"]
+        said = [f"labels in {html.escape(rounds.table.path.name)}: {known}"]
         if history and history[-1]["accuracy"] is not None:
             last = history[-1]
             said.append(f"accuracy {last['accuracy']:.1%} ({last['low']:.1%} to "

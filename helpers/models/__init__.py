@@ -6,7 +6,7 @@ __getattr__, __all__ = offer(
     __name__,
     encoder="Encoder build",
     vit="Attention Block ViT build_vit",
-    weights__choose="ask_encoder ask_start",
+    weights__choose="ask_encoder ask_start widgets_work",
     weights__layouts="load_torchvision",
     weights__hub="fetch pretrained",
     weights__convert="read_weights",

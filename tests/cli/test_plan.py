@@ -115,7 +115,7 @@ def test_the_command_prints_a_line_a_notebook(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines[:-1]] == [f"Plan of notebook {number}"
                                                            for number in NUMBERS]
-    assert lines[-1].startswith("All 11, each alone: about ")
+    assert lines[-1].startswith("All 12, each alone: about ")
 
 
 @pytest.mark.parametrize("words", ["--preset huge", "--device tpu"])

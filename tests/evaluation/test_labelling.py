@@ -193,7 +193,7 @@ def test_the_next_round_is_drawn_with_the_accuracy_so_far(grid):
         grid.buttons[("cat [1]", "dog [2]")[row % 2]].click()
     assert [tile.children[0].value for tile in grid.images.children] == [
         bytes([row]) for row in grid.rounds.batch]
-    assert "accuracy 100.0%" in grid.head.value and "6 labels in labels.csv" in grid.head.value
+    assert "accuracy 100.0%" in grid.head.value and "labels in labels.csv: 6 " in grid.head.value
 
 
 def test_names_of_classes_cannot_run_anything(path):

@@ -129,3 +129,27 @@ def test_a_point_of_the_map_of_notebook_08_shows_its_image(opened):
     assert point.locator("image").is_visible() and point.locator("text").text_content().startswith(
         "image ")
     opened.screenshot("08_pointed")
+
+
+@notebook("12_label_your_images.ipynb")
+def test_images_are_labelled_by_clicks_and_keys_in_notebook_12(opened, tmp_path_factory):
+    from playwright.sync_api import expect
+
+    shown = opened.output("LabelGrid(rounds")
+    said = shown.locator(".widget-html, .widget-inline-hbox").first
+    expect(said).to_contain_text("labels in labels.csv: 0", timeout=PATIENCE)
+    is_readable(opened, "12_grid", shown)
+    shown.locator("button", has_text=re.compile(r"^3 \[3\]$")).click()
+    expect(said).to_contain_text("labels in labels.csv: 1", timeout=PATIENCE)
+    shown.locator("input").press_sequentially("47s-uu2")
+    expect(said).to_contain_text("image 5 of 20", timeout=PATIENCE)
+    opened.screenshot("12_labelled")
+    kept = tmp_path_factory.getbasetemp() / "lab0/few-labels/runs/labels/digits/labels.csv"
+    lines = kept.read_text().splitlines()
+    assert lines[0] == "file,class" and [line[-1] for line in lines[1:]] == list("3472")
+
+    opened.restart_and_run_all()
+    expect(said).to_contain_text("labels in labels.csv: 4", timeout=PATIENCE)
+    shown.locator("button", has_text="undo").click()
+    expect(said).to_contain_text("labels in labels.csv: 3", timeout=PATIENCE)
+    assert kept.read_text().splitlines() == lines[:-1]

@@ -27,8 +27,8 @@ def cells_of(path, kind):
     ]
 
 
-def test_there_are_eleven_notebooks_in_order():
-    assert [name[:2] for name in NAMES] == [f"{number:02d}" for number in range(1, 12)]
+def test_there_are_twelve_notebooks_in_order():
+    assert [name[:2] for name in NAMES] == [f"{number:02d}" for number in range(1, 13)]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
@@ -81,7 +81,7 @@ def test_what_a_hint_imports_is_there(path):
         exec(" ".join(line.split()), {})
 
 
-@pytest.mark.parametrize("number", ["02", "03", "04", "06", "07", "08", "09", "11"])
+@pytest.mark.parametrize("number", ["02", "03", "04", "06", "07", "08", "09", "11", "12"])
 def test_what_is_kept_for_other_notebooks_has_a_folder_to_choose_or_the_drive(number):
     code = "\n".join(cells_of(NOTEBOOKS[int(number) - 1], "code"))
     assert re.search(r'^RUN_DIR = "auto" +# @param', code, re.MULTILINE)

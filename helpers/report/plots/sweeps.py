@@ -23,6 +23,7 @@ from helpers.report.plots.style import (
     reference_line,
     styled,
 )
+from helpers.report.stats import gained
 
 ALL = (0, "all")  # how rows say that every label was used
 SIGMA = "noise sigma (normalised units: image in [-1, 1])"
@@ -30,7 +31,7 @@ SIGMA = "noise sigma (normalised units: image in [-1, 1])"
 
 @styled
 def label_curve(rows: Sequence[Mapping[str, Any]], total_per_class: float, title: str,
-                over: str = "label subsets") -> Figure:
+                over: str = "label subsets", interval: bool = False) -> Figure:
     """Accuracy against the number of labels, a line a method in a band of one standard deviation.
 
     Args:
@@ -38,20 +39,29 @@ def label_curve(rows: Sequence[Mapping[str, Any]], total_per_class: float, title
             n, the number of label subsets.
         total_per_class: how many labels per class there are in all, where "all" lies on the axis.
         over: what was repeated, for the note below.
+        interval: the band is the 95 % confidence interval of the mean instead.
     """
     figure, axes = canvas(height=4.4)
     ax = axes[0, 0]
     styles, ends = line_styles(dict.fromkeys(row["method"] for row in rows)), []
     for method, style in styles.items():
-        own = sorted((_labels(row, total_per_class), 100 * row["mean"], 100 * deviation(row))
+        own = sorted((_labels(row, total_per_class), 100 * row["mean"],
+                      100 * (_reach(row) if interval else deviation(row)))
                      for row in rows if row["method"] == method)
         ends.append(band_line(ax, *zip(*own, strict=True), method, style, most=100, marker="o",
                               markersize=4))
     _label_ticks(ax, {row["labels_per_class"] for row in rows}, total_per_class)
     ax.set(ylabel="test accuracy (%)", xlabel="labels per class (log scale)")
     label_ends(ax, ends)
-    headline(figure, title, f"mean ± standard deviation over {over}, {_counts(rows)}")
+    band = "mean and its 95 % interval" if interval else "mean ± standard deviation"
+    headline(figure, title, f"{band} over {over}, {_counts(rows)}")
     return figure
+
+
+def _reach(row: Mapping[str, Any]) -> float:
+    """Half of the 95 % confidence interval of a row's mean, 0 where there is none."""
+    reach = gained(row["mean"], row.get("std"), row["n"]).high - row["mean"]
+    return 0.0 if np.isnan(reach) else reach
 
 
 def _labels(row: Mapping[str, Any], total: float) -> float:
