@@ -22,8 +22,7 @@ from helpers.models.encoder import Encoder
 from helpers.models.weights import registry
 from helpers.models.weights.checkpoint import halved, load_encoder
 from helpers.models.weights.choose import TRAIN, ask_start
-from helpers.models.weights.convert import read_weights
-from helpers.models.weights.hub import weights_file
+from helpers.models.weights.hub import named_encoder
 from helpers.settings import Settings
 from helpers.training import pretraining, runs
 from helpers.training.distributed import is_first
@@ -92,13 +91,12 @@ def _say_if_nothing_to_resume(run: runs.Run, splits: Splits) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """`evaluate CHECKPOINT`: test accuracies of an encoder by the chosen protocols."""
-    path = weights_file(options.checkpoint)
-    encoder, _ = read_weights(path)
+    encoder, _ = named_encoder(options.checkpoint)
     settings = Settings.resolve(dataset=options.dataset, seed=options.seed,
                                 image_size=encoder.config["image_size"])
     splits = _load(settings)
     if splits.channels != encoder.config["channels"]:
-        encoder, report = read_weights(path, channels=splits.channels)
+        encoder, report = named_encoder(options.checkpoint, channels=splits.channels)
         print(report, file=sys.stderr)  # what was folded
     rows = _measured(encoder, options.checkpoint, options.protocol, splits, settings)
     if options.json:

@@ -36,7 +36,7 @@ def listing() -> list[str]:
         here = registry.kept(entry) or (default_folder() / entry.file).is_file()
         scores = ", ".join(f"{name} {value:.1%}" for name, value in entry.accuracy.items())
         lines += [f"{entry.name:<28} {entry.encoder:<10} {'here' if here else 'to be fetched'}",
-                  f"    {entry.what}" + (f" ({scores})" if scores else ""),
+                  f"    {entry.in_words}" + (f": {scores}" if scores else ""),
                   f"    made by {entry.command}; licence: {entry.licence}"]
     return lines
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from helpers.common.environment import need_drive
+from helpers.common.errors import UserError
+from helpers.common.names import DATASETS
 from helpers.data.splits import Splits
 from helpers.methods.presets import recipe_for, short_steps, title
 from helpers.models.encoder import Encoder
@@ -14,6 +16,7 @@ from helpers.models.weights.checkpoint import load_encoder
 from helpers.models.weights.choose import AUTO, Choice
 from helpers.models.weights.hub import fetch
 from helpers.settings import Settings
+from helpers.training.best import best_encoder
 from helpers.training.pretraining import pretrain
 from helpers.training.recipe_file import NAME as RECIPE
 from helpers.training.recipe_file import read_recipe
@@ -22,16 +25,18 @@ from helpers.training.runs import Run, images_of
 
 
 def find_or_pretrain(method: str, splits: Splits, settings: Settings,
-                     released: bool = True) -> Encoder:
+                     released: bool = True, use: str = "") -> Encoder:
     """The encoder that `method` has already made, a released one, or one made now; it says which.
 
     Looked for are, in this order: the newest in the run folder of the settings' architecture, or of
     another start, that has learned from these images and did not stop on a collapse; an interrupted
     run, which is gone on with; a released one that was made by exactly this run (dataset, preset,
-    seed and recipe); the released one for photographs, if these are of a size that it knows.
+    seed and recipe); the best listed one for a folder of photographs, if there is a use for it;
+    the released one for photographs, if these are of a size that it knows.
 
     Args:
-        released: whether the one for photographs may be taken.
+        released: whether one for photographs may be taken.
+        use: of the encoder, see `chosen_encoder`.
 
     Returns:
         The encoder in eval mode on the settings' device.
@@ -42,8 +47,8 @@ def find_or_pretrain(method: str, splits: Splits, settings: Settings,
     if encoder is not None:
         print(f"{run.name}: the encoder of an earlier run, {path}")
     else:
-        encoder = (_gone_on_with(run, splits) or _released(run, splits, released)
-                   or _made_now(run, splits))
+        encoder = (_gone_on_with(run, splits) or (_best(run, splits, use) if released else None)
+                   or _released(run, splits, released) or _made_now(run, splits))
     return encoder.eval().to(settings.device)
 
 
@@ -57,20 +62,56 @@ def _made_now(run: Run, splits: Splits) -> Encoder:
     return pretrain(splits, run.settings, run.recipe.replace(steps=steps)).encoder
 
 
-def chosen_encoder(choice: Choice, splits: Splits, settings: Settings) -> tuple[Encoder, str]:
+def chosen_encoder(choice: Choice, splits: Splits, settings: Settings,
+                   use: str = "") -> tuple[Encoder, str]:
     """The encoder that was chosen, in eval mode on the settings' device, and its name in plots.
 
-    "auto" is BYOL's encoder as `find_or_pretrain` has it; "train" is never the released one for
+    "auto" is BYOL's encoder as `find_or_pretrain` has it; "train" is never a listed one for
     photographs.
+
+    Args:
+        use: "features" or "fine-tuning": for a folder of photographs "auto" may then be the best
+            listed encoder that this machine can use so in minutes.
     """
     encoder = choice.encoder(settings.encoder, splits.image_size, splits.channels)
     if encoder is not None:
         print(f"going on with {choice.label}, a {encoder.name} with {encoder.num_features} "
               "features")
         return encoder.eval().to(settings.device), choice.label
-    encoder = find_or_pretrain("byol", splits, settings, released=choice.kind == AUTO)
+    encoder = find_or_pretrain("byol", splits, settings, released=choice.kind == AUTO, use=use)
     taken = encoder.meta.get("released")
     return encoder, taken or title("byol", encoder.meta.get("start", "scratch"))
+
+
+def _best(run: Run, splits: Splits, use: str) -> Encoder | None:
+    """The best listed encoder for a folder of photographs, None where there is none; it says why.
+    """
+    settings = run.settings
+    of_a_folder = settings.dataset not in DATASETS and settings.preset != "smoke"
+    if not use or not of_a_folder or splits.channels != 3:
+        return None
+    name, why = best_encoder(_passes(use, splits, settings), settings.device)
+    if not name:
+        print(f"{run.name}: no better encoder than the small one is taken, for {why}")
+        return None
+    print(f"{run.name}: no encoder in {settings.checkpoints} yet, so {name} is taken, {why}: "
+          f"{manifest.entry(name).what}")
+    try:
+        encoder = Choice.of(name).encoder("", splits.image_size, splits.channels)
+    except UserError as problem:
+        print(f"{run.name}: {problem}")
+        return None
+    encoder.meta["released"] = name
+    return encoder
+
+
+def _passes(use: str, splits: Splits, settings: Settings) -> int:
+    """How many images a notebook sends through its encoder and the random one beside it."""
+    images = sum(len(part) for part in (splits.train, splits.val, splits.test))
+    if use == "features":
+        return 2 * images
+    trainings = 8 + 2 * settings.draws * len(settings.label_counts)  # notebook 04
+    return 3 * trainings * settings.finetune_steps * settings.batch_size
 
 
 def _released(run: Run, splits: Splits, photographs: bool) -> Encoder | None:

@@ -9,6 +9,7 @@ import torch
 from foreign_weights import as_sequential, as_vit, self_learner, small_vit
 from image_folders import make_folder
 from safetensors.torch import save_file
+from timm_models import as_released, peer_of
 
 from helpers.cli import commands
 from helpers.cli.main import main
@@ -23,6 +24,7 @@ OTHERS = {  # listed, but not in the repository: files of their kind, put into t
     "self-learner-byol": lambda: self_learner(as_sequential(
         build("resnet18", image_size=32, stem="imagenet"))),
     "google-vit-base-in21k": lambda: as_vit("hugging face", small_vit()),
+    "dinov2-vits14-reg": lambda: as_released(peer_of("dinov2-vits14-reg", 70, depth=1)),
 }
 NAMES = pytest.mark.parametrize("name", [*RELEASED, *OTHERS])
 

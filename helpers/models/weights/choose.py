@@ -18,7 +18,6 @@ from helpers.common.environment import in_notebook, on_colab
 from helpers.common.errors import UserError
 from helpers.models.encoder import Encoder
 from helpers.models.weights import hub, registry
-from helpers.models.weights.convert import read_weights
 
 ASK, AUTO, TRAIN, IMAGENET, FILE = "ask", "auto", "train", "imagenet", "file"
 YES = ("yes", "y", "true", "t", "1", "on")
@@ -76,10 +75,9 @@ class Choice:
             name = name if name in hub.IMAGENET else "resnet18"
             return _or_upload(hub.IMAGENET[name],
                               lambda: hub.pretrained(name, image_size, channels))
-        path = self.path or _or_upload(self.name, lambda: hub.fetch(self.name))
-        input_size = registry.entry(self.name).input_size if self.name else None
-        encoder, report = read_weights(path, image_size=image_size, channels=channels,
-                                       input_size=input_size)
+        if self.name:
+            _or_upload(self.name, lambda: hub.fetch(self.name))
+        encoder, report = hub.named_encoder(self.name or self.path, image_size, channels)
         print(report)
         return encoder
 
@@ -212,8 +210,7 @@ def start_choices() -> dict[str, str]:
 def encoder_choices() -> dict[str, str]:
     """Every answer to `ask_encoder` and what it means."""
     return {
-        AUTO: "the encoder of notebook 02; where there is none yet, for photographs the released "
-              "one",
+        AUTO: "the encoder of notebook 02; where there is none yet, for photographs a listed one",
         TRAIN: "the encoder of notebook 02: the one in the run folder, else one is trained now",
         IMAGENET: "the backbone that torchvision trained with ImageNet's labels, as it is",
         **_other_choices(),
@@ -221,7 +218,7 @@ def encoder_choices() -> dict[str, str]:
 
 
 def _other_choices() -> dict[str, str]:
-    listed = {name: entry.what for name, entry in registry.entries().items()
+    listed = {name: entry.in_words for name, entry in registry.entries().items()
               if name not in hub.IMAGENET.values()}
     how = "upload it" if on_colab() else "give its path"
     return {**listed, FILE: f"a file of your own ({how})"}

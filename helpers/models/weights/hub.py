@@ -14,7 +14,7 @@ from helpers.common.errors import UserError
 from helpers.common.files import write_atomically
 from helpers.models.encoder import Encoder
 from helpers.models.weights import registry, transfer
-from helpers.models.weights.convert import read_weights
+from helpers.models.weights.convert import Report, read_weights
 from helpers.models.weights.layouts import find_encoders
 from helpers.models.weights.registry import Entry, check_hash, lock_hash
 from helpers.models.weights.safe_read import read_tensors
@@ -69,6 +69,17 @@ def weights_file(words: str | Path) -> Path:
     if path.is_file() or path.suffix or path.name != text:
         return path
     return fetch(text)
+
+
+def named_encoder(words: str | Path, image_size: int | None = None,
+                  channels: int | None = None) -> tuple[Encoder, Report]:
+    """The encoder in the file that a person means, and the report on it; see `weights_file` and
+    `read_weights`. Listed weights bring the size that images are enlarged to."""
+    entry = registry.entries().get(str(words))
+    path = weights_file(words)
+    input_size = entry.input_size if entry and not Path(words).is_file() else None
+    return read_weights(path, image_size=image_size or input_size, channels=channels,
+                        input_size=input_size)
 
 
 def pretrained(name: str, image_size: int, channels: int = 3,

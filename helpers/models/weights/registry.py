@@ -77,6 +77,12 @@ class Entry:
             return f"{self.bytes / 1e6:.1f} MB"
         return f"about {self.megabytes} MB" if self.megabytes else "of unknown size"
 
+    @property
+    def in_words(self) -> str:
+        """What the weights are, how large, and what they are good for."""
+        good = f"; good for {self.good_for}" if self.good_for else ""
+        return f"{self.what} ({self.size}{good})"
+
 
 def entries() -> dict[str, Entry]:
     """Every entry of the manifest by name; a UserError when it is missing or not in its format."""
