@@ -92,7 +92,8 @@ def _run_all(paths: dict[str, Path], out: Path, parameters: dict[str, Any], jobs
         def work(number: str) -> bool:
             began = time.perf_counter()
             each = seconds[number] / code_cells(paths[number])
-            failure = execute(paths[number], out, parameters, lambda: bar.update(min(each, bar.total - bar.n)))
+            failure = execute(paths[number], out, parameters,
+                              lambda: bar.update(min(each, bar.total - bar.n)))
             if failure is None:
                 bar.write(f"{paths[number].stem:<28} {clock(time.perf_counter() - began)}",
                           file=sys.stdout)
