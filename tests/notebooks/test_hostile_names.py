@@ -1,0 +1,85 @@
+"""Notebooks of a folder that a stranger named, exported and opened in a browser: no name runs."""
+
+import importlib.util
+import shutil
+
+import numpy as np
+import pytest
+from lab import CHROMIUM, ROOT, browser
+from nbconvert import HTMLExporter
+from PIL import Image
+from running import execute
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM or importlib.util.find_spec("playwright") is None,
+                       reason="no browser test without Chromium and the package playwright")
+]
+RUNS = "window.pwned=1"
+CLASSES = [f'<img src=x onerror="{RUNS}">', f"<svg onload={RUNS}>",
+           f"[a](javascript:{RUNS}) `b` | c", f'"><script>{RUNS}<\uff0fscript>']
+DATASET = f"<img src=y onerror={RUNS}>"
+WEIGHTS = f"<img src=z onerror={RUNS}>.safetensors"
+LOOK = """() => ({
+  ran: window.pwned === 1,
+  made: [...document.querySelectorAll('img[src=x], img[src=y], img[src=z], svg[onload]')].length,
+  links: [...document.querySelectorAll('a[href^=javascript]')].length,
+  text: document.body.innerText})"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of images whose classes, and the files of which, have hostile names."""
+    root, dice = tmp_path_factory.mktemp("hostile") / DATASET, np.random.default_rng(0)
+    for shade, name in enumerate(CLASSES):
+        (root / name).mkdir(parents=True)
+        for number in range(24):
+            pixels = dice.integers(0, 60 + 60 * shade, (32, 32, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"<img src=x onerror={RUNS}>{number}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser() as opened:
+        yield opened
+
+
+def opened(out, number, chromium):
+    """What a browser makes of the executed notebook's page."""
+    html = HTMLExporter().from_filename(str(out / "results" / "notebooks" / f"{number}.ipynb"))[0]
+    (out / "page.html").write_text(html, encoding="utf-8")
+    page = chromium.new_page()
+    page.goto((out / "page.html").as_uri(), wait_until="domcontentloaded")
+    page.wait_for_timeout(1000)
+    seen = page.evaluate(LOOK)
+    page.close()
+    return seen
+
+
+def test_a_name_that_is_not_escaped_would_run(tmp_path, chromium):
+    (tmp_path / "page.html").write_text(f"<body>{CLASSES[0]}</body>")
+    page = chromium.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_timeout(500)
+    assert page.evaluate(LOOK)["ran"]
+
+
+@pytest.mark.parametrize("numbers", [("01",), ("03", "04", "10"), ("08",)])
+def test_no_name_of_a_class_a_file_or_a_folder_runs(numbers, folder, chromium, tmp_path):
+    execute(tmp_path, "--preset", "smoke", "--dataset", str(folder), "--only", *numbers)
+    for number in numbers:
+        seen = opened(tmp_path, number, chromium)
+        assert not seen["ran"] and not seen["made"] and not seen["links"]
+        assert number != "01" or "onerror" in seen["text"] or "onload" in seen["text"]
+
+
+def test_no_name_of_weights_runs(chromium, tmp_path):
+    shutil.copy(ROOT / "weights" / "byol-slim-digits.safetensors", tmp_path / WEIGHTS)
+    numbers = ("03", "04", "06", "10")
+    execute(tmp_path, "--preset", "smoke", "--only", *numbers,
+            FEWLABELS_WEIGHTS=str(tmp_path / WEIGHTS))
+    for number in numbers:
+        seen = opened(tmp_path, number, chromium)
+        assert not seen["ran"] and not seen["made"]
+        assert number == "10" or "onerror" in seen["text"]
