@@ -17,7 +17,14 @@ from typing import Any
 
 from helpers.common.errors import UserError
 from helpers.common.machine import devices
-from helpers.common.names import DATASETS, DEFAULT_IMAGE_SIZE, ENCODERS, NOISE_SCHEDULES
+from helpers.common.names import (
+    DATASETS,
+    DEFAULT_IMAGE_SIZE,
+    ENCODERS,
+    NOISE_SCHEDULES,
+    dataset_named,
+    unquoted,
+)
 from helpers.common.split import Split
 
 ALL_LABELS = 0  # in `label_counts`: every label there is
@@ -281,5 +288,5 @@ def _dataset(wanted: str | None, device: str) -> tuple[str, str]:
 
     if wanted is None:
         return default_dataset(device)
-    name = str(wanted).lower().replace("_", "-")
-    return (name if name in DATASETS else str(locate(wanted) or wanted)), "as asked"
+    text = unquoted(wanted)
+    return dataset_named(text) or str(locate(text) or text), "as asked"

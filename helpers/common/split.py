@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from helpers.common.errors import UserError
 
+COMMA = re.compile(r"\s*,\s*")
 DEFAULT = "auto"  # val and test: 15 % each of the labelled images; train: all that is left
 
 
@@ -66,17 +69,33 @@ def amount_text(value: float) -> str:
     return f"{100 * value:.3g}%" if value < 1 else f"{value:,.0f} of every class"
 
 
-def check_classes(wanted: Iterable[str], known: Sequence[str], where: str) -> None:
-    """Raise a UserError that suggests the nearest name, unless every wanted class is known."""
-    for name in wanted:
-        if name in known:
-            continue
-        lower = {one.lower(): one for one in reversed(known)}
-        close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.4)
-        hint = f"did you mean {lower[close[0]]!r}? " if close else ""
-        more = f" and {len(known) - 12} more" if len(known) > 12 else ""
-        raise UserError(f"{where}: no class {name!r}; {hint}"
-                        f"choose among {', '.join(known[:12])}{more}")
+def check_classes(wanted: Iterable[str], known: Sequence[str], where: str) -> tuple[str, ...]:
+    """The wanted classes as they are known; names with commas are put together again.
+
+    Raises:
+        UserError: one is not known; it suggests the nearest name.
+    """
+    plain = {COMMA.sub(", ", name): name for name in known}
+    rest, found = list(wanted), []
+    while rest:
+        # the longest name that the next words make: "tench", "Tinca tinca"
+        sizes = (size for size in range(len(rest), 0, -1)
+                 if COMMA.sub(", ", ", ".join(rest[:size])) in plain)
+        size = next(sizes, 0)
+        if not size:
+            raise _unknown_class(rest[0], known, where)
+        found.append(plain[COMMA.sub(", ", ", ".join(rest[:size]))])
+        del rest[:size]
+    return tuple(dict.fromkeys(found))
+
+
+def _unknown_class(name: str, known: Sequence[str], where: str) -> UserError:
+    lower = {one.lower(): one for one in reversed(known)}
+    close = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.4)
+    hint = f"did you mean {lower[close[0]]!r}? " if close else ""
+    more = f" and {len(known) - 12} more" if len(known) > 12 else ""
+    return UserError(f"{where}: no class {name!r}; {hint}"
+                     f"choose among {', '.join(known[:12])}{more}")
 
 
 def share_of(name: str, value: object, default: float) -> float:
@@ -121,4 +140,5 @@ def _amount(name: str, value: object) -> float | None:
 def _names(classes: str | Sequence[str]) -> tuple[str, ...]:
     if isinstance(classes, str):
         classes = [] if classes.strip().lower() in ("all", DEFAULT) else classes.split(",")
-    return tuple(dict.fromkeys(name.strip() for name in classes if name.strip()))
+    names = (unicodedata.normalize("NFC", name.strip()) for name in classes)
+    return tuple(dict.fromkeys(name for name in names if name))

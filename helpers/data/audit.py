@@ -10,14 +10,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from helpers.data.folder_names import shown
 from helpers.data.images import Unreadable, open_image, read_image
-from helpers.data.scan import ORDER, ImageFile, scan
+from helpers.data.listing import ORDER, ImageFile
+from helpers.data.scan import scan
 
 PROBE_SIDE = 32  # pixels to which an image is decoded to see whether that works
 NAMED = 3  # files that a line names
 NO_LABEL = "(no label)"
+LOOK_SIDE = 16  # pixels to which images are shrunk to be compared
+ALIKE = 0.995  # correlation of two images' pixels from which one is taken for a copy of the other
+PLAIN = 3  # standard deviation of an image's pixels below which there is nothing to compare
+MOST_COMPARED = 20_000  # images of a folder: the time grows with their square
+BLOCK = 1024
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 Groups = tuple[tuple[str, ...], ...]  # names of files, sorted
 
 
@@ -29,8 +38,9 @@ class FolderReport:
         root: the folder.
         files: one row an image, by name: its split and class in the folder, the part that it was
             drawn for ("train" without a label, too; None for a broken one where splits were given),
-            label (None without one), digest (SHA-256, "" of an empty file), width and height in
-            pixels and Pillow's mode (None where it is broken), problem ("" where it can be read).
+            label (None without one), image (a number that copies share: the same file, or the same
+            pixels in another size or format; -1 of an empty file), width and height in pixels and
+            Pillow's mode (None where it is broken), problem ("" where it can be read).
         notes: what else the listing has to say.
     """
 
@@ -40,7 +50,7 @@ class FolderReport:
 
     @property
     def duplicates(self) -> Groups:
-        """Files that are the same, byte by byte."""
+        """Files that are the same, byte by byte or to the eye (resized, saved again)."""
         return self._same()
 
     @property
@@ -55,9 +65,9 @@ class FolderReport:
 
     def _same(self, but: str | None = None) -> Groups:
         """Groups of the same file, all of them or those that differ in a column."""
-        named = self.files[self.files["digest"] != ""]
-        twice = named[named.duplicated("digest", keep=False)]
-        return tuple(sorted(tuple(group["name"]) for _, group in twice.groupby("digest")
+        named = self.files[self.files["image"] >= 0]
+        twice = named[named.duplicated("image", keep=False)]
+        return tuple(sorted(tuple(group["name"]) for _, group in twice.groupby("image")
                             if but is None or group[but].nunique() > 1))
 
     def rows(self) -> list[dict[str, object]]:
@@ -80,7 +90,7 @@ class FolderReport:
         lines.append(_listed("broken", [f"{one.name} ({one.problem})"
                                         for one in broken.itertuples(index=False, name="File")]))
         for title, groups in (
-                ("groups of the same file", self.duplicates),
+                ("groups of the same image", self.duplicates),
                 ("with different labels", self.conflicts),
                 ("across train or unlabelled, val and test", self.leaks)):
             lines.append(_listed(title, [" = ".join(group) for group in groups]))
@@ -111,18 +121,49 @@ def folder_report(root: Path | str, classes: Sequence[str] = (),
     drawn = {name: split for split, own in (names or {}).items() for name in own}
     parts = files["name"].map(drawn) if names else files["split"]
     files["part"] = parts.replace({"pretext": "train", "unlabeled": "train"})
-    return FolderReport(listing.root, files, tuple(listing.notes))
+    files["image"] = _copies(files.pop("digest"), files.pop("look"))
+    notes = listing.notes
+    if len(files) > MOST_COMPARED:
+        notes = [*notes, f"the first {MOST_COMPARED:,} images were compared by their pixels, the "
+                 "others byte by byte"]
+    return FolderReport(listing.root, files, tuple(notes))
+
+
+def _copies(digests: pd.Series, looks: pd.Series) -> np.ndarray:
+    """A number for each image, the same for copies; -1 for an empty file."""
+    number = np.where(digests == "", -1, pd.factorize(digests)[0])
+    compared = [row for row, look in enumerate(looks[:MOST_COMPARED]) if look is not None]
+    if not compared:
+        return number
+    pixels = np.stack([looks[row] for row in compared])
+    for start in range(0, len(pixels), BLOCK):
+        near = pixels[start:start + BLOCK] @ pixels.T > ALIKE
+        for one, other in zip(*near.nonzero(), strict=True):
+            first, second = sorted((number[compared[start + one]], number[compared[other]]))
+            if first != second:
+                number[number == second] = first
+    return number
+
+
+def _look(pixels: np.ndarray) -> np.ndarray | None:
+    """An image's brightness (of 3 x S x S) as a vector of length 1 without its mean; None of a
+    plain one. JPEG keeps few numbers of the colours."""
+    factor = pixels.shape[1] // LOOK_SIDE
+    gray = np.tensordot(LUMA, pixels, 1)
+    small = gray.reshape(LOOK_SIDE, factor, LOOK_SIDE, factor).mean((1, 3)).ravel()
+    small -= small.mean()
+    return None if small.std() < PLAIN else (small / np.linalg.norm(small)).astype(np.float32)
 
 
 def _open(root: Path, file: ImageFile) -> dict[str, object]:
     """What opening one file gave."""
-    found = {"name": file.path.relative_to(root).as_posix(), "split": file.split,
-             "label": file.label, "digest": "", "width": None, "height": None, "mode": None,
-             "problem": ""}
+    found = {"name": shown(file.path.relative_to(root)), "split": file.split,
+             "label": file.label, "digest": "", "look": None, "width": None, "height": None,
+             "mode": None, "problem": ""}
     try:
         if file.path.stat().st_size:
             found["digest"] = hashlib.sha256(file.path.read_bytes()).hexdigest()
-        read_image(file.path, PROBE_SIDE)
+        found["look"] = _look(read_image(file.path, PROBE_SIDE))
         with open_image(file.path) as image:
             found |= {"width": image.width, "height": image.height, "mode": image.mode}
     except (Unreadable, OSError) as problem:

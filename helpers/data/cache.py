@@ -66,14 +66,16 @@ class BlockWriter:
 Build = Callable[[BlockWriter], dict[str, Any]]
 
 
-def cached(folder: Path, shape: tuple[int, int, int],
-           build: Build) -> tuple[Tensor, dict[str, Any]]:
+def cached(folder: Path, shape: tuple[int, int, int], build: Build,
+           outdated: Callable[[dict[str, Any]], bool] = lambda kept: False
+           ) -> tuple[Tensor, dict[str, Any]]:
     """The block of images in `folder`, and its index; built first if it is missing or damaged.
 
     Args:
         folder: where the finished block is (to be) kept; its name must tell the content apart.
         shape: of one image (C x H x W).
         build: appends every image to the writer and returns what else to keep (JSON types).
+        outdated: whether what was kept is to be built anew though it is whole.
 
     Returns:
         uint8, N x C x H x W, memory-mapped copy-on-write (changing it never changes the file),
@@ -83,7 +85,10 @@ def cached(folder: Path, shape: tuple[int, int, int],
         UserError: the disk is full or the folder cannot be written.
     """
     index = verified(folder, shape)
-    if index is None:
+    again = index is not None and outdated(index["kept"])
+    if index is None or again:
+        if again:
+            shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
             print(f"{folder}: the decoded images are damaged or incomplete, decoding again",
                   file=sys.stderr)

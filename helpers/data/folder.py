@@ -18,13 +18,15 @@ import torch
 from helpers.common.errors import UserError
 from helpers.common.progress_bar import progress
 from helpers.common.split import Split, amount_text
+from helpers.data import depth
 from helpers.data.cache import BlockWriter, cached
 from helpers.data.carving import Shares, carve
-from helpers.data.images import Unreadable, read_image
-from helpers.data.scan import ORDER, ImageFile, Listing, scan
+from helpers.data.images import Unreadable, extremes, read_image
+from helpers.data.listing import ORDER, ImageFile, Listing
+from helpers.data.scan import scan
 from helpers.data.splits import Splits
 
-FORMAT = 2  # part of every key: raise it when the decoding, or what is kept with it, changes
+FORMAT = 3  # part of every key: raise it when the decoding, or what is kept with it, changes
 CHUNK = 256  # images in memory at a time
 HELD_OUT = 0.15  # of the training images, for each of val and test that the folder lacks
 MOST_HELD_OUT = 10_000  # of them: they are moved in memory, which must not grow with the folder
@@ -40,11 +42,7 @@ def load_folder(root: Path, image_size: int, seed: int, data_dir: Path,
     skipped and named in the notes.
     """
     split = split or Split()
-    try:
-        listing = scan(root, classes=split.classes)
-    except PermissionError as problem:
-        raise UserError(f"folder {problem.filename}: not allowed to read it: "
-                        "change its permissions") from problem
+    listing = scan(root, classes=split.classes)
     for name in ("val", "test"):
         if getattr(split, name) is not None and any(one.split == name for one in listing.images):
             raise UserError(
@@ -63,7 +61,8 @@ def load_listing(listing: Listing, image_size: int, seed: int, data_dir: Path, h
     split = split or Split()
     folder = data_dir / "cache" / f"{listing.name}-{listing.key(image_size, FORMAT)}"
     images, kept = cached(folder, (3, image_size, image_size),
-                          lambda writer: decode(listing, image_size, writer))
+                          lambda writer: decode(listing, image_size, writer),
+                          lambda kept: _mended_since(kept, listing.root, image_size))
     labels = torch.tensor(kept["labels"])
     spans = {name: tuple(span) for name, span in kept["spans"].items()}
     start, stop = spans["train"]
@@ -80,6 +79,14 @@ def load_listing(listing: Listing, image_size: int, seed: int, data_dir: Path, h
     splits = carve(listing.name, images, labels, spans, listing.classes, shares)
     notes = (*listing.notes, *kept["notes"], *_notes(spans, shares))
     return replace(splits, names=names, notes=notes)
+
+
+def _mended_since(kept: dict[str, Any], root: Path, image_size: int) -> bool:
+    """Whether an image that could not be read can be now: a disk answers again, a plug-in was
+    installed."""
+    files = [ImageFile(root / name, "", -1) for name in kept["broken"]]
+    return any(isinstance(pixels, np.ndarray)
+               for chunk in decoded(files, image_size) for _, pixels in chunk)
 
 
 def _notes(spans: dict[str, tuple[int, int]], shares: Shares) -> list[str]:
@@ -100,38 +107,48 @@ def _notes(spans: dict[str, tuple[int, int]], shares: Shares) -> list[str]:
 def decode(listing: Listing, image_size: int, writer: BlockWriter) -> dict[str, Any]:
     """Write every image that can be read; return labels, spans of the splits, notes and names."""
     written: list[ImageFile] = []
-    broken: dict[str, str] = {}
+    broken: dict[ImageFile, str] = {}
     writer.expect(len(listing.images))
     bar = progress(None, f"decoding {listing.name}", "images", total=len(listing.images))
     with warnings.catch_warnings(), bar:
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which we do not use
-        for chunk in decoded(listing.images, image_size):
+        ranges = _ranges(listing.images)
+        for chunk in decoded(listing.images, image_size, ranges):
             good = [(image, pixels) for image, pixels in chunk if isinstance(pixels, np.ndarray)]
-            broken |= {image.path.relative_to(listing.root).as_posix(): pixels
-                       for image, pixels in chunk if isinstance(pixels, str)}
+            broken |= {image: pixels for image, pixels in chunk if isinstance(pixels, str)}
             if good:
                 writer.append(np.stack([pixels for _, pixels in good]))
             written += [image for image, _ in good]
             bar.update(len(chunk))
-    notes = [broken_note(broken)] if broken else []
+    notes = [broken_note({listing.name_of(image): why for image, why in broken.items()})
+             ] if broken else []
     for note in notes:
         print(f"{listing.name}: {note}", file=sys.stderr)
     _require_every_class(listing, written, notes)
     return {
-        "labels": [image.label for image in written], "spans": spans_of(written), "notes": notes,
-        "names": [image.path.relative_to(listing.root).as_posix() for image in written]
+        "labels": [image.label for image in written], "spans": spans_of(written),
+        "notes": notes + depth.in_words(ranges),
+        "names": [listing.name_of(image) for image in written],
+        "broken": [image.path.relative_to(listing.root).as_posix() for image in broken]
     }
 
 
-def decoded(found: list[ImageFile],
-            image_size: int) -> Iterator[list[tuple[ImageFile, np.ndarray | str]]]:
+def _ranges(found: list[ImageFile]) -> depth.Ranges:
+    """What is black and white in images of more than 8 bits, the same in all of them."""
+    deep = [image.path for image in found if image.path.suffix.lower() not in depth.SHALLOW]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return depth.common_ranges(filter(None, pool.map(extremes, deep)))
+
+
+def decoded(found: list[ImageFile], image_size: int, ranges: depth.Ranges = depth.USUAL
+            ) -> Iterator[list[tuple[ImageFile, np.ndarray | str]]]:
     """Chunks of images with their pixels (uint8, 3 x size x size), or why there are none.
 
     Threads are enough: Pillow lets go of Python's lock while it decodes and resizes.
     """
     def one(image: ImageFile) -> tuple[ImageFile, np.ndarray | str]:
         try:
-            return image, read_image(image.path, image_size)
+            return image, read_image(image.path, image_size, ranges)
         except Unreadable as problem:
             return image, str(problem)
 

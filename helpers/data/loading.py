@@ -8,7 +8,7 @@ from pathlib import Path
 from helpers.common.environment import locate, need_drive, places_of
 from helpers.common.errors import UserError
 from helpers.common.files import one_at_a_time
-from helpers.common.names import DATASETS, DEFAULT_IMAGE_SIZE
+from helpers.common.names import DATASETS, DEFAULT_IMAGE_SIZE, dataset_named, unquoted
 from helpers.common.split import Split
 from helpers.data.archive import unpacked
 from helpers.data.arrays import digits
@@ -66,11 +66,11 @@ def name_or_path(name_or_folder: str | Path) -> str:
     Raises:
         UserError: it is neither.
     """
-    text = str(name_or_folder)
+    text = unquoted(name_or_folder)
     path = Path(text).expanduser()
-    plain = text.strip().lower().replace("_", "-")
-    if text in DATASETS or (plain in DATASETS and not path.is_dir()):
-        return plain
+    name = dataset_named(text)
+    if name:
+        return name
     need_drive(path)
     found = locate(path)
     if found is not None and (found.is_dir() or found.suffix.lower() == ".zip"):
@@ -79,7 +79,7 @@ def name_or_path(name_or_folder: str | Path) -> str:
         raise UserError(
             f"dataset {text}: this is a file and no zip; unpack it if it is an archive, and name "
             "the folder")
-    close = difflib.get_close_matches(plain, DATASETS, n=2, cutoff=0.5)
+    close = difflib.get_close_matches(text.lower(), DATASETS, n=2, cutoff=0.5)
     hint = f"did you mean {' or '.join(close)}? " if close else ""
     looked = " or ".join(map(str, places_of(path)))
     raise UserError(f"dataset {text}: no such name or folder (nothing is at {looked}); {hint}"

@@ -110,7 +110,7 @@ def only_classes(splits: Splits, classes: Sequence[str]) -> Splits:
     Raises:
         UserError: a class that the dataset does not have, or fewer than two.
     """
-    check_classes(classes, splits.classes, splits.name)
+    classes = check_classes(classes, splits.classes, splits.name)
     if len(set(classes)) < 2:
         raise UserError(f"{splits.name}: fewer than two classes: choose two or more of "
                         f"{', '.join(splits.classes)}")

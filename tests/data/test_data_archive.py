@@ -9,9 +9,8 @@ import pytest
 from image_folders import SIZE, make_folder, one_line
 
 from helpers.common.errors import UserError
-from helpers.data import archive, images
+from helpers.data import archive, images, listing
 from helpers.data import loading as data
-from helpers.data import scan as listing
 
 
 def zipped(tmp_path, top="insects", extra=()):

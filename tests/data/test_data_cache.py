@@ -15,7 +15,7 @@ from image_folders import SIZE, colors, make_folder, one_line, paint
 from helpers.common.errors import UserError
 from helpers.data import cache, folder
 from helpers.data import loading as data
-from helpers.data import scan as listing
+from helpers.data.scan import scan
 
 
 @pytest.fixture
@@ -60,9 +60,9 @@ def test_a_changed_image_is_decoded_again(root, load):
 
 
 def test_a_touched_image_is_decoded_again(root):
-    before = listing.scan(root).key(SIZE, 1)
+    before = scan(root).key(SIZE, 1)
     os.utime(root / "train" / "ant" / "0.png", (1, 1))
-    assert listing.scan(root).key(SIZE, 1) != before
+    assert scan(root).key(SIZE, 1) != before
 
 
 def flip_a_byte(place):

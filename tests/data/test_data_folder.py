@@ -9,10 +9,9 @@ from image_folders import SIZE, colors, make_folder, one_line, paint
 from PIL import Image
 
 from helpers.common.errors import UserError
-from helpers.data import folder
+from helpers.data import folder, listing
 from helpers.data import images as image_files
 from helpers.data import loading as data
-from helpers.data import scan as listing
 
 
 @pytest.fixture
@@ -137,6 +136,7 @@ def test_hidden_files_and_other_files_are_ignored_and_counted(tmp_path, load):
     (root / "README.md").write_text("insects")
     splits = load(root)
     assert splits.notes == (
+        "what a system or a program keeps for itself was left out: .ipynb_checkpoints (1 file)",
         "4 hidden files or files that are not images, or that lie outside a class "
         "folder, were ignored",)
     assert (len(splits.train), splits.classes) == (20, ("ant", "bee"))
@@ -185,7 +185,7 @@ def test_a_class_of_nothing_but_heic_says_what_to_do(tmp_path, load, no_heic):
 
 def test_other_folders_beside_train_are_named(tmp_path, load):
     root = make_folder(tmp_path / "insects", ("train", "val", "test", "old"))
-    assert load(root).notes == ("folders beside train/ were ignored: old",)
+    assert load(root).notes == ("folders beside train/ were ignored: old (20 files)",)
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path, load):
@@ -268,7 +268,7 @@ def test_broken_images_are_named_skipped_and_counted(tmp_path, load, capsys):
     note = next(note for note in splits.notes if "could not be read" in note)
     assert note.startswith("5 images could not be read, skipped: ")
     assert all(f"train/ant/{name}" in note for name in names)
-    assert "empty.jpg (the file is empty)" in note and "text.jpg (not an image)" in note
+    assert "empty.jpg (the file is empty)" in note and "text.jpg (not an image, but a text)" in note
     assert len(splits.train) + len(splits.val) + len(splits.test) == 20
     assert capsys.readouterr().err.count(note) == 1
 
