@@ -107,3 +107,26 @@ def test_what_overfitting_misses_is_listed_with_its_steps():
     assert "nonsense can be memorised" in text and "did frozen block." in text
     assert "misses none of the 2 faults, within 60" in closing.missed_by_overfitting(
         [], steps, held_out)
+
+
+def picked():
+    """Accuracies of two strategies and the default over the same three repetitions."""
+    return {("random", 1): [0.5, 0.6, 0.55], ("typical", 1): [0.8, 0.82, 0.84],
+            ("auto", 1): [0.8, 0.82, 0.84], ("random", 50): [0.95, 0.96, 0.97],
+            ("typical", 50): [0.93, 0.941, 0.952], ("auto", 50): [0.96, 0.95, 0.97]}
+
+
+def test_the_images_to_label_are_by_budget_with_what_lost():
+    text = closing.which_images(picked(), [], None)
+    gain = stats.paired(picked()["typical", 1], picked()["random", 1])
+    assert f"**1** label per class: *typical* comes first with 82.0% (+27.0 points, " \
+           f"{gain.interval}), *random* last with 55.0%; auto 82.0%" in text
+    assert "**50** labels per class: *random* comes first with 96.0%, *typical* last" in text
+    assert "behind random images: *typical* with **50** labels per class." in text
+    assert "cross-validation" not in text
+
+
+def test_a_rehearsal_is_judged_by_the_test_images():
+    last = dict(labels=100, strategy="typical", accuracy=0.97, low=0.915, high=0.99)
+    text = closing.which_images(picked(), [last], 0.98)
+    assert "100 labels cross-validation says 97.0% (91.5% to 99.0%)" in text and "98.0%" in text

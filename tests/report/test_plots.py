@@ -479,3 +479,14 @@ def test_bands_of_a_label_curve_are_one_deviation_wide_and_end_at_certainty():
     heights = plots.label_curve(rows, 104, "T").axes[0].collections[0].get_paths()[0].vertices[:,
                                                                                                 1]
     assert heights.min() == pytest.approx(70) and heights.max() == pytest.approx(100)
+
+
+def test_bands_of_a_label_curve_are_the_interval_of_the_mean_where_that_is_asked_for():
+    rows = [dict(method="random", labels_per_class=count, mean=0.5, std=0.02, n=10)
+            for count in (1, 10)]
+    figure = plots.label_curve(rows, 104, "T", interval=True)
+    heights = figure.axes[0].collections[0].get_paths()[0].vertices[:, 1]
+    reach = 2.262 * 2 / 10 ** 0.5  # Student's t with nine degrees of freedom
+    assert heights.min() == pytest.approx(50 - reach, abs=0.01)
+    assert heights.max() == pytest.approx(50 + reach, abs=0.01)
+    assert any("95 % interval" in text for text in words(figure))
