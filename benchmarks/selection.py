@@ -91,7 +91,7 @@ def main() -> None:
                         default=[*STRATEGIES, AUTO])
     parser.add_argument("--results", type=Path, default=KEPT)
     options = parser.parse_args()
-    name = "digits" if options.data == "digits" else "imagenette"
+    name = "digits" if options.data == "digits" else Path(options.data).resolve().name
     weights = "byol-slim-digits" if name == "digits" else PHOTOGRAPHS["byol"]
     began = time.process_time()
     try:

@@ -89,6 +89,16 @@ def speed() -> str:
             f"(`python -m benchmarks.robustness --seeds {sweep['rows'][0]['seeds']}`).")
 
 
+def selection(name: str) -> str:
+    """Which images to label: strategies down, labels per class across, test accuracy."""
+    rows = pd.read_csv(collect.KEPT / f"selection-{name}.csv")
+    groups = rows.groupby(["strategy", "labels_per_class"], sort=False).test
+    texts = groups.mean().mul(100).map("{:.1f}".format) + " ± " \
+        + groups.std().mul(100).map("{:.1f}".format)
+    wide = texts.unstack().reindex(rows.strategy.unique()).rename_axis("labels per class")
+    return tables.markdown(wide.rename(columns=str).reset_index())
+
+
 def times() -> str:
     """Seconds of each notebook, a column a machine."""
     rows = read_times()
@@ -109,6 +119,8 @@ PAGES: dict[Path, Mapping[str, Callable[[], str]]] = {
         "photographs": lambda: photographs(under_noise=False),
         "photographs-noise": lambda: photographs(under_noise=True),
         "photographs-labels": lambda: tables.by_labels(tables.photographs(results())[1]),
+        "selection-digits": lambda: selection("digits"),
+        "selection-photographs": lambda: selection("imagenette"),
         "race": lambda: trials.race(pd.read_csv(collect.KEPT / "imagenette-side-by-side.csv")),
         "search": lambda: trials.search(pd.read_csv(collect.KEPT / "imagenette-search.csv")),
         "published": lambda: tables.literature(collect.published())},
