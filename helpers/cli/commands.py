@@ -7,9 +7,11 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import numpy as np
 
+from helpers.cli import classifier
 from helpers.cli.recipe_options import overrides, value_of_words
 from helpers.common.errors import UserError
 from helpers.data.loading import load
@@ -18,6 +20,7 @@ from helpers.evaluation.features import extract_features
 from helpers.evaluation.probes import few_label_scores, knn_accuracy, mlp_probe, score
 from helpers.methods.presets import fine_tuning, recipe_for, within_epochs
 from helpers.methods.recipes import Recipe
+from helpers.models.classifier_file import is_classifier
 from helpers.models.encoder import Encoder
 from helpers.models.weights import registry
 from helpers.models.weights.checkpoint import halved, load_encoder
@@ -31,6 +34,7 @@ from helpers.training.recipe_file import read_recipe
 from helpers.training.trainer import Hardware
 
 MOST_NAMED = 3  # runs in a line
+USUAL_PROTOCOLS = ("knn", "linear")
 
 
 def pretrain(options: argparse.Namespace) -> None:
@@ -90,15 +94,20 @@ def _say_if_nothing_to_resume(run: runs.Run, splits: Splits) -> None:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """`evaluate CHECKPOINT`: test accuracies of an encoder by the chosen protocols."""
+    """`evaluate FILE`: of a classifier, see `helpers.cli.classifier`; test accuracies of an encoder
+    by the chosen protocols."""
+    if is_classifier(options.checkpoint) and not options.protocol:
+        classifier.evaluate(Path(options.checkpoint), options)
+        return
     encoder, _ = named_encoder(options.checkpoint)
-    settings = Settings.resolve(dataset=options.dataset, seed=options.seed,
-                                image_size=encoder.config["image_size"])
+    settings = Settings.resolve(dataset=options.folder or options.dataset, seed=options.seed,
+                                device=options.device, image_size=encoder.config["image_size"])
     splits = _load(settings)
     if splits.channels != encoder.config["channels"]:
         encoder, report = named_encoder(options.checkpoint, channels=splits.channels)
         print(report, file=sys.stderr)  # what was folded
-    rows = _measured(encoder, options.checkpoint, options.protocol, splits, settings)
+    rows = _measured(encoder, options.checkpoint, options.protocol or USUAL_PROTOCOLS, splits,
+                     settings)
     if options.json:
         found = {"checkpoint": str(options.checkpoint), "dataset": splits.name, "results": rows}
         print(json.dumps(found, indent=1))

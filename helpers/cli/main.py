@@ -17,6 +17,7 @@ from helpers.common.errors import UserError
 from helpers.common.names import DATASETS, ENCODERS, METHODS, NOISE_SCHEDULES
 from helpers.settings import PRESETS
 
+DEVICES = ("auto", "cuda", "mps", "cpu")
 PROTOCOLS = ("knn", "linear", "mlp", "finetune")
 A_DATASET = f"{', '.join(DATASETS)}, or a folder of images"
 
@@ -53,6 +54,8 @@ def parser() -> Parser:
     _add_run(commands.add_parser("run", help="execute the notebooks"))
     _add_pretrain(commands.add_parser("pretrain", help="train an encoder on images without labels"))
     _add_evaluate(commands.add_parser("evaluate", help="measure an encoder with few labels"))
+    _add_train(commands.add_parser("train", help="train a classifier and keep it in a file"))
+    _add_predict(commands.add_parser("predict", help="classify images with a kept classifier"))
     _add_weights(commands.add_parser("weights", help="list, fetch and check released encoders"))
     doctor = commands.add_parser("doctor", help="say what this machine has and what will run on it")
     _add_doctor(doctor)
@@ -104,7 +107,7 @@ def _add_pretrain(command: Parser) -> None:
                          help="go on from the last checkpoint in --out")
     command.add_argument("--stop-on-collapse", action="store_true",
                          help="end the training where it collapses")
-    command.add_argument("--device", choices=["auto", "cuda", "mps", "cpu"],
+    command.add_argument("--device", choices=DEVICES,
                          help="default: a GPU where there is one")
     command.add_argument("--devices", type=_positive, default=1, metavar="N",
                          help="GPUs (or CPU processes) of each machine that share every batch")
@@ -116,12 +119,50 @@ def _add_pretrain(command: Parser) -> None:
                          known=list(command._option_string_actions))
 
 
-def _add_evaluate(command: Parser) -> None:
-    command.add_argument("checkpoint", help="a file that pretrain wrote, weights of another "
-                         "project, or a name from `weights list`")
-    command.add_argument("--dataset", default="auto", help=A_DATASET)
-    command.add_argument("--protocol", nargs="+", choices=PROTOCOLS, default=["knn", "linear"])
+def _add_train(command: Parser) -> None:
+    command.add_argument("data", metavar="FOLDER_OR_DATASET", help=A_DATASET)
+    command.add_argument("--labels", metavar="FILE",
+                         help="CSV with the columns file (in the folder) and class")
+    command.add_argument("--classes", metavar="NAMES",
+                         help="with --labels: the only classes there are, such as cat,dog")
+    command.add_argument("--weights", metavar="WEIGHTS", help="a name from `weights list`, or a "
+                         "file; default: the released encoder for such images")
+    command.add_argument("--protocol", choices=PROTOCOLS[1:], default="linear",
+                         help="a head on frozen features (linear, mlp), or the whole network")
+    command.add_argument("--out", required=True, metavar="FILE", help="such as my.safetensors")
+    command.add_argument("--per-class", type=_positive, metavar="N",
+                         help="use N labels of each class only, a random choice")
+    command.add_argument("--image-size", type=_positive, metavar="PIXELS",
+                         help="default: what the weights were trained on")
     command.add_argument("--seed", type=_count)
+    command.add_argument("--run-dir", metavar="FOLDER", help="of finetune's checkpoints and logs")
+    command.add_argument("--resume", action="store_true",
+                         help="finetune: go on from the last checkpoint of the same training")
+    command.add_argument("--device", choices=DEVICES, help="default: a GPU where there is one")
+    command.set_defaults(command=_later("classifier", "train"))
+
+
+def _add_predict(command: Parser) -> None:
+    command.add_argument("file", help="what `train` wrote")
+    command.add_argument("images", nargs="+", metavar="IMAGES",
+                         help="files, folders, or - for names on standard input, one a line")
+    command.add_argument("--out", default="predictions.csv", metavar="FILE",
+                         help="default: predictions.csv")
+    command.add_argument("--sheet", metavar="PNG",
+                         help="draw the surest and the least sure images of each class")
+    command.add_argument("--device", choices=DEVICES, help="default: a GPU where there is one")
+    command.set_defaults(command=_later("classifier", "predict_files"))
+
+
+def _add_evaluate(command: Parser) -> None:
+    command.add_argument("checkpoint", help="a classifier that train wrote, a file that pretrain "
+                         "wrote, weights of another project, or a name from `weights list`")
+    command.add_argument("folder", nargs="?", help="the same as --dataset")
+    command.add_argument("--dataset", default="auto", help=A_DATASET)
+    command.add_argument("--protocol", nargs="+", choices=PROTOCOLS,
+                         help="of an encoder; default: knn linear")
+    command.add_argument("--seed", type=_count)
+    command.add_argument("--device", choices=DEVICES, help="default: a GPU where there is one")
     command.add_argument("--json", action="store_true", help="print JSON in place of a table")
     command.set_defaults(command=_later("commands", "evaluate"))
 

@@ -4,6 +4,7 @@ from helpers.common.lazy import offer
 
 __getattr__, __all__ = offer(
     __name__,
+    predictions="predict",
     features="extract_features is_vit pixel_features predict_logits",
     probes=
     "accuracy confusion few_label_scores knn_accuracy label_subsets linear_probe mlp_probe "

@@ -131,3 +131,24 @@ def per_class_accuracy(counts: np.ndarray) -> np.ndarray:
     """Accuracy per class from a confusion matrix; NaN for an absent class."""
     total = counts.sum(1)
     return np.divide(np.diag(counts), total, out=np.full(len(counts), np.nan), where=total > 0)
+
+
+def probe_layers(probe: Pipeline) -> list[tuple[Tensor, Tensor]]:
+    """A fitted probe as linear layers with ReLU between, its scaling folded into the first.
+
+    The softmax of their logits is the probe's own `predict_proba`.
+
+    Returns:
+        Weights (out x in) and biases (out) of each layer, float32.
+    """
+    scale, model = probe[0], probe[-1]
+    linear = isinstance(model, LogisticRegression)
+    weights = [model.coef_] if linear else [weight.T for weight in model.coefs_]
+    biases = [model.intercept_] if linear else list(model.intercepts_)
+    if len(weights[-1]) == 1:  # of two classes only the second has a logit of its own
+        weights[-1] = np.concatenate([0 * weights[-1], weights[-1]])
+        biases[-1] = np.concatenate([0 * biases[-1], biases[-1]])
+    weights[0] = weights[0] / scale.scale_
+    biases[0] = biases[0] - weights[0] @ scale.mean_
+    return [(torch.from_numpy(weight).float(), torch.from_numpy(bias).float())
+            for weight, bias in zip(weights, biases, strict=True)]

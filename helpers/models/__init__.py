@@ -4,6 +4,7 @@ from helpers.common.lazy import offer
 
 __getattr__, __all__ = offer(
     __name__,
+    classifier_file="KeptClassifier load_classifier save_classifier",
     encoder="Encoder build",
     vit="Attention Block ViT build_vit",
     weights__choose="ask_encoder ask_start widgets_work",

@@ -146,3 +146,12 @@ def same_images(first: Tensor, second: Tensor, labels: Tensor) -> Comparison:
     error = (differ - (ours - theirs) ** 2 / count) ** 0.5 / count
     return Comparison((ours - theirs) / count, error, float(low), float(high),
                       float(found.pvalue), test)
+
+
+def share_interval(hits: int, count: int) -> tuple[float, float]:
+    """Both ends of the 95 % confidence interval of a share, such as an accuracy: Wilson's, which
+    also holds for few images and near 0 and 1 (Wilson 1927). Without an image it is 0 to 1."""
+    if not count:
+        return 0.0, 1.0
+    found = binomtest(hits, count).proportion_ci(CONFIDENCE, method="wilson")
+    return float(found.low), float(found.high)

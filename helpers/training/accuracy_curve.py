@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from helpers.data.splits import Labeled
 from helpers.evaluation.features import predict_logits
 from helpers.evaluation.probes import accuracy
+from helpers.training.logs import Logs
 
 LIMIT = 500  # images of either kind that an evaluation takes
 EVALUATIONS, WITH_PATIENCE = 8, 20  # of a whole training, evenly; with early stopping
@@ -28,15 +30,26 @@ class AccuracyCurve(Callback):
     Args:
         patience: so many evaluations without a lower loss on validation end the training, and the
             module gets the weights back that it had at the lowest; None: it goes to its end.
+            Resumed after its end, a training stays ended.
+        folder: where the rows are logged, in `metrics.csv` and TensorBoard's file; None: nowhere.
     """
 
-    def __init__(self, train: Labeled, val: Labeled, patience: int | None = None) -> None:
+    def __init__(self, train: Labeled, val: Labeled, patience: int | None = None,
+                 folder: Path | None = None) -> None:
         self.train, self.val = (Labeled(part.images[:LIMIT], part.labels[:LIMIT])
                                 for part in (train, val))
         self.patience, self.evaluations = patience, WITH_PATIENCE if patience else EVALUATIONS
         self.rows: list[dict[str, float]] = []
         self.lowest, self.waited = math.inf, 0
         self.weights: dict[str, Tensor] = {}
+        self.folder, self._logs = folder, Logs()
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._logs = Logs(self.folder)
+        for row in self.rows:  # of an earlier part of the training
+            self._logs.write(row)
+        if self.patience and self.waited >= self.patience:
+            trainer.should_stop = True
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
         step, every = trainer.global_step, max(1, trainer.max_steps // self.evaluations)
@@ -51,12 +64,22 @@ class AccuracyCurve(Callback):
         loss = F.cross_entropy(unseen, self.val.labels).item()
         self.rows.append(dict(step=step, train_accuracy=accuracy(seen, self.train.labels),
                               val_accuracy=accuracy(unseen, self.val.labels), val_loss=loss))
+        self._logs.write(self.rows[-1])
         self.waited += 1
         if self.patience and loss < self.lowest:
             self.lowest, self.waited = loss, 0
             self.weights = copy.deepcopy(module.state_dict())
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._logs.close()
         if self.weights:
             module.load_state_dict(self.weights)
             self.weights = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "waited": self.waited, "lowest": self.lowest,
+                "weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows, self.weights = list(state["rows"]), dict(state["weights"])
+        self.waited, self.lowest = state["waited"], state["lowest"]

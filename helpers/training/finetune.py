@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -38,8 +39,8 @@ class Trained:
 
 def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Settings,
                      recipe: ClassifierRecipe, *, view: Callable[..., Tensor] | None = None,
-                     seed: int | None = None, val: Labeled | None = None,
-                     title: str = "") -> Trained:
+                     seed: int | None = None, val: Labeled | None = None, title: str = "",
+                     folder: Path | None = None, resume: bool = False) -> Trained:
     """Train `encoder`, in place, and a fresh head on labelled images.
 
     Args:
@@ -48,6 +49,7 @@ def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Se
         seed: the settings' by default.
         val: draws accuracy curves against these images; a recipe with patience needs them.
         title: of the progress bar; without one there is none.
+        folder, resume: keeps checkpoints and logs there, and goes on from the newest one.
     """
     seed = settings.seed if seed is None else seed
     torch.manual_seed(seed)
@@ -56,9 +58,11 @@ def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Se
                                   getattr(encoder, "patch_size", 1))
     loader = BatchLoader(data.images, data.labels, batch_size=recipe.batch_size,
                          steps=recipe.steps, seed=seed, device=settings.device)
-    watch = [AccuracyCurve(data, val, recipe.patience)] if val is not None else []
+    logs = None if folder is None else folder / "logs"
+    watch = [AccuracyCurve(data, val, recipe.patience, logs)] if val is not None else []
     module = Classifier(encoder, head, view, recipe)
-    history = fit(module, loader, title=title, seed=seed, callbacks=watch)
+    history = fit(module, loader, title=title, seed=seed, callbacks=watch, folder=folder,
+                  resume=resume)
     return Trained(module.eval(), history.losses, watch[0].rows if watch else [], history.seconds)
 
 

@@ -35,7 +35,7 @@ finally:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           cwd=runner.ROOT)
     assert done.returncode == 0
-    for name in ("run", "pretrain", "evaluate", "weights", "doctor"):
+    for name in ("run", "pretrain", "evaluate", "train", "predict", "weights", "doctor"):
         assert f"\n    {name} " in done.stdout
     assert done.stdout.rstrip().endswith("[]")
 

@@ -39,7 +39,8 @@ def evaluate(checkpoint, *protocols, **options):
         Namespace(
             **{
                 "checkpoint": str(checkpoint), "dataset": "digits", "protocol": protocols
-                or ["knn"], "seed": None, "json": True, **options
+                or ["knn"], "seed": None, "json": True, "folder": None,
+                "device": None, **options
             }))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,18 @@ from helpers.models.encoder import Encoder, build
 FORMAT, VERSION = "few-labels encoder", "1"
 # what the digest covers, with the tensors
 STRINGS = ("format", "version", "config", "normalisation", "meta")
+BESIDE = "beside."  # how tensors that are no part of the encoder begin
 LARGEST_OPTION = 1 << 14  # a width or an image size beyond this is damage, not a choice
 
 
-def save_encoder(encoder: Encoder, path: str | Path, half: bool = False, **meta: Any) -> Path:
+def save_encoder(encoder: Encoder, path: str | Path, half: bool = False,
+                 beside: Mapping[str, Tensor] | None = None, **meta: Any) -> Path:
     """Write an encoder to `path` (safetensors), in one step: the file is whole or not there.
 
     Args:
         encoder: made by `helpers.models.encoder.build`; it may be on any device.
         half: keep the weights in half precision; read again they are float32, rounded.
+        beside: tensors that are no part of the encoder, such as a classifier's head.
         meta: what a person wants to know later (method, dataset, steps, accuracy, command, ...);
             anything JSON can hold. The versions of torch and of this suite are added.
 
@@ -40,6 +44,7 @@ def save_encoder(encoder: Encoder, path: str | Path, half: bool = False, **meta:
         UserError: the file cannot be written there, or a weight is too large for half precision.
     """
     state = halved(encoder) if half else encoder.state_dict()
+    state |= {BESIDE + name: value for name, value in (beside or {}).items()}
     tensors = {name: value.detach().cpu().contiguous() for name, value in state.items()}
     meta = {"torch": str(torch.__version__), "suite": helpers.__version__, **meta}
     strings = {
@@ -76,6 +81,11 @@ def load_encoder(path: str | Path) -> Encoder:
     Raises:
         UserError: the file is missing, not whole, changed, or not one of the suite's checkpoints.
     """
+    return load_parts(path)[0]
+
+
+def load_parts(path: str | Path) -> tuple[Encoder, dict[str, Tensor]]:
+    """As `load_encoder`, with the tensors that were saved `beside` it."""
     path = Path(path)
     strings = metadata(path)
     if not _ours(strings):
@@ -90,9 +100,11 @@ def load_encoder(path: str | Path) -> Encoder:
     if strings.get("digest") != digest(tensors, strings):
         raise UserError(f"{path} was damaged or changed after it was saved (its digest differs): "
                         "fetch or save it again")
+    beside = {name.removeprefix(BESIDE): tensors.pop(name)
+              for name in list(tensors) if name.startswith(BESIDE)}
     encoder = assembled(path, _config(path, strings["config"], len(tensors)), tensors)
     encoder.meta = _table(path, strings["meta"])
-    return encoder
+    return encoder, beside
 
 
 def assembled(path: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> Encoder:

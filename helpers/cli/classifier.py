@@ -1,0 +1,158 @@
+"""What `python -m helpers train`, `predict` and `evaluate my.safetensors` do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from helpers.common.errors import UserError
+from helpers.common.files import atomic_path, one_at_a_time
+from helpers.common.names import DATASETS
+from helpers.data.archive import unpacked
+from helpers.data.folder import HELD_OUT, broken_note, load_listing
+from helpers.data.labels import labelled_listing
+from helpers.data.loading import load, name_or_path
+from helpers.data.scan import scan
+from helpers.data.splits import Labeled, Splits
+from helpers.data.stream import image_files
+from helpers.evaluation.judge import details, details_in_words, in_words, judged
+from helpers.evaluation.predictions import (
+    Extremes,
+    labelled_predictions,
+    predict,
+    write_predictions,
+)
+from helpers.evaluation.probes import label_subsets
+from helpers.models.classifier_file import KeptClassifier, load_classifier
+from helpers.models.weights.hub import named_encoder, weights_file
+from helpers.models.weights.registry import sha256
+from helpers.settings import Settings
+from helpers.training.kept import keep_classifier, train_linear, train_mlp, train_whole
+
+USUAL = {"digits": "byol-slim-digits", "fashion-mnist": "byol-slim-digits"}  # by dataset
+PHOTOGRAPHS = "byol-slim-imagenette"
+
+
+def train(options: argparse.Namespace) -> None:
+    """`train DATA`: a classifier from a folder, a labels file or a dataset, in one file."""
+    out = Path(options.out)
+    if out.suffix != ".safetensors":
+        raise UserError(f"--out {out}: the file must end in .safetensors")
+    name = options.weights or USUAL.get(options.data, PHOTOGRAPHS)
+    encoder, _ = named_encoder(name, options.image_size)
+    settings = Settings.resolve(dataset=options.data, seed=options.seed, device=options.device,
+                                image_size=encoder.config["image_size"], run_dir=options.run_dir)
+    splits = _splits(options, settings)
+    if encoder.config["channels"] != splits.channels:
+        encoder, report = named_encoder(name, settings.image_size, splits.channels)
+        print(report, file=sys.stderr)  # what was folded
+    encoder.eval().to(settings.device)
+    print(splits)
+    own = None
+    if options.protocol == "finetune":
+        start = f"{name} {sha256(weights_file(name))[:8]}"
+        head, recipe = train_whole(encoder, splits, settings, start, resume=options.resume)
+    else:
+        own = encoder
+        head, recipe = (train_linear(encoder, splits) if options.protocol == "linear" else
+                        train_mlp(encoder, splits, settings.seed))
+    keep_classifier(out, head, splits, encoder=own, protocol=options.protocol, recipe=recipe,
+                    weights=str(name))
+
+
+def _splits(options: argparse.Namespace, settings: Settings) -> Splits:
+    """The images that are named, with the labels that are given."""
+    if options.labels:
+        if settings.dataset in DATASETS:
+            raise UserError(f"--labels is for a folder, and {settings.dataset} has its own labels")
+        classes = [name.strip() for name in (options.classes or "").split(",") if name.strip()]
+        listing = labelled_listing(Path(name_or_path(settings.dataset)), Path(options.labels),
+                                   classes)
+        with one_at_a_time(settings.data_dir):
+            splits = load_listing(listing, settings.image_size, settings.seed, settings.data_dir,
+                                  held_out=HELD_OUT)
+    elif options.classes:
+        raise UserError("--classes names the classes of a labels file: give --labels as well")
+    else:
+        splits = load(settings.dataset, image_size=settings.image_size, seed=settings.seed,
+                      data_dir=settings.data_dir)
+    if not options.per_class:
+        return splits
+    (some,) = label_subsets(splits.train.labels, options.per_class, 1, settings.seed)
+    return replace(splits, train=Labeled(splits.train.images[some], splits.train.labels[some]))
+
+
+def predict_files(options: argparse.Namespace) -> None:
+    """`predict FILE IMAGES`: a table of predictions, and a sheet of them."""
+    classifier = _loaded(options.file, options.device)
+    files = image_files(options.images)
+    extremes = Extremes(classifier.classes) if options.sheet else None
+    totals = write_predictions(classifier, files, Path(options.out), extremes)
+    if extremes:
+        from helpers.report.plots.sheet import prediction_sheet
+
+        with atomic_path(options.sheet) as path:
+            prediction_sheet(extremes.rows()).savefig(path)
+    share = totals.unlike / totals.classified
+    print(f"{options.out}: {totals.classified:,} images, of which {totals.unlike:,} ({share:.1%}) "
+          "look unlike anything seen in training")
+    if totals.broken:
+        print(broken_note({str(path): why for path, why in totals.broken.items()}))
+
+
+def evaluate(path: Path, options: argparse.Namespace) -> None:
+    """`evaluate FILE FOLDER`: how many new images a classifier gets right, and which it does not.
+
+    Of a folder with test/ these are the test images, else all of them.
+
+    Raises:
+        UserError: the images have classes that the classifier does not know.
+    """
+    classifier = _loaded(path, options.device)
+    settings = Settings.resolve(dataset=options.folder or options.dataset)
+    wanted, left_out = name_or_path(settings.dataset), {}
+    if wanted in DATASETS:
+        splits = load(wanted, image_size=classifier.image_size, data_dir=settings.data_dir)
+        _check_classes(classifier, splits.classes, wanted)
+        probabilities, labels = predict(classifier, splits.test.images)[0], splits.test.labels
+        names = splits.classes
+    else:
+        root = Path(wanted)
+        listing = scan(unpacked(root, settings.data_dir) if root.is_file() else root)
+        names = listing.classes
+        _check_classes(classifier, names, wanted)
+        images = [image for image in listing.images if image.label >= 0]
+        test = [image for image in images if image.split == "test"]
+        probabilities, labels, left_out = labelled_predictions(classifier, test or images)
+    labels = labels.clone().apply_(lambda label: classifier.classes.index(names[label]))
+    _say(classifier, wanted, judged(probabilities, labels),
+         details(probabilities, labels, classifier.classes), left_out, options.json)
+
+
+def _say(classifier: KeptClassifier, wanted: str, found: dict, more: dict, left_out: dict,
+         as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"images": wanted, **found, **more, "left_out": left_out}, indent=1))
+        return
+    print(in_words(found))
+    print(f"expected calibration error {found['calibration_error']:.3f}")
+    print(details_in_words(more, classifier.classes))
+    for what, count in left_out.items():
+        if count:
+            print(f"left out: {count:,} images, {what}")
+
+
+def _check_classes(classifier: KeptClassifier, names: tuple[str, ...], where: str) -> None:
+    unknown = [name for name in names if name not in classifier.classes]
+    if unknown:
+        raise UserError(f"{where} has the class {unknown[0]} ({len(unknown)} of {len(names)} are "
+                        f"unknown), and the classifier knows {', '.join(classifier.classes[:12])}: "
+                        "evaluate it on images of its own classes")
+
+
+def _loaded(path: str | Path, device: str | None) -> KeptClassifier:
+    settings = Settings.resolve(dataset="digits", device=device)
+    return load_classifier(path).to(settings.device)
