@@ -174,10 +174,10 @@ def test_a_click_labels_the_framed_image_and_the_frame_goes_on(grid, path):
     grid.buttons["dog [2]"].click()
     assert path.read_text() == f"file,class\na/{row}.jpg,dog\n"
     tiles = grid.images.children
-    assert "dog" in tiles[0].children[1].value and tiles[1].layout.border_top == label_grid.NOW
+    assert "dog" in tiles[0].children[1].value and tiles[1].layout.border == label_grid.NOW
     assert tiles[1].children[0].value == bytes([following])
     grid.buttons["undo [u]"].click()
-    assert path.read_text() == "file,class\n" and tiles[0].layout.border_top == label_grid.NOW
+    assert path.read_text() == "file,class\n" and tiles[0].layout.border == label_grid.NOW
 
 
 def test_typed_keys_count_once_each_and_a_deleted_one_not_at_all(grid):
