@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from helpers.common.errors import UserError
+from helpers.models.classifier_file import is_classifier, load_classifier
 from helpers.models.weights import registry
 from helpers.models.weights.checkpoint import is_own, load_encoder
 from helpers.models.weights.convert import read_weights
@@ -85,7 +86,14 @@ def exported(source: str, target: Path) -> str:
     kinds = {".onnx": export_onnx, ".pt2": export_program}
     if target.suffix not in kinds:
         raise UserError(f"{target} must end in .onnx (ONNX) or .pt2 (a program of torch.export)")
-    encoder, _ = read_weights(weights_file(source))
+    path = weights_file(source)
+    if is_classifier(path):
+        classifier = load_classifier(path)
+        kinds[target.suffix](classifier, target)
+        return (f"{target}: {target.stat().st_size:,} bytes; takes images N x 3 x height x width, "
+                "uint8 of any size, gives N probabilities of "
+                f"{', '.join(classifier.classes)}, the same as {source}")
+    encoder, _ = read_weights(path)
     kinds[target.suffix](encoder, target)
     size, channels = encoder.config["image_size"], encoder.config["channels"]
     return (

@@ -7,10 +7,13 @@ import os
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from shapes import CLASSES, shapes
 
 from helpers.cli.main import main
+from helpers.data.images import read_image
+from helpers.evaluation.predictions import predict
 from helpers.models.classifier_file import layers_of, load_classifier
 
 
@@ -220,3 +223,22 @@ def test_fine_tuning_logs_and_an_ended_one_is_read_back(folder, tmp_path, capsys
     first, again = (load_classifier(tmp_path / f"{name}.safetensors").state_dict()
                     for name in "ab")
     assert all((first[name] == again[name]).all() for name in first)
+
+
+@pytest.mark.parametrize("ending", ["pt2", "onnx"])
+def test_a_whole_classifier_runs_elsewhere_on_images_of_any_size(ending, kept, folder, tmp_path,
+                                                                 capsys):
+    target = tmp_path / f"my.{ending}"
+    assert main(["weights", "export", str(kept), str(target)]) == 0
+    assert "probabilities of circle, square, stripes" in capsys.readouterr().out
+    path = folder / "stripes" / "0.png"
+    image = np.asarray(Image.open(path)).transpose(2, 0, 1)[None]
+    if ending == "pt2":
+        found = torch.export.load(target).module()(torch.from_numpy(image)).detach().numpy()
+    else:
+        session = pytest.importorskip("onnxruntime").InferenceSession(str(target))
+        (found,) = session.run(["probabilities"], {"images": image})
+    read = torch.from_numpy(read_image(path, 48))[None]
+    expected = predict(load_classifier(kept), read).probabilities
+    assert found.sum() == pytest.approx(1, abs=1e-5)
+    assert np.abs(found - expected.numpy()).max() < 0.05  # Pillow rounds where torch does not
