@@ -14,14 +14,15 @@ from helpers.data.listing import ImageFile, Listing, images_under, shuffle
 
 MOST_UNLABELLED = 2_000  # images without a label that are read, a fixed random sample
 NAMED = 3  # of many wrong lines
+NONE = "-"  # in place of a class: the image shows none of them
 
 
 def labelled_listing(root: Path, table: Path, classes: Sequence[str] = ()) -> Listing:
     """The images under `root` that a table labels, as training images, and some of the others.
 
     Args:
-        table: CSV with a header; `file` is relative to `root`, an empty `class` is no label, and
-            other columns do not matter.
+        table: CSV with a header; `file` is relative to `root`, an empty `class` or "-" is no label,
+            and other columns do not matter.
         classes: the names there are; by default those of the table.
 
     Raises:
@@ -77,7 +78,7 @@ def _rows(table: Path) -> Iterator[tuple[str, str]]:
                         "file and class")
     for row in rows:
         name, label = (row["file"] or "").strip(), (row["class"] or "").strip()
-        if name and label:
+        if name and label not in ("", NONE):
             yield Path(name.replace("\\", "/")).as_posix(), label
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from torch import Tensor
@@ -10,8 +11,7 @@ from helpers.common.errors import UserError
 from helpers.common.files import one_at_a_time
 from helpers.data.cache import cached
 from helpers.data.folder import FORMAT, decode
-from helpers.data.images import EXTENSIONS
-from helpers.data.scan import ImageFile, Listing
+from helpers.data.listing import ImageFile, Listing, images_under
 
 
 def load_photos(folder: str | Path, image_size: int,
@@ -27,11 +27,13 @@ def load_photos(folder: str | Path, image_size: int,
     root, data = Path(folder).expanduser(), Path(data_dir).expanduser()
     if not root.is_dir():
         raise UserError(f"no folder {root}: name the folder of the photos to be labelled")
-    paths = [path for path in sorted(root.rglob("*")) if path.suffix.lower() in EXTENSIONS
-             and not any(part.startswith(".") for part in path.relative_to(root).parts)]
+    listing = Listing(root.resolve().name, root)
+    paths = list(images_under(root, listing))
     if not paths:
         raise UserError(f"folder {root}: no images in it to be labelled")
-    listing = Listing(root.resolve().name, root)
+    if listing.unread:
+        print(f"{root.name}: {len(listing.unread)} images that cannot be read here are left out, "
+              f"such as {listing.unread[0].name}: convert them to JPEG", file=sys.stderr)
     listing.images = [ImageFile(path, "pretext", -1) for path in paths]
     place = data / "cache" / f"{listing.name}-{listing.key(image_size, FORMAT)}"
     with one_at_a_time(data):

@@ -16,11 +16,11 @@ from torch import Tensor
 
 from helpers.common.errors import UserError
 from helpers.common.files import write_atomically
+from helpers.data.labels import NONE
 from helpers.evaluation.probes import linear_probe
 from helpers.evaluation.selection import AUTO, NO_CLASS, NOT_ASKED, select, suited
 
 COLUMNS = ["file", "class"]
-NONE = "-"  # the class of an image that shows none of the classes
 SKIP, UNDO = "s", "u"  # keys; the one for none of the classes is its name
 KEYS = "1234567890abcdefghijklmnopqrtvwxyz"  # of classes, all but the two above
 FOLDS = 5

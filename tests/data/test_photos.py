@@ -26,6 +26,16 @@ def test_a_broken_image_is_named_and_left_out(tmp_path, capsys):
     assert len(images) == len(names) == 4 and "broken.jpg" in capsys.readouterr().err
 
 
+def test_images_of_a_kind_that_cannot_be_read_are_counted(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("helpers.data.listing.UNREAD", {".heic"})
+    folder = make_folder(tmp_path / "photos", each=2)
+    (folder / "phone.heic").write_bytes(b"photo")
+    images, _ = load_photos(folder, 16, tmp_path / "data")
+    assert len(images) == 4
+    assert "1 images that cannot be read here are left out, such as phone.heic" in \
+        capsys.readouterr().err
+
+
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()])
 def test_no_folder_and_no_image_are_one_line(tmp_path, make):
     make(tmp_path / "photos")

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from helpers.common.errors import UserError
+from helpers.data.labels import read_labels
 from helpers.evaluation import label_grid
 from helpers.evaluation.labelling import LabelTable, Rounds, cross_validated, keys_of
 from helpers.evaluation.selection import NO_CLASS, NOT_ASKED
@@ -65,6 +66,13 @@ def test_hostile_names_come_back_as_they_are(path):
     for row, label in enumerate(classes):
         table.answer(row, label)
     assert LabelTable(path, files, classes).labels.tolist() == list(range(5))
+
+
+def test_a_training_reads_the_table_and_learns_nothing_from_images_of_no_class(path):
+    table = LabelTable(path, ["a,b.jpg", 'c"d.jpg', "e.jpg"], ("cat, big", "dog"))
+    for row, label in enumerate(("cat, big", "dog", "-")):
+        table.answer(row, label)
+    assert read_labels(path) == {"a,b.jpg": "cat, big", 'c"d.jpg': "dog"}
 
 
 def test_a_killed_kernel_loses_nothing(path):
