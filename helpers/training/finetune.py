@@ -68,13 +68,15 @@ def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Se
 
 def few_label_training(encoder: Encoder, splits: Splits, settings: Settings,
                        recipe: ClassifierRecipe, *, per_class: int,
-                       evaluate_on: Labeled | None = None) -> list[float]:
+                       evaluate_on: Labeled | None = None,
+                       finished: list[Trained] | None = None) -> list[float]:
     """Accuracies of copies of `encoder`, each trained on another draw of a few labels.
 
     Args:
         per_class: labels per class. 0 for all, which are one draw, trained from `settings.draws`
             seeds.
         evaluate_on: test by default; choices are made on `splits.val`.
+        finished: a list that gets the trained classifiers.
     """
     evaluate_on = evaluate_on or splits.test
     draws = label_subsets(splits.train.labels, per_class, settings.draws, settings.seed)
@@ -85,4 +87,6 @@ def few_label_training(encoder: Encoder, splits: Splits, settings: Settings,
         trained = train_classifier(copy.deepcopy(encoder), part, len(splits.classes), settings,
                                    recipe, seed=settings.seed + number)
         scores.append(trained.score(evaluate_on))
+        if finished is not None:
+            finished.append(trained)
     return scores
