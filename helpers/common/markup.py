@@ -17,11 +17,15 @@ def escaped(text: object) -> str:
 
 def as_cell(value: object) -> object:
     """A cell of a CSV file: a text that a spreadsheet would compute gets an apostrophe in front."""
-    text = isinstance(value, str) and value.lstrip().startswith((*FORMULA, "'"))
-    return f"'{value}" if text else value
+    return f"'{value}" if isinstance(value, str) and _computed(value) else value
 
 
 def from_cell(text: str) -> str:
     """The text that `as_cell` wrote."""
-    marked = text.startswith("'") and text[1:].lstrip().startswith((*FORMULA, "'"))
-    return text[1:] if marked else text
+    return text[1:] if text.startswith("'") and _computed(text[1:]) else text
+
+
+def _computed(text: str) -> bool:
+    """Whether a text begins as a formula does (a sign alone is none), or as `as_cell` writes it."""
+    start = text.lstrip()
+    return len(start) > 1 and start.startswith((*FORMULA, "'"))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers.common.errors import UserError
+from helpers.common.markup import from_cell
 from helpers.common.split import check_classes
 from helpers.data.listing import ImageFile, Listing, images_under, shuffle
 
@@ -77,7 +78,7 @@ def _rows(table: Path) -> Iterator[tuple[str, str]]:
         raise UserError(f"{table} begins with {head[:60]!r}: its first line must name the columns "
                         "file and class")
     for row in rows:
-        name, label = (row["file"] or "").strip(), (row["class"] or "").strip()
+        name, label = (from_cell((row[column] or "").strip()) for column in ("file", "class"))
         if name and label not in ("", NONE):
             yield Path(name.replace("\\", "/")).as_posix(), label
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from helpers.common.errors import UserError
 from helpers.common.files import write_atomically
+from helpers.common.markup import as_cell, from_cell
 from helpers.data.labels import NONE
 from helpers.evaluation.probes import linear_probe
 from helpers.evaluation.selection import AUTO, NO_CLASS, NOT_ASKED, select, suited
@@ -105,14 +106,14 @@ class LabelTable:
                 raise UserError(f"{self.path}, line {reader.line_num}: a file and a class are "
                                 "wanted, and no more")
             if fields:
-                yield reader.line_num, fields
+                yield reader.line_num, list(map(from_cell, fields))
 
     def _write(self) -> None:
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows((self.files[row], self.named[row]) for row in self.order
-                         if row in self.named)
+        writer.writerows((as_cell(self.files[row]), as_cell(self.named[row]))
+                         for row in self.order if row in self.named)
         write_atomically(self.path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 

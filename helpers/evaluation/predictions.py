@@ -15,6 +15,7 @@ from torch import Tensor
 
 from helpers.common.errors import UserError
 from helpers.common.files import atomic_path
+from helpers.common.markup import as_cell
 from helpers.data.listing import ImageFile
 from helpers.data.stream import Chunk, chunks
 from helpers.evaluation.features import evaluating, extract_features
@@ -22,7 +23,6 @@ from helpers.models.classifier_file import KeptClassifier
 
 COLUMNS = ("file", "class", "probability", "second class", "second probability", "distance",
            "unlike", "note")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would compute
 SHOWN = 4  # images on either side of a sheet
 
 
@@ -99,7 +99,7 @@ def write_predictions(classifier: KeptClassifier, files: Sequence[ImageFile], ou
             writer.writerow(COLUMNS)
             for chunk in chunks(files, classifier.image_size, "classifying"):
                 predicted = predict(classifier, chunk.images) if chunk.files else None
-                writer.writerows([safe(cell) for cell in row]
+                writer.writerows([as_cell(cell) for cell in row]
                                  for row in _rows(classifier, chunk, predicted))
                 broken |= chunk.broken
                 if predicted:
@@ -133,11 +133,6 @@ def _rows(classifier: KeptClassifier, chunk: Chunk, predicted: Predicted | None)
 def _text(path: Path) -> str:
     """A file's name; bytes that are no text are replaced."""
     return os.fsencode(path).decode("utf-8", "replace")
-
-
-def safe(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
 
 
 def labelled_predictions(classifier: KeptClassifier, images: Sequence[ImageFile]

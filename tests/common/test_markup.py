@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.common.markup import as_cell, escaped, from_cell
+from helpers.data.labels import read_labels
+from helpers.evaluation.labelling import LabelTable
 from helpers.report import record, summary, tables
 from helpers.report.closing import few_labels, images, robustness
 from helpers.report.plots.lookup import map_page
@@ -93,15 +95,26 @@ def test_the_closing_words_show_a_name_of_weights_as_it_is(name):
 
 
 @pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1.jpg", "-2.jpg", "@b", " =1+1", "\t=1",
-                                  "'=1", "''", "'", "plain", "", "it's"])
+                                  "'=1", "''", "'", "'-", "'--", "plain", "", "it's"])
 def test_a_cell_never_begins_a_formula_and_is_read_back(text):
     cell = as_cell(text)
     assert not str(cell).lstrip().startswith(("=", "+", "-", "@"))
     assert from_cell(cell) == text
 
 
-def test_numbers_are_no_formulas():
-    assert [as_cell(value) for value in (-1, -0.5, None)] == [-1, -0.5, None]
+def test_numbers_and_a_lone_sign_are_no_formulas():
+    assert [as_cell(value) for value in (-1, -0.5, None, "-")] == [-1, -0.5, None, "-"]
+
+
+def test_labels_with_the_names_of_formulas_are_safe_in_their_table_and_read_back(tmp_path):
+    files, classes = ["=1.jpg", "+2.jpg"], ["@cat", "-dog"]
+    table = LabelTable(tmp_path / "labels.csv", files, classes)
+    for row, name in enumerate(classes):
+        table.answer(row, name)
+    written = (tmp_path / "labels.csv").read_text().splitlines()
+    assert written[1:] == ["'=1.jpg,'@cat", "'+2.jpg,'-dog"]
+    assert LabelTable(tmp_path / "labels.csv", files, classes).named == dict(enumerate(classes))
+    assert read_labels(tmp_path / "labels.csv") == dict(zip(files, classes, strict=True))
 
 
 def test_results_of_a_dataset_with_the_name_of_a_formula_are_safe_and_read_back(tmp_path):
