@@ -62,7 +62,7 @@ def execute(path: Path, out: Path, parameters: dict[str, Any],
     failed = target.with_suffix(".failed.ipynb")
     draft = target.with_name(f".{number_of(path)}.draft.ipynb")
     target.parent.mkdir(parents=True, exist_ok=True)
-    known = papermill.inspect_notebook(str(path))
+    known = papermill.inspect_notebook(_verbatim(path))
     given = {name: value for name, value in parameters.items() if name in known}
 
     def counted(cell: Any, **_: Any) -> None:
@@ -71,7 +71,7 @@ def execute(path: Path, out: Path, parameters: dict[str, Any],
 
     try:
         papermill.execute_notebook(
-            str(path), str(draft), given, kernel_name="python3", progress_bar=False,
+            _verbatim(path), _verbatim(draft), given, kernel_name="python3", progress_bar=False,
             kernel_manager_class=Kernel, on_cell_executed=counted,
             extra_arguments=["--IPKernelApp.log_level=50"])
     except Exception as error:
@@ -83,6 +83,11 @@ def execute(path: Path, out: Path, parameters: dict[str, Any],
     failed.unlink(missing_ok=True)
     _finish(draft, target, path)
     return None
+
+
+def _verbatim(path: Path) -> str:
+    """A path as papermill takes it without putting parameters into its braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def explain(error: Exception, name: str, kept: Path) -> str:

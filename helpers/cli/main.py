@@ -38,6 +38,13 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as missing:
+        if str(missing.name).startswith("helpers"):
+            raise
+        print(f"error: the package {missing.name} is not here: activate the environment, or run "
+              "`python -m pip install -r requirements.txt` (`python -m helpers doctor` names all "
+              "that are missing)", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\nstopped by Ctrl-C", file=sys.stderr)
         return 130

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence, Set
@@ -132,6 +133,8 @@ def _parameters(dataset: str | None, preset: str | None,
 def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
     except OSError as error:
         raise UserError(
             f"cannot write to {_from_root(out)} ({error.strerror}): choose another --out") from None

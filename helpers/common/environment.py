@@ -28,6 +28,16 @@ PUBLIC_HOST = ("s3.amazonaws.com", 443)  # its server
 ROOT = Path(__file__).resolve().parents[2]
 # where people mount their Google Drive; Colab's own button takes the first
 DRIVES = (Path("/content/drive"), Path("/content/gdrive"), Path("/gdrive"))
+# what pip says, and what helps
+PIP_CURES = {
+    "externally-managed-environment": "this Python belongs to the system: make a virtual "
+    "environment (python3 -m venv .venv) and start Jupyter from it",
+    "No module named pip": "this Python has no pip: run `python -m ensurepip`, or `uv pip install "
+    "-r requirements.txt` in an environment of uv",
+    "No space left": "free some disk space",
+    "Permission denied": "this environment cannot be written: make one of your own (python3 -m "
+    "venv .venv)",
+}
 REQUIREMENT = re.compile(r"([A-Za-z0-9][\w.-]*)\s*(?:>=\s*([\d.]+))?")
 
 
@@ -76,7 +86,12 @@ def need_drive(folder: Path) -> None:
             machine.
     """
     place = next((each for each in DRIVES if folder.absolute().is_relative_to(each)), None)
-    if place is None or (place / "MyDrive").is_dir():
+    if place is None:
+        # a Drive of a name of its own: without it the folder would be made on this machine's disk
+        parts = folder.absolute().parts
+        named = next((name for name in ("MyDrive", "My Drive") if name in parts), None)
+        place = Path(*parts[:parts.index(named)]) if named else None
+    if place is None or any((place / name).is_dir() for name in ("MyDrive", "My Drive")):
         return
     try:
         importlib.import_module("google.colab.drive").mount(str(place))
@@ -150,10 +165,12 @@ def _pip_install(packages: list[str]) -> None:
                    "--no-input", "-c", str(keep), *packages]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        raise UserError(
-            f"pip could not install {', '.join(packages)}: check the network, or install them "
-            f"by hand ({said[0] if said else 'pip gave no reason'})")
+        said = [line for line in done.stderr.splitlines()
+                if line.lower().startswith("error") or "No module named pip" in line]
+        cure = next((cure for words, cure in PIP_CURES.items() if words in done.stderr),
+                    "check the network, or install them by hand")
+        reason = said[0] if said else "pip gave no reason"
+        raise UserError(f"pip could not install {', '.join(packages)}: {cure} ({reason})")
 
 
 def _versions_here() -> list[str]:

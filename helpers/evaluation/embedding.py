@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
+import os
+import sys
+import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -84,12 +89,32 @@ def umap(features: Tensor, seed: int = 0, gap: float = 0.1) -> np.ndarray:
         return pca(features)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        _let_numba_cache()
         from umap import UMAP
 
         _keep_compiled()
         model = UMAP(n_neighbors=min(15, len(features) - 1), random_state=seed, n_jobs=1,
                      min_dist=gap)
         return model.fit_transform(features.numpy())
+
+
+def _let_numba_cache() -> None:
+    """Give numba a folder of this process where it can write neither beside the packages nor in
+    the home: it ends otherwise."""
+    packages = importlib.util.find_spec("umap").submodule_search_locations[0]
+    if "NUMBA_CACHE_DIR" in os.environ or any(map(_can_write, (packages, Path.home()))):
+        return
+    os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="numba-")
+    if "numba" in sys.modules:
+        sys.modules["numba"].config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
+
+
+def _can_write(folder: str | Path) -> bool:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 @functools.cache

@@ -141,6 +141,12 @@ def words(figure):
 
 
 @pytest.mark.parametrize("name", FIGURES)
+def test_no_number_is_written_as_mathematics(name):
+    """Names may hold dollars, so that nothing is read as mathematics."""
+    assert not any("$" in text for text in words(FIGURES[name]()))
+
+
+@pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_is_returned_titled_and_closed(name):
     assert drawn(name).get_suptitle()
     assert plt.get_fignums() == []

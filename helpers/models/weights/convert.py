@@ -11,6 +11,7 @@ from torch import Tensor
 
 from helpers.common.errors import UserError
 from helpers.models.encoder import Encoder
+from helpers.models.vit import PRESETS
 from helpers.models.weights import fitting
 from helpers.models.weights.checkpoint import FORMAT, is_own, load_encoder
 from helpers.models.weights.layouts import Layout, find_encoders, rename
@@ -117,6 +118,10 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
         raise UserError(f"{path} is not a whole {layout.title} ({why} is missing or of no use): "
                         "fetch it again or use another file") from None
     made.meta = own.meta if own else {"source": path.name, "layout": layout.title}
+    if own is None and layout.family == "vit" and not config.keys().isdisjoint(("width", "depth")):
+        heads = config.get("heads", PRESETS[config["name"]]["heads"])
+        notes += (f"no tensor tells the number of heads: {heads} are a guess, and with another "
+                  "number the features are others",)
     if layout.remark and own is None:
         notes += (layout.remark.format(trained_on=trained_on),)
     taken = {name for names in used.values() for name in names}

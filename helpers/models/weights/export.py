@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import tempfile
 import warnings
 from functools import partial
 from pathlib import Path
@@ -55,7 +56,7 @@ def export_program(module: Encoder | KeptClassifier, path: str | Path) -> Path:
     Raises:
         UserError: the written program gives other numbers.
     """
-    return _export(module, Path(path), torch.export.save, _run_program)
+    return _written(module, Path(path), torch.export.save, _run_program)
 
 
 def export_onnx(module: Encoder | KeptClassifier, path: str | Path) -> Path:
@@ -71,7 +72,18 @@ def export_onnx(module: Encoder | KeptClassifier, path: str | Path) -> Path:
             f"the ONNX export needs {', '.join(missing)}: pip install {' '.join(missing)}, "
             "or use export_program (a .pt2 file)")
     output = "probabilities" if isinstance(module, KeptClassifier) else "features"
-    return _export(module, Path(path), partial(_write_onnx, output), _run_onnx)
+    return _written(module, Path(path), partial(_write_onnx, output), _run_onnx)
+
+
+def _written(module: Encoder | KeptClassifier, path: Path, write: Any, run: Any) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        return _export(module, path, write, run)
+    except OSError as problem:
+        raise UserError(f"cannot write {path} ({problem.strerror or problem}): choose another "
+                        "folder, or make room") from None
 
 
 def _export(module: Encoder | KeptClassifier, path: Path, write: Any, run: Any) -> Path:

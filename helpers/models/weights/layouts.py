@@ -200,8 +200,11 @@ def find_encoders(names: set[str]) -> list[tuple[Layout, str]]:
     return sorted(found, key=lambda one: (_rank(one[1]), len(one[1]), one[1]))
 
 
+SLOW_COPY = r"(?:^|[./])(?:\w+_[km]|[km]_\w+)(?:[./]|$)"  # MoCo's encoder_k, ALBEF's encoder_m
+
+
 def _rank(prefix: str) -> int:
-    words = (r"teacher|ema", "student", "momentum|target|key")
+    words = (r"teacher|ema", "student", rf"momentum|target|key|{SLOW_COPY}")
     return max((rank for rank, word in enumerate(words, 1) if re.search(word, prefix)), default=0)
 
 

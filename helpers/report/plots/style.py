@@ -19,6 +19,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
+from helpers.report.plots.letters import families, say_what_no_font_has
+
 WIDTH, HEIGHT = 9.0, 4.0  # inches; fits a Colab output cell without scrolling
 GRAY, FAINT = "#595959", "#dddddd"
 RIGHT, WRONG = "#00734f", "#b3261e"
@@ -74,6 +76,7 @@ STYLE = {
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.8,
     "legend.frameon": False,
+    "text.parse_math": False,  # a class may be called $$
 }
 
 
@@ -82,8 +85,9 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
     @functools.wraps(draw)
     def wrapper(*args: Any, **kwargs: Any) -> Figure:
-        with plt.rc_context(STYLE):
+        with plt.rc_context(STYLE | {"font.family": families()}):
             figure = draw(*args, **kwargs)
+        say_what_no_font_has(figure)
         plt.close(figure)
         return figure
 
