@@ -40,7 +40,7 @@ USUAL_PROTOCOLS = ("knn", "linear")
 def pretrain(options: argparse.Namespace) -> None:
     """`pretrain METHOD`: train on unlabelled images and say where the encoder is."""
     settings, recipe, start = _asked(options)
-    splits = _load(settings)
+    splits = _load(settings, labelled=False)
     if options.epochs:
         steps = math.ceil(options.epochs * len(splits.unlabeled) / recipe.batch_size)
         recipe = recipe.replace(steps=steps)
@@ -58,8 +58,8 @@ def pretrain(options: argparse.Namespace) -> None:
     if not is_first():  # one of several processes says it
         return
     last = done.monitor[-1]
-    print(f"{done.path}: kNN on validation {last['knn']:.1%}, "
-          f"feature std {last['feature_std']:.2f}, "
+    knn = f"kNN on validation {last['knn']:.1%}" if len(splits.train) else "no labels for a kNN"
+    print(f"{done.path}: {knn}, feature std {last['feature_std']:.2f}, "
           f"effective rank {last['rank']:.0f} of {last['dimensions']}, {done.seconds:.0f} s")
 
 
@@ -153,9 +153,9 @@ def _measured(encoder: Encoder, name: str, protocols: Iterable[str], splits: Spl
     return [row for protocol in protocols for row in PROTOCOLS[protocol](encoder, splits, settings)]
 
 
-def _load(settings: Settings) -> Splits:
+def _load(settings: Settings, labelled: bool = True) -> Splits:
     return load(settings.dataset, image_size=settings.image_size, seed=settings.seed,
-                data_dir=settings.data_dir)
+                data_dir=settings.data_dir, labelled=labelled)
 
 
 def _row(protocol: str, count: int, scores: list[float]) -> dict:

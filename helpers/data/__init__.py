@@ -7,6 +7,7 @@ __getattr__, __all__ = offer(
     loading="load",
     carving="Shares carve",
     splits="Labeled Splits describe halves only_classes require",
+    pretext="pretext_sets",
     arrays="resize",
     faults="inject injected_share",
     archive="unpacked",

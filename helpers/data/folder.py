@@ -59,10 +59,7 @@ def load_listing(listing: Listing, image_size: int, seed: int, data_dir: Path, h
         held_out: share of the training images for val, and for test, where `split` says nothing.
     """
     split = split or Split()
-    folder = data_dir / "cache" / f"{listing.name}-{listing.key(image_size, FORMAT)}"
-    images, kept = cached(folder, (3, image_size, image_size),
-                          lambda writer: decode(listing, image_size, writer),
-                          lambda kept: _mended_since(kept, listing.root, image_size))
+    images, kept = decoded_listing(listing, image_size, data_dir)
     labels = torch.tensor(kept["labels"])
     spans = {name: tuple(span) for name, span in kept["spans"].items()}
     start, stop = spans["train"]
@@ -79,6 +76,15 @@ def load_listing(listing: Listing, image_size: int, seed: int, data_dir: Path, h
     splits = carve(listing.name, images, labels, spans, listing.classes, shares)
     notes = (*listing.notes, *kept["notes"], *_notes(spans, shares))
     return replace(splits, names=names, notes=notes)
+
+
+def decoded_listing(listing: Listing, image_size: int,
+                    data_dir: Path) -> tuple[torch.Tensor, dict[str, Any]]:
+    """The images of a listing, decoded or found decoded, and what was kept with them."""
+    folder = data_dir / "cache" / f"{listing.name}-{listing.key(image_size, FORMAT)}"
+    return cached(folder, (3, image_size, image_size),
+                  lambda writer: decode(listing, image_size, writer),
+                  lambda kept: _mended_since(kept, listing.root, image_size))
 
 
 def _mended_since(kept: dict[str, Any], root: Path, image_size: int) -> bool:

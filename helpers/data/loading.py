@@ -14,13 +14,15 @@ from helpers.data.archive import unpacked
 from helpers.data.arrays import digits
 from helpers.data.folder import load_folder
 from helpers.data.splits import Splits, only_classes
+from helpers.data.unlabelled import has_classes, load_unlabelled
 
 FOLDER_SIZE = 96
 SMALLEST, LARGEST = 8, 1024
 
 
 def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int = 0,
-         data_dir: str | Path = "data", split: Split | None = None) -> Splits:
+         data_dir: str | Path = "data", split: Split | None = None,
+         labelled: bool = True) -> Splits:
     """A dataset by name, or the images of a folder.
 
     Args:
@@ -31,6 +33,8 @@ def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int
         seed: of the validation split (0 to 2**32 - 1); the test split does not depend on it.
         data_dir: where downloads and decoded images are kept.
         split: which classes, and how a folder is divided; a named dataset has its own division.
+        labelled: False: a folder without classes will do, a flat one or `unlabeled/` alone. It has
+            no labelled image then.
 
     Raises:
         UserError: an unknown name, a failed download, or a folder that cannot be used or split so.
@@ -52,8 +56,10 @@ def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int
     with one_at_a_time(folder):  # of the processes of a cluster, all of which need the same images
         if name not in DATASETS:
             root = Path(name)
-            return load_folder(
-                unpacked(root, folder) if root.is_file() else root, size, seed, folder, split)
+            root = unpacked(root, folder) if root.is_file() else root
+            if not labelled and split == Split() and not has_classes(root):
+                return load_unlabelled(root, size, folder)
+            return load_folder(root, size, seed, folder, split)
         from helpers.data import named
 
         splits = named.READERS[name](size, seed, folder)

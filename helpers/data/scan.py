@@ -54,7 +54,7 @@ def scan(root: Path, name: str | None = None, classes: Sequence[str] = ()) -> Li
     else:
         _add_classes(listing, inside, "train", folders[""])
     for folder in folders["pretext"]:
-        _add(listing, [folder], "pretext", -1)
+        add_images(listing, [folder], "pretext", -1)
     if classes:
         _keep(listing, classes)
     listing.notes += left_out(listing)
@@ -122,7 +122,9 @@ def _check_folders(root: Path, folders: dict[str, list[Path]]) -> None:
                         "put the training images in train/<class>/")
     if not folders["train"] and not folders[""]:
         raise UserError(
-            f"folder {root}: no class folders: put the images in train/<class>/ or <class>/")
+            f"folder {root}: no class folders: put the images in train/<class>/ or <class>/; "
+            "without any, they can be learned from (`python -m helpers pretrain byol --dataset "
+            "FOLDER`)")
     for split in ("train", "val", "test"):
         if len(folders[split]) > 1:
             names = some(folder.name for folder in folders[split])
@@ -165,11 +167,11 @@ def _add_classes(listing: Listing, folder: Path, split: str, classes: list[Path]
         raise UserError(f"folder {folder}: train has no class {some(unknown)}: "
                         "add it to train or remove it here")
     for name in names:
-        _add(listing, places[name], split, listing.classes.index(name))
+        add_images(listing, places[name], split, listing.classes.index(name))
 
 
-def _add(listing: Listing, folders: list[Path], split: str, label: int) -> None:
-    """Add every image under `folders`, however deep."""
+def add_images(listing: Listing, folders: list[Path], split: str, label: int) -> None:
+    """Add every image under `folders`, however deep; a UserError where there is none."""
     unread, unlisted = len(listing.unread), len(listing.unlisted)
     found = [ImageFile(path, split, label)
              for folder in folders for path in images_under(folder, listing)]

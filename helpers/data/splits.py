@@ -88,7 +88,8 @@ def describe(splits: Splits) -> list[dict[str, object]]:
         counts = torch.bincount(labels[labels >= 0], minlength=len(splits.classes))
         rows.append({
             "split": name, "images": len(labels), "labelled": int(counts.sum()),
-            "smallest class": int(counts.min()), "largest class": int(counts.max()), "size": size
+            "smallest class": int(counts.min()) if len(counts) else None,
+            "largest class": int(counts.max()) if len(counts) else None, "size": size
         })
     return rows
 

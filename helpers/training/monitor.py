@@ -13,6 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from torch import Tensor
 
 from helpers.data.splits import Labeled
 from helpers.evaluation.collapse import (
@@ -51,7 +52,8 @@ class Monitor(Callback):
     statistics of batch normalisation, which an evaluation uses, have settled.
 
     Args:
-        train, val: labelled images, at most `limit` of each. No label reaches the training.
+        train, val: labelled images, at most `limit` of each. No label reaches the training. Without
+            `train` there is no kNN, and `val` needs no labels.
         every: steps between two evaluations. The last one before the end is left out if it would
             be closer to it than half of that.
         stop: whether a collapse ends the training, which is ended at once when it is resumed so.
@@ -120,15 +122,23 @@ class Monitor(Callback):
     def measure(self, module: pl.LightningModule) -> dict[str, float]:
         """The encoder as it is now: knn, feature_std, rank, dimensions and collapse metrics."""
         with torch.compiler.set_stance("force_eager"):  # compiling for it would not pay
-            bank = extract_features(module.encoder, self.train.images[:self.limit])
             queries = extract_features(module.encoder, self.val.images[:self.limit])
+            bank = queries[:0]
+            if len(self.train):
+                bank = extract_features(module.encoder, self.train.images[:self.limit])
         some = torch.cat([queries, bank[:max(0, min(RANKED, self.limit) - len(queries))]])
         metrics = getattr(module, "collapse_metrics", {})
         return dict(
             dimensions=some.shape[1], feature_std=feature_std(some), rank=effective_rank(some),
-            knn=knn_accuracy(bank, self.train.labels[:self.limit], queries,
-                             self.val.labels[:self.limit]),
+            knn=self.knn(bank, queries),
             **{name: value.item() for name, value in metrics.items()})
+
+    def knn(self, bank: Tensor, queries: Tensor) -> float:
+        """Accuracy on validation; NaN where no image has a label."""
+        if not len(bank):
+            return math.nan
+        return knn_accuracy(bank, self.train.labels[:self.limit], queries,
+                            self.val.labels[:self.limit])
 
     def count_images(self, row: dict[str, float], batch_size: int) -> None:
         """Add images_per_second to a row, where there were steps since the one before."""

@@ -78,8 +78,10 @@ def pretrain(splits: Splits, settings: Settings, recipe: BYOLRecipe | DINORecipe
         path = run.folder / "encoder.safetensors"
         if is_first():
             epochs = round(done / loader.steps_per_epoch)
-            save_encoder(module.encoder, path, **_facts(run, splits, done, epochs),
-                         knn_validation=round(monitor.rows[-1]["knn"], 4))
+            facts = _facts(run, splits, done, epochs)
+            if len(splits.train):
+                facts["knn_validation"] = round(monitor.rows[-1]["knn"], 4)
+            save_encoder(module.encoder, path, **facts)
     momentum = [module.target_momentum(step) for step in range(1, done + 1)]
     return Pretrained(module.encoder.eval(), path, history.losses, momentum, monitor.rows,
                       history.seconds)

@@ -11,6 +11,10 @@ import pandas as pd
 from helpers.common.markup import escaped
 from helpers.report import stats
 
+# two kinds of images to pretrain on, in words
+PRETEXT = {"DINO: same classes": "the classes of the task",
+           "DINO: labelled classes": "images of the labelled classes",
+           "DINO: own pretext set": "as many of the images without labels"}
 Scores = Mapping[tuple[str, int], Sequence[float]]  # (method, labels per class) -> accuracies
 
 
@@ -166,10 +170,12 @@ def _added(mean: Mapping[tuple[str, Any], float], counts: Sequence[int | str]) -
 
 
 def _pretext(rows: Sequence[Mapping[str, Any]], least: int | str) -> list[str]:
-    """A sentence on pretraining on the same or on other classes, where it was measured."""
+    """A sentence on pretraining on one set of images or on another, where it was measured."""
     if not rows:
         return []
     mean = {row["method"]: row["mean"] for row in rows if row["labels_per_class"] == least}
-    gap = 100 * (mean["DINO: same classes"] - mean["DINO: other classes"])
-    return [f"With {labels_said(least)}, pretraining on the classes of the task differs from "
-            f"pretraining on other classes by {gap:+.1f} points."]
+    first, second = [name for name in mean if name.startswith("DINO: ")]
+    gap = 100 * (mean[first] - mean[second])
+    first, second = (PRETEXT.get(name, name.removeprefix("DINO: ")) for name in (first, second))
+    return [f"With {labels_said(least)}, pretraining on {first} differs from pretraining on "
+            f"{second} by {gap:+.1f} points."]

@@ -1,0 +1,47 @@
+"""A folder of images without any class: good for pretraining, and for nothing that asks labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from helpers.data.folder import HELD_OUT, decoded_listing
+from helpers.data.folder_names import shown, split_of
+from helpers.data.listing import Listing, left_out, shuffle, subfolders
+from helpers.data.scan import add_images
+from helpers.data.splits import Labeled, Splits
+
+MOST_WATCHED = 1_000  # images, which a training is watched by
+
+
+def has_classes(root: Path) -> bool:
+    """Whether a folder has any other folder than those of images without labels."""
+    names = [folder.name for folder in subfolders(root, Listing("", root))]
+    return any(split_of(name)[0] != "pretext" for name in names)
+
+
+def load_unlabelled(root: Path, image_size: int, data_dir: Path) -> Splits:
+    """All images under `root`, however deep, as RGB and without a label.
+
+    There are no classes and nothing to test. `HELD_OUT` of the images (`MOST_WATCHED` at most) are
+    `val`, by which a training is watched.
+
+    Raises:
+        UserError: there is none.
+    """
+    listing = Listing(shown(root.resolve().name), root)
+    add_images(listing, [root], "pretext", -1)
+    listing.notes += left_out(listing)
+    shuffle(listing)
+    images, kept = decoded_listing(listing, image_size, data_dir)
+    count = len(images)
+    border = count - min(max(1, int(HELD_OUT * count)), MOST_WATCHED)
+    none, labels = images[:0], torch.full((count,), -1)
+    names = {"unlabeled": tuple(kept["names"][:border]), "val": tuple(kept["names"][border:]),
+             "train": (), "test": ()}
+    notes = (*listing.notes, *kept["notes"],
+             f"no image has a label; {count - border:,} are kept apart to watch a training")
+    return Splits(listing.name, images[:border], train=Labeled(none, labels[:0]),
+                  val=Labeled(images[border:], labels[border:]), test=Labeled(none, labels[:0]),
+                  classes=(), names=names, notes=notes)
