@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -30,10 +31,12 @@ from helpers.models.classifier_file import KeptClassifier, load_classifier
 from helpers.models.weights.hub import named_encoder, weights_file
 from helpers.models.weights.registry import sha256
 from helpers.settings import Settings
-from helpers.training.kept import keep_classifier, train_linear, train_mlp, train_whole
+from helpers.training.best import fetched_best
+from helpers.training.kept import LONGER, keep_classifier, train_linear, train_mlp, train_whole
 
 USUAL = {"digits": "byol-slim-digits", "fashion-mnist": "byol-slim-digits"}  # by dataset
 PHOTOGRAPHS = "byol-slim-imagenette"
+UNKNOWN = 10_000  # images that an archive is taken to hold
 
 
 def train(options: argparse.Namespace) -> None:
@@ -41,7 +44,7 @@ def train(options: argparse.Namespace) -> None:
     out = Path(options.out)
     if out.suffix != ".safetensors":
         raise UserError(f"--out {out}: the file must end in .safetensors")
-    name = options.weights or USUAL.get(options.data, PHOTOGRAPHS)
+    name = options.weights or _usual_weights(options)
     encoder, _ = named_encoder(name, options.image_size)
     settings = Settings.resolve(dataset=options.data, seed=options.seed, device=options.device,
                                 image_size=encoder.config["image_size"], run_dir=options.run_dir)
@@ -61,6 +64,18 @@ def train(options: argparse.Namespace) -> None:
                         train_mlp(encoder, splits, settings.seed))
     keep_classifier(out, head, splits, encoder=own, protocol=options.protocol, recipe=recipe,
                     weights=str(name))
+
+
+def _usual_weights(options: argparse.Namespace) -> str:
+    """The weights where none are named: for a folder the best that this machine runs in minutes."""
+    settings = Settings.resolve(dataset=options.data, seed=options.seed, device=options.device)
+    usual = USUAL.get(settings.dataset, PHOTOGRAPHS)
+    if settings.dataset in DATASETS or settings.preset == "smoke":
+        return usual
+    passes = sum(len(files) for *_, files in os.walk(settings.dataset)) or UNKNOWN
+    if options.protocol == "finetune":
+        passes = 3 * LONGER * settings.finetune_steps * settings.batch_size
+    return fetched_best(passes, settings.device, "train") or usual
 
 
 def _splits(options: argparse.Namespace, settings: Settings) -> Splits:

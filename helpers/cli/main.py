@@ -133,7 +133,8 @@ def _add_train(command: Parser) -> None:
     command.add_argument("--classes", metavar="NAMES",
                          help="with --labels: the only classes there are, such as cat,dog")
     command.add_argument("--weights", metavar="WEIGHTS", help="a name from `weights list`, or a "
-                         "file; default: the released encoder for such images")
+                         "file; default: for a folder the best that this machine runs in minutes, "
+                         "else the released encoder for such images")
     command.add_argument("--protocol", choices=PROTOCOLS[1:], default="linear",
                          help="a head on frozen features (linear, mlp), or the whole network")
     command.add_argument("--out", required=True, metavar="FILE", help="such as my.safetensors")

@@ -7,6 +7,7 @@ import time
 import torch
 
 from helpers.common.environment import has_network
+from helpers.common.errors import UserError
 from helpers.models.vit import PRESETS, Block
 from helpers.models.weights import hub, registry
 
@@ -33,6 +34,22 @@ def best_encoder(passes: int, device: str) -> tuple[str, str]:
         return "", f"{entry.name} ({entry.size}) is not on this disk, and there is no network"
     return entry.name, (f"the best of the list that takes minutes here ({entry.size}, about "
                         f"{BEST[entry.name] * seconds:,.0f} s for what is done with it)")
+
+
+def fetched_best(passes: int, device: str, who: str) -> str:
+    """The name of the best encoder (see `best_encoder`), whose file is here now; "" where there is
+    none. It says which and why, after the word for `who` asks."""
+    name, why = best_encoder(passes, device)
+    if not name:
+        print(f"{who}: no better encoder than the small one is taken, for {why}")
+        return ""
+    print(f"{who}: {name} is taken, {why}: {registry.entry(name).what}")
+    try:
+        hub.fetch(name)
+    except UserError as problem:
+        print(f"{who}: {problem}")
+        return ""
+    return name
 
 
 def _seconds_an_image(device: str) -> float:

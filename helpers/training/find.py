@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from helpers.common.environment import need_drive
-from helpers.common.errors import UserError
 from helpers.common.names import DATASETS
 from helpers.data.splits import Splits
 from helpers.methods.presets import recipe_for, short_steps, title
@@ -16,7 +15,7 @@ from helpers.models.weights.checkpoint import load_encoder
 from helpers.models.weights.choose import AUTO, Choice
 from helpers.models.weights.hub import fetch
 from helpers.settings import Settings
-from helpers.training.best import best_encoder
+from helpers.training.best import fetched_best
 from helpers.training.pretraining import pretrain
 from helpers.training.recipe_file import NAME as RECIPE
 from helpers.training.recipe_file import read_recipe
@@ -90,17 +89,10 @@ def _best(run: Run, splits: Splits, use: str) -> Encoder | None:
     of_a_folder = settings.dataset not in DATASETS and settings.preset != "smoke"
     if not use or not of_a_folder or splits.channels != 3:
         return None
-    name, why = best_encoder(_passes(use, splits, settings), settings.device)
+    name = fetched_best(_passes(use, splits, settings), settings.device, run.name)
     if not name:
-        print(f"{run.name}: no better encoder than the small one is taken, for {why}")
         return None
-    print(f"{run.name}: no encoder in {settings.checkpoints} yet, so {name} is taken, {why}: "
-          f"{manifest.entry(name).what}")
-    try:
-        encoder = Choice.of(name).encoder("", splits.image_size, splits.channels)
-    except UserError as problem:
-        print(f"{run.name}: {problem}")
-        return None
+    encoder = Choice.of(name).encoder("", splits.image_size, splits.channels)
     encoder.meta["released"] = name
     return encoder
 

@@ -10,8 +10,10 @@ import torch
 from image_folders import make_folder
 from timm_models import as_released, peer_of
 
+from helpers.cli.main import main
 from helpers.data import load
 from helpers.models.weights import hub, registry
+from helpers.models.weights.checkpoint import load_encoder
 from helpers.models.weights.choose import Choice, encoder_choices
 from helpers.settings import Settings
 from helpers.training import best
@@ -103,6 +105,16 @@ def test_a_server_that_refuses_means_the_small_one_and_is_said(photographs, serv
         file.unlink()
     assert chosen_encoder(Choice("auto"), *photographs, use="features")[1] == SMALL
     assert "dinov2-vitb14 cannot be fetched (127.0.0.1" in capsys.readouterr().out
+
+
+def test_train_takes_the_best_for_a_folder_where_none_is_named(photographs, server, tmp_path,
+                                                               monkeypatch, capsys):
+    monkeypatch.setenv("FEWLABELS_DATA_DIR", str(tmp_path / "data"))
+    kept = tmp_path / "kept.safetensors"
+    assert main(["train", photographs[1].dataset, "--out", str(kept), "--device", "cpu"]) == 0
+    assert "train: dinov2-vitb14 is taken" in capsys.readouterr().out
+    encoder = load_encoder(kept)
+    assert encoder.num_features == 384 and encoder.config["image_size"] == 224
 
 
 def test_named_datasets_and_other_notebooks_keep_the_small_one(photographs, server):
