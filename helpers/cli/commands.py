@@ -28,7 +28,7 @@ from helpers.models.weights.choose import TRAIN, ask_start
 from helpers.models.weights.hub import named_encoder
 from helpers.settings import Settings
 from helpers.training import pretraining, runs
-from helpers.training.distributed import is_first
+from helpers.training.distributed import is_first, settle_rank
 from helpers.training.finetune import few_label_training
 from helpers.training.recipe_file import read_recipe
 from helpers.training.trainer import Hardware
@@ -39,6 +39,7 @@ USUAL_PROTOCOLS = ("knn", "linear")
 
 def pretrain(options: argparse.Namespace) -> None:
     """`pretrain METHOD`: train on unlabelled images and say where the encoder is."""
+    settle_rank(options.devices, options.num_nodes)
     settings, recipe, start = _asked(options)
     splits = _load(settings, labelled=False)
     if options.epochs:

@@ -9,6 +9,7 @@ import os
 from typing import Any
 
 import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor, distributed
 
@@ -37,6 +38,17 @@ def launched(devices: int, nodes: int) -> tuple[int, int]:
     return devices, nodes
 
 
+def settle_rank(devices: int, nodes: int) -> None:
+    """Let a training by itself be its own first process.
+
+    Slurm's variables of one of several jobs, or a RANK that was left behind, say otherwise; then
+    it would write and print nothing.
+    """
+    local, machines = launched(devices, nodes)
+    if local * machines == 1:
+        rank_zero_only.rank = 0
+
+
 def trainer_options(device: str, devices: int, nodes: int, batch_size: int) -> dict[str, Any]:
     """What Lightning's Trainer needs to train on `devices` of each of `nodes` machines.
 
@@ -46,7 +58,8 @@ def trainer_options(device: str, devices: int, nodes: int, batch_size: int) -> d
     """
     world = devices * nodes
     if world == 1:
-        return {"devices": 1}
+        # no Slurm, which would take this for a part of its job
+        return {"devices": 1, "plugins": [LightningEnvironment()]}
     if device == "mps" or (device == "cuda" and devices > torch.cuda.device_count()):
         here = 1 if device == "mps" else torch.cuda.device_count()
         raise UserError(f"{devices} devices were asked for and this machine has {here}")

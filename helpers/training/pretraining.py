@@ -19,7 +19,7 @@ from helpers.models.encoder import Encoder
 from helpers.models.weights.checkpoint import save_encoder
 from helpers.models.weights.choose import Choice
 from helpers.settings import PRESETS, Settings
-from helpers.training.distributed import is_first
+from helpers.training.distributed import is_first, settle_rank
 from helpers.training.intervals import eval_interval, images_for_evaluation
 from helpers.training.loader import BatchLoader
 from helpers.training.monitor import Monitor
@@ -58,6 +58,8 @@ def pretrain(splits: Splits, settings: Settings, recipe: BYOLRecipe | DINORecipe
             for again, it stays ended; `find_or_pretrain` does not take its encoder.
     """
     need_drive(settings.run_dir)
+    hardware = hardware or Hardware()
+    settle_rank(hardware.devices, hardware.nodes)
     word, file = (start.start, start.path) if isinstance(start, Choice) else (start, None)
     run = Run(recipe, settings, word, images_of(splits, settings), file)
     steps, batch_size = recipe.steps, recipe.batch_size
@@ -73,7 +75,7 @@ def pretrain(splits: Splits, settings: Settings, recipe: BYOLRecipe | DINORecipe
             write_recipe(run)
         history = fit(module, loader, title=f"{recipe.method} on {splits.name}",
                       seed=settings.seed, callbacks=[monitor], folder=run.folder, resume=resume,
-                      hardware=hardware or Hardware())
+                      hardware=hardware)
         done = len(history.losses)
         path = run.folder / "encoder.safetensors"
         if is_first():

@@ -115,8 +115,9 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
                                   trained_on)
     except BROKEN as problem:
         why = " ".join(str(problem).split())[:120]
-        raise UserError(f"{path} is not a whole {layout.title} ({why} is missing or of no use): "
-                        "fetch it again or use another file") from None
+        raise UserError(f"{path} is not a {layout.title} as it is known here ({why} is missing or "
+                        "of no use): it may be another architecture, or cut off; use another file"
+                        ) from None
     made.meta = own.meta if own else {"source": path.name, "layout": layout.title}
     if own is None and layout.family == "vit" and not config.keys().isdisjoint(("width", "depth")):
         heads = config.get("heads", PRESETS[config["name"]]["heads"])

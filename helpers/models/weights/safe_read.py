@@ -21,11 +21,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from helpers.common.errors import UserError
+from helpers.common.kinds import kind_of
 from helpers.models.weights.checkpoint import metadata
 from helpers.models.weights.pickle_check import MOST_BYTES, Machine, Refused
 
 SAFETENSORS, ZIP, LEGACY = "safetensors", "torch zip", "torch before 1.6"
 LEGACY_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."  # before torch 1.6
+WEIGHTS = (".pth", ".pt", ".ckpt", ".safetensors", ".tar")  # in an archive of something else
 LEGACY_PICKLES = 5  # before the numbers: magic number, protocol, system, content, keys
 DEEPEST = 8  # levels of dicts and lists; real checkpoints have four
 MOST_VALUES = 1_000_000  # looked at in all; lists that share their items have more than they hold
@@ -57,6 +59,9 @@ def sniff(path: Path) -> str:
     if head.startswith(b"\x80"):
         raise UserError(
             f"{path} is a bare pickle, which could run anything and is not opened: {WAYS_OUT}")
+    what = kind_of(head)
+    if what:
+        raise UserError(f"{path} is {what}, in place of weights; {WAYS_OUT}")
     raise UserError(
         f"{path} is neither safetensors nor a file of torch.save, or its beginning is damaged: "
         f"{WAYS_OUT}")
@@ -141,6 +146,7 @@ def _check_zip(path: Path) -> None:
         _count_entries(path)
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
+            _name_other_archives(path, archive.namelist())
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
                 raise UserError(
                     f"{path} is a compressed archive, not a file of torch.save: unpack it first")
@@ -152,6 +158,20 @@ def _check_zip(path: Path) -> None:
         raise UserError(f"{path} is damaged or cut off ({problem}): {WAYS_OUT}") from None
     if damaged:
         raise UserError(f"{path} is damaged (wrong checksum of {damaged}): {WAYS_OUT}")
+
+
+def _name_other_archives(path: Path, names: list[str]) -> None:
+    """Refuse a zip that is something else than a file of torch.save, by its own name."""
+    packed = [name for name in names if name.lower().endswith(WEIGHTS)]
+    if packed:
+        raise UserError(f"{path} is an archive that holds {packed[0]}: unpack it and name that "
+                        "file")
+    if any(name.endswith(".npy") for name in names):
+        raise UserError(f"{path} holds NumPy arrays (.npz), which are not known here: convert them "
+                        "to a state_dict of PyTorch, or use another file")
+    if any("/code/" in name for name in names):
+        raise UserError(f"{path} is a TorchScript program, which is not run here: save its "
+                        "state_dict where you trust it (torch.jit.load), or use another file")
 
 
 def _count_entries(path: Path) -> None:
