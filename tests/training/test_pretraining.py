@@ -326,7 +326,7 @@ def test_runs_that_cannot_be_written_are_one_line(splits, settings, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(
             UserError,
-            match="cannot write in .*file/digits-smoke-seed0/byol.*: choose another folder"):
+            match="cannot write .*file/digits-smoke-seed0/byol.*: choose another folder"):
         find_or_pretrain("byol", splits, settings.replace(run_dir=tmp_path / "file"))
 
 
