@@ -116,10 +116,16 @@ def label_subsets(labels: Tensor, per_class: int, draws: int, seed: int = 0) -> 
 
 
 def few_label_scores(features: Tensor, labels: Tensor, test_features: Tensor, test_labels: Tensor,
-                     per_class: int, draws: int, seed: int = 0) -> list[float]:
-    """Test accuracy of a linear probe for each of `draws` label subsets; features are N x D."""
-    return [score(linear_probe(features[index], labels[index]), test_features, test_labels)
-            for index in label_subsets(labels, per_class, draws, seed)]
+                     per_class: int, draws: int, seed: int = 0,
+                     strength: float = 1.0) -> list[float]:
+    """Test accuracy of a linear probe for each of `draws` label subsets; features are N x D.
+
+    `strength` is that of `linear_probe`.
+    """
+    return [
+        score(linear_probe(features[index], labels[index], strength), test_features, test_labels)
+        for index in label_subsets(labels, per_class, draws, seed)
+    ]
 
 
 def confusion(labels: Tensor, predictions: Tensor, classes: int) -> np.ndarray:
