@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from helpers.common.names import DATASETS
 from helpers.data.archive import unpacked
 from helpers.data.folder import HELD_OUT, broken_note, load_listing
 from helpers.data.labels import labelled_listing
+from helpers.data.listing import OF_AN_ARCHIVE, count_files
 from helpers.data.loading import load, name_or_path
 from helpers.data.scan import scan
 from helpers.data.splits import Labeled, Splits
@@ -33,10 +33,9 @@ from helpers.models.weights.registry import sha256
 from helpers.settings import Settings
 from helpers.training.best import fetched_best
 from helpers.training.kept import LONGER, keep_classifier, train_linear, train_mlp, train_whole
+from helpers.training.released import PHOTOGRAPHS
 
 USUAL = {"digits": "byol-slim-digits", "fashion-mnist": "byol-slim-digits"}  # by dataset
-PHOTOGRAPHS = "byol-slim-imagenette"
-UNKNOWN = 10_000  # images that an archive is taken to hold
 
 
 def train(options: argparse.Namespace) -> None:
@@ -69,10 +68,10 @@ def train(options: argparse.Namespace) -> None:
 def _usual_weights(options: argparse.Namespace) -> str:
     """The weights where none are named: for a folder the best that this machine runs in minutes."""
     settings = Settings.resolve(dataset=options.data, seed=options.seed, device=options.device)
-    usual = USUAL.get(settings.dataset, PHOTOGRAPHS)
+    usual = USUAL.get(settings.dataset, PHOTOGRAPHS["byol"])
     if settings.dataset in DATASETS or settings.preset == "smoke":
         return usual
-    passes = sum(len(files) for *_, files in os.walk(settings.dataset)) or UNKNOWN
+    passes = count_files(settings.dataset) or OF_AN_ARCHIVE
     if options.protocol == "finetune":
         passes = 3 * LONGER * settings.finetune_steps * settings.batch_size
     return fetched_best(passes, settings.device, "train") or usual

@@ -7,7 +7,6 @@ trainings in a run of all notebooks.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import torch
 
 from helpers.cli.cost import Shown, Training
+from helpers.data.listing import OF_AN_ARCHIVE, count_files
 from helpers.methods.build import crops_for, two_views
 from helpers.methods.presets import recipe_for, short_steps
 from helpers.methods.recipes import DINORecipe
@@ -209,5 +209,5 @@ def data_of(settings: Settings) -> Data:
     """A named dataset, or a folder by the number of its files."""
     if settings.dataset in DATA:
         return DATA[settings.dataset]
-    files = sum(len(names) for *_, names in os.walk(settings.dataset)) or 10_000  # or an archive
+    files = count_files(settings.dataset) or OF_AN_ARCHIVE
     return Data(max(1, files * 8 // 10), files // 10, 0, 1, 0.1)

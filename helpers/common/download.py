@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from pathlib import Path
@@ -13,6 +12,7 @@ from urllib3.exceptions import HTTPError
 
 from helpers.common.environment import offline
 from helpers.common.errors import UserError
+from helpers.common.files import FULL
 from helpers.common.progress_bar import progress
 
 SILENCE_SECONDS = 30.0  # a server that says nothing for so long is asked again
@@ -155,7 +155,7 @@ def _size(part: Path) -> int:
 
 
 def _explained(problem: Exception, target: Path, name: str) -> UserError:
-    if getattr(problem, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+    if getattr(problem, "errno", None) in FULL:
         return UserError(
             f"{name}: the disk of {target.parent} is full: free some space and run again, "
             "or choose another data folder")

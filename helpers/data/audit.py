@@ -17,6 +17,7 @@ from helpers.data.folder_names import shown
 from helpers.data.images import Unreadable, open_image, read_image
 from helpers.data.listing import ORDER, ImageFile
 from helpers.data.scan import scan
+from helpers.transforms.functional import GRAY
 
 PROBE_SIDE = 32  # pixels to which an image is decoded to see whether that works
 NAMED = 3  # files that a line names
@@ -26,7 +27,6 @@ ALIKE = 0.995  # correlation of two images' pixels from which one is taken for a
 PLAIN = 3  # standard deviation of an image's pixels below which there is nothing to compare
 MOST_COMPARED = 20_000  # images of a folder: the time grows with their square
 BLOCK = 1024
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 Groups = tuple[tuple[str, ...], ...]  # names of files, sorted
 
 
@@ -149,7 +149,7 @@ def _look(pixels: np.ndarray) -> np.ndarray | None:
     """An image's brightness (of 3 x S x S) as a vector of length 1 without its mean; None of a
     plain one. JPEG keeps few numbers of the colours."""
     factor = pixels.shape[1] // LOOK_SIDE
-    gray = np.tensordot(LUMA, pixels, 1)
+    gray = np.tensordot(GRAY, pixels, 1)
     small = gray.reshape(LOOK_SIDE, factor, LOOK_SIDE, factor).mean((1, 3)).ravel()
     small -= small.mean()
     return None if small.std() < PLAIN else (small / np.linalg.norm(small)).astype(np.float32)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from helpers.common.errors import UserError
+from helpers.common.files import FULL
 
 FORMAT = 1  # part of every key: raise it when the decoding or the layout changes
 BLOCK, INDEX = "images.npy", "index.json"
@@ -143,7 +144,7 @@ def _remove_stale(parent: Path) -> None:
 
 
 def _explained(problem: OSError, where: Path) -> UserError:
-    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+    if problem.errno in FULL:
         return UserError(
             f"{where}: the disk is full ({problem.strerror}): free some space, or choose "
             "another data folder or a smaller image size")

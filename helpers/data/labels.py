@@ -11,7 +11,7 @@ import numpy as np
 from helpers.common.errors import UserError
 from helpers.common.markup import from_cell
 from helpers.common.split import check_classes
-from helpers.data.listing import ImageFile, Listing, images_under, shuffle
+from helpers.data.listing import ImageFile, Listing, images_under, shuffle, some
 
 MOST_UNLABELLED = 2_000  # images without a label that are read, a fixed random sample
 NAMED = 3  # of many wrong lines
@@ -36,7 +36,7 @@ def labelled_listing(root: Path, table: Path, classes: Sequence[str] = ()) -> Li
     missing = [name for name in labels if Path(name).is_absolute() or ".." in Path(name).parts
                or not (root / name).is_file()]
     if missing:
-        raise UserError(f"{table} labels images that are not in {root}: {_some(missing)}")
+        raise UserError(f"{table} labels images that are not in {root}: {some(missing, NAMED)}")
     names = _classes(table, labels, classes)
     listing = Listing(root.resolve().name, root, names)
     labelled = {root / name: names.index(label) for name, label in labels.items()}
@@ -90,8 +90,8 @@ def _classes(table: Path, labels: dict[str, str], wanted: Sequence[str]) -> tupl
     check_classes(used, names, str(table))
     empty = [name for name in names if name not in used]
     if empty:
-        raise UserError(f"{table} has no image of class {_some(empty)}: label some, or leave the "
-                        "class out of --classes")
+        raise UserError(f"{table} has no image of class {some(empty, NAMED)}: label some, or leave "
+                        "the class out of --classes")
     alike = {name.casefold(): name for name in names}
     twins = [name for name in names if alike[name.casefold()] != name]
     if twins:
@@ -100,8 +100,3 @@ def _classes(table: Path, labels: dict[str, str], wanted: Sequence[str]) -> tupl
     if len(names) < 2:
         raise UserError(f"{table} has one class, {names[0]}: at least two are needed")
     return names
-
-
-def _some(names: Sequence[str]) -> str:
-    rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + rest

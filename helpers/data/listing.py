@@ -16,6 +16,7 @@ from helpers.data.folder_names import is_leftover, shown
 from helpers.data.images import EXTENSIONS, UNREAD
 
 ORDER = ("pretext", "train", "val", "test")
+OF_AN_ARCHIVE = 10_000  # images that an archive is taken to hold before it is unpacked
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,13 @@ def entries_of(folder: Path) -> list[Path]:
                         "its permissions, or try again where a disk failed") from problem
 
 
+def count_files(folder: str | Path) -> int:
+    """How many files there are under a folder; 0 where there is none."""
+    return sum(len(files) for *_, files in os.walk(folder))
+
+
 def files_in(folder: Path) -> str:
-    count = sum(len(files) for _, _, files in os.walk(folder))
+    count = count_files(folder)
     return f" ({_files(count)})" if count else ""
 
 
@@ -104,7 +110,7 @@ def subfolders(folder: Path, listing: Listing) -> list[Path]:
 
 def _leave(folder: Path, listing: Listing) -> None:
     """Leave out what a system or a program keeps for itself."""
-    count = sum(len(files) for _, _, files in os.walk(folder))
+    count = count_files(folder)
     listing.leftovers[folder.name] = listing.leftovers.get(folder.name, 0) + count
 
 

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from helpers.common.errors import UserError
 from helpers.common.files import one_at_a_time
-from helpers.data.cache import cached
-from helpers.data.folder import FORMAT, decode
+from helpers.data.folder import decoded_listing
 from helpers.data.listing import ImageFile, Listing, images_under
 
 
@@ -35,8 +34,6 @@ def load_photos(folder: str | Path, image_size: int,
         print(f"{root.name}: {len(listing.unread)} images that cannot be read here are left out, "
               f"such as {listing.unread[0].name}: convert them to JPEG", file=sys.stderr)
     listing.images = [ImageFile(path, "pretext", -1) for path in paths]
-    place = data / "cache" / f"{listing.name}-{listing.key(image_size, FORMAT)}"
     with one_at_a_time(data):
-        images, kept = cached(place, (3, image_size, image_size),
-                              lambda writer: decode(listing, image_size, writer))
+        images, kept = decoded_listing(listing, image_size, data)
     return images, tuple(kept["names"])

@@ -15,7 +15,7 @@ from torch import Tensor
 from helpers.common.errors import UserError
 from helpers.common.progress_bar import progress
 from helpers.data.folder import decoded
-from helpers.data.listing import ImageFile, Listing, images_under
+from helpers.data.listing import ImageFile, Listing, images_under, some
 
 STANDARD_INPUT = "-"
 NAMED = 3  # of many missing files
@@ -46,8 +46,7 @@ def image_files(names: Sequence[str]) -> list[ImageFile]:
         said += listed
     missing = [name for name in said if not Path(name).expanduser().exists()]
     if missing:
-        more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-        raise UserError(f"there is no {', '.join(missing[:NAMED])}{more} "
+        raise UserError(f"there is no {some(missing, NAMED)} "
                         f"({len(missing):,} of {len(said):,} names): check the list")
     found = dict.fromkeys(path for name in said for path in _under(Path(name).expanduser()))
     if not found:

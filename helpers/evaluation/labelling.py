@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from scipy.stats import binomtest
 from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from helpers.common.markup import as_cell, from_cell
 from helpers.data.labels import NONE
 from helpers.evaluation.probes import linear_probe
 from helpers.evaluation.selection import AUTO, NO_CLASS, NOT_ASKED, select, suited
+from helpers.report.stats import share_interval
 
 COLUMNS = ["file", "class"]
 SKIP, UNDO = "s", "u"  # keys; the one for none of the classes is its name
@@ -151,8 +151,8 @@ def cross_validated(features: Tensor, labels: Tensor, seed: int = 0) -> Estimate
         for train, held_out in folds.split(x, y):
             probe = linear_probe(x[train], y[train])
             hits += int((probe.predict(x[held_out].numpy()) == y[held_out].numpy()).sum())
-    wilson = binomtest(hits, len(y)).proportion_ci(method="wilson")
-    return Estimate(hits / len(y), wilson.low, wilson.high, len(y), len(y.unique()))
+    low, high = share_interval(hits, len(y))
+    return Estimate(hits / len(y), low, high, len(y), len(y.unique()))
 
 
 def keys_of(classes: Sequence[str]) -> dict[str, str]:

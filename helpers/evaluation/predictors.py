@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
 from helpers.common.compute import threads_for_probes
@@ -45,12 +46,17 @@ def probe_predictor(encoder: nn.Module | None, probe) -> Predictor:
     return Predictor(encoder, lambda features: torch.from_numpy(probe.predict(features.numpy())))
 
 
+def chosen_probe(train: Tensor, labels: Tensor, val: Tensor, val_labels: Tensor) -> Pipeline:
+    """The linear probe on features of the strength that classifies most of validation right."""
+    probes = [linear_probe(train, labels, strength) for strength in STRENGTHS]
+    return max(probes, key=lambda probe: score(probe, val, val_labels))
+
+
 def best_probe(encoder: nn.Module | None, splits: Splits, sigma: float, seed: int) -> Predictor:
     """A linear classifier on features of *clean* training images (None: on pixels), all labels,
     of the strength that classifies most *validation* images with noise of `sigma` correctly."""
     train = features_of(encoder, splits.train.images)
     noisy = features_of(encoder, noisy_images(splits.val.images, sigma, 1000 + seed))
     with threads_for_probes(splits.train.images):
-        probes = [linear_probe(train, splits.train.labels, strength) for strength in STRENGTHS]
-    best = max(probes, key=lambda probe: score(probe, noisy, splits.val.labels))
+        best = chosen_probe(train, splits.train.labels, noisy, splits.val.labels)
     return probe_predictor(encoder, best)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from helpers.common.errors import UserError
 from helpers.common.fields import check_names, checked
-from helpers.methods.byol import BYOL
-from helpers.methods.dino import DINO
 from helpers.methods.recipes import BYOLRecipe, DINORecipe, field_types
 from helpers.models.encoder import Encoder
 from helpers.settings import Settings
 from helpers.transforms.multicrop import LocalCrop, MultiCrop, multicrop_for
 from helpers.transforms.views import Noisy, PhotoView, view_for
+
+if TYPE_CHECKING:
+    from helpers.methods.byol import BYOL
+    from helpers.methods.dino import DINO
 
 
 def build_method(recipe: BYOLRecipe | DINORecipe, encoder: Encoder, settings: Settings,
@@ -23,6 +25,10 @@ def build_method(recipe: BYOLRecipe | DINORecipe, encoder: Encoder, settings: Se
     Args:
         steps_per_epoch: so many batches hold every image once; DINO counts epochs.
     """
+    # Lightning and lightly take seconds to import; a plan asks for views alone.
+    from helpers.methods.byol import BYOL
+    from helpers.methods.dino import DINO
+
     if isinstance(recipe, BYOLRecipe):
         return BYOL(encoder, two_views(recipe, settings, encoder), recipe)
     frozen_steps = round(recipe.frozen_epochs * steps_per_epoch)

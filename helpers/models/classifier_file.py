@@ -19,9 +19,9 @@ from torch.nn import functional as F
 from helpers.common.errors import UserError
 from helpers.models.encoder import Encoder
 from helpers.models.weights.checkpoint import facts, load_parts, save_encoder
+from helpers.transforms.functional import GRAY
 
 NEIGHBOURS = 5  # among the kept features, whose mean distance says how unlike an image is
-GREY = (0.299, 0.587, 0.114)  # weights of red, green and blue (ITU-R BT.601)
 
 Layers = Iterable[tuple[Tensor, Tensor]]
 
@@ -89,7 +89,7 @@ class KeptClassifier(nn.Module):
         """Images N x 3 x S x S, uint8, with as many channels as the encoder takes."""
         if self.channels == images.shape[1]:
             return images
-        grey = torch.tensor(GREY, device=images.device).view(1, 3, 1, 1)
+        grey = torch.tensor(GRAY, device=images.device).view(1, 3, 1, 1)
         return (images.float() * grey).sum(1, keepdim=True).round().to(torch.uint8)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import traceback
@@ -14,6 +13,7 @@ import torch
 from torch.multiprocessing.spawn import ProcessException
 
 from helpers.common.errors import UserError
+from helpers.common.files import FULL
 from helpers.training.distributed import rank_and_world
 
 ENDED = ("another process of this training has ended (it says why, if it could): run again with "
@@ -83,7 +83,7 @@ def _full_memory(error: Exception) -> str | None:
 
 def _is_disk_full(error: Exception) -> bool:
     if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return error.errno in FULL
     return bool(DISK_FULL.search(str(error)))
 
 

@@ -18,8 +18,8 @@ from helpers.evaluation.calibration import calibration_error, fit_temperature
 from helpers.evaluation.features import evaluating, extract_features
 from helpers.evaluation.judge import in_words, judged
 from helpers.evaluation.predictions import marks_of
-from helpers.evaluation.predictors import STRENGTHS
-from helpers.evaluation.probes import linear_probe, mlp_probe, probe_layers, score
+from helpers.evaluation.predictors import chosen_probe
+from helpers.evaluation.probes import mlp_probe, probe_layers
 from helpers.methods.presets import fine_tuning
 from helpers.models.classifier_file import KeptClassifier, Seen, layers_of, save_classifier
 from helpers.models.encoder import Encoder
@@ -36,10 +36,8 @@ MOST_EPOCHS = 100  # passes over the labelled images
 def train_linear(encoder: Encoder, splits: Splits) -> tuple[Pipeline, dict[str, Any]]:
     """A linear probe, its strength chosen on validation; the probe and its recipe."""
     train, val = (extract_features(encoder, part.images) for part in (splits.train, splits.val))
-    probes = {strength: linear_probe(train, splits.train.labels, strength)
-              for strength in STRENGTHS}
-    best = max(probes, key=lambda strength: score(probes[strength], val, splits.val.labels))
-    return probes[best], {"strength": best}
+    probe = chosen_probe(train, splits.train.labels, val, splits.val.labels)
+    return probe, {"strength": probe[-1].C}
 
 
 def train_mlp(encoder: Encoder, splits: Splits, seed: int) -> tuple[Pipeline, dict[str, Any]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -119,17 +121,23 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
                         "of no use): it may be another architecture, or cut off; use another file"
                         ) from None
     made.meta = own.meta if own else {"source": path.name, "layout": layout.title}
-    if own is None and layout.family == "vit" and not config.keys().isdisjoint(("width", "depth")):
-        heads = config.get("heads", PRESETS[config["name"]]["heads"])
-        notes += (f"no tensor tells the number of heads: {heads} are a guess, and with another "
-                  "number the features are others",)
-    if layout.remark and own is None:
-        notes += (layout.remark.format(trained_on=trained_on),)
+    if own is None:
+        notes += tuple(_remarks(layout, config, trained_on))
     taken = {name for names in used.values() for name in names}
     copies = [start for _, start in others if not prefix.startswith(start)]
     left_out = {name: _reason(name, prefix, copies) for name in tensors if name not in taken}
     return made, Report(path, FORMAT if own else layout.title, prefix, made.name, used, left_out,
                         notes)
+
+
+def _remarks(layout: Layout, config: dict[str, Any], trained_on: str) -> Iterator[str]:
+    """What a reader should know of weights that are not ours."""
+    if layout.family == "vit" and not config.keys().isdisjoint(("width", "depth")):
+        heads = config.get("heads", PRESETS[config["name"]]["heads"])
+        yield (f"no tensor tells the number of heads: {heads} are a guess, and with another number "
+               "the features are others")
+    if layout.remark:
+        yield layout.remark.format(trained_on=trained_on)
 
 
 def _under_our_names(path: Path, layout: Layout, prefix: str, tensors: dict[str, Tensor]

@@ -16,8 +16,9 @@ from torch.nn import functional as F
 
 from helpers.common.errors import UserError
 from helpers.common.files import atomic_path
-from helpers.models.classifier_file import GREY, KeptClassifier
+from helpers.models.classifier_file import KeptClassifier
 from helpers.models.encoder import Encoder
+from helpers.transforms.functional import GRAY
 
 TOLERANCE = 1e-4  # of a feature, relative to the largest
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -32,7 +33,7 @@ class WholeClassifier(nn.Module):
         self.encoder, self.head = classifier.encoder, classifier.head
         self.temperature, self.size = classifier.temperature, classifier.image_size
         self.channels = classifier.channels
-        self.register_buffer("grey", torch.tensor(GREY).view(1, 3, 1, 1))
+        self.register_buffer("grey", torch.tensor(GRAY).view(1, 3, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2], x.shape[3]

@@ -5,7 +5,6 @@ A source is a dictionary of the manifest, see `helpers.models.weights.registry.E
 
 from __future__ import annotations
 
-import errno
 import inspect
 import os
 import re
@@ -18,6 +17,7 @@ from torchvision.models import get_weight
 from helpers.common.download import SILENCE_SECONDS, Failed, resume
 from helpers.common.environment import offline
 from helpers.common.errors import UserError
+from helpers.common.files import FULL
 
 TITLES = {"drive": "Google Drive", "drive_folder": "Google Drive", "torchvision": "torchvision",
           "file": "the repository"}
@@ -115,7 +115,7 @@ def _drive_failure(problem: Exception) -> Exception:
         return Failed("Google Drive's quota for this file is used up, which lasts up to 24 hours")
     if isinstance(problem, requests.exceptions.ConnectionError | requests.exceptions.Timeout):
         return Failed("no connection (is there a network?)", again=True)
-    if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(problem, OSError) and problem.errno in FULL:
         return UserError("the disk is full: make room, or choose another folder")
     if "retrieve" in text or "permission" in text:
         return Failed("Google Drive does not give the file out (no longer shared, or too many "
