@@ -153,6 +153,14 @@ class Settings:
         mark = f"-split{self.split.mark}" if self.split.mark else ""
         return self.run_dir / f"{name}-{self.preset}-seed{self.seed}{mark}"
 
+    @property
+    def changed(self) -> str:
+        """What departs from the preset, as "encoder=resnet18; draws=5"; not seed or folders."""
+        usual = {**PRESETS[self.preset], "noise_sigma": 0.0, "noise_schedule": "ramp",
+                 "image_size": _image_size(self.dataset, self.preset), "split": Split()}
+        values = {name: getattr(self, name) for name in usual}
+        return "; ".join(f"{name}={values[name]}" for name in usual if values[name] != usual[name])
+
     def scale(self, steps: int) -> int:
         """`steps`, or a few of them where the preset only checks that things run."""
         return max(2, int(steps * self.step_factor))

@@ -23,6 +23,7 @@ from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
 from helpers.common.files import atomic_path, write_atomically
 from helpers.report import claims, collect, plots, tables
+from helpers.report.results import RUN, latest
 from helpers.report.times import read_times
 from scripts import trials
 from scripts.measured import SEED, learning_curves, read_results
@@ -168,7 +169,9 @@ def take(source: Path) -> None:
     """
     if not source.exists():
         raise UserError(f"{source} is not there: run the notebooks first (make run)")
-    frame = claims.quick_digits(pd.read_csv(source, dtype=str, keep_default_na=False))
+    rows = pd.read_csv(source, dtype=str, keep_default_na=False)
+    told = rows.columns.intersection(RUN)
+    frame = claims.quick_digits(latest(rows) if len(told) else rows).drop(columns=told)
     write_atomically(DIGITS, frame.to_csv(index=False, lineterminator="\n"))
     results.cache_clear()
 

@@ -209,3 +209,13 @@ def test_every_variable_that_the_package_reads_is_known(monkeypatch):
     for name in set(re.findall(r"FEWLABELS_[A-Z_]*[A-Z]", text)):
         monkeypatch.setenv(name, "")
     Settings.resolve()
+
+
+def test_what_departs_from_the_preset_is_said_and_folders_and_seed_are_not(tmp_path):
+    usual = Settings.resolve(dataset="digits", preset="quick", device="cpu", seed=7,
+                             run_dir=tmp_path)
+    assert usual.changed == ""
+    other = Settings.resolve(dataset="digits", preset="quick", device="cpu", encoder="resnet18",
+                             label_counts="1,5,all", noise_sigma=0.5, image_size=32)
+    assert other.changed == ("encoder=resnet18; label_counts=(1, 5, 0); noise_sigma=0.5; "
+                             "image_size=32")

@@ -54,8 +54,8 @@ def gather(results_dir: str | Path, kept: Path = MEASURED) -> tuple[pd.DataFrame
     if own.empty:
         return old, (f"{results_dir} holds no results yet: all numbers are those kept in "
                      "benchmarks/results.")
-    replaced = pd.MultiIndex.from_frame(old[results.KEY]).isin(
-        pd.MultiIndex.from_frame(own[results.KEY]))
+    replaced = pd.MultiIndex.from_frame(old[results.PLACE]).isin(
+        pd.MultiIndex.from_frame(own[results.PLACE]))
     ran = sorted({name[:2] for name in own.notebook if name})
     frame = pd.concat([own, old[~replaced]], ignore_index=True)
     return frame, (f"{len(own)} numbers were measured here (notebooks {', '.join(ran)}), "

@@ -1,4 +1,8 @@
-"""Results as a file: one row a measurement, in `<results_dir>/summary.csv`."""
+"""Results as a file: one row a measurement, in `<results_dir>/summary.csv`.
+
+A run is told by its notebook, dataset, preset and seed, and by the settings that were changed. What
+is recorded again replaces the rows of the same run; those of other runs stay in the file.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,15 @@ from helpers.common.errors import UserError
 from helpers.common.files import one_at_a_time, write_atomically
 from helpers.common.markup import as_cell, from_cell
 
-COLUMNS = ["notebook", "dataset", "preset", "method", "protocol", "labels_per_class", "sigma",
-           "metric", "mean", "std", "n", "seconds", "note"]
-KEY = ["notebook", "dataset", "preset"]  # what is recorded again replaces what was recorded before
+PLACE = ["notebook", "dataset", "preset"]  # of these, readers see the latest run
+RUN = ["seed", "changed"]
+MEASURED = ["method", "protocol", "labels_per_class", "sigma", "metric", "mean", "std", "n",
+            "seconds", "note"]
+COLUMNS = [*PLACE, *RUN, *MEASURED]
+FIRST_COLUMNS = [*PLACE, *MEASURED]  # of files that were written before runs were told apart
 REQUIRED = ["method", "metric", "mean"]
 NUMBERS = ["sigma", "mean", "std", "n", "seconds"]
-SHOWN = [*COLUMNS[:8], "result", "n", "note"]
+SHOWN = [*PLACE, *MEASURED[:5], "result", "n", "note"]
 HEADINGS = {"labels_per_class": "labels/class", "n": "runs"}
 
 
@@ -27,7 +34,7 @@ def record(results_dir: str | Path, notebook: str, rows: Iterable[Mapping[str, A
            settings: Any = None) -> None:
     """Write the rows of a notebook into `summary.csv`, in place of its earlier rows.
 
-    Rows of the same notebook, dataset and preset are replaced, so call it once, with all rows.
+    Rows of the same run are replaced, so call it once, with all rows.
 
     Args:
         results_dir: folder of `summary.csv`; made when missing.
@@ -35,28 +42,43 @@ def record(results_dir: str | Path, notebook: str, rows: Iterable[Mapping[str, A
         rows: mappings from `COLUMNS` to values. `method`, `metric` and `mean` are required.
             `mean` and `std` of a metric that ends in "accuracy" are fractions in [0, 1];
             `labels_per_class` is a number or "all"; `n` counts runs or label draws.
-        settings: anything with `.dataset` and `.preset`, for rows that do not name them.
+        settings: the run's `Settings`, or anything with some of `.dataset`, `.preset`, `.seed` and
+            `.changed`, for rows that do not name them.
 
     Raises:
         ValueError: an unknown column, a missing one, or an accuracy outside [0, 1].
         UserError: `summary.csv` is damaged or not one of ours, or cannot be written.
     """
-    base = {"notebook": str(notebook), "dataset": getattr(settings, "dataset", ""),
-            "preset": getattr(settings, "preset", "")}
+    told = {name: getattr(settings, name, "") for name in [*PLACE[1:], *RUN]}
+    base = {"notebook": str(notebook), **told}
     new = pd.DataFrame([_as_text({**base, **row}) for row in rows], columns=COLUMNS)
     if new.empty:
         raise ValueError(f"no rows to record for {notebook}")
     path = Path(results_dir) / "summary.csv"
     with one_at_a_time(path.parent):  # notebooks that run side by side share the file
         old = _read(path)
-        replaced = pd.MultiIndex.from_frame(old[KEY]).isin(pd.MultiIndex.from_frame(new[KEY]))
-        # A stable sort keeps the order in which a notebook lists its own rows.
-        whole = pd.concat([old[~replaced], new]).sort_values(KEY, kind="stable")
+        replaced = _keys(old, [*PLACE, *RUN]).isin(_keys(new, [*PLACE, *RUN]))
+        # A stable sort keeps the order in which a notebook lists its own rows, and the latest run
+        # of a notebook last.
+        whole = pd.concat([old[~replaced], new]).sort_values(PLACE, kind="stable")
         write_atomically(path, whole.to_csv(index=False, lineterminator="\n"))
 
 
-def summary(results_dir: str | Path) -> pd.DataFrame:
+def _keys(frame: pd.DataFrame, columns: list[str]) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(frame[columns])
+
+
+def latest(frame: pd.DataFrame) -> pd.DataFrame:
+    """Of each notebook, dataset and preset the rows of the run that was recorded last."""
+    last = frame.drop_duplicates(PLACE, keep="last")
+    return frame[_keys(frame, [*PLACE, *RUN]).isin(_keys(last, [*PLACE, *RUN]))]
+
+
+def summary(results_dir: str | Path, every_run: bool = False) -> pd.DataFrame:
     """The recorded rows as a frame with `COLUMNS`; accuracies are fractions in [0, 1].
+
+    Args:
+        every_run: those of earlier runs as well, not of the `latest` ones alone.
 
     Raises:
         UserError: there is no `summary.csv`, or it is damaged or not one of ours.
@@ -66,6 +88,8 @@ def summary(results_dir: str | Path) -> pd.DataFrame:
         raise UserError(
             f"no results in {path}: run `python -m helpers run`, or name the right folder")
     frame = _read(path)
+    if not every_run:
+        frame = latest(frame).reset_index(drop=True)
     frame[NUMBERS] = frame[NUMBERS].apply(pd.to_numeric, errors="coerce")
     return frame.astype({"n": "Int64"})
 
@@ -128,21 +152,22 @@ def _read(path: Path) -> pd.DataFrame:
             header, *rows = csv.reader(file, strict=True)
     except (OSError, ValueError, csv.Error):  # unreadable, empty, or no table
         header, rows = [], []
-    if header != COLUMNS:
+    if header not in (COLUMNS, FIRST_COLUMNS):
         raise UserError(f"{path} does not begin with the columns of a results file: move it away")
     for number, row in enumerate(rows, 2):
-        wrong = _wrong(row)
+        wrong = _wrong(header, row)
         if wrong:
             raise UserError(f"{path} is damaged in row {number} ({wrong}): mend that row, or move "
                             "the file away and run the notebooks again")
-    return pd.DataFrame(rows, columns=COLUMNS, dtype=str).map(from_cell)
+    frame = pd.DataFrame(rows, columns=header, dtype=str).map(from_cell)
+    return frame.reindex(columns=COLUMNS, fill_value="")
 
 
-def _wrong(row: list[str]) -> str:
+def _wrong(header: list[str], row: list[str]) -> str:
     """What is wrong with a row of the file, "" where it is as `record` writes it."""
-    if len(row) != len(COLUMNS):
-        return f"{len(row)} cells, not {len(COLUMNS)}"
-    cells = dict(zip(COLUMNS, row, strict=True))
+    if len(row) != len(header):
+        return f"{len(row)} cells, not {len(header)}"
+    cells = dict(zip(header, row, strict=True))
     empty = [name for name in REQUIRED if not cells[name]]
     if empty:
         return f"no {empty[0]}"

@@ -39,6 +39,30 @@ def test_recording_again_replaces_only_the_same_notebook_dataset_and_preset(tmp_
     assert list(results.summary(tmp_path)["method"]) == ["new", "other data", "other notebook"]
 
 
+def test_no_row_of_another_run_or_seed_is_lost_and_readers_see_the_latest(tmp_path):
+    runs = [dict(seed=0, changed=""), dict(seed=1, changed=""), dict(seed=1, changed="draws=5")]
+    for run in [*runs, runs[0]]:
+        settings = SimpleNamespace(dataset="digits", preset="quick", **run)
+        results.record(tmp_path, "01", [row(method="a"), row(method="b")], settings)
+    every = results.summary(tmp_path, every_run=True)
+    assert list(zip(every.seed, every.changed, every.method, strict=True)) == [
+        ("1", "", "a"), ("1", "", "b"), ("1", "draws=5", "a"), ("1", "draws=5", "b"),
+        ("0", "", "a"), ("0", "", "b")]
+    latest = results.summary(tmp_path)
+    assert list(zip(latest.seed, latest.changed, latest.method, strict=True)) == [
+        ("0", "", "a"), ("0", "", "b")]
+
+
+def test_a_file_from_before_runs_were_told_apart_is_read_and_added_to(tmp_path):
+    old = [",".join(results.FIRST_COLUMNS), "01,digits,quick,byol,,,,test accuracy,0.5,,1,,",
+           "02,digits,quick,byol,,,,test accuracy,0.6,,1,,"]
+    (tmp_path / "summary.csv").write_text("\n".join(old) + "\n")
+    assert list(results.summary(tmp_path)["mean"]) == [0.5, 0.6]
+    results.record(tmp_path, "01", [row(mean=0.7)], SimpleNamespace(**vars(QUICK), seed=3))
+    assert list(results.summary(tmp_path, every_run=True)["mean"]) == [0.5, 0.7, 0.6]
+    assert list(results.summary(tmp_path)["mean"]) == [0.7, 0.6]
+
+
 def test_rows_of_a_notebook_keep_their_order(tmp_path):
     results.record(tmp_path, "01", [row(method=name) for name in "zay"], QUICK)
     assert list(results.summary(tmp_path)["method"]) == ["z", "a", "y"]
