@@ -36,6 +36,7 @@ class Machine(NamedTuple):
     title: str
     launch: float  # seconds that starting one operation takes
     flops: float  # floating point operations a second in a training
+    single: float  # and in single precision
     bandwidth: float  # bytes a second
     width: int  # bytes of a number in a training
     memory: float  # GiB
@@ -43,8 +44,8 @@ class Machine(NamedTuple):
     slower: float  # how many times longer than on the CPU of `plan.REST` other work takes
 
 
-MACHINES = {"t4": Machine("Colab's T4", 12e-6, 12.5e12, 250e9, 2, 15.0, 45.0, 2.0),
-            "cpu": Machine("2 CPU cores", 10e-6, 100e9, 20e9, 4, 4.0, 0.0, 0.85)}
+MACHINES = {"t4": Machine("Colab's T4", 12e-6, 12.5e12, 4.2e12, 250e9, 2, 15.0, 45.0, 2.0),
+            "cpu": Machine("2 CPU cores", 10e-6, 100e9, 100e9, 20e9, 4, 4.0, 0.0, 0.85)}
 
 
 class Network(NamedTuple):

@@ -57,7 +57,8 @@ def say(options: argparse.Namespace) -> None:
         return
     from helpers.cli import plan  # it needs the packages
 
-    print(plan.report(options.device, dataset=options.dataset, preset=options.preset))
+    print(plan.report(options.device, options.details, dataset=options.dataset,
+                      preset=options.preset))
 
 
 def brief(root: Path = ROOT) -> str:

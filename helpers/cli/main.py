@@ -72,6 +72,7 @@ def parser() -> Parser:
 def _add_doctor(command: Parser) -> None:
     command.add_argument("--plan", action="store_true",
                          help="what each notebook would do, download and take; the next are its")
+    command.add_argument("--details", action="store_true", help="a line on each in place of a row")
     command.add_argument("--device", choices=["t4", "cpu"], help="default: this machine")
     command.add_argument("--dataset", help=A_DATASET)
     command.add_argument("--preset", choices=list(PRESETS))

@@ -11,9 +11,12 @@ from helpers.common.environment import GPU_DATASET, ROOT
 from helpers.common.machine import cores
 from helpers.report.times import in_words, nearest, read_times
 from helpers.settings import Settings
+from helpers.training.best import best_encoder, fast_enough
 
 CUDA = 0.6 * GIB  # bytes that a process takes before it computes anything
 DECODED = 800  # photographs a second, by two cores
+SMALL_VIT = 11e9  # operations of a ViT-S/14 on an image of 224 pixels (Oquab et al. 2023)
+HEADER = ["", "encoder", "trainings", "steps", "download", "GPU memory", "time", "which is"]
 # Seconds on two CPU cores of all that is neither training nor, in 07, features: imports,
 # classifiers on features, maps, figures. Measured with digits, and with Imagenette at 48 pixels (in
 # 01 to 04 and 06 whole, in 08 part by part; the other photographs' are guesses from those).
@@ -35,16 +38,46 @@ class Plan:
     source: str
     memory: float  # bytes on the device
 
+    @property
+    def steps(self) -> int:
+        """Of all trainings together."""
+        return sum(each.times * each.steps for each in self.work.trainings)
+
+    @property
+    def count(self) -> int:
+        """Of trainings."""
+        return sum(each.times for each in self.work.trainings)
+
+    @property
+    def megabytes(self) -> float:
+        """To download."""
+        return self.work.download + (self.work.data.download if self.number != "10" else 0)
+
+    @property
+    def encoder(self) -> str:
+        """Whose weights are taken, in short; else the one that is trained."""
+        taken = self.work.taken
+        return f"{len(taken)} released" if len(taken) > 1 else "".join(taken)
+
+    @property
+    def row(self) -> list[str]:
+        """The cells of the table, see `HEADER`."""
+        on_gpu = self.settings.device != "cpu"
+        return [self.number, self.encoder or self.settings.encoder,
+                f"{self.count:,}" if self.count else "-", f"{self.steps:,}" if self.steps else "-",
+                f"{self.megabytes:,.0f} MB" if self.megabytes else "-",
+                f"{self.memory / GIB:.1f} GiB" if on_gpu else "-", in_words(self.seconds),
+                self.source.split()[0]]
+
     def __str__(self) -> str:
         chosen, work = self.settings, self.work
-        count = sum(each.times for each in work.trainings)
-        steps = sum(each.times * each.steps for each in work.trainings)
-        download = work.download + (work.data.download if self.number != "10" else 0)
         parts = [f"Plan of notebook {self.number}: dataset {Path(chosen.dataset).name} at "
                  f"{chosen.image_size} pixels, preset {chosen.preset}, encoder {chosen.encoder}"
                  + "".join(f", released {name}" for name in work.taken)]
-        parts.append(f"trainings {count}, {steps:,} steps in all" if count else "no training")
-        parts.append(f"downloads {download:,.0f} MB" if download else "downloads nothing")
+        parts.append(f"trainings {self.count}, {self.steps:,} steps in all" if self.count
+                     else "no training")
+        parts.append(f"downloads {self.megabytes:,.0f} MB" if self.megabytes
+                     else "downloads nothing")
         if work.data.disk:
             parts.append(f"{work.data.disk:.1f} GB of disk")
         if chosen.device != "cpu":
@@ -54,12 +87,12 @@ class Plan:
 
 def plan(number: str, settings: Settings, machine: Machine | None = None,
          root: Path = ROOT) -> Plan:
-    """The plan of one notebook, "01" to "12", run alone with these settings.
+    """The plan of one notebook, such as "01", run alone with these settings.
 
     Args:
         machine: that it runs on; None is this one, for which measured times count.
     """
-    work = Work(settings)
+    work = Work(settings, lambda passes: _best(passes, settings.device, machine))
     WORK[number](work)
     on = machine or MACHINES["cpu" if settings.device == "cpu" else "t4"]
     memory = CUDA + max((each.memory(on) for each in work.trainings), default=0)
@@ -71,6 +104,13 @@ def plan(number: str, settings: Settings, machine: Machine | None = None,
                 return Plan(number, settings, work, row.seconds, source, memory)
     source = f"estimated for {on.title}, see helpers/cli/cost.py"
     return Plan(number, settings, work, _seconds(number, work, on), source, memory)
+
+
+def _best(passes: int, device: str, machine: Machine | None) -> str:
+    """The best listed encoder for so many images, as this machine says or another would."""
+    if machine is None:
+        return best_encoder(passes, device)[0]
+    return next(iter(fast_enough(passes * SMALL_VIT / machine.single)), "")
 
 
 def _seconds(number: str, work: Work, on: Machine) -> float:
@@ -93,9 +133,24 @@ def settings_of(device: str | None, **choices: str | None) -> Settings:
     return Settings.resolve(**usual | asked).replace(device="cuda")
 
 
-def report(device: str | None = None, **choices: str | None) -> str:
-    """The plans of all notebooks, a line each, and how long they take together."""
+def report(device: str | None = None, details: bool = False, **choices: str | None) -> str:
+    """The plans of all notebooks, a row each (with `details` a line), and how long they take
+    together."""
     chosen, on = settings_of(device, **choices), MACHINES.get(device)
     plans = [plan(number, chosen, on) for number in WORK]
     total = in_words(sum(each.seconds for each in plans))
-    return "\n".join([*map(str, plans), f"All {len(plans)}, each alone: about {total}."])
+    last = f"All {len(plans)}, each alone: about {total}."
+    if details:
+        return "\n".join([*map(str, plans), last])
+    where = f" on {on.title}" if on else ""
+    disk = plans[0].work.data.disk
+    first = (f"{Path(chosen.dataset).name} at {chosen.image_size} pixels, preset {chosen.preset}"
+             f"{where}{f'; {disk:.1f} GB of disk' if disk else ''}")
+    return "\n".join([first, "", *in_columns([HEADER, *(each.row for each in plans)]), "", last,
+                      "Where the numbers come from: --details."])
+
+
+def in_columns(rows: list[list[str]]) -> list[str]:
+    """Lines in which the cells of each column stand below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

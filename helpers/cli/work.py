@@ -14,17 +14,22 @@ from typing import NamedTuple
 import torch
 
 from helpers.cli.cost import Shown, Training
+from helpers.common.names import DATASETS
 from helpers.data.listing import OF_AN_ARCHIVE, count_files
 from helpers.methods.build import crops_for, two_views
 from helpers.methods.presets import recipe_for, short_steps
 from helpers.methods.recipes import DINORecipe
 from helpers.models.encoder import Encoder, build
+from helpers.models.weights import registry
 from helpers.settings import Settings, parse_label_counts
+from helpers.training.best import passes_for
 from helpers.training.released import released_name
 from helpers.training.runs import Run
 from helpers.transforms.views import DRAWINGS, view_for
 
 BACKBONE_MB = 330  # of torchvision's ViT-B/16
+# A ViT of patches of 14 has as many tokens of an image of 224 pixels as one of 16 has of this side.
+SAME_TOKENS = 256
 
 
 class Data(NamedTuple):
@@ -49,10 +54,15 @@ DATA = {
 
 class Work:
     """What a notebook does, collected line by line: trainings, other loops over images, released
-    weights that it takes, megabytes of other weights."""
+    weights that it takes, megabytes of weights to download.
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings, self.data = settings, data_of(settings)
+    Args:
+        best: the best listed encoder that can be run in minutes, of how many images pass through
+            it, see `helpers.training.best`; "" is none.
+    """
+
+    def __init__(self, settings: Settings, best: Callable[[int], str] = lambda passes: "") -> None:
+        self.settings, self.data, self.best = settings, data_of(settings), best
         self.channels = 1 if settings.dataset in DRAWINGS else 3
         self.trainings: list[Training] = []
         self.loops: list[Training] = []
@@ -86,6 +96,24 @@ class Work:
         steps = min(recipe.steps, short_steps(method, chosen))
         self.pretraining(method, steps, kept=True, **changes)
 
+    def best_for(self, use: str) -> str:
+        """The best listed encoder for a folder of photographs, as `chosen_encoder` takes it."""
+        chosen = self.settings
+        if chosen.dataset in DATASETS or chosen.preset == "smoke":
+            return ""
+        images = self.data.unlabeled + 2 * self.data.test
+        name = self.best(passes_for(use, images, chosen))
+        if name:
+            self.taken.append(name)
+            self.download += registry.entry(name).megabytes or 0
+        return name
+
+    def large(self, name: str, steps: int, times: int = 1, passes: int = 3) -> Training:
+        """Steps of a listed ViT, to which images are enlarged; `passes` as `Shown` has them."""
+        shown = (Shown(SAME_TOKENS, 1, passes, 1),)
+        return Training("classifier", registry.entry(name).encoder, steps, self.settings.batch_size,
+                        shown, 3, SAME_TOKENS, times=times)
+
     def classifier(self, encoder: str, steps: int, times: int = 1, **changes: object) -> None:
         """Trainings with labels; `changes` are of what stands here."""
         self.trainings.append(self.loop(encoder, steps, times=times, **changes))
@@ -106,11 +134,24 @@ def _baseline(work: Work) -> None:
                     stem=chosen.stem)
 
 
+def _features(work: Work) -> None:
+    name = work.best_for("features")
+    if not name:
+        work.usual("byol")
+        return
+    images = passes_for("features", work.data.unlabeled + 2 * work.data.test, work.settings)
+    work.loops.append(work.large(name, images // work.settings.batch_size, passes=1))
+
+
 def _fine_tuning(work: Work) -> None:
     chosen = work.settings
-    work.usual("byol")
     rates = 2 * 2 * 2  # starts, pairs of rates, label subsets
     times = rates + 2 * len(chosen.label_counts) * chosen.draws
+    name = work.best_for("fine-tuning")
+    if name:
+        work.trainings.append(work.large(name, chosen.finetune_steps, times))
+        return
+    work.usual("byol")
     work.classifier(chosen.encoder, chosen.finetune_steps, times)
 
 
@@ -150,8 +191,7 @@ def _noise(work: Work) -> None:
     cases = len(sigmas_for(chosen.dataset)) + 5 * len(SEVERITIES)
     networks = 2 + 3  # classifiers and encoders
     if work.channels == 3:  # with digits they are in `plan.REST`
-        # In single precision one pass takes as long as three.
-        shown = (Shown(chosen.image_size, 1, 3, 1),)
+        shown = (Shown(chosen.image_size, 1, 1, 1),)  # half precision on a GPU, as in a training
         images = cases * chosen.noise_seeds * networks * work.data.test
         work.loops.append(work.loop(chosen.encoder, images // 256, batch=256, shown=shown))
 
@@ -188,7 +228,7 @@ def _search(work: Work) -> None:
 
 WORK: dict[str, Callable[[Work], None]] = {
     "01": _baseline, "02": lambda work: work.pretraining("byol", kept=True),
-    "03": lambda work: work.usual("byol"), "04": _fine_tuning,
+    "03": _features, "04": _fine_tuning,
     "05": _vit, "06": _maps, "07": _noise, "08": _images, "09": _labels, "10": lambda work: None,
     "11": _search, "12": lambda work: work.usual("byol"),
 }

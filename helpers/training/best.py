@@ -10,6 +10,7 @@ from helpers.common.environment import has_network
 from helpers.common.errors import UserError
 from helpers.models.vit import PRESETS, Block
 from helpers.models.weights import hub, registry
+from helpers.settings import Settings
 
 # best first by their makers' kNN on ImageNet; how many times as long as a ViT-S/14 of 224 pixels
 BEST = {"dinov2-vitb14": 3.9, "dinov2-vits14": 1.0}
@@ -25,7 +26,7 @@ def best_encoder(passes: int, device: str) -> tuple[str, str]:
         device: that it runs on.
     """
     seconds = passes * _seconds_an_image(device)
-    fast = [name for name, times in BEST.items() if times * seconds <= MOST_SECONDS]
+    fast = fast_enough(seconds)
     if not fast:
         last = list(BEST)[-1]
         return "", f"{last} would take about {max(1, BEST[last] * seconds / 60):,.0f} minutes here"
@@ -34,6 +35,25 @@ def best_encoder(passes: int, device: str) -> tuple[str, str]:
         return "", f"{entry.name} ({entry.size}) is not on this disk, and there is no network"
     return entry.name, (f"the best of the list that takes minutes here ({entry.size}, about "
                         f"{BEST[entry.name] * seconds:,.0f} s for what is done with it)")
+
+
+def fast_enough(seconds: float) -> list[str]:
+    """Those of `BEST` that a machine can run in minutes, best first; `seconds` are what a ViT-S/14
+    takes for all that is done with it."""
+    return [name for name, times in BEST.items() if times * seconds <= MOST_SECONDS]
+
+
+def passes_for(use: str, images: int, settings: Settings) -> int:
+    """How many images a notebook sends through its encoder and the random one beside it.
+
+    Args:
+        use: "features" or "fine-tuning".
+        images: that there are, in all parts.
+    """
+    if use == "features":
+        return 2 * images
+    trainings = 8 + 2 * settings.draws * len(settings.label_counts)  # notebook 04
+    return 3 * trainings * settings.finetune_steps * settings.batch_size
 
 
 def fetched_best(passes: int, device: str, who: str) -> str:

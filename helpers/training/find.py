@@ -15,7 +15,7 @@ from helpers.models.weights.checkpoint import load_encoder
 from helpers.models.weights.choose import AUTO, Choice
 from helpers.models.weights.hub import fetch
 from helpers.settings import Settings
-from helpers.training.best import fetched_best
+from helpers.training.best import fetched_best, passes_for
 from helpers.training.pretraining import pretrain
 from helpers.training.recipe_file import NAME as RECIPE
 from helpers.training.recipe_file import read_recipe
@@ -89,21 +89,13 @@ def _best(run: Run, splits: Splits, use: str) -> Encoder | None:
     of_a_folder = settings.dataset not in DATASETS and settings.preset != "smoke"
     if not use or not of_a_folder or splits.channels != 3:
         return None
-    name = fetched_best(_passes(use, splits, settings), settings.device, run.name)
+    images = sum(len(part) for part in (splits.train, splits.val, splits.test))
+    name = fetched_best(passes_for(use, images, settings), settings.device, run.name)
     if not name:
         return None
     encoder = Choice.of(name).encoder("", splits.image_size, splits.channels)
     encoder.meta["released"] = name
     return encoder
-
-
-def _passes(use: str, splits: Splits, settings: Settings) -> int:
-    """How many images a notebook sends through its encoder and the random one beside it."""
-    images = sum(len(part) for part in (splits.train, splits.val, splits.test))
-    if use == "features":
-        return 2 * images
-    trainings = 8 + 2 * settings.draws * len(settings.label_counts)  # notebook 04
-    return 3 * trainings * settings.finetune_steps * settings.batch_size
 
 
 def _released(run: Run, splits: Splits, photographs: bool) -> Encoder | None:

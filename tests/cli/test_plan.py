@@ -10,6 +10,7 @@ from helpers.cli.main import main
 from helpers.cli.work import Work
 from helpers.report.times import read_times
 from helpers.settings import Settings
+from helpers.training.best import BEST
 from helpers.training.released import PHOTOGRAPHS
 
 T4, CPU = MACHINES["t4"], MACHINES["cpu"]
@@ -110,12 +111,38 @@ def test_a_folder_counts_by_its_files(tmp_path):
     assert training.steps == 800 * 40 // 256
 
 
-def test_the_command_prints_a_line_a_notebook(capsys):
+def test_a_folder_of_photographs_gets_the_best_encoder_that_takes_minutes(tmp_path):
+    for number in range(50):
+        (tmp_path / f"{number}.jpg").touch()
+    features = on_t4("03", dataset=str(tmp_path))
+    assert features.work.taken == [list(BEST)[0]] and features.megabytes > 300
+    assert features.seconds > on_t4("03").seconds - plan.DATA["imagenette"].download
+    slow = T4._replace(single=1e6)
+    assert plan.plan("03", features.settings, slow).work.taken == [PHOTOGRAPHS["byol"]]
+
+
+def test_fine_tuning_the_best_encoder_is_planned_with_all_its_steps(tmp_path):
+    (tmp_path / "1.jpg").touch()
+    chosen = plan.settings_of("t4", dataset=str(tmp_path), preset="quick")
+    fast = T4._replace(single=1e18)
+    (training,) = plan.plan("04", chosen, fast).work.trainings
+    assert training.encoder == "vit_base" and training.times == 8 + 2 * 5 * 3
+    assert training.seconds(T4) > on_t4("04").seconds
+
+
+def test_the_command_prints_a_table_that_fits_a_terminal(capsys):
     assert main(["doctor", "--plan", "--device", "t4"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:2] for line in lines if line[:1].isdigit()] == NUMBERS
+    assert max(map(len, lines)) <= 100
+    assert f"All {len(NUMBERS)}, each alone: about " in lines[-2]
+
+
+def test_details_are_a_line_a_notebook(capsys):
+    assert main(["doctor", "--plan", "--details", "--device", "t4"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines[:-1]] == [f"Plan of notebook {number}"
                                                            for number in NUMBERS]
-    assert lines[-1].startswith("All 12, each alone: about ")
 
 
 @pytest.mark.parametrize("words", ["--preset huge", "--device tpu"])
