@@ -6,7 +6,7 @@ One image does not tell: of two float images the one whose brightest pixel is 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +30,17 @@ Ranges = dict[str, Range]  # of "float" and of "integer" images
 USUAL: Ranges = {"integer": Range(0, FULL)}  # of an image by itself; floats are looked at
 
 
+def from_record(kept: Mapping[str, Sequence[float]]) -> Ranges:
+    """The ranges of a folder as a file has them, "integer" or "float" -> black and white."""
+    return {kind: Range(*pair) for kind, pair in kept.items()}
+
+
+def of_new_images(kept: Mapping[str, Sequence[float]]) -> Ranges:
+    """The ranges by which images are read that come after those of a folder: the folder's, and the
+    usual ones for a kind that it did not have."""
+    return {**USUAL, **from_record(kept)}
+
+
 def is_deep(image: Image.Image) -> bool:
     """Whether an image has more than 8 bits a pixel."""
     return image.mode.startswith(("I", "F"))
@@ -44,7 +55,7 @@ def to_8_bit(pixels: np.ndarray, ranges: Ranges = USUAL) -> np.ndarray:
     """Deep grayscale (H x W) as uint8; without a range of its kind, by its own."""
     kind = kind_of(pixels)
     black, white = ranges.get(kind) or range_of(kind, *extremes(pixels))
-    if ranges is USUAL and pixels.max() > white:
+    if ranges.get(kind) is USUAL["integer"] and pixels.max() > white:
         white = np.iinfo(np.int32).max
     scaled = np.empty(pixels.shape, np.uint8)
     for row, one in zip(scaled, pixels, strict=True):  # all at once takes 8 bytes a pixel

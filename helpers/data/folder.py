@@ -26,7 +26,7 @@ from helpers.data.listing import ORDER, ImageFile, Listing
 from helpers.data.scan import scan
 from helpers.data.splits import Splits
 
-FORMAT = 3  # part of every key: raise it when the decoding, or what is kept with it, changes
+FORMAT = 4  # part of every key: raise it when the decoding, or what is kept with it, changes
 CHUNK = 256  # images in memory at a time
 HELD_OUT = 0.15  # of the training images, for each of val and test that the folder lacks
 MOST_HELD_OUT = 10_000  # of them: they are moved in memory, which must not grow with the folder
@@ -75,7 +75,8 @@ def load_listing(listing: Listing, image_size: int, seed: int, data_dir: Path, h
              for name, found in rows_of.items()}
     splits = carve(listing.name, images, labels, spans, listing.classes, shares)
     notes = (*listing.notes, *kept["notes"], *_notes(spans, shares))
-    return replace(splits, names=names, notes=notes)
+    return replace(splits, names=names, notes=notes,
+                   ranges=depth.from_record(kept["ranges"]))
 
 
 def decoded_listing(listing: Listing, image_size: int,
@@ -134,6 +135,7 @@ def decode(listing: Listing, image_size: int, writer: BlockWriter) -> dict[str, 
     return {
         "labels": [image.label for image in written], "spans": spans_of(written),
         "notes": notes + depth.in_words(ranges),
+        "ranges": ranges,
         "names": [listing.name_of(image) for image in written],
         "broken": [image.path.relative_to(listing.root).as_posix() for image in broken]
     }

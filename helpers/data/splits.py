@@ -47,6 +47,8 @@ class Splits:
         notes: what a person should know about how the data was read, one line each.
         names: for a folder, the files of "unlabeled", "train", "val" and "test", relative to it;
             else empty.
+        ranges: what became black and white in images of more than 8 bits, by "integer" and "float";
+            see `helpers.data.depth`.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Splits:
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
     names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def channels(self) -> int:
@@ -139,4 +142,4 @@ def _with_classes(splits: Splits, classes: Sequence[str]) -> Splits:
     if names:
         names["unlabeled"] = names["train"]
     return Splits(splits.name, labeled["train"].images, **labeled, classes=tuple(classes),
-                  notes=splits.notes, names=names)
+                  notes=splits.notes, names=names, ranges=splits.ranges)

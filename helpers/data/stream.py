@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from helpers.common.errors import UserError
 from helpers.common.progress_bar import progress
+from helpers.data import depth
 from helpers.data.folder import decoded
 from helpers.data.listing import ImageFile, Listing, images_under, some
 
@@ -58,11 +59,17 @@ def _under(path: Path) -> Iterable[Path]:
     return images_under(path, Listing(path.name, path)) if path.is_dir() else [path]
 
 
-def chunks(files: Sequence[ImageFile], image_size: int, title: str) -> Iterator[Chunk]:
-    """The images as chunks of some hundred, with a progress bar; memory does not grow with them."""
+def chunks(files: Sequence[ImageFile], image_size: int, title: str,
+           ranges: Mapping[str, Sequence[float]]) -> Iterator[Chunk]:
+    """The images as chunks of some hundred, with a progress bar; memory does not grow with them.
+
+    Args:
+        ranges: of images of more than 8 bits, as `Splits` has them; the usual ones for the others.
+    """
+    known = depth.of_new_images(ranges)
     with warnings.catch_warnings(), progress(None, title, "images", total=len(files)) as bar:
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which we do not use
-        for chunk in decoded(files, image_size):
+        for chunk in decoded(files, image_size, known):
             good = [(file, pixels) for file, pixels in chunk if isinstance(pixels, np.ndarray)]
             broken = {file.path: why for file, why in chunk if isinstance(why, str)}
             images = np.stack([pixels for _, pixels in good]) if good else np.empty(0, np.uint8)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from helpers.data import depth
 from helpers.data.folder import HELD_OUT, decoded_listing
 from helpers.data.folder_names import shown, split_of
 from helpers.data.listing import Listing, left_out, shuffle, subfolders
@@ -44,4 +45,5 @@ def load_unlabelled(root: Path, image_size: int, data_dir: Path) -> Splits:
              f"no image has a label; {count - border:,} are kept apart to watch a training")
     return Splits(listing.name, images[:border], train=Labeled(none, labels[:0]),
                   val=Labeled(images[border:], labels[border:]), test=Labeled(none, labels[:0]),
-                  classes=(), names=names, notes=notes)
+                  classes=(), names=names, notes=notes,
+                  ranges=depth.from_record(kept["ranges"]))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from helpers.common.errors import UserError
-from helpers.common.files import atomic_path
+from helpers.common.files import atomic_path, unwritable
 from helpers.common.markup import as_cell
 from helpers.data.listing import ImageFile
 from helpers.data.stream import Chunk, chunks
@@ -97,7 +97,7 @@ def write_predictions(classifier: KeptClassifier, files: Sequence[ImageFile], ou
                                                  encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
-            for chunk in chunks(files, classifier.image_size, "classifying"):
+            for chunk in _chunks_for(classifier, files):
                 predicted = predict(classifier, chunk.images) if chunk.files else None
                 writer.writerows([as_cell(cell) for cell in row]
                                  for row in _rows(classifier, chunk, predicted))
@@ -111,9 +111,13 @@ def write_predictions(classifier: KeptClassifier, files: Sequence[ImageFile], ou
                 name, why = next(iter(broken.items()))
                 raise UserError(f"none of the {len(files):,} images can be read, {name}: {why}")
     except OSError as problem:
-        raise UserError(f"cannot write {out} ({problem.strerror or problem}): choose another "
-                        "place, or make room") from None
+        raise unwritable(out, problem) from None
     return Totals(classified, unlike, broken)
+
+
+def _chunks_for(classifier: KeptClassifier, files: Sequence[ImageFile]) -> Iterator[Chunk]:
+    """Files as a classifier takes them."""
+    return chunks(files, classifier.image_size, "classifying", classifier.seen.ranges)
 
 
 def _rows(classifier: KeptClassifier, chunk: Chunk, predicted: Predicted | None) -> Iterator:
@@ -146,7 +150,7 @@ def labelled_predictions(classifier: KeptClassifier, images: Sequence[ImageFile]
     """
     seen, found, labels = set(classifier.seen.marks.tolist()), [], []
     left_out = {"seen in training": 0, "unreadable": 0}
-    for chunk in chunks(images, classifier.image_size, "classifying"):
+    for chunk in _chunks_for(classifier, images):
         left_out["unreadable"] += len(chunk.broken)
         marks = marks_of(chunk.images).tolist() if chunk.files else []
         new = [row for row, mark in enumerate(marks) if mark not in seen]

@@ -35,11 +35,14 @@ class Seen:
         threshold: a larger distance (see `KeptClassifier.distances`) counts as unlike.
         marks: int64, one for each labelled image of training and validation, so that none of them
             is taken for a new one.
+        ranges: of images of more than 8 bits, "integer" or "float": the numbers that became black
+            and white. New images are scaled by them, too.
     """
 
     features: Tensor
     threshold: float = math.inf
     marks: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class KeptClassifier(nn.Module):
@@ -120,7 +123,8 @@ def save_classifier(path: str | Path, classifier: KeptClassifier) -> Path:
     tensors |= {"bank": classifier.seen.features.half(), "marks": classifier.seen.marks}
     encoder = classifier.encoder
     taken = dict(image_size=classifier.image_size, channels=classifier.channels,
-                 resize="the shorter side, then the centre", normalisation=encoder.normalisation)
+                 resize="the shorter side, then the centre", normalisation=encoder.normalisation,
+                 ranges=classifier.seen.ranges)
     said = dict(classifier.facts, classes=classifier.classes, temperature=classifier.temperature,
                 threshold=classifier.seen.threshold, preprocessing=taken)
     meta = {name: value for name, value in encoder.meta.items()
@@ -148,14 +152,23 @@ def load_classifier(path: str | Path) -> KeptClassifier:
         count = sum(name.endswith(".weight") for name in beside)
         layers = [(beside[f"head.{number}.weight"], beside[f"head.{number}.bias"])
                   for number in range(count)]
-        seen = Seen(beside["bank"].float(), float(said.pop("threshold")), beside["marks"])
+        seen = Seen(beside["bank"].float(), float(said.pop("threshold")), beside["marks"],
+                    _ranges(said.get("preprocessing", {}).get("ranges", {})))
         made = KeptClassifier(encoder, layers, said.pop("classes"), seen,
                               temperature=float(said.pop("temperature")), **said)
         _check(made)
-    except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as problem:
+    except (KeyError, TypeError, ValueError, RuntimeError, IndexError, AttributeError) as problem:
         why = " ".join(str(problem).split())[:120]
         raise UserError(f"{path} is no whole classifier ({why}): train it again") from None
     return made.eval()
+
+
+def _ranges(said: dict[str, list[float]]) -> dict[str, tuple[float, float]]:
+    """A file's ranges; a ValueError where they are none."""
+    found = {kind: (float(black), float(white)) for kind, (black, white) in said.items()}
+    if not all(math.isfinite(white - black) and black <= white for black, white in found.values()):
+        raise ValueError("black and white of its images are no range")
+    return found
 
 
 def _check(made: KeptClassifier) -> None:

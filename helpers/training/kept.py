@@ -105,7 +105,7 @@ def _seen(encoder: Encoder, splits: Splits) -> Seen:
     order = torch.randperm(len(splits.unlabeled), generator=torch.Generator().manual_seed(0))
     sample = splits.unlabeled[order[:KEPT].sort().values]
     marks = torch.cat([marks_of(part.images) for part in (splits.train, splits.val)])
-    return Seen(extract_features(encoder, sample), marks=marks)
+    return Seen(extract_features(encoder, sample), marks=marks, ranges=splits.ranges)
 
 
 def _outputs(made: KeptClassifier, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -125,6 +125,30 @@ def test_images_none_of_which_can_be_read_leave_no_table(kept, tmp_path, capsys)
     assert not out.exists()
 
 
+def twelve_bit(root, each, seed):
+    """Noise of at most 4,095: most pixels are dark in one class, bright in the other."""
+    random = np.random.RandomState(seed)
+    for kind, usual in (("dark", 800), ("bright", 3200)):
+        (root / kind).mkdir(parents=True)
+        for number in range(each):
+            pixels = usual + random.randint(-700, 700, (40, 40))
+            Image.fromarray(pixels.astype(np.uint16)).save(root / kind / f"{number}.tif")
+    return root
+
+
+def test_images_of_more_than_8_bits_are_scaled_as_those_of_the_training(tmp_path, capsys):
+    trained, out = twelve_bit(tmp_path / "trained", 20, 0), tmp_path / "my.safetensors"
+    assert main(["train", str(trained), "--out", str(out)]) == 0
+    assert load_classifier(out).seen.ranges == {"integer": (0, 4095)}
+    new = twelve_bit(tmp_path / "new", 3, 1)
+    assert main(["predict", str(out), str(new), "--out", str(tmp_path / "p.csv")]) == 0
+    rows = rows_of(tmp_path / "p.csv")
+    assert all(row["class"] == row["file"].split("/")[-2] for row in rows) and len(rows) == 6
+    capsys.readouterr()
+    assert main(["evaluate", str(out), str(new)]) == 0
+    assert "100.0% of 6 test images" in capsys.readouterr().out
+
+
 def test_evaluate_gives_interval_confusions_and_leaves_out_what_was_seen(kept, folder, tmp_path,
                                                                          capsys):
     new = shapes(tmp_path / "new", each=5, seed=9, classes=CLASSES[:2])

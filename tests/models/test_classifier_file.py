@@ -25,7 +25,8 @@ def classifier(classes=("ant", "bee", "cat")):
     width = encoder.num_features
     layers = [(torch.randn(6, width), torch.randn(6)), (torch.randn(len(classes), 6),
                                                         torch.randn(len(classes)))]
-    seen = Seen(torch.randn(20, width), 0.25, torch.tensor([5, -7]))
+    seen = Seen(torch.randn(20, width), 0.25, torch.tensor([5, -7]),
+                {"integer": (0.0, 4095.0)})
     return KeptClassifier(encoder, layers, classes, seen, temperature=0.5, protocol="mlp").eval()
 
 
@@ -47,6 +48,7 @@ def test_what_is_saved_comes_back(tmp_path):
     assert (again.classes, again.temperature) == (made.classes, made.temperature)
     assert again.facts["protocol"] == "mlp" and not again.training
     assert again.seen.threshold == 0.25 and again.seen.marks.tolist() == [5, -7]
+    assert again.seen.ranges == {"integer": (0, 4095)}
     features = made.encoder(images)
     torch.testing.assert_close(again.distances(features), made.distances(features), atol=1e-3,
                                rtol=0)
@@ -96,6 +98,9 @@ def test_an_encoders_file_is_no_classifier(tmp_path):
     lambda said, tensors: said.update(classes=7), lambda said, tensors: said.update(temperature=0),
     lambda said, tensors: said.update(classes=[1, 2, 3]),
     lambda said, tensors: said.update(threshold="far"),
+    lambda said, tensors: said["preprocessing"].update(ranges=[0, 4095]),
+    lambda said, tensors: said["preprocessing"].update(ranges={"integer": [0, float("nan")]}),
+    lambda said, tensors: said["preprocessing"].update(ranges={"integer": [9, 1]}),
     lambda said, tensors: tensors.pop("beside.head.1.bias"),
     lambda said, tensors: tensors.update({"beside.bank": torch.zeros(3, 2)}),
     lambda said, tensors: tensors.update({"beside.head.0.weight": torch.zeros(6, 1)})])
@@ -105,6 +110,12 @@ def test_parts_that_do_not_fit_are_one_line(change, tmp_path):
     with pytest.raises(UserError, match="is no whole classifier") as problem:
         load_classifier(path)
     assert "\n" not in str(problem.value)
+
+
+def test_a_file_from_before_ranges_were_kept_is_read(tmp_path):
+    path = save_classifier(tmp_path / "my.safetensors", classifier())
+    changed(path, lambda said, tensors: said["preprocessing"].pop("ranges"))
+    assert load_classifier(path).seen.ranges == {}
 
 
 def test_a_changed_byte_and_a_cut_file_are_noticed(tmp_path):
