@@ -34,7 +34,7 @@ def findings(measured: pd.DataFrame, published: pd.DataFrame, trainings: Trainin
 
 
 def differences(measured: pd.DataFrame, trainings: Trainings) -> str:
-    """The comparisons on the digits as a table: points, confidence interval and test."""
+    """The comparisons on the digits as a table: points, confidence interval, over what."""
     digits = quick_digits(measured)
     few, found = few_labels(digits), {}
     least = few.labels_per_class.iloc[0]
@@ -50,7 +50,7 @@ def differences(measured: pd.DataFrame, trainings: Trainings) -> str:
             trainings)[0]
     return markdown(pd.DataFrame([
         {"difference": name, "points": f"{100 * each.gain:+.1f}",
-         "95 % confidence interval": each.interval, "by": each.test}
+         "95 % confidence interval": each.interval, "over": each.over}
         for name, each in found.items()]))
 
 

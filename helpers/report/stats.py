@@ -1,15 +1,15 @@
 """How large is a difference, and how sure: the mean difference and its 95 % confidence interval.
 
-One rule for the whole suite: a difference is clear where the interval leaves out zero.
+One rule for the whole suite: a difference is told by its interval, without a word of judgement. An
+interval that holds zero does not show that two methods are equal.
 
-- `paired`: scores that share their draws, seeds or splits: Student's t on the differences
+- `paired`: scores that share their label subsets, seeds or splits: Student's t on the differences
   (Student 1908, *The probable error of a mean*).
-- `same_images`: two classifiers, once each, on the same images: McNemar's exact test, which looks
-  only at the images that one of them classifies correctly and the other does not (McNemar 1947;
-  Dietterich 1998 on why it is the test for classifiers that are trained once).
-- `unpaired`: means and deviations are all there is: Welch's t (Welch 1947).
+- `same_images`: two classifiers, once each, on the same images: looks only at the images that one
+  of them classifies correctly and the other does not (Clopper and Pearson 1934).
+- `unpaired`: means and deviations are all there is (Welch 1947).
 
-A paired comparison is the stronger one: what both share, such as a lucky draw, is gone from the
+A paired comparison is the stronger one: what both share, such as a lucky subset, is gone from the
 differences.
 """
 
@@ -34,20 +34,14 @@ class Comparison:
     """The first against the second.
 
     `gain`, its standard `error` and the ends of the interval, `low` and `high`, are fractions; all
-    but the gain are NaN where there is no spread to judge by.
+    but the gain are NaN where there is no spread to judge by. `over` says what they are over.
     """
 
     gain: float
     error: float
     low: float
     high: float
-    p: float
-    test: str
-
-    @property
-    def clear(self) -> bool:
-        """Whether the confidence interval leaves out zero."""
-        return self.low > 0 or self.high < 0
+    over: str
 
     @property
     def interval(self) -> str:
@@ -57,26 +51,16 @@ class Comparison:
         return f"{100 * self.low:+.1f} to {100 * self.high:+.1f}"
 
     @property
-    def why(self) -> str:
-        """The interval and where it comes from, to be put in brackets."""
-        return f"95 % confidence interval {self.interval}, {self.test}"
-
-    @property
     def in_points(self) -> str:
-        """The difference in percentage points, with its interval and where that comes from."""
-        return f"{100 * self.gain:+.1f} points ({self.why})"
-
-    def choose(self, ahead: str, behind: str, tie: str) -> str:
-        """One of three words: the first is clearly ahead, clearly behind, or neither."""
-        if not self.clear:
-            return tie
-        return ahead if self.gain > 0 else behind
+        """The difference in percentage points, with its interval and what that is over."""
+        return (f"{100 * self.gain:+.1f} points (95 % confidence interval {self.interval}, "
+                f"{self.over})")
 
 
 def paired(first: Sequence[float], second: Sequence[float]) -> Comparison:
-    """Scores (fractions) of two methods, one a draw, seed or split, in the same order.
+    """Scores (fractions) of two methods, one a label subset, seed or split, in the same order.
 
-    One pair, or differences that are all the same, have no spread to judge by: p is 1 then.
+    One pair, or differences that are all the same, have no spread to judge by.
 
     Raises:
         ValueError: the two are not of one length.
@@ -91,39 +75,37 @@ def paired(first: Sequence[float], second: Sequence[float]) -> Comparison:
 def gained(mean: float, std: float | None, n: int) -> Comparison:
     """`paired` from the mean and standard deviation of `n` differences (fractions)."""
     error = std / n ** 0.5 if n > 1 and std is not None else NAN
-    return _by_t(mean, error, n - 1, f"paired t-test, n = {n:g}")
+    return _by_t(mean, error, n - 1, f"paired, n = {n:g}")
 
 
 def unpaired(mean: float, std: float | None, n: int, other_mean: float, other_std: float | None,
              other_n: int) -> Comparison:
-    """Means (fractions), standard deviations and counts of two methods: Welch's t.
+    """Means (fractions), standard deviations and counts of two methods, by Welch 1947.
 
-    A mean of one value, or two without any deviation, have no spread to judge by: p is 1 then.
+    A mean of one value, or two without any deviation, have no spread to judge by.
     """
-    test = f"Welch's t-test, n = {n:g} and {other_n:g}"
+    over = f"not paired, n = {n:g} and {other_n:g}"
     if None in (std, other_std) or min(n, other_n) < 2:
-        return _by_t(mean - other_mean, NAN, 1, test)
+        return _by_t(mean - other_mean, NAN, 1, over)
     parts = np.array([std ** 2 / n, other_std ** 2 / other_n])
     # Welch-Satterthwaite
     freedom = parts.sum() ** 2 / max((parts ** 2 / [n - 1, other_n - 1]).sum(), 1e-300)
-    return _by_t(mean - other_mean, parts.sum() ** 0.5, freedom, test)
+    return _by_t(mean - other_mean, parts.sum() ** 0.5, freedom, over)
 
 
-def _by_t(gain: float, error: float, freedom: float, test: str) -> Comparison:
-    """A gain with its standard error, judged by Student's t with so many degrees of freedom."""
+def _by_t(gain: float, error: float, freedom: float, over: str) -> Comparison:
+    """A gain with its standard error, and Student's interval with so many degrees of freedom."""
     if not error > 1e-9:  # NaN as well
-        return Comparison(float(gain), float(error), NAN, NAN, 1.0, test)
+        return Comparison(float(gain), float(error), NAN, NAN, over)
     reach = t.ppf((1 + CONFIDENCE) / 2, freedom) * error
-    p = 2 * t.sf(abs(gain) / error, freedom)
-    return Comparison(*(float(value) for value in (gain, error, gain - reach, gain + reach, p)),
-                      test)
+    return Comparison(*map(float, (gain, error, gain - reach, gain + reach)), over)
 
 
 def same_images(first: Tensor, second: Tensor, labels: Tensor) -> Comparison:
-    """Two classifiers' predictions of the same images: McNemar's exact test.
+    """Two classifiers' predictions of the same images.
 
     The interval is that of Clopper and Pearson for the share of the first among the images on
-    which the two differ, so it leaves out zero exactly where the test's p is below 0.05.
+    which the two differ: other images of this kind, not other trainings.
 
     Args:
         first, second, labels: N class numbers each.
@@ -137,15 +119,13 @@ def same_images(first: Tensor, second: Tensor, labels: Tensor) -> Comparison:
     correct, other = (np.asarray(each) == np.asarray(labels) for each in (first, second))
     ours, theirs = int((correct & ~other).sum()), int((other & ~correct).sum())
     count, differ = len(correct), ours + theirs
-    test = f"McNemar's test, {ours} against {theirs} images"
+    over = f"correct where the other is wrong: {ours} against {theirs} of {count} images"
     if not differ:
-        return Comparison(0.0, 0.0, NAN, NAN, 1.0, test)
-    found = binomtest(ours, differ)
-    share = found.proportion_ci(CONFIDENCE)
+        return Comparison(0.0, 0.0, NAN, NAN, over)
+    share = binomtest(ours, differ).proportion_ci(CONFIDENCE)
     low, high = ((2 * end - 1) * differ / count for end in (share.low, share.high))
     error = (differ - (ours - theirs) ** 2 / count) ** 0.5 / count
-    return Comparison((ours - theirs) / count, error, float(low), float(high),
-                      float(found.pvalue), test)
+    return Comparison((ours - theirs) / count, error, float(low), float(high), over)
 
 
 def share_interval(hits: int, count: int) -> tuple[float, float]:

@@ -85,14 +85,15 @@ def test_frozen_pixels_and_noise_are_compared_as_well():
     assert points == "+11.7" and interval.startswith("+")
 
 
-@pytest.mark.parametrize("own, other, clear", [
-    ([0.72, 0.71, 0.73], [0.70, 0.66, 0.75], False),
-    ([0.72, 0.71, 0.73], [0.60, 0.59, 0.62], True),
-    ([0.50, 0.51, 0.49], [0.60, 0.59, 0.62], True),
+@pytest.mark.parametrize("own, other, signs", [
+    ([0.72, 0.71, 0.73], [0.70, 0.66, 0.75], "-+"),
+    ([0.72, 0.71, 0.73], [0.60, 0.59, 0.62], "++"),
+    ([0.50, 0.51, 0.49], [0.60, 0.59, 0.62], "--"),
 ])
-def test_trainings_are_compared_in_pairs_at_heavy_noise(own, other, clear):
+def test_trainings_are_compared_in_pairs_at_heavy_noise(own, other, signs):
     lead, first, second = claims.heavy_noise(trainings(own, other))
-    assert lead.clear == clear and lead.gain == pytest.approx(np.mean(own) - np.mean(other))
+    assert [each[0] for each in lead.interval.split(" to ")] == list(signs)
+    assert lead.gain == pytest.approx(np.mean(own) - np.mean(other))
     assert first.tolist() == own and second.tolist() == other
 
 

@@ -122,7 +122,7 @@ def test_the_images_to_label_are_by_budget_with_what_lost():
     assert f"**1** label per class: *typical* comes first with 82.0% (+27.0 points, " \
            f"{gain.interval}), *random* last with 55.0%; auto 82.0%" in text
     assert "**50** labels per class: *random* comes first with 96.0%, *typical* last" in text
-    assert "behind random images: *typical* with **50** labels per class." in text
+    assert "by the whole interval: *typical* with **50** labels per class." in text
     assert "cross-validation" not in text
 
 

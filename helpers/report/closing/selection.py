@@ -25,7 +25,7 @@ def which_images(scores: Scores, history: Sequence[Mapping[str, Any]], test: flo
     names = [name for name in dict.fromkeys(name for name, _ in scores) if name != AUTO]
     repeated = len(scores[RANDOM, counts[0]])
     lines = [f"Over {repeated} repetitions, with labels per class on average (in brackets the gain "
-             "over random images and its 95 % confidence interval, paired t-test):"]
+             "over random images and its 95 % confidence interval, paired):"]
     for count in counts:
         mean = {name: np.mean(scores[name, count]) for name in names}
         first, last = max(mean, key=mean.get), min(mean, key=mean.get)
@@ -39,11 +39,12 @@ def which_images(scores: Scores, history: Sequence[Mapping[str, Any]], test: flo
 
 
 def _lost(scores: Scores, names: Sequence[str], counts: Sequence[int]) -> str:
-    """Where a strategy is clearly worse than random images."""
+    """Where a strategy's whole interval lies below random images."""
     found = [f"*{name}* with {labels_said(count)}" for name in names for count in counts
              if name != RANDOM
              and stats.paired(scores[name, count], scores[RANDOM, count]).high < 0]
-    return f"Clearly behind random images: {'; '.join(found) or 'none, at no budget'}."
+    return ("Behind random images by the whole interval: "
+            f"{'; '.join(found) or 'none, at no budget'}.")
 
 
 def _rehearsed(history: Sequence[Mapping[str, Any]], test: float | None) -> str:
