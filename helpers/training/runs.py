@@ -31,6 +31,7 @@ ALWAYS = {
                    "ramp"},
     "dino": {"steps", "batch_size", "lr", "local_crops"},
 }
+FIRST_NOISE = 0.1  # of the digits' views at first; they have none now
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,10 @@ class Run:
     @cached_property
     def folder(self) -> Path:
         """Where its checkpoints, logs and encoder are."""
-        numbers = {**marked(self.recipe), "encoder": self.settings.encoder,
+        recipe = self.recipe
+        if self.settings.dataset == "digits":
+            recipe = recipe.replace(views=_since_first_views(recipe.views))
+        numbers = {**marked(recipe), "encoder": self.settings.encoder,
                    "size": self.settings.image_size, "start": self.start}
         if self.images:
             numbers["pictures"] = self.images
@@ -85,6 +89,14 @@ def marked(recipe: BYOLRecipe | DINORecipe) -> dict[str, Any]:
         numbers.pop("global_scale", None)
         numbers |= {"border": low} if high == 1 else {"border": low, "largest": high}
     return numbers
+
+
+def _since_first_views(views: dict | None) -> dict | None:
+    """What differs from the digits' first views, so that encoders of those are no clean ones."""
+    changes = {"noise": 0.0, **(views or {})}
+    if changes["noise"] == FIRST_NOISE:
+        del changes["noise"]
+    return changes or None
 
 
 def runs_before(method: str, settings: Settings) -> list[Path]:

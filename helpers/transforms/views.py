@@ -88,11 +88,12 @@ class PhotoView:
 
 @dataclass(frozen=True)
 class DigitView:
-    """One view of a small centred drawing: affine map, elastic warp, ink strength, noise.
+    """One view of a small centred drawing: affine map, elastic warp, ink strength; no noise.
 
     Twice these strengths turn one digit into another and ruin what is learned. Angles in degrees;
     `shift` is a share of the half side; `zoom` and `stretch` are deviations of the log scale;
-    `warp` in the same units as `shift`; `noise` is the largest deviation, normalised units.
+    `warp` in the same units as `shift`; `noise`, if asked for, is the largest deviation, normalised
+    units.
     """
 
     angle: float = 12.5
@@ -102,7 +103,7 @@ class DigitView:
     shift: float = 0.125
     warp: float = 0.06
     ink: float = 0.2
-    noise: float = 0.1
+    noise: float = 0.0
 
     def __call__(self, images: Tensor, strength: float = 1.0) -> Tensor:
         """uint8 B x C x H x W to float of that shape in [-1, 1]; `strength` scales the noise."""

@@ -36,7 +36,8 @@ def settings_in(folder):
 
 
 def recipe_of(method, settings):
-    return recipe_for(method, settings).replace(**HEADS[method])
+    """The views of then had noise."""
+    return recipe_for(method, settings).replace(**HEADS[method], views=dict(noise=0.1))
 
 
 @pytest.fixture
@@ -66,10 +67,17 @@ def same(encoder, weights):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_todays_recipe_leads_to_the_folder_of_old(method):
+def test_the_recipe_of_then_leads_to_the_folder_of_old(method):
     settings = settings_in(OLD / "finished")
     folder = Run(recipe_of(method, settings), settings, "narrow").folder
     assert (folder / "encoder.safetensors").exists()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_clean_views_lead_to_another_folder_than_the_noisy_ones_of_old(method):
+    settings = settings_in(OLD / "finished")
+    clean = recipe_of(method, settings).replace(views=None)
+    assert not Run(clean, settings, "narrow").folder.exists()
 
 
 @pytest.mark.parametrize("method", METHODS)

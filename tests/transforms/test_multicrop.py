@@ -60,8 +60,8 @@ def test_views_have_two_sizes_and_normalised_units(dataset, size, channels):
     assert whole.shape == (10, channels, size, size) and parts.shape == (30, channels, small, small)
     assert whole.dtype == parts.dtype == torch.float32
     assert whole.isfinite().all() and parts.isfinite().all()
-    if dataset != "digits":  # digits get noise, which is not clipped
-        assert max(whole.abs().max(), parts.abs().max()) <= 1 + 1e-5
+    most = 1.45 if dataset == "digits" else 1 + 1e-5  # stronger ink may pass the top
+    assert max(whole.abs().max(), parts.abs().max()) <= most
 
 
 @pytest.mark.parametrize("image_size,step,whole,part", [(48, 6, 30, 12), (48, 8, 32, 16),

@@ -67,7 +67,7 @@ def test_strength_zero_switches_the_noise_off():
 
 
 @pytest.mark.parametrize("view", [views.PhotoView(), views.PhotoView(size=20, solarize=0.2),
-                                  views.DigitView(noise=0.0)])
+                                  views.DigitView()])
 def test_a_view_stays_in_range_and_has_the_right_shape(view):
     images = photos()
     out = view(images)
@@ -355,9 +355,16 @@ def test_crops_are_distributed_as_lightlys(cropped, measure):
 
 
 def test_a_digit_view_without_strength_is_the_image():
-    still = views.DigitView(angle=0, zoom=0, stretch=0, shear=0, shift=0, warp=0, ink=0, noise=0)
+    still = views.DigitView(angle=0, zoom=0, stretch=0, shear=0, shift=0, warp=0, ink=0)
     digits = photos()[:, :1]
     assert torch.allclose(still(digits), views.normalise(digits), atol=1e-5)
+
+
+def test_a_digit_view_has_no_noise_unless_it_is_asked_for():
+    still = dict(angle=0, zoom=0, stretch=0, shear=0, shift=0, warp=0)
+    black = torch.zeros(8, 1, 16, 16, dtype=torch.uint8)
+    assert (views.DigitView(**still)(black) == -1).all()
+    assert views.DigitView(**still, noise=0.1)(black).std() > 0.01
 
 
 def test_a_digit_view_turns_by_at_most_its_angle():
