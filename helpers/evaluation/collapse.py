@@ -1,4 +1,8 @@
-"""Whether a representation has collapsed: two numbers of its features, and what counts as low."""
+"""Whether a representation has collapsed: two numbers of its features, and what counts as low.
+
+Both are taken of the encoder's features and, where the method has a projector, of its outputs: the
+loss sees those alone, so they collapse first. The features may look healthy all the while.
+"""
 
 from __future__ import annotations
 
@@ -38,5 +42,8 @@ def batch_norm_settled(encoder: nn.Module) -> bool:
 
 
 def collapsed(row: dict[str, float]) -> bool:
-    """Whether a row of `Monitor` says that all images have (nearly) one representation."""
-    return row["feature_std"] < LOWEST_FEATURE_STD or row["rank"] < LOWEST_RANK
+    """Whether a row of `Monitor` says that all images have (nearly) one representation or, where
+    the method has a projector, one projection."""
+    return (row["feature_std"] < LOWEST_FEATURE_STD or row["rank"] < LOWEST_RANK
+            or row.get("projection_std", 1.0) < LOWEST_FEATURE_STD
+            or row.get("projection_rank", LOWEST_RANK) < LOWEST_RANK)

@@ -13,7 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from torch import Tensor
+from torch import Tensor, nn
 
 from helpers.data.splits import Labeled
 from helpers.evaluation.collapse import (
@@ -40,13 +40,32 @@ CAUSES = """
 - batches too small for batch normalisation"""
 
 
+def observed(module: pl.LightningModule) -> list[nn.Module]:
+    """The encoder and, where the method has one, the projector on it."""
+    projector = getattr(module, "projector", None)
+    return [module.encoder] if projector is None else [module.encoder, projector]
+
+
+def what_collapsed(row: dict[str, float]) -> str:
+    """The numbers that tell of a collapse: the features' or, if those are healthy, the
+    projections'."""
+    features = {name: row[name] for name in ("feature_std", "rank")}
+    if "projection_std" in row and not collapsed(features):
+        return (f"projection std {row['projection_std']:.3f}, effective rank "
+                f"{row['projection_rank']:.1f}, while the features still have a std of "
+                f"{row['feature_std']:.3f}")
+    return (f"feature std {row['feature_std']:.3f}, effective rank {row['rank']:.1f} of "
+            f"{row['dimensions']}")
+
+
 class Monitor(Callback):
     """Evaluates the encoder at the start, every `every` steps and at the end; tells of a collapse.
 
     `rows`, which a checkpoint keeps, holds one dict per evaluation. Of the training: step, epoch,
     loss (mean since the row before), learning_rate (of the next step), momentum (the target's) and
     images_per_second (evaluation included). Of the encoder: knn (accuracy on validation, in
-    [0, 1]), feature_std, rank (effective) and dimensions; and DINO's `collapse_metrics`.
+    [0, 1]), feature_std, rank (effective) and dimensions. Of a module's `projector`, which the loss
+    sees: projection_std, projection_rank. And DINO's `collapse_metrics`.
 
     A collapse is reported once, and not from fewer than `ENOUGH` images, nor before the running
     statistics of batch normalisation, which an evaluation uses, have settled.
@@ -94,14 +113,15 @@ class Monitor(Callback):
         # the losses come before the features: they know the step at which it went wrong
         row = self.training_row(trainer, module)
         row |= from_first(self.measure(module) if is_first() else None)
-        if math.isnan(row["rank"]):
+        if math.isnan(row["rank"]) or math.isnan(row.get("projection_rank", 0.0)):
             raise not_finite_error("a feature became NaN or infinite", row["step"])
         self.count_images(row, trainer.train_dataloader.batch_size)
         self.rows.append(row)
         self._logs.write(row)
         enough = min(self.limit, len(self.train) + len(self.val)) >= ENOUGH
         first = row["step"] > 0 and self.collapsed_at is None
-        if first and enough and collapsed(row) and batch_norm_settled(module.encoder):
+        settled = all(map(batch_norm_settled, observed(module)))
+        if first and enough and collapsed(row) and settled:
             self.collapsed_at = row["step"]
             self.report(trainer)
 
@@ -126,12 +146,16 @@ class Monitor(Callback):
             bank = queries[:0]
             if len(self.train):
                 bank = extract_features(module.encoder, self.train.images[:self.limit])
-        some = torch.cat([queries, bank[:max(0, min(RANKED, self.limit) - len(queries))]])
+            some = torch.cat([queries, bank[:max(0, min(RANKED, self.limit) - len(queries))]])
+            projections = [extract_features(projector, some) for projector in observed(module)[1:]]
         metrics = getattr(module, "collapse_metrics", {})
-        return dict(
+        row = dict(
             dimensions=some.shape[1], feature_std=feature_std(some), rank=effective_rank(some),
             knn=self.knn(bank, queries),
             **{name: value.item() for name, value in metrics.items()})
+        for each in projections:
+            row |= dict(projection_std=feature_std(each), projection_rank=effective_rank(each))
+        return row
 
     def knn(self, bank: Tensor, queries: Tensor) -> float:
         """Accuracy on validation; NaN where no image has a label."""
@@ -151,9 +175,7 @@ class Monitor(Callback):
         """Say where the collapse was, and end the training if it is to be ended."""
         row = next(row for row in self.rows if row["step"] == self.collapsed_at)
         if is_first():
-            print(f"collapse at step {row['step']}: feature std {row['feature_std']:.3f}, "
-                  f"effective rank {row['rank']:.1f} of {row['dimensions']}; usual causes: "
-                  + CAUSES)
+            print(f"collapse at step {row['step']}: {what_collapsed(row)}; usual causes: {CAUSES}")
             if self.stop:
                 print("The training ends here.")
         trainer.should_stop = trainer.should_stop or self.stop

@@ -84,7 +84,7 @@ def pretrain(splits: Splits, settings: Settings, recipe: BYOLRecipe | DINORecipe
             if len(splits.train):
                 facts["knn_validation"] = round(monitor.rows[-1]["knn"], 4)
             save_encoder(module.encoder, path, **facts)
-    momentum = [module.target_momentum(step) for step in range(1, done + 1)]
+    momentum = [module.target_momentum(step) for step in range(done)]
     return Pretrained(module.encoder.eval(), path, history.losses, momentum, monitor.rows,
                       history.seconds)
 

@@ -130,7 +130,7 @@ def test_one_step_of_the_trainer_equals_the_plain_textbook_step(digits):
         (-0.5 * sum(F.cosine_similarity(a, b).mean()
                     for a, b in zip(q, reversed(z), strict=True))).backward()
         optimizer.step()
-    momentum = plain.target_momentum(1)
+    momentum = plain.target_momentum(0)
     with torch.no_grad():
         for slow, fast in zip(plain.target.parameters(),
                               [*plain.encoder.parameters(), *plain.projector.parameters()],
@@ -138,6 +138,13 @@ def test_one_step_of_the_trainer_equals_the_plain_textbook_step(digits):
             slow.mul_(momentum).add_(fast, alpha=1 - momentum)
     for name, value in module.state_dict().items():
         assert torch.allclose(value.float(), plain.state_dict()[name].float(), atol=2e-5), name
+
+
+def test_the_first_step_moves_the_target_by_the_momentum_of_step_0(digits, monkeypatch):
+    module, moved = make(steps=3, ema=0.5), []
+    monkeypatch.setattr(module, "update_target", moved.append)
+    fit(module, BatchLoader(digits, None, batch_size=32, steps=3))
+    assert moved == [module.target_momentum(step) for step in range(3)] and moved[0] == 0.5
 
 
 def test_momentum_rises_from_its_start_to_one():

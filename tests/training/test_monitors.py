@@ -67,6 +67,25 @@ def test_a_low_feature_std_or_a_low_rank_is_a_collapse(values, expected):
     assert collapse.collapsed(dict(zip(("feature_std", "rank"), values, strict=True))) is expected
 
 
+@pytest.mark.parametrize("values,expected", [((0.9, 30.0), False), ((0.09, 30.0), True),
+                                             ((0.9, 1.9), True)])
+def test_projections_that_are_one_point_are_a_collapse_of_healthy_features(values, expected):
+    row = dict(feature_std=0.6, rank=32.0, projection_std=values[0], projection_rank=values[1])
+    assert collapse.collapsed(row) is expected
+
+
+def test_a_constant_projector_is_reported_though_the_features_are_healthy(capsys):
+    module = Module(constant=False)
+    module.projector = nn.Linear(8, 4)
+    nn.init.zeros_(module.projector.weight)
+    monitor = monitors.Monitor(images(), images(seed=1), 1)
+    monitor.evaluate(trainer_at(3), module)
+    row = monitor.rows[-1]
+    assert row["projection_std"] < 1e-4 < 0.5 < row["feature_std"] and monitor.collapsed_at == 3
+    assert capsys.readouterr().out.startswith(
+        "collapse at step 3: projection std 0.000, effective rank")
+
+
 def test_a_constant_encoder_is_reported_once_in_lines_that_fit_a_notebook(capsys):
     monitor, _, history = watch(constant=True)
     out = capsys.readouterr().out
