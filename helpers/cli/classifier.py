@@ -12,9 +12,9 @@ from helpers.common.errors import UserError
 from helpers.common.files import atomic_path, one_at_a_time
 from helpers.common.names import DATASETS
 from helpers.data.archive import unpacked
-from helpers.data.folder import HELD_OUT, broken_note, load_listing
+from helpers.data.folder import broken_note, held_out_share, load_listing
 from helpers.data.labels import labelled_listing
-from helpers.data.listing import OF_AN_ARCHIVE, count_files
+from helpers.data.listing import OF_AN_ARCHIVE, Listing, count_files
 from helpers.data.loading import load, name_or_path
 from helpers.data.scan import scan
 from helpers.data.splits import Labeled, Splits
@@ -32,7 +32,14 @@ from helpers.models.weights.hub import named_encoder, weights_file
 from helpers.models.weights.registry import sha256
 from helpers.settings import Settings
 from helpers.training.best import fetched_best
-from helpers.training.kept import LONGER, keep_classifier, train_linear, train_mlp, train_whole
+from helpers.training.kept import keep_classifier
+from helpers.training.protocols import (
+    LONGER,
+    Features,
+    train_linear,
+    train_mlp,
+    train_whole,
+)
 from helpers.training.released import PHOTOGRAPHS
 
 USUAL = {"digits": "byol-slim-digits", "fashion-mnist": "byol-slim-digits"}  # by dataset
@@ -53,15 +60,15 @@ def train(options: argparse.Namespace) -> None:
         print(report, file=sys.stderr)  # what was folded
     encoder.eval().to(settings.device)
     print(splits)
-    own = None
+    features = None
     if options.protocol == "finetune":
         start = f"{name} {sha256(weights_file(name))[:8]}"
         head, recipe = train_whole(encoder, splits, settings, start, resume=options.resume)
     else:
-        own = encoder
-        head, recipe = (train_linear(encoder, splits) if options.protocol == "linear" else
-                        train_mlp(encoder, splits, settings.seed))
-    keep_classifier(out, head, splits, encoder=own, protocol=options.protocol, recipe=recipe,
+        features = Features(encoder, splits)
+        head, recipe = (train_linear(features) if options.protocol == "linear" else
+                        train_mlp(features, settings.seed))
+    keep_classifier(out, head, splits, features=features, protocol=options.protocol, recipe=recipe,
                     weights=str(name))
 
 
@@ -78,25 +85,36 @@ def _usual_weights(options: argparse.Namespace) -> str:
 
 
 def _splits(options: argparse.Namespace, settings: Settings) -> Splits:
-    """The images that are named, with the labels that are given."""
-    if options.labels:
-        if settings.dataset in DATASETS:
-            raise UserError(f"--labels is for a folder, and {settings.dataset} has its own labels")
-        classes = [name.strip() for name in (options.classes or "").split(",") if name.strip()]
-        listing = labelled_listing(Path(name_or_path(settings.dataset)), Path(options.labels),
-                                   classes)
-        with one_at_a_time(settings.data_dir):
-            splits = load_listing(listing, settings.image_size, settings.seed, settings.data_dir,
-                                  held_out=HELD_OUT)
-    elif options.classes:
+    """The images that are named, with the labels that are given.
+
+    Of a folder that has too few labels for it, nothing is kept apart for validation and test.
+    """
+    wanted = name_or_path(settings.dataset)
+    if options.classes and not options.labels:
         raise UserError("--classes names the classes of a labels file: give --labels as well")
-    else:
-        splits = load(settings.dataset, image_size=settings.image_size, seed=settings.seed,
+    if wanted in DATASETS and options.labels:
+        raise UserError(f"--labels is for a folder, and {settings.dataset} has its own labels")
+    if wanted in DATASETS:
+        splits = load(wanted, image_size=settings.image_size, seed=settings.seed,
                       data_dir=settings.data_dir)
+    else:
+        with one_at_a_time(settings.data_dir):
+            listing = _listing(options, settings, Path(wanted))
+            splits = load_listing(listing, settings.image_size, settings.seed, settings.data_dir,
+                                  held_out=held_out_share(listing))
     if not options.per_class:
         return splits
     (some,) = label_subsets(splits.train.labels, options.per_class, 1, settings.seed)
     return replace(splits, train=Labeled(splits.train.images[some], splits.train.labels[some]))
+
+
+def _listing(options: argparse.Namespace, settings: Settings, root: Path) -> Listing:
+    """The images of a folder or archive by its folders, or by a table of labels."""
+    root = unpacked(root, settings.data_dir) if root.is_file() else root
+    if not options.labels:
+        return scan(root)
+    classes = [name.strip() for name in (options.classes or "").split(",") if name.strip()]
+    return labelled_listing(root, Path(options.labels), classes)
 
 
 def predict_files(options: argparse.Namespace) -> None:

@@ -100,7 +100,7 @@ def carve(name: str, images: Tensor, labels: Tensor, spans: dict[str, tuple[int,
         labels: int64, N; -1 for an image without a label.
         spans: first row and row after the last of "train" and, where the data has them, of
             "pretext" (which must end where train begins), "val" and "test".
-        shares: how much to take out for those that are missing.
+        shares: how much to take out for those that are missing; 0 leaves them empty.
 
     Raises:
         UserError: there are too few rows for that.
@@ -117,6 +117,9 @@ def carve(name: str, images: Tensor, labels: Tensor, spans: dict[str, tuple[int,
         return take_out(images, labels, spans["train"], count, seed, each)
 
     for split, seed in (("test", TEST_SEED), ("val", shares.seed)):
+        if split not in spans and not getattr(shares, split):
+            spans[split] = (spans["train"][1],) * 2
+            continue
         if split not in spans:
             spans["train"], spans[split] = take(split, seed)
         if spans[split][0] == spans[split][1]:

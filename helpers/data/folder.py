@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -56,7 +58,8 @@ def load_listing(listing: Listing, image_size: int, seed: int, data_dir: Path, h
     """Decode (or find decoded) the images of a listing and split them.
 
     Args:
-        held_out: share of the training images for val, and for test, where `split` says nothing.
+        held_out: share of the training images for val, and for test, where `split` says nothing;
+            with 0 they are empty where the listing has none.
     """
     split = split or Split()
     images, kept = decoded_listing(listing, image_size, data_dir)
@@ -77,6 +80,14 @@ def load_listing(listing: Listing, image_size: int, seed: int, data_dir: Path, h
     notes = (*listing.notes, *kept["notes"], *_notes(spans, shares))
     return replace(splits, names=names, notes=notes,
                    ranges=depth.from_record(kept["ranges"]))
+
+
+def held_out_share(listing: Listing) -> float:
+    """`HELD_OUT`, or 0 where most classes are too small: an image for each part that is missing,
+    and one to learn from."""
+    labels = Counter(image.label for image in listing.images if image.split == "train")
+    missing = {"val", "test"} - {image.split for image in listing.images}
+    return HELD_OUT if median(labels.values()) > len(missing) else 0
 
 
 def decoded_listing(listing: Listing, image_size: int,
@@ -100,7 +111,9 @@ def _notes(spans: dict[str, tuple[int, int]], shares: Shares) -> list[str]:
     """What was taken out of the training images, in words."""
     notes = []
     for name, amount in (("val", shares.val), ("test", shares.test)):
-        if name not in spans:
+        if name not in spans and not amount:
+            notes.append(f"no {name}/ folder, and too few labels to keep some apart for it")
+        elif name not in spans:
             of = "of the training images are" if amount < 1 else "are"
             same = ", the same for every seed" if name == "test" else ""
             notes.append(

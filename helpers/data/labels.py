@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from helpers.common.errors import UserError
 from helpers.common.markup import from_cell
 from helpers.common.split import check_classes
+from helpers.data.folder_names import shown
 from helpers.data.listing import ImageFile, Listing, images_under, shuffle, some
 
 MOST_UNLABELLED = 2_000  # images without a label that are read, a fixed random sample
 NAMED = 3  # of many wrong lines
 NONE = "-"  # in place of a class: the image shows none of them
+COLUMNS = ["file", "class"]
+
+
+class Line(NamedTuple):
+    """A line of a table of labels: its number in the file, and what it says."""
+
+    number: int
+    file: str
+    label: str
 
 
 def labelled_listing(root: Path, table: Path, classes: Sequence[str] = ()) -> Listing:
@@ -33,19 +45,43 @@ def labelled_listing(root: Path, table: Path, classes: Sequence[str] = ()) -> Li
     if not root.is_dir():
         raise UserError(f"no folder {root}: name the folder of the images that {table} labels")
     labels = read_labels(table)
-    missing = [name for name in labels if Path(name).is_absolute() or ".." in Path(name).parts
-               or not (root / name).is_file()]
+    listing = Listing(root.resolve().name, root)
+    images = list(images_under(root, listing))
+    paths = _paths_of(labels, root, images)
+    missing = [name for name in labels if name not in paths]
     if missing:
-        raise UserError(f"{table} labels images that are not in {root}: {some(missing, NAMED)}")
-    names = _classes(table, labels, classes)
-    listing = Listing(root.resolve().name, root, names)
-    labelled = {root / name: names.index(label) for name, label in labels.items()}
-    listing.images = [ImageFile(path, "train", label) for path, label in labelled.items()]
-    others = [path for path in images_under(root, listing) if path not in labelled]
+        raise UserError(f"{table} labels images that are not in {root}: "
+                        f"{some(map(shown, missing), NAMED)}: change these lines")
+    listing.classes = _classes(table, labels, classes)
+    labelled = _label_of_each(table, labels, paths)
+    listing.images = [ImageFile(path, "train", listing.classes.index(label))
+                      for path, label in labelled.items()]
+    others = [path for path in images if path not in labelled]
     order = np.random.RandomState(0).permutation(len(others))[:MOST_UNLABELLED]
     listing.images += [ImageFile(others[i], "pretext", -1) for i in order]
     shuffle(listing)
     return listing
+
+
+def _paths_of(names: Iterable[str], root: Path, images: Sequence[Path]) -> dict[str, Path]:
+    """The file of each name that has one; its letters may be spelled in another form."""
+    by_look = {shown(path.relative_to(root)): path for path in images}
+    found = {}
+    for name in names:
+        inside = not Path(name).is_absolute() and ".." not in Path(name).parts
+        path = root / name if inside and (root / name).is_file() else by_look.get(shown(name))
+        if path is not None:
+            found[name] = path
+    return found
+
+
+def _label_of_each(table: Path, labels: dict[str, str], paths: dict[str, Path]) -> dict[Path, str]:
+    """The class of each file; a UserError where two spellings of its name differ in it."""
+    found: dict[Path, str] = {}
+    for name, label in labels.items():
+        if found.setdefault(paths[name], label) != label:
+            raise _two_labels(table, shown(name), found[paths[name]], label)
+    return found
 
 
 def read_labels(table: Path) -> dict[str, str]:
@@ -56,31 +92,70 @@ def read_labels(table: Path) -> dict[str, str]:
             twice.
     """
     found: dict[str, str] = {}
-    for name, label in _rows(table):
+    for line in label_lines(table)[1]:
+        name, label = line.file.strip(), line.label.strip()
+        if not name or label in ("", NONE):
+            continue
+        if not _is_text(label):
+            raise UserError(f"{table}, line {line.number}: the class is no text in UTF-8: save the "
+                            "table as CSV in UTF-8")
+        name, label = Path(name.replace("\\", "/")).as_posix(), shown(label)
         if found.setdefault(name, label) != label:
-            raise UserError(f"{table} gives {name} two labels, {found[name]} and {label}: keep one")
+            raise _two_labels(table, shown(name), found[name], label)
     if not found:
         raise UserError(f"{table} has no label: give it lines such as cat/1.jpg,cat")
     return found
 
 
-def _rows(table: Path) -> Iterator[tuple[str, str]]:
+def label_lines(table: Path) -> tuple[list[str], list[Line]]:
+    """The columns of a table and its lines, in their order, as they are.
+
+    Bytes that are no UTF-8 are kept as `os.fsdecode` keeps those of a file's name.
+
+    Raises:
+        UserError: the table cannot be read, lacks a column, or has a line of too many or too few
+            fields.
+    """
     try:
-        text = table.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as problem:
-        why = getattr(problem, "strerror", None) or "it is no text in UTF-8"
-        raise UserError(f"cannot read the labels {table} ({why}): give a CSV file with the "
-                        "columns file and class") from None
-    lines = text.splitlines()
-    head = lines[0] if lines else ""
-    rows = csv.DictReader(lines, delimiter=";" if ";" in head and "," not in head else ",")
-    if not {"file", "class"} <= set(rows.fieldnames or ()):
+        text = table.read_bytes().decode("utf-8-sig", "surrogateescape")
+    except OSError as problem:
+        raise UserError(f"cannot read the labels {table} ({problem.strerror}): give a CSV file "
+                        "with the columns file and class") from None
+    head = text.partition("\n")[0].strip()
+    semicolons = ";" in head and "," not in head
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=";" if semicolons else ",")
+    try:
+        rows = [(reader.line_num, [from_cell(cell) for cell in cells]) for cells in reader if cells]
+    except csv.Error as problem:
+        raise UserError(f"{table}, line {reader.line_num}: this is no CSV ({problem}): save the "
+                        "table as CSV in UTF-8") from None
+    columns = [name.strip() for name in rows[0][1]] if rows else []
+    if not set(COLUMNS) <= set(columns):
         raise UserError(f"{table} begins with {head[:60]!r}: its first line must name the columns "
                         "file and class")
-    for row in rows:
-        name, label = (from_cell((row[column] or "").strip()) for column in ("file", "class"))
-        if name and label not in ("", NONE):
-            yield Path(name.replace("\\", "/")).as_posix(), label
+    return columns, [_line(table, columns, *row) for row in rows[1:]]
+
+
+def _line(table: Path, columns: list[str], number: int, cells: list[str]) -> Line:
+    """A line of the table; a UserError where its fields cannot be told."""
+    file, label = map(columns.index, COLUMNS)
+    if len(cells) <= max(file, label) or any(cells[len(columns):]):
+        raise UserError(f"{table}, line {number}: it has {len(cells)} fields for "
+                        f"{len(columns)} columns: put names with a comma in quotes")
+    return Line(number, cells[file], cells[label])
+
+
+def _two_labels(table: Path, name: str, first: str, second: str) -> UserError:
+    return UserError(f"{table} gives {name} two labels, {first} and {second}: keep one")
+
+
+def _is_text(name: str) -> bool:
+    """Whether all bytes of a name could be read as UTF-8."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _classes(table: Path, labels: dict[str, str], wanted: Sequence[str]) -> tuple[str, ...]:

@@ -26,9 +26,9 @@ def judged(probabilities: Tensor, labels: Tensor) -> dict[str, Any]:
             "high": high, "calibration_error": calibration_error(probabilities, labels)}
 
 
-def in_words(found: dict[str, Any]) -> str:
+def in_words(found: dict[str, Any], what: str = "test images") -> str:
     """What `judged` found, with a warning where the images are few."""
-    text = (f"{found['accuracy']:.1%} of {found['images']:,} test images, 95 % interval "
+    text = (f"{found['accuracy']:.1%} of {found['images']:,} {what}, 95 % interval "
             f"{found['low']:.1%} to {found['high']:.1%}")
     if found["images"] < FEW:
         text += (f"\nwarning: {found['images']} images are too few to judge by (the interval says "

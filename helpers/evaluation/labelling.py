@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from sklearn.model_selection import StratifiedKFold
 from torch import Tensor
 
 from helpers.common.errors import UserError
 from helpers.common.files import write_atomically
-from helpers.common.markup import as_cell, from_cell
-from helpers.data.labels import NONE
-from helpers.evaluation.probes import linear_probe
+from helpers.common.markup import as_cell
+from helpers.data.labels import COLUMNS, NONE, Line, label_lines
+from helpers.evaluation.cross_validation import cross_validation
 from helpers.evaluation.selection import AUTO, NO_CLASS, NOT_ASKED, select, suited
 from helpers.report.stats import share_interval
 
-COLUMNS = ["file", "class"]
 SKIP, UNDO = "s", "u"  # keys; the one for none of the classes is its name
 KEYS = "1234567890abcdefghijklmnopqrtvwxyz"  # of classes, all but the two above
-FOLDS = 5
 
 
 class LabelTable:
@@ -52,7 +48,7 @@ class LabelTable:
         self.order: list[int] = []  # rows in the order of the answers
         self.named: dict[int, str] = {}  # row -> what the table says
         row_of = {name: row for row, name in enumerate(self.files)}
-        for line, (name, label) in self._lines():
+        for line, name, label in self._lines():
             if name not in row_of:
                 raise UserError(f"{path}, line {line}: there is no image {name}: remove the line")
             if self.named.get(row_of[name], label) != label:
@@ -90,23 +86,15 @@ class LabelTable:
         if label is not None:
             self.named[row] = label
 
-    def _lines(self) -> Iterator[tuple[int, list[str]]]:
-        """Line numbers and fields of the table; none where there is no file."""
-        if not self.path.exists():
-            return
-        try:
-            text = self.path.read_bytes().decode("utf-8-sig", "surrogateescape")
-        except OSError as problem:
-            raise UserError(f"cannot read {self.path}: {problem.strerror}") from None
-        reader = csv.reader(io.StringIO(text, newline=""))
-        if next(reader, COLUMNS) != COLUMNS:
-            raise UserError(f"{self.path} is no table of labels: its first line must be file,class")
-        for fields in reader:
-            if len(fields) not in (0, 2):
-                raise UserError(f"{self.path}, line {reader.line_num}: a file and a class are "
-                                "wanted, and no more")
-            if fields:
-                yield reader.line_num, list(map(from_cell, fields))
+    def _lines(self) -> list[Line]:
+        """The lines of the table; none where there is no file, or an empty one."""
+        if not self.path.exists() or not self.path.stat().st_size:
+            return []
+        columns, lines = label_lines(self.path)
+        if columns != COLUMNS:
+            raise UserError(f"{self.path} is no table of labels made here: its first line must be "
+                            "file,class, and other columns would be lost")
+        return lines
 
     def _write(self) -> None:
         text = io.StringIO(newline="")
@@ -129,30 +117,21 @@ class Estimate:
 
 
 def cross_validated(features: Tensor, labels: Tensor, seed: int = 0) -> Estimate | None:
-    """How good the linear probe on the labels so far is, each label predicted without itself.
+    """How good the linear probe on the labels so far is; see
+    `helpers.evaluation.cross_validation.cross_validation`.
 
-    Classes with one label cannot be judged and are left out; None where fewer than two are left.
     The labelled images are no random sample unless they were chosen at random: those in doubt are
     harder than the others, typical ones easier.
 
     Args:
         features, labels: N x D, N; negative labels are not known.
     """
-    counts = torch.bincount(labels[labels >= 0])
-    rows = torch.tensor([row for row, label in enumerate(labels.tolist())
-                         if label >= 0 and counts[label] > 1], dtype=torch.long)
-    if len(labels[rows].unique()) < 2:
+    found = cross_validation(features, labels, seed=seed)
+    if found is None:
         return None
-    x, y = features[rows], labels[rows]
-    folds = StratifiedKFold(min(FOLDS, int(counts.max())), shuffle=True, random_state=seed)
-    hits = 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of classes smaller than the folds
-        for train, held_out in folds.split(x, y):
-            probe = linear_probe(x[train], y[train])
-            hits += int((probe.predict(x[held_out].numpy()) == y[held_out].numpy()).sum())
-    low, high = share_interval(hits, len(y))
-    return Estimate(hits / len(y), low, high, len(y), len(y.unique()))
+    images, classes = found.logits.shape
+    hits = int((found.logits.argmax(1) == found.labels).sum())
+    return Estimate(hits / images, *share_interval(hits, images), images, classes)
 
 
 def keys_of(classes: Sequence[str]) -> dict[str, str]:

@@ -1,102 +1,79 @@
-"""Training a classifier to keep: by a protocol, calibrated on validation, judged on test."""
+"""A classifier to keep: calibrated, judged, and written to one file."""
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import hashlib
-import json
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
+from helpers.data.listing import some
 from helpers.data.splits import Splits
 from helpers.evaluation.calibration import calibration_error, fit_temperature
+from helpers.evaluation.cross_validation import cross_validation
 from helpers.evaluation.features import evaluating, extract_features
-from helpers.evaluation.judge import in_words, judged
+from helpers.evaluation.judge import FEW, in_words, judged
 from helpers.evaluation.predictions import marks_of
-from helpers.evaluation.predictors import chosen_probe
-from helpers.evaluation.probes import mlp_probe, probe_layers
-from helpers.methods.presets import fine_tuning
-from helpers.models.classifier_file import KeptClassifier, Seen, layers_of, save_classifier
+from helpers.evaluation.probes import linear_probe, mlp_probe, probe_layers
+from helpers.models.classifier_file import (
+    NEIGHBOURS,
+    KeptClassifier,
+    Seen,
+    layers_of,
+    save_classifier,
+)
 from helpers.models.encoder import Encoder
-from helpers.settings import Settings
-from helpers.training.finetune import train_classifier
-from helpers.training.runs import images_of
+from helpers.training.protocols import Features
 
 KEPT = 1_000  # features of a fixed random sample, for the distance of new images
 USUAL = 0.99  # share of the validation images that are not unlike what was seen
-LONGER, PATIENCE = 2, 5  # times the preset's steps, at most: validation ends fine-tuning
-MOST_EPOCHS = 100  # passes over the labelled images
 
 
-def train_linear(encoder: Encoder, splits: Splits) -> tuple[Pipeline, dict[str, Any]]:
-    """A linear probe, its strength chosen on validation; the probe and its recipe."""
-    train, val = (extract_features(encoder, part.images) for part in (splits.train, splits.val))
-    probe = chosen_probe(train, splits.train.labels, val, splits.val.labels)
-    return probe, {"strength": probe[-1].C}
+class Judges(NamedTuple):
+    """Labelled images that a classifier was not trained on: which part, what to call them, logits
+    N x K without the temperature, labels N, and the numbers K of their classes."""
 
-
-def train_mlp(encoder: Encoder, splits: Splits, seed: int) -> tuple[Pipeline, dict[str, Any]]:
-    """The MLP probe and its recipe."""
-    features = extract_features(encoder, splits.train.images)
-    return mlp_probe(features, splits.train.labels, seed), {"hidden": [512, 128], "seed": seed}
-
-
-def train_whole(encoder: Encoder, splits: Splits, settings: Settings, start: str, *,
-                resume: bool = False) -> tuple[nn.Module, dict[str, Any]]:
-    """A fine-tuned copy of the encoder with its head, ended by validation; and its recipe.
-
-    Checkpoints and logs are in a folder of the settings' checkpoints, which is said.
-
-    Args:
-        start: the weights in words, which tell this run from others.
-    """
-    most = -(-MOST_EPOCHS * len(splits.train) // settings.batch_size)
-    recipe = fine_tuning(settings, steps=min(LONGER * settings.finetune_steps, most),
-                         patience=PATIENCE)
-    facts = [dataclasses.asdict(recipe), start, images_of(splits, settings), splits.classes,
-             splits.train.labels.tolist(), settings.seed]
-    mark = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
-    folder = settings.checkpoints / f"finetune-{mark}"
-    print(f"checkpoints and logs: {folder}")
-    done = train_classifier(copy.deepcopy(encoder), splits.train, len(splits.classes), settings,
-                            recipe, val=splits.val, title=f"fine-tuning on {splits.name}",
-                            folder=folder, resume=resume)
-    return done.classifier, {**dataclasses.asdict(recipe), "done": len(done.losses)}
+    part: str
+    words: str
+    logits: Tensor
+    labels: Tensor
+    classes: Tensor
 
 
 def keep_classifier(path: Path, head: nn.Module | Pipeline, splits: Splits, *,
-                    encoder: Encoder | None = None, **facts: Any) -> KeptClassifier:
+                    encoder: Encoder | None = None, features: Features | None = None,
+                    **facts: Any) -> KeptClassifier:
     """Calibrate a classifier on validation, judge it on test, write it to `path` and say so.
+
+    A probe that lacks either is cross-validated.
 
     Args:
         head: a fitted probe on features of `encoder`, or a trained `Classifier`, which has its own.
+        features: of the encoder, where some are there already.
         facts: what else the file is to say, such as protocol and recipe.
 
     Raises:
         UserError: the file cannot be written.
     """
     probe = isinstance(head, Pipeline)
-    encoder = encoder if probe else head.encoder
+    features = features or Features(encoder if probe else head.encoder, splits)
     layers = probe_layers(head) if probe else layers_of(head.head)
-    made = KeptClassifier(encoder, layers, splits.classes, _seen(encoder, splits),
+    made = KeptClassifier(features.encoder, layers, splits.classes, _seen(features.encoder, splits),
                           dataset=splits.name, trained_on=len(splits.train), **facts)
-    made.to(next(encoder.parameters()).device)
-    (val, distances), (test, _) = (_outputs(made, part.images)
-                                   for part in (splits.val, splits.test))
-    made.temperature = fit_temperature(val, splits.val.labels)
-    made.seen = dataclasses.replace(made.seen, threshold=distances.quantile(USUAL).item())
-    before = calibration_error(test.softmax(1), splits.test.labels)
-    found = judged((test / made.temperature).softmax(1), splits.test.labels)
-    made.facts["results"] = {"part": "test", **found, "calibration_error_before": before}
+    made.to(next(features.encoder.parameters()).device)
+    others = _cross_validated(features, head) if probe else None
+    calibration = _on(made, "validation", features) or others
+    if calibration:
+        made.temperature = fit_temperature(calibration.logits, calibration.labels)
+    made.seen = dataclasses.replace(made.seen, threshold=_threshold(made, features.val))
+    said = _judge(made, _on(made, "test", features) or others, calibration)
     save_classifier(path, made)
-    print(f"{path}: {in_words(found)}\n"
-          f"expected calibration error on test: {before:.3f}, and {found['calibration_error']:.3f} "
-          f"with the temperature {made.temperature:.2f} of {len(splits.val):,} validation images")
+    print(f"{path}: {said}")
     return made.eval()
 
 
@@ -108,8 +85,59 @@ def _seen(encoder: Encoder, splits: Splits) -> Seen:
     return Seen(extract_features(encoder, sample), marks=marks, ranges=splits.ranges)
 
 
-def _outputs(made: KeptClassifier, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits N x classes, without the temperature, and distances N; on the CPU."""
-    features = extract_features(made.encoder, images).to(made.bank.device)
+def _on(made: KeptClassifier, part: str, features: Features) -> Judges | None:
+    """A classifier on validation or test images, where there are some."""
+    name = {"validation": "val"}.get(part, part)
+    labels, inputs = getattr(features.splits, name).labels, getattr(features, name)
+    if not len(labels):
+        return None
     with evaluating(made):
-        return made.head(features).cpu(), made.distances(features).cpu()
+        logits = made.head(inputs.to(made.bank.device)).cpu()
+    return Judges(part, f"{part} images", logits, labels, labels.unique())
+
+
+def _cross_validated(features: Features, head: Pipeline) -> Judges | None:
+    """Where validation or test images are missing: each label by a probe trained without it."""
+    splits = features.splits
+    if len(splits.val) and len(splits.test):
+        return None
+    model = head[-1]
+    fit = (partial(linear_probe, strength=model.C) if isinstance(model, LogisticRegression) else
+           partial(mlp_probe, seed=model.random_state))
+    found = cross_validation(features.train, splits.train.labels, fit)
+    return found and Judges("cross-validation", "labels in cross-validation", *found)
+
+
+def _threshold(made: KeptClassifier, val: Tensor) -> float:
+    """The distance that few images pass: of validation, else of what is kept among itself."""
+    if len(val):
+        distances = made.distances(val.to(made.bank.device)).cpu()
+    else:
+        similar = (made.bank @ made.bank.T).fill_diagonal_(-torch.inf)
+        nearest = similar.topk(min(NEIGHBOURS, len(similar) - 1)).values
+        distances = (1 - nearest.mean(1)).clamp(min=0).cpu()
+    return distances.quantile(USUAL).item()
+
+
+def _judge(made: KeptClassifier, judges: Judges | None, calibration: Judges | None) -> str:
+    """How good it is, into its facts and in words."""
+    if judges is None:
+        made.facts["results"] = {"part": "none"}
+        return ("how good it is is not known, for no label is left to test by: label "
+                f"{FEW} or more other images and give them to `python -m helpers evaluate`")
+    before = calibration_error(judges.logits.softmax(1), judges.labels)
+    found = judged((judges.logits / made.temperature).softmax(1), judges.labels)
+    made.facts["results"] = {"part": judges.part, **found, "calibration_error_before": before}
+    lines = [in_words(found, judges.words), *_not_judged(made, judges)]
+    if calibration:
+        lines.append(f"expected calibration error on {judges.part}: {before:.3f}, and "
+                     f"{found['calibration_error']:.3f} with the temperature "
+                     f"{made.temperature:.2f} of {len(calibration.labels):,} {calibration.words}")
+    return "\n".join(lines)
+
+
+def _not_judged(made: KeptClassifier, judges: Judges) -> list[str]:
+    """The classes of which no image tells how well they are known."""
+    known = set(judges.classes.tolist())
+    missing = [name for number, name in enumerate(made.classes) if number not in known]
+    return [f"not judged, as there are too few labels of it: {some(missing)}"] if missing else []

@@ -203,6 +203,20 @@ def test_a_labels_file_says_which_images_are_what(flat, tmp_path, capsys):
     assert made.facts["trained_on"] == 12
 
 
+def test_a_table_may_spell_an_accent_in_two_signs_or_come_from_windows(flat, tmp_path):
+    album = tmp_path / "album" / "söhne"
+    album.mkdir(parents=True)
+    lines = []
+    for number, line in enumerate(usual_lines(4)):
+        name, label = line.split(",")
+        (album / name).write_bytes((flat / name).read_bytes())
+        between = "/\\"[number % 2]
+        lines.append(f"so\u0308hne{between}{name},{label}")
+    labels, out = labels_file(tmp_path / "l.csv", *lines), tmp_path / "my.safetensors"
+    assert main(["train", str(album.parent), "--labels", str(labels), "--out", str(out)]) == 0
+    assert load_classifier(out).facts["trained_on"] == 6
+
+
 @pytest.mark.parametrize("lines, options, line", [
     (["gone.png,circle"], [], "labels images that are not in"),
     (["../labels.csv,circle"], [], "labels images that are not in"),
@@ -219,10 +233,13 @@ def test_labels_that_cannot_be_meant_are_one_line(flat, lines, options, line, tm
 
 @pytest.mark.parametrize("text, line", [("", "its first line must name the columns"),
                                         ("file,class\n", "has no label"),
+                                        ("file,class\ncircle_0.png\n", "has 1 fields for 2"),
+                                        ("file,class\na,b.png,circle\n", "has 3 fields for 2"),
+                                        ("file,class\ncircle_0.png,\udce4rger\n", "no text in"),
                                         ("file,class\ncircle_0.png,circle\n", "has one class")])
 def test_a_table_without_labels_is_one_line(flat, text, line, tmp_path, capsys):
     labels = tmp_path / "labels.csv"
-    labels.write_text(text)
+    labels.write_text(text, errors="surrogateescape")
     assert line in refused(capsys, "train", flat, "--labels", labels, "--out", "m.safetensors")
 
 
@@ -232,6 +249,30 @@ def test_an_mlp_learns_from_one_label_of_each_class(folder, tmp_path):
                  str(out)]) == 0
     made = load_classifier(out)
     assert made.facts["trained_on"] == 3 and len(layers_of(made.head)) == 3
+
+
+@pytest.mark.parametrize("protocol", ["linear", "mlp", "finetune"])
+def test_one_label_of_each_class_gives_a_classifier_that_says_it_is_not_judged(
+        flat, protocol, tmp_path, capsys):
+    labels, out = labels_file(tmp_path / "l.csv", *usual_lines(1)), tmp_path / "my.safetensors"
+    assert main(["train", str(flat), "--labels", str(labels), "--protocol", protocol, "--run-dir",
+                 str(tmp_path / "runs"), "--out", str(out)]) == 0
+    said, made = capsys.readouterr().out, load_classifier(out)
+    assert "how good it is is not known, for no label is left to test by" in said
+    assert "no test/ folder, and too few labels to keep some apart for it" in said
+    assert made.facts["trained_on"] == 3 and made.facts["results"] == {"part": "none"}
+    assert 0 < made.seen.threshold < 2 and made.temperature == 1
+
+
+def test_two_labels_of_each_class_are_judged_by_cross_validation(flat, tmp_path, capsys):
+    labels = labels_file(tmp_path / "l.csv", *usual_lines(2)[:-1])  # of stripes there is one
+    out = tmp_path / "my.safetensors"
+    assert main(["train", str(flat), "--labels", str(labels), "--out", str(out)]) == 0
+    said, results = capsys.readouterr().out, load_classifier(out).facts["results"]
+    assert "of 4 labels in cross-validation, 95 % interval" in said
+    assert "warning: 4 images are too few to judge by" in said
+    assert "not judged, as there are too few labels of it: stripes" in said
+    assert (results["part"], results["images"]) == ("cross-validation", 4)
 
 
 def test_a_file_of_another_ending_is_refused_before_the_training(folder, capsys):

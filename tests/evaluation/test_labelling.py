@@ -89,11 +89,12 @@ def test_a_killed_kernel_loses_nothing(path):
 
 
 @pytest.mark.parametrize("text,said", [
-    ("name,label\na/1.jpg,cat\n", "first line must be file,class"),
+    ("name,label\na/1.jpg,cat\n", "first line must name the columns file and class"),
     ("file,class\na/1.jpg,cow\n", "line 2: there is no class 'cow'"),
     ("file,class\nb/1.jpg,cat\n", "line 2: there is no image b/1.jpg"),
     ("file,class\na/1.jpg,cat\na/1.jpg,dog\n", "line 3: a second label for a/1.jpg"),
-    ("file,class\na/1.jpg\n", "line 2: a file and a class"),
+    ("file,class\na/1.jpg\n", "line 2: it has 1 fields for 2 columns"),
+    ("file,class,note\na/1.jpg,cat,mine\n", "other columns would be lost"),
 ])
 def test_a_table_that_cannot_be_right_is_one_line_and_stays_as_it_is(path, text, said):
     path.write_text(text)

@@ -1,0 +1,93 @@
+"""The ways to train a classifier that is kept: a probe on frozen features, or the whole network."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import json
+from functools import cached_property
+from typing import Any
+
+import torch
+from sklearn.pipeline import Pipeline
+from torch import Tensor, nn
+
+from helpers.data.splits import Labeled, Splits
+from helpers.evaluation.features import extract_features
+from helpers.evaluation.predictors import chosen_probe
+from helpers.evaluation.probes import linear_probe, mlp_probe
+from helpers.methods.presets import fine_tuning
+from helpers.models.encoder import Encoder
+from helpers.settings import Settings
+from helpers.training.finetune import train_classifier
+from helpers.training.runs import images_of
+
+LONGER, PATIENCE = 2, 5  # times the preset's steps, at most: validation ends fine-tuning
+MOST_EPOCHS = 100  # passes over the labelled images
+
+
+class Features:
+    """What a frozen encoder makes of the parts of a dataset, each part once: N x D."""
+
+    def __init__(self, encoder: Encoder, splits: Splits) -> None:
+        self.encoder, self.splits = encoder, splits
+
+    @cached_property
+    def train(self) -> Tensor:
+        return self._of(self.splits.train)
+
+    @cached_property
+    def val(self) -> Tensor:
+        return self._of(self.splits.val)
+
+    @cached_property
+    def test(self) -> Tensor:
+        return self._of(self.splits.test)
+
+    def _of(self, part: Labeled) -> Tensor:
+        if not len(part):
+            return torch.empty(0, self.encoder.num_features)
+        return extract_features(self.encoder, part.images)
+
+
+def train_linear(features: Features) -> tuple[Pipeline, dict[str, Any]]:
+    """A linear probe, its strength chosen on validation where there is one; and its recipe."""
+    labels, val = features.splits.train.labels, features.splits.val
+    if len(val):
+        probe = chosen_probe(features.train, labels, features.val, val.labels)
+    else:
+        probe = linear_probe(features.train, labels)
+    return probe, {"strength": probe[-1].C}
+
+
+def train_mlp(features: Features, seed: int) -> tuple[Pipeline, dict[str, Any]]:
+    """The MLP probe and its recipe."""
+    probe = mlp_probe(features.train, features.splits.train.labels, seed)
+    return probe, {"hidden": [512, 128], "seed": seed}
+
+
+def train_whole(encoder: Encoder, splits: Splits, settings: Settings, start: str, *,
+                resume: bool = False) -> tuple[nn.Module, dict[str, Any]]:
+    """A fine-tuned copy of the encoder with its head, ended by validation where there is one; and
+    its recipe.
+
+    Checkpoints and logs are in a folder of the settings' checkpoints, which is said.
+
+    Args:
+        start: the weights in words, which tell this run from others.
+    """
+    most = -(-MOST_EPOCHS * len(splits.train) // settings.batch_size)
+    longest, patience = settings.finetune_steps, None
+    if len(splits.val):
+        longest, patience = LONGER * longest, PATIENCE
+    recipe = fine_tuning(settings, steps=min(longest, most), patience=patience)
+    facts = [dataclasses.asdict(recipe), start, images_of(splits, settings), splits.classes,
+             splits.train.labels.tolist(), settings.seed]
+    mark = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
+    folder = settings.checkpoints / f"finetune-{mark}"
+    print(f"checkpoints and logs: {folder}")
+    done = train_classifier(copy.deepcopy(encoder), splits.train, len(splits.classes), settings,
+                            recipe, val=splits.val if patience else None,
+                            title=f"fine-tuning on {splits.name}", folder=folder, resume=resume)
+    return done.classifier, {**dataclasses.asdict(recipe), "done": len(done.losses)}
