@@ -158,6 +158,15 @@ def test_a_page_of_drive_in_place_of_the_file_is_one_line_with_the_ways_out(
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("mood", ["endless", "packed"])
+@pytest.mark.parametrize("source", [DRIVE, ADDRESS], ids=["Drive", "web"])
+def test_a_file_without_end_is_hung_up_on_and_nothing_of_it_stays(world, folder, source, mood):
+    listed(source, bytes=1_000_000)
+    world.moods[DRIVE_ID] = world.moods[WEB] = [mood]
+    refused("sends more than the|packs the file", folder)
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize("mood", ["quota", "not shared"])
 def test_a_refusal_of_drive_is_not_asked_again(world, folder, mood):
     listed(DRIVE)

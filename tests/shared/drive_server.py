@@ -2,7 +2,8 @@
 
 import json
 import threading
-from contextlib import contextmanager
+import zlib
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -28,7 +29,8 @@ class World:
     Args:
         files: file id or address (host/path) -> content, for as long as it behaves.
         moods: the same -> a list of moods, one an answer: "ok", "quota", "not shared", "html",
-            "cut" (the connection ends half-way), "500", "404", "no ranges".
+            "cut" (the connection ends half-way), "500", "404", "no ranges", "endless", "packed"
+            (endless zeros, packed).
         folders: id -> {name: file id}.
     """
 
@@ -106,6 +108,8 @@ class Answers(BaseHTTPRequestHandler):
             return self.page("<html>no</html>", 500 if mood == "500" else 404)
         if mood == "html":
             content = b"<!doctype html><html><body>Please sign in</body></html>"
+        if mood in ("endless", "packed"):
+            return self.endless(packed=mood == "packed")
         begin = 0
         if (asked := self.headers.get("Range")) and mood != "no ranges":
             begin = int(asked.removeprefix("bytes=").rstrip("-"))
@@ -123,6 +127,16 @@ class Answers(BaseHTTPRequestHandler):
         self.wfile.write(rest[:len(rest) // 2] if mood == "cut" else rest)
         if mood == "cut":
             self.close_connection = True
+
+    def endless(self, packed):
+        headers = {"Content-Type": "application/octet-stream",
+                   "Content-Disposition": 'attachment; filename="a.pth"'}
+        self.start(200, headers | ({"Content-Encoding": "gzip"} if packed else {}))
+        packer = zlib.compressobj(wbits=31)
+        with suppress(OSError):  # until the other side hangs up
+            while True:
+                zeros = bytes(1 << 20)
+                self.wfile.write(packer.compress(zeros) if packed else zeros)
 
     def page(self, text, status=200, headers=None):
         body = text.encode()

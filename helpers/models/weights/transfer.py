@@ -8,19 +8,24 @@ from __future__ import annotations
 import inspect
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 from urllib.parse import urlsplit
 
 import requests
 from torchvision.models import get_weight
 
-from helpers.common.download import SILENCE_SECONDS, Failed, resume
+from helpers.common.download import MOST_BYTES, SILENCE_SECONDS, Failed, resume
 from helpers.common.environment import offline
 from helpers.common.errors import UserError
 from helpers.common.files import FULL
 
 TITLES = {"drive": "Google Drive", "drive_folder": "Google Drive", "torchvision": "torchvision",
           "file": "the repository"}
+PACKED_CHUNK = 1 << 14  # bytes of a packed answer that are unpacked at a time
+LONGEST_PAGE = 1 << 24  # bytes of a page of Drive, which are far fewer
 
 
 def title(source: dict[str, str]) -> str:
@@ -40,9 +45,9 @@ def download_from(source: dict[str, str], target: Path, most: int | None = None)
         UserError: the disk is full.
     """
     if "drive" in source:
-        _from_drive(source["drive"], target)
+        _from_drive(source["drive"], target, most)
     elif "drive_folder" in source:
-        _from_drive(_file_of_folder(source["drive_folder"], source["name"]), target)
+        _from_drive(_file_of_folder(source["drive_folder"], source["name"]), target, most)
     elif "torchvision" in source:
         try:
             address = get_weight(source["torchvision"]).url
@@ -55,21 +60,53 @@ def download_from(source: dict[str, str], target: Path, most: int | None = None)
         raise Failed("the repository's copy is missing")
 
 
-def _from_drive(file_id: str, target: Path) -> None:
+class TooMuch(Exception):
+    """An answer that is longer than what was asked for can be."""
+
+
+@contextmanager
+def _answers_of_at_most(most: int) -> Iterator[None]:
+    """Ends every answer of the package requests, gdown's among them, that grows beyond `most`
+    bytes, unpacked where it is packed."""
+    whole = requests.Response.iter_content
+
+    def counted(answer: requests.Response, chunk_size: int | None = 1, *rest: bool) -> Iterator:
+        packed = answer.headers.get("Content-Encoding", "identity").lower() != "identity"
+        amount = 0
+        for chunk in whole(answer, PACKED_CHUNK if packed else chunk_size, *rest):
+            amount += len(chunk)
+            if amount > most:
+                raise TooMuch(f"the server sends more than the {most:,} bytes that the file can "
+                              "have")
+            yield chunk
+
+    with mock.patch.object(requests.Response, "iter_content", counted):
+        yield
+
+
+def _from_drive(file_id: str, target: Path, most: int | None) -> None:
     """Download a shared file with gdown, which shows its progress."""
     gdown = _gdown()
     limits = {}
     if "timeout" in inspect.signature(gdown.download).parameters:  # gdown 5 has no such argument
         limits["timeout"] = SILENCE_SECONDS
     try:
-        got = gdown.download(id=file_id, output=str(target), resume=True, use_cookies=False,
-                             **limits)
+        with _answers_of_at_most(max(most or MOST_BYTES, LONGEST_PAGE)):
+            got = gdown.download(id=file_id, output=str(target), resume=True, use_cookies=False,
+                                 **limits)
+    except TooMuch as problem:
+        _remove_parts(target)
+        raise Failed(str(problem)) from problem
     except Exception as problem:  # gdown lets through whatever its own helpers raise
         raise _drive_failure(problem) from problem
     if got is None or not target.is_file():
-        for part in target.parent.glob(f"{target.name}*.part"):
-            part.unlink(missing_ok=True)
+        _remove_parts(target)
         raise Failed("gdown gave no file", again=True)
+
+
+def _remove_parts(target: Path) -> None:
+    for part in target.parent.glob(f"{target.name}*.part"):
+        part.unlink(missing_ok=True)
 
 
 def _file_of_folder(folder_id: str, name: str) -> str:
@@ -77,8 +114,11 @@ def _file_of_folder(folder_id: str, name: str) -> str:
     agree."""
     gdown = _gdown()
     try:
-        listed = gdown.download_folder(id=folder_id, quiet=True, skip_download=True,
-                                       use_cookies=False)
+        with _answers_of_at_most(LONGEST_PAGE):
+            listed = gdown.download_folder(id=folder_id, quiet=True, skip_download=True,
+                                           use_cookies=False)
+    except TooMuch as problem:
+        raise Failed("Google Drive's page has no end") from problem
     except Exception as problem:
         raise _drive_failure(problem) from problem
     same = [file for file in listed or [] if _letters(Path(file.path).name) == _letters(name)]
