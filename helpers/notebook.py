@@ -167,6 +167,9 @@ def prepare(number: str = "", root: Path = ROOT) -> None:
         shell.run_line_magic("matplotlib", "inline")
         backend = importlib.import_module("matplotlib_inline.backend_inline")
         backend.set_matplotlib_formats("retina")
+        pandas = importlib.import_module("pandas")
+        for option in ("display.html.use_mathjax", "styler.html.mathjax"):
+            pandas.set_option(option, False)  # names in tables are no formulas
 
 
 def tell_plan(number: str, settings: Settings) -> None:

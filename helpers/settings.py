@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import html
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 from helpers.common.errors import UserError
 from helpers.common.machine import devices
+from helpers.common.markup import escaped
 from helpers.common.names import (
     DATASETS,
     DEFAULT_IMAGE_SIZE,
@@ -186,7 +186,7 @@ class Settings:
 
     def _repr_html_(self) -> str:
         cells = "".join(f"<tr><td style='text-align:left'><code>{name}</code></td>"
-                        f"<td style='text-align:left'>{html.escape(value)}</td></tr>"
+                        f"<td style='text-align:left'>{escaped(value)}</td></tr>"
                         for name, value in self.rows())
         return f"<table>{cells}</table>"
 

@@ -41,9 +41,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as missing:
         if str(missing.name).startswith("helpers"):
             raise
-        print(f"error: the package {missing.name} is not here: activate the environment, or run "
-              "`python -m pip install -r requirements.txt` (`python -m helpers doctor` names all "
-              "that are missing)", file=sys.stderr)
+        print(f"error: the package {missing.name} is not here ({sys.executable}): activate the "
+              "environment, or run `python -m pip install -r requirements.txt` (`python -m helpers "
+              "doctor` names all that are missing)", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped by Ctrl-C", file=sys.stderr)
@@ -178,7 +178,9 @@ def _add_evaluate(command: Parser) -> None:
 
 def _add_weights(command: Parser) -> None:
     actions = command.add_subparsers(dest="action", required=True, metavar="ACTION")
-    actions.add_parser("list", help="the released encoders")
+    listed = actions.add_parser("list", help="the released encoders")
+    listed.add_argument("--details", action="store_true",
+                        help="what each one is, how good, and by what command and licence")
     actions.add_parser("fetch", help="download one").add_argument("name")
     what = "a file of weights, or a name from the list"
     actions.add_parser("check", help="verify a file").add_argument("file", help=what)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from pathlib import Path
 
 from helpers.common.errors import UserError
@@ -16,11 +17,13 @@ from helpers.models.weights.convert import read_weights
 from helpers.models.weights.export import export_onnx, export_program
 from helpers.models.weights.hub import default_folder, fetch, weights_file
 
+COLUMNS = 100  # of a line
+
 
 def weights(options: argparse.Namespace) -> None:
     """`weights ACTION`: list; fetch a name; check a file; or export a file to a target."""
     if options.action == "list":
-        print("\n".join(listing()))
+        print(details() if options.details else listing())
     elif options.action == "fetch":
         path = fetch(options.name)
         print(f"{path}: {path.stat().st_size:,} bytes, SHA-256 {registry.sha256(path)}")
@@ -30,16 +33,39 @@ def weights(options: argparse.Namespace) -> None:
         print("\n".join(description(weights_file(options.file))))
 
 
-def listing() -> list[str]:
-    """The manifest as lines of text: name, what it is, how good, and whether it is here."""
-    lines = []
-    for entry in registry.entries().values():
-        here = registry.kept(entry) or (default_folder() / entry.file).is_file()
-        scores = ", ".join(f"{name} {value:.1%}" for name, value in entry.accuracy.items())
-        lines += [f"{entry.name:<28} {entry.encoder:<10} {'here' if here else 'to be fetched'}",
-                  f"    {entry.in_words}" + (f": {scores}" if scores else ""),
-                  f"    made by {entry.command}; licence: {entry.licence}"]
-    return lines
+def listing() -> str:
+    """The manifest as a table of at most 100 columns."""
+    rows = [(entry.name, entry.encoder, entry.method.partition(" (")[0],
+             _cut(entry.dataset, 40),
+             entry.size.replace("of unknown size", "?").replace("about ", "~"),
+             "yes" if _is_here(entry) else "no") for entry in registry.entries().values()]
+    heads = ("name", "encoder", "method", "trained on", "size", "here")
+    widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
+    lines = [" ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
+             for row in [heads, *rows]]
+    return "\n".join([*lines, "", "accuracies, commands and licences: add --details"])
+
+
+def details() -> str:
+    """What stands in the manifest of each entry, a paragraph each."""
+    return "\n\n".join(map(_in_detail, registry.entries().values()))
+
+
+def _in_detail(entry: registry.Entry) -> str:
+    scores = ", ".join(f"{name} {value:.1%}" for name, value in entry.accuracy.items())
+    facts = [entry.in_words, scores, f"made by {entry.command}", f"licence: {entry.licence}"]
+    wrapped = [textwrap.fill(fact, COLUMNS, initial_indent="    ", subsequent_indent="      ",
+                             break_long_words=False) for fact in facts if fact]
+    here = "here" if _is_here(entry) else "to be fetched"
+    return "\n".join([f"{entry.name}, {entry.encoder}, {here}", *wrapped])
+
+
+def _is_here(entry: registry.Entry) -> bool:
+    return bool(registry.kept(entry)) or (default_folder() / entry.file).is_file()
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[:width - 3]}..."
 
 
 def description(path: Path) -> list[str]:

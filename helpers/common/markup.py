@@ -6,13 +6,17 @@ import re
 
 # what Markdown or HTML gives a meaning within a line; "_" has one at the edge of a word alone
 MARKS = re.compile(r"""[&<>"`*\[\]|\\!~$]|(?<!\w)_|_(?!\w)""")
+# A page that sets formulas looks for dollars and for backslashes before a word, whether they were
+# escaped or not: a wide dollar is none, and an invisible sign parts a backslash from its word.
+NO_FORMULA = {"$": "&#65284;", "\\": "&#92;&#8288;"}
 FORMULA = ("=", "+", "-", "@")  # with these a spreadsheet begins a formula
 
 
 def escaped(text: object) -> str:
-    """A name as one line that Markdown, HTML and SVG show as it is: nothing in it has a meaning."""
+    """A name as one line that Markdown, HTML and SVG show as it is: nothing in it has a meaning,
+    to a page that sets formulas neither."""
     line = " ".join(str(text).split())
-    return MARKS.sub(lambda mark: f"&#{ord(mark[0])};", line)
+    return MARKS.sub(lambda mark: NO_FORMULA.get(mark[0], f"&#{ord(mark[0])};"), line)
 
 
 def as_cell(value: object) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 from torch import Tensor
 
+from helpers.common.markup import escaped
 from helpers.evaluation.labelling import NONE, SKIP, UNDO, Rounds
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class LabelGrid:
         for place, (row, tile) in enumerate(self.tiles):
             done = place < rounds.at
             label = table.named.get(row, "skipped") if done else " "
-            tile.children[1].value = f"<div>{html.escape(label)}</div>"
+            tile.children[1].value = f"<div>{escaped(label)}</div>"
             tile.layout.border = NOW if place == rounds.at else DONE
 
     def _tile(self, row: int):
@@ -102,7 +102,7 @@ class LabelGrid:
         """What is known so far, in a line."""
         rounds, history = self.rounds, self.rounds.history
         known = int((rounds.table.labels >= 0).sum())
-        said = [f"labels in {html.escape(rounds.table.path.name)}: {known}"]
+        said = [f"labels in {escaped(rounds.table.path.name)}: {known}"]
         if history and history[-1]["accuracy"] is not None:
             last = history[-1]
             said.append(f"accuracy {last['accuracy']:.1%} ({last['low']:.1%} to "

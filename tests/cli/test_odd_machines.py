@@ -26,16 +26,58 @@ def bare(tmp_path_factory):
     return folder / ("Scripts" if os.name == "nt" else "bin") / "python"
 
 
+@pytest.fixture
+def copy(tmp_path):
+    """A repository without an environment of its own."""
+    for name in ("helpers", "weights"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.safetens*"))
+    shutil.copy(ROOT / "requirements.txt", tmp_path)
+    return tmp_path
+
+
+def run(python, words, copy):
+    return subprocess.run([python, "-m", "helpers", *words], cwd=copy, capture_output=True,
+                          text=True, env=os.environ | {"FEWLABELS_OFFLINE": "1"})
+
+
 @pytest.mark.parametrize(("words", "status", "said"), [
-    (["doctor"], 0, "packages  "), (["weights", "list"], 2, "is not here: activate"),
-    (["run", "--only", "10"], 2, "is not here: activate"),
-    (["evaluate", "x"], 2, "is not here: activate")])
-def test_without_packages_every_command_says_what_to_do(bare, words, status, said):
-    done = subprocess.run([bare, "-m", "helpers", *words], cwd=ROOT, capture_output=True, text=True,
-                          env=os.environ | {"FEWLABELS_OFFLINE": "1"})
+    (["doctor"], 0, "packages  "), (["weights", "list"], 2, "activate"),
+    (["run", "--only", "10"], 2, "activate"), (["evaluate", "x"], 2, "activate")])
+def test_without_packages_every_command_says_what_to_do(bare, copy, words, status, said):
+    done = run(bare, words, copy)
     assert "Traceback" not in done.stderr
     assert done.returncode == status
     assert said in done.stdout + done.stderr
+    assert status == 0 or (done.stderr.count("\n") == 1 and str(bare) in done.stderr)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell script stands for the environment's Python")
+def test_a_python_without_packages_goes_on_with_the_environment_of_make_run(bare, copy):
+    own = copy / ".venv" / "bin" / "python"
+    own.parent.mkdir(parents=True)
+    own.write_text('#!/bin/sh\necho "asked for: $*"; exit 7\n')
+    own.chmod(0o755)
+    done = run(bare, ["evaluate", "a file", "--json"], copy)
+    assert done.stdout == "asked for: -m helpers evaluate a file --json\n"
+    assert done.returncode == 7 and "using that of .venv" in done.stderr
+
+
+def test_an_old_python_says_which_one_is_needed(bare, copy):
+    code = ("import runpy, sys; sys.version_info = (3, 8, 1, 'final', 0); "
+            "runpy.run_module('helpers', run_name='__main__')")
+    done = subprocess.run([bare, "-c", code], cwd=copy, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "Python 3.11 or newer is needed" in done.stderr
+
+
+def test_the_list_of_weights_fits_a_screen_and_its_details_are_there_on_request(capsys):
+    assert cli.main(["weights", "list"]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert max(map(len, table)) <= 100
+    assert table[0].split() == ["name", "encoder", "method", "trained", "on", "size", "here"]
+    assert cli.main(["weights", "list", "--details"]) == 0
+    said = capsys.readouterr().out
+    assert "licence: MIT" in said and "made by python -m helpers pretrain" in said
 
 
 def unwritable(folder):

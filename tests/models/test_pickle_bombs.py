@@ -4,25 +4,22 @@ Each is refused in one line, in little time and memory. FEWLABELS_FUZZ=10000 tri
 programs.
 """
 
-import contextlib
 import io
 import os
 import pickle
 import struct
-import time
 import zipfile
-from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from limits import little_is_used
 
 from helpers.common.errors import UserError
 from helpers.models.weights.safe_read import LEGACY_MAGIC, read_tensors
 
 ROUNDS = int(os.environ.get("FEWLABELS_FUZZ", "150"))
-MOST_MB, MOST_SECONDS = 250, 20  # beside twice the file; a slow and busy machine
 PROTO = b"\x80\x02"
 
 
@@ -128,25 +125,6 @@ def _named(entry, name):
     other.header_offset, other.CRC = entry.header_offset, entry.CRC
     other.file_size, other.compress_size = entry.file_size, entry.compress_size
     return other
-
-
-@contextlib.contextmanager
-def little_is_used(size):
-    """The block takes at most twice `size` and MOST_MB, and ends soon."""
-    status = Path("/proc/self/status")
-    if not status.exists():
-        pytest.skip("peak memory is measured on Linux")
-    before = _memory(status, "VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
-    began = time.monotonic()
-    yield
-    assert time.monotonic() - began < MOST_SECONDS
-    assert _memory(status, "VmHWM") - before < MOST_MB + 2 * size / 1e6
-
-
-def _memory(status, name):
-    line = next(line for line in status.read_text().splitlines() if line.startswith(name))
-    return int(line.split()[1]) / 1000
 
 
 def refusal(path):

@@ -17,13 +17,21 @@ pytestmark = [
 ]
 RUNS = "window.pwned=1"
 CLASSES = [f'<img src=x onerror="{RUNS}">', f"<svg onload={RUNS}>",
-           f"[a](javascript:{RUNS}) `b` | c", f'"><script>{RUNS}<\uff0fscript>']
+           f"[a](javascript:{RUNS}) `b` | c", f'"><script>{RUNS}<\uff0fscript>',
+           rf"$\href{{javascript:{RUNS}}}{{x}}$",
+           rf"\begin{{equation}}\href{{javascript:{RUNS}}}{{x}}\end{{equation}}"]
 DATASET = f"<img src=y onerror={RUNS}>"
 WEIGHTS = f"<img src=z onerror={RUNS}>.safetensors"
 LOOK = """() => ({
   ran: window.pwned === 1,
   made: [...document.querySelectorAll('img[src=x], img[src=y], img[src=z], svg[onload]')].length,
   links: [...document.querySelectorAll('a[href^=javascript]')].length,
+  formulas: (() => {  // texts in which MathJax, which is not here, would look for formulas
+    const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
+    for (let at = walk.nextNode(); at; at = walk.nextNode())
+      if (!at.parentElement.closest('pre, code, script, style, textarea, .tex2jax_ignore')
+          && /[$].*javascript|\\\\[([a-z].*javascript/.test(at.data)) found.push(at.data);
+    return found})(),
   text: document.body.innerText})"""
 
 
@@ -58,11 +66,12 @@ def opened(out, number, chromium):
 
 
 def test_a_name_that_is_not_escaped_would_run(tmp_path, chromium):
-    (tmp_path / "page.html").write_text(f"<body>{CLASSES[0]}</body>")
+    (tmp_path / "page.html").write_text(f"<body>{CLASSES[0]}<p>{CLASSES[4]}<p>{CLASSES[5]}</body>")
     page = chromium.new_page()
     page.goto((tmp_path / "page.html").as_uri())
     page.wait_for_timeout(500)
-    assert page.evaluate(LOOK)["ran"]
+    seen = page.evaluate(LOOK)
+    assert seen["ran"] and len(seen["formulas"]) == 2
 
 
 @pytest.mark.parametrize("numbers", [("01",), ("03", "04", "10"), ("08",)])
@@ -71,6 +80,7 @@ def test_no_name_of_a_class_a_file_or_a_folder_runs(numbers, folder, chromium, t
     for number in numbers:
         seen = opened(tmp_path, number, chromium)
         assert not seen["ran"] and not seen["made"] and not seen["links"]
+        assert not seen["formulas"]
         assert number != "01" or "onerror" in seen["text"] or "onload" in seen["text"]
 
 
