@@ -17,9 +17,11 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3 python; d
 VENV := .venv
 # uv where it is installed: the same packages in a fraction of the time.
 TOOL := $(if $(shell command -v uv 2>/dev/null),uv,pip)
-INSTALL_uv := uv pip install --quiet --python $(VENV)/bin/python
-INSTALL_pip := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check
-INSTALL := $(INSTALL_$(TOOL)) -c constraints.txt
+INSTALL_uv := uv pip install --python $(VENV)/bin/python
+INSTALL_pip := $(VENV)/bin/python -m pip install --disable-pip-version-check
+# Their output goes to a file, under one line of progress.
+INSTALL := $(VENV)/bin/python scripts/quietly.py $(VENV)/install.log $(INSTALL_$(TOOL)) \
+	-c constraints.txt
 # One process a core; the tests of a file stay together, for they share what is costly to make.
 PYTEST := $(VENV)/bin/python -m pytest --quiet --numprocesses logical --dist loadfile \
 	--no-loadscope-reorder

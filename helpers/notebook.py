@@ -5,12 +5,9 @@ Only the standard library is imported here: the first cell runs before the packa
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import html
 import importlib.util
 import inspect
-import io
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -19,7 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from helpers.common.environment import ROOT, in_notebook, install_missing, share_folders
 from helpers.common.errors import UserError
+from helpers.report.web_image import image, png
 
+__all__ = ["explorer", "image", "png", "prepare", "show_source", "skip_the_rest", "source_of",
+           "tell_plan"]
 if TYPE_CHECKING:
     from ipywidgets import VBox
     from matplotlib.figure import Figure
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 # same in Jupyter, in Colab, in a dark theme and on a web page made from the notebook.
 BOX = ("background:#f6f8fa; color:#24292f; padding:0.6em 0.9em; border-radius:6px; "
        "overflow-x:auto; line-height:1.35;")
-SHARP = 2  # pixels of a figure for each of the page: sharp on fine screens, too
 # the page's own style would win otherwise
 TEXT = "background:transparent; color:inherit; white-space:pre; margin:0"
 
@@ -100,31 +99,6 @@ def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
         control.observe(redraw, names="value")
     redraw()
     return VBox([HBox(list(controls.values()), layout={"flex_flow": "row wrap"}), canvas])
-
-
-def image(figure: Figure) -> str:
-    """A figure as an HTML image that shrinks with the window; `alt` is what is written in it."""
-    data = png(figure)
-    width = int.from_bytes(data[16:20], "big") // SHARP  # of a PNG these bytes are the width
-    return (f'<img src="data:image/png;base64,{base64.b64encode(data).decode()}" '
-            f'alt="{html.escape(writing(figure))}" '
-            f'style="width:{width}px; max-width:100%; height:auto">')
-
-
-def png(figure: Figure) -> bytes:
-    """A figure as the bytes of a PNG file."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=100 * SHARP, bbox_inches="tight")
-    return file.getvalue()
-
-
-def writing(figure: Figure) -> str:
-    """What a figure says in words: its title, then a line with the texts of each of its axes."""
-    lines = [figure.get_suptitle()]
-    for ax in figure.axes:
-        texts = [ax.get_title(), *(text.get_text() for text in ax.texts)]
-        lines.append(", ".join(filter(None, texts)))
-    return "\n".join(filter(None, lines))
 
 
 def skip_the_rest(reason: str) -> None:

@@ -33,7 +33,7 @@ def figure(height=1.0, **_):
 
 def test_the_source_of_a_function_names_its_place():
     text = source_of(png)
-    assert text.startswith("# helpers.notebook, line") and "def png(figure" in text
+    assert text.startswith("# helpers.report.web_image, line") and "def png(figure" in text
 
 
 def test_what_has_no_source_is_refused():

@@ -53,9 +53,9 @@ def run(only: Sequence[str] | None = None, *, dataset: str | None = None, preset
     """Execute notebooks; returns the exit status, 1 when a notebook fails.
 
     Executed copies go to `<out>/notebooks/NN.ipynb`, results to `<out>/summary.csv` (which the
-    notebooks write), checkpoints to `runs/` beside `out` (or FEWLABELS_RUN_DIR). A failure keeps
-    back the notebooks that need the failed one; what it had shown until then is kept as
-    `NN.failed.ipynb`. The results are the same for any number of jobs.
+    notebooks write) and, to look at, `<out>/report.html`, checkpoints to `runs/` beside `out` (or
+    FEWLABELS_RUN_DIR). A failure keeps back the notebooks that need the failed one; what it had
+    shown until then is kept as `NN.failed.ipynb`. The results are the same for any number of jobs.
 
     Args:
         only: numbers of the notebooks to run; None runs all of them.
@@ -75,7 +75,7 @@ def run(only: Sequence[str] | None = None, *, dataset: str | None = None, preset
         by_number = {number_of(path): path for path in paths}
         seconds = usual_seconds(list(by_number), settings)
         outcome = _run_all(by_number, out, parameters, jobs, seconds)
-    _show_results(out)
+        _show_results(out, settings)
     if outcome.left_out:
         print(f"not run, for they need what failed: {', '.join(outcome.left_out)}", file=sys.stderr)
     return 1 if outcome.failed else 0
@@ -162,12 +162,14 @@ def _from_root(path: Path) -> str:
     return str(full.relative_to(ROOT) if full.is_relative_to(ROOT) else full)
 
 
-def _show_results(out: Path) -> None:
-    """The headline numbers, or all of them where the notebooks of those did not run."""
-    from helpers.report import results, tables
+def _show_results(out: Path, settings: Settings) -> None:
+    """The headline numbers of this run, and where the rest is."""
+    from helpers.cli.pages import results_of, write_pages
+    from helpers.report import tables
 
-    if (out / "summary.csv").exists():
-        summary = results.summary(out)
-        print(f"\n{tables.overview(summary) or results.table(summary)}")
-    shown = _from_root(out)
-    print(f"\nexecuted notebooks: {shown}/notebooks, all results: {shown}/summary.csv")
+    words = tables.overview(results_of(out, settings))
+    if words:
+        print(f"\n{words}")
+    page, shown = write_pages(out, settings), _from_root(out)
+    print(f"\nall numbers: {shown}/summary.csv, executed notebooks: {shown}/notebooks\n"
+          f"figures, tables and links on one page, for a browser: {page.as_uri()}")

@@ -5,13 +5,14 @@ Accuracies are fractions in the frames and percentages in the text.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from helpers.common.markup import escaped
 from helpers.report.results import cell, in_words
+from helpers.report.stats import gained
 
 CONTENDERS = {"textbook": "DataLoader without workers, lightly's transform, fp32",
               "lightly + Lightning": "lightly's parts, Lightning's Trainer, two workers",
@@ -20,6 +21,7 @@ CONTENDERS = {"textbook": "DataLoader without workers, lightly's transform, fp32
 UNTRAINED = ("random encoder", "raw pixels")
 SHORT = 8  # minutes of a training on photographs up to which it stands in the race only
 VALUE = "accuracy in %"
+WIDTH, MOST_LINES = 80, 15  # columns of a terminal; lines where there is no headline
 # what a reader calls the columns of a published number
 PUBLISHED = {"method": "method", "encoder": "encoder", "pixels": "image size",
              "protocol": "protocol", "labels_per_class": "labels per class", "sigma": "sigma",
@@ -42,6 +44,15 @@ def percent(row: Mapping[str, Any]) -> str:
     mean = f"{100 * row['mean']:.1f}"
     repeated = row["n"] > 1 and not pd.isna(row["std"])
     return f"{mean} ± {100 * row['std']:.1f}" if repeated else mean
+
+
+def percent_interval(row: Mapping[str, Any]) -> str:
+    """Mean of a row in percent and, where it was repeated, the 95 % confidence interval (t)."""
+    mean = f"{100 * row['mean']:.1f}"
+    found = gained(row["mean"], None if pd.isna(row["std"]) else row["std"], int(row["n"]))
+    if pd.isna(found.low):
+        return mean
+    return f"{mean} ({100 * max(found.low, 0):.1f}–{100 * min(found.high, 1):.1f})"
 
 
 def few_labels(frame: pd.DataFrame) -> pd.DataFrame:
@@ -91,33 +102,58 @@ def by_sigma(frame: pd.DataFrame) -> str:
 
 
 def overview(frame: pd.DataFrame) -> str:
-    """The headline accuracies as plain text, a line a method; empty where there are none.
+    """The headline accuracies as plain text of at most `WIDTH` columns, a line a method; where
+    those of 03, 04 and 07 are not there, the first accuracies of other notebooks.
 
     Means alone: deviations and all other numbers stand in `summary.csv`.
     """
+    parts = {f"test accuracy in %, by {title}": wide_table(rows, column, _mean)
+             for column, title, rows in headlines(frame)}
+    if not parts and len(frame):
+        rows = frame[frame.metric.str.endswith("accuracy")].head(MOST_LINES)
+        rows = rows.assign(method=rows.notebook.str[:2] + " " + rows.method,
+                           protocol=rows.protocol.fillna(""), shown="")
+        parts = {"accuracies": wide_table(rows, "shown", in_words)} if len(rows) else {}
+    return "\n\n".join(f"{title}\n{_plain(wide)}" for title, wide in parts.items())
+
+
+def headlines(frame: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """The columns that the headline tables have across, what they are, and the tables' rows."""
+    if frame.empty:
+        return []
     noisy = under_noise(frame)
-    parts = {"labels per class": ("labels_per_class", few_labels(frame)),
-             "sigma of the noise": ("sigma", noisy[noisy.metric == "test accuracy"])}
-    return "\n\n".join(
-        f"test accuracy in %, by {title}\n{_means(rows, column)}"
-        for title, (column, rows) in parts.items() if not rows.empty)
+    found = [("labels_per_class", "labels per class", few_labels(frame)),
+             ("sigma", "sigma of the noise", noisy[noisy.metric == "test accuracy"])]
+    return [part for part in found if len(part[2])]
 
 
-def _means(frame: pd.DataFrame, column: str) -> str:
-    percent = frame.assign(line=frame.method + ", " + frame.protocol, mean=100 * frame["mean"])
-    wide = percent.pivot_table(index="line", columns=column, values="mean", aggfunc="last")
-    wide = wide.reindex(index=percent.line.unique(), columns=percent[column].unique())
-    wide = wide.rename(columns=cell).rename_axis(index=None, columns=None)
-    return wide.to_string(float_format="{:.1f}".format, na_rep="")
+def _mean(row: Mapping[str, Any]) -> str:
+    return f"{100 * row['mean']:.1f}"
+
+
+def _plain(wide: pd.DataFrame) -> str:
+    """A table as text that a terminal can show: long names are cut."""
+    numbers = sum(max(wide[name].fillna("").str.len().max(), len(str(name))) + 2 for name in wide)
+    room = WIDTH - int(numbers)
+    names = [name if len(name) <= room else f"{name[:room - 3]}..." for name in wide.index]
+    text = wide.fillna("").set_axis(names).to_string()
+    return "\n".join(line.rstrip() for line in text.splitlines() if line.strip())
 
 
 def _grid(frame: pd.DataFrame, column: str, heading: str) -> str:
-    line = frame.method + ", " + frame.protocol
-    cells = frame.assign(line=line, cell=[percent(row) for row in frame.to_dict("records")])
-    wide = cells.pivot_table(index="line", columns=column, values="cell", aggfunc="last")
-    wide = wide.reindex(index=line.unique(), columns=frame[column].unique()).reset_index()
-    across = [escaped(cell(value)) for value in wide.columns[1:]]
+    wide = wide_table(frame, column, percent).reset_index()
+    across = [escaped(value) for value in wide.columns[1:]]
     return markdown(wide.set_axis([heading, *across], axis=1))
+
+
+def wide_table(frame: pd.DataFrame, column: str,
+               words: Callable[[Mapping[str, Any]], str]) -> pd.DataFrame:
+    """Methods and protocols down, the values of `column` across, each cell in `words`."""
+    line = frame.method + ", " + frame.protocol
+    cells = frame.assign(line=line, cell=[words(row) for row in frame.to_dict("records")])
+    wide = cells.pivot_table(index="line", columns=column, values="cell", aggfunc="last")
+    wide = wide.reindex(index=line.unique(), columns=frame[column].unique())
+    return wide.rename(columns=cell).rename_axis(index=None, columns=None)
 
 
 def encoders(frame: pd.DataFrame) -> str:

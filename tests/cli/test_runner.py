@@ -126,6 +126,9 @@ def test_a_run_keeps_copies_and_ends_with_the_table(folder, tmp_path, capsys):
     assert "100%" in shown.err
     assert original.read_bytes() == before
     assert list((out / "notebooks").iterdir()) == [copy]
+    assert (out / "report.html").as_uri() in shown.out
+    assert 'href="pages/01.html"' in (out / "report.html").read_text()
+    assert "A title" in (out / "pages" / "01.html").read_text()
     assert str(tmp_path) not in json.dumps(json.loads(copy.read_text())["metadata"])
     assert noted(copy)["duration"] > 0 and noted(copy)["parameters"]["SEED"] == 3
     assert "FEWLABELS_RESULTS_DIR" not in os.environ

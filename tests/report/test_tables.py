@@ -120,7 +120,17 @@ def test_the_overview_has_a_line_for_each_method_and_fits_a_terminal():
     assert max(map(len, lines)) <= 80
 
 
-def test_there_is_no_overview_of_other_notebooks():
-    other = dict(notebook="05_vit", method="ViT", protocol="supervised", labels_per_class="all",
-                 sigma=np.nan, metric="test accuracy", mean=0.9)
-    assert tables.overview(pd.DataFrame([other])) == ""
+def test_the_overview_of_other_notebooks_is_their_first_accuracies_and_names_are_cut():
+    rows = [dict(notebook="05_vit", method=f"ViT {number} {'long ' * 20}", protocol="supervised",
+                 labels_per_class="all", sigma=np.nan, metric="test accuracy", mean=0.9, std=np.nan)
+            for number in range(40)]
+    lines = tables.overview(pd.DataFrame(rows)).splitlines()
+    assert len(lines) <= 20 and max(map(len, lines)) <= 80
+    assert lines[1].startswith("05 ViT 0 long") and lines[1].endswith("...  90.0 %")
+    assert tables.overview(pd.DataFrame()) == ""
+
+
+def test_an_interval_stands_only_where_something_was_repeated_and_stays_a_share():
+    assert tables.percent_interval(dict(mean=0.84, std=0.017, n=5)) == "84.0 (81.9–86.1)"
+    assert tables.percent_interval(dict(mean=0.98, std=0.02, n=3)) == "98.0 (93.0–100.0)"
+    assert tables.percent_interval(dict(mean=0.5, std=np.nan, n=1)) == "50.0"

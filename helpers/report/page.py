@@ -1,0 +1,91 @@
+"""A run's results as one HTML page that needs nothing beside it, and notebooks as such pages."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from helpers.common.markup import escaped
+from helpers.report import plots, tables
+from helpers.report.web_image import image
+
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; line-height: 1.2; } h2 { font-size: 1.2rem; margin-top: 2rem; }
+img { max-width: 100%; height: auto; background: white; border-radius: 4px; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 0.9rem; }
+th, td { padding: 0.25rem 0.5rem; white-space: nowrap; text-align: right;
+  border-bottom: 1px solid #8884; }
+th:first-child { text-align: left; font-weight: normal; }
+.note { opacity: 0.75; font-size: 0.9rem; } li { margin: 0.3rem 0; }
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem; }
+.cards a { display: block; border: 1px solid #8886; border-radius: 6px; padding: 0.8rem;
+  text-decoration: none; color: inherit; }
+.cards img { aspect-ratio: 16 / 9; width: 100%; object-fit: contain; }
+"""
+
+
+def document(title: str, body: str) -> str:
+    """A whole HTML page; `body` is HTML, `title` a text."""
+    return (f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
+            f"<body>\n<h1>{escaped(title)}</h1>\n{body}\n</body>\n</html>\n")
+
+
+def results_page(frame: pd.DataFrame, about: str, notebooks: Mapping[str, str]) -> str:
+    """The headline figures and tables of a run, and links to what ran.
+
+    Args:
+        frame: rows as `summary` gives them, of one dataset and preset.
+        about: what ran on what, in a sentence.
+        notebooks: titles of executed notebooks to addresses, from where the page lies.
+    """
+    parts = [f"<p>{escaped(about)}</p>"]
+    for column, title, rows in tables.headlines(frame):
+        wide = tables.wide_table(rows, column, tables.percent_interval)
+        parts += [f"<h2>Test accuracy by {title}</h2>", image(_figure(column, rows)),
+                  f'<div class="wide">{_table(wide)}</div>',
+                  '<p class="note">In %; in brackets the 95 % confidence interval of the mean '
+                  "(Student's t) where something was repeated.</p>"]
+    if len(parts) == 1:
+        parts.append("<p>The notebooks with the headline numbers (03, 04, 07) did not run.</p>")
+    links = "".join(f'<li><a href="{html.escape(address)}">{escaped(title)}</a></li>'
+                    for title, address in notebooks.items())
+    parts.append(f"<h2>The executed notebooks</h2><ul>{links}</ul>")
+    parts.append('<p class="note">All numbers: <a href="summary.csv">summary.csv</a></p>')
+    return document("Few Labels: results", "\n".join(parts))
+
+
+def _figure(column: str, rows: pd.DataFrame) -> Figure:
+    if column == "labels_per_class":
+        few = tables.label_rows(rows[rows.labels_per_class != "all"])  # a run does not tell of how
+        return plots.label_curve(few, 0, "Accuracy against labels per class")  # many "all" are
+    series = {method: (own.sigma.to_numpy(), own["mean"].to_numpy())
+              for method, own in rows.groupby("method", sort=False)}
+    return plots.curves(series, "sigma of the noise, images in [-1, 1]", "test accuracy (%)",
+                        "Accuracy under noise", percent=True)
+
+
+def _table(wide: pd.DataFrame) -> str:
+    head = "".join(f"<th>{escaped(name)}</th>" for name in ["", *wide.columns])
+    lines = "".join(f"<tr><th>{escaped(name)}</th>"
+                    + "".join(f"<td>{escaped(value)}</td>" for value in row) + "</tr>"
+                    for name, row in zip(wide.index, wide.fillna("").to_numpy(), strict=True))
+    return f"<table><tr>{head}</tr>{lines}</table>"
+
+
+def notebook_page(path: Path) -> str | None:
+    """An executed notebook as HTML; None where the package nbconvert is not here."""
+    try:
+        from nbconvert import HTMLExporter
+    except ImportError:
+        return None
+    exporter = HTMLExporter(embed_images=True, exclude_input_prompt=True,
+                            exclude_output_prompt=True)
+    return exporter.from_filename(str(path))[0]

@@ -1,0 +1,42 @@
+"""A figure as a PNG, and as an image that stands inside an HTML page.
+
+Only the standard library is imported here: the first cell of a notebook runs before the packages
+are there.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHARP = 2  # pixels of a figure for each of the page: sharp on fine screens, too
+
+
+def image(figure: Figure) -> str:
+    """A figure as an HTML image that shrinks with the window; `alt` is what is written in it."""
+    data = png(figure)
+    width = int.from_bytes(data[16:20], "big") // SHARP  # of a PNG these bytes are the width
+    return (f'<img src="data:image/png;base64,{base64.b64encode(data).decode()}" '
+            f'alt="{html.escape(writing(figure))}" '
+            f'style="width:{width}px; max-width:100%; height:auto">')
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as the bytes of a PNG file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=100 * SHARP, bbox_inches="tight")
+    return file.getvalue()
+
+
+def writing(figure: Figure) -> str:
+    """What a figure says in words: its title, then a line with the texts of each of its axes."""
+    lines = [figure.get_suptitle()]
+    for ax in figure.axes:
+        texts = [ax.get_title(), *(text.get_text() for text in ax.texts)]
+        lines.append(", ".join(filter(None, texts)))
+    return "\n".join(filter(None, lines))
