@@ -10,7 +10,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from helpers.common.markup import escaped
-from helpers.report import plots, tables
+from helpers.report import tables
+from helpers.report.plots.lines import curves
+from helpers.report.plots.sweeps import label_curve
 from helpers.report.web_image import image
 
 STYLE = """
@@ -65,10 +67,10 @@ def results_page(frame: pd.DataFrame, about: str, notebooks: Mapping[str, str]) 
 def _figure(column: str, rows: pd.DataFrame) -> Figure:
     if column == "labels_per_class":
         few = tables.label_rows(rows[rows.labels_per_class != "all"])  # a run does not tell of how
-        return plots.label_curve(few, 0, "Accuracy against labels per class")  # many "all" are
+        return label_curve(few, 0, "Accuracy against labels per class")  # many "all" are
     series = {method: (own.sigma.to_numpy(), own["mean"].to_numpy())
               for method, own in rows.groupby("method", sort=False)}
-    return plots.curves(series, "sigma of the noise, images in [-1, 1]", "test accuracy (%)",
+    return curves(series, "sigma of the noise, images in [-1, 1]", "test accuracy (%)",
                         "Accuracy under noise", percent=True)
 
 
