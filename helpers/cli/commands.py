@@ -12,10 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from helpers.cli import classifier
+from helpers.cli.features import latents_of
 from helpers.cli.recipe_options import overrides, value_of_words
 from helpers.common.errors import UserError
+from helpers.data.latents import LatentPart, in_memory, is_latents
 from helpers.data.loading import load
 from helpers.data.splits import Splits
+from helpers.evaluation.batch_probe import adam_probe, batch_accuracy
 from helpers.evaluation.features import extract_features
 from helpers.evaluation.probes import few_label_scores, knn_accuracy, mlp_probe, score
 from helpers.methods.presets import fine_tuning, recipe_for, within_epochs
@@ -35,6 +38,8 @@ from helpers.training.trainer import Hardware
 
 MOST_NAMED = 3  # runs in a line
 USUAL_PROTOCOLS = ("knn", "linear")
+
+Frozen = Callable[[LatentPart, LatentPart, Settings], list[dict]]  # of train and test
 
 
 def pretrain(options: argparse.Namespace) -> None:
@@ -100,8 +105,16 @@ def evaluate(options: argparse.Namespace) -> None:
     if is_classifier(options.checkpoint) and not options.protocol:
         classifier.evaluate(Path(options.checkpoint), options)
         return
+    images = options.folder or options.dataset
+    if is_latents(images):
+        latents = latents_of(images, options.checkpoint)
+        settings = Settings.resolve(dataset=images, seed=options.seed, device=options.device)
+        rows = _measured_frozen(options.protocol or USUAL_PROTOCOLS, latents.part("train"),
+                                latents.part("test"), settings)
+        _say_rows(options, latents.name, rows)
+        return
     encoder, _ = named_encoder(options.checkpoint)
-    settings = Settings.resolve(dataset=options.folder or options.dataset, seed=options.seed,
+    settings = Settings.resolve(dataset=images, seed=options.seed,
                                 device=options.device, image_size=encoder.config["image_size"])
     splits = _load(settings)
     if splits.channels != encoder.config["channels"]:
@@ -109,13 +122,17 @@ def evaluate(options: argparse.Namespace) -> None:
         print(report, file=sys.stderr)  # what was folded
     rows = _measured(encoder, options.checkpoint, options.protocol or USUAL_PROTOCOLS, splits,
                      settings)
+    _say_rows(options, splits.name, rows)
+
+
+def _say_rows(options: argparse.Namespace, dataset: str, rows: list[dict]) -> None:
     if options.json:
-        found = {"checkpoint": str(options.checkpoint), "dataset": splits.name, "results": rows}
+        found = {"checkpoint": str(options.checkpoint), "dataset": dataset, "results": rows}
         print(json.dumps(found, indent=1))
         return
     for row in rows:
         deviation = f" ± {row['std']:.1%}" if row["n"] > 1 else ""
-        print(f"{row['protocol']:<24} {row['labels_per_class']!s:>4} labels/class  "
+        print(f"{row['protocol']:<30} {row['labels_per_class']!s:>4} labels/class  "
               f"{row['mean']:.1%}{deviation}  (n {row['n']})")
 
 
@@ -151,7 +168,22 @@ def _measured(encoder: Encoder, name: str, protocols: Iterable[str], splits: Spl
             f"{name} takes images of {encoder.config['channels']} channel(s), but {splits.name} "
             f"has {splits.channels}: measure it on the kind of images it was trained on")
     encoder.eval().to(settings.device)
-    return [row for protocol in protocols for row in PROTOCOLS[protocol](encoder, splits, settings)]
+    frozen = [protocol for protocol in protocols if protocol in PROTOCOLS]
+    parts = [in_memory(extract_features(encoder, part.images), part.labels)
+             for part in (splits.train, splits.test)] if frozen else []
+    rows = _measured_frozen(frozen, *parts, settings) if frozen else []
+    return rows + (_finetune(encoder, splits, settings) if "finetune" in protocols else [])
+
+
+def _measured_frozen(protocols: Iterable[str], train: LatentPart, test: LatentPart,
+                     settings: Settings) -> list[dict]:
+    """Rows of the protocols that need features alone."""
+    if "finetune" in protocols:
+        raise UserError("fine-tuning needs the images: name their folder in place of features")
+    if not (len(train) and len(test)):
+        raise UserError("these features have no labelled train and test images: write those of a "
+                        "folder with classes")
+    return [row for protocol in protocols for row in PROTOCOLS[protocol](train, test, settings)]
 
 
 def _load(settings: Settings, labelled: bool = True) -> Splits:
@@ -165,29 +197,34 @@ def _row(protocol: str, count: int, scores: list[float]) -> dict:
                 std=deviation, n=len(scores))
 
 
-def _features(encoder: Encoder, splits: Splits) -> tuple:
-    return tuple(extract_features(encoder, part.images) for part in (splits.train, splits.test))
+def _knn(train: LatentPart, test: LatentPart, settings: Settings) -> list[dict]:
+    bank, queries = train.take(), test.take()
+    return [_row(f"kNN, k = {k}", 0,
+                 [knn_accuracy(bank, train.labels, queries, test.labels, k)]) for k in (20, 200)]
 
 
-def _knn(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict]:
-    bank, queries = _features(encoder, splits)
-    return [_row(f"kNN, k = {k}", 0, [knn_accuracy(bank, splits.train.labels, queries,
-                                                   splits.test.labels, k)]) for k in (20, 200)]
-
-
-def _linear(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict]:
-    train, test = _features(encoder, splits)
-    subsets = max(5, settings.draws)
+def _linear(train: LatentPart, test: LatentPart, settings: Settings) -> list[dict]:
+    features, queries, subsets = train.take(), test.take(), max(5, settings.draws)
     return [_row("linear probe", count,
-                 few_label_scores(train, splits.train.labels, test, splits.test.labels, count,
-                                  subsets, settings.seed)) for count in settings.label_counts]
+                 few_label_scores(features, train.labels, queries, test.labels, count, subsets,
+                                  settings.seed)) for count in settings.label_counts]
 
 
-def _mlp(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict]:
-    train, test = _features(encoder, splits)
-    scores = [score(mlp_probe(train, splits.train.labels, seed), test, splits.test.labels)
+def _mlp(train: LatentPart, test: LatentPart, settings: Settings) -> list[dict]:
+    features, queries = train.take(), test.take()
+    scores = [score(mlp_probe(features, train.labels, seed), queries, test.labels)
               for seed in range(3)]
     return [_row("MLP 512-128", 0, scores)]
+
+
+def _batched(name: str, hidden: tuple[int, ...]) -> Frozen:
+    """A head that Adam trains, reading the features a batch at a time."""
+    def measure(train: LatentPart, test: LatentPart, settings: Settings) -> list[dict]:
+        classes = int(max(train.labels.max(), test.labels.max())) + 1
+        return [_row(name, 0, [batch_accuracy(adam_probe(train, classes, hidden, seed=seed), test)
+                               for seed in range(3)])]
+
+    return measure
 
 
 def _finetune(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict]:
@@ -197,5 +234,7 @@ def _finetune(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict
             for count in settings.label_counts]
 
 
-PROTOCOLS: dict[str, Callable[[Encoder, Splits, Settings], list[dict]]] = {
-    "knn": _knn, "linear": _linear, "mlp": _mlp, "finetune": _finetune}
+PROTOCOLS: dict[str, Frozen] = {
+    "knn": _knn, "linear": _linear, "mlp": _mlp,
+    "adam": _batched("logistic regression (Adam)", ()),
+    "mlp-adam": _batched("MLP 512-128 (Adam)", (512, 128))}

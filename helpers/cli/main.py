@@ -18,7 +18,7 @@ from helpers.common.names import DATASETS, ENCODERS, METHODS, NOISE_SCHEDULES
 from helpers.settings import PRESETS
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
-PROTOCOLS = ("knn", "linear", "mlp", "finetune")
+PROTOCOLS = ("knn", "linear", "mlp", "finetune", "adam", "mlp-adam")
 A_DATASET = f"{', '.join(DATASETS)}, or a folder of images"
 
 
@@ -63,6 +63,7 @@ def parser() -> Parser:
     _add_evaluate(commands.add_parser("evaluate", help="measure an encoder with few labels"))
     _add_train(commands.add_parser("train", help="train a classifier and keep it in a file"))
     _add_predict(commands.add_parser("predict", help="classify images with a kept classifier"))
+    _add_features(commands.add_parser("features", help="write features of images to the disk"))
     _add_weights(commands.add_parser("weights", help="list, fetch and check released encoders"))
     doctor = commands.add_parser("doctor", help="say what this machine has and what will run on it")
     _add_doctor(doctor)
@@ -136,7 +137,7 @@ def _add_train(command: Parser) -> None:
     command.add_argument("--weights", metavar="WEIGHTS", help="a name from `weights list`, or a "
                          "file; default: for a folder the best that this machine runs in minutes, "
                          "else the released encoder for such images")
-    command.add_argument("--protocol", choices=PROTOCOLS[1:], default="linear",
+    command.add_argument("--protocol", choices=PROTOCOLS[1:4], default="linear",
                          help="a head on frozen features (linear, mlp), or the whole network")
     command.add_argument("--out", required=True, metavar="FILE", help="such as my.safetensors")
     command.add_argument("--per-class", type=_positive, metavar="N",
@@ -163,10 +164,26 @@ def _add_predict(command: Parser) -> None:
     command.set_defaults(command=_later("classifier", "predict_files"))
 
 
+def _add_features(command: Parser) -> None:
+    command.add_argument("data", metavar="FOLDER_OR_DATASET", help=A_DATASET)
+    command.add_argument("--weights", required=True,
+                         help="a name from `weights list`, or a file that pretrain wrote")
+    command.add_argument("--out", default="latents", metavar="FOLDER",
+                         help="default: latents; evaluate and train take it in place of images")
+    command.add_argument("--dtype", choices=("float16", "float32"), default="float16",
+                         help="default: float16")
+    command.add_argument("--image-size", type=_positive, metavar="PIXELS",
+                         help="default: what the weights were trained on")
+    command.add_argument("--seed", type=_count, help="of the validation split")
+    command.add_argument("--device", choices=DEVICES, help="default: a GPU where there is one")
+    command.set_defaults(command=_later("features", "features"))
+
+
 def _add_evaluate(command: Parser) -> None:
     command.add_argument("checkpoint", help="a classifier that train wrote, a file that pretrain "
                          "wrote, weights of another project, or a name from `weights list`")
-    command.add_argument("folder", nargs="?", help="the same as --dataset")
+    command.add_argument("folder", nargs="?",
+                         help="the same as --dataset; or what `features` wrote of them")
     command.add_argument("--dataset", default="auto", help=A_DATASET)
     command.add_argument("--protocol", nargs="+", choices=PROTOCOLS,
                          help="of an encoder; default: knn linear")

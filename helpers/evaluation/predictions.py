@@ -5,17 +5,16 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Iterator, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from helpers.common.errors import UserError
 from helpers.common.files import atomic_path, unwritable
 from helpers.common.markup import as_cell
+from helpers.data.latents import marks_of
 from helpers.data.listing import ImageFile
 from helpers.data.stream import Chunk, chunks
 from helpers.evaluation.features import evaluating, extract_features
@@ -40,12 +39,6 @@ def predict(classifier: KeptClassifier, images: Tensor) -> Predicted:
         features = features.to(classifier.bank.device)
         return Predicted(classifier.probabilities(features).cpu(),
                          classifier.distances(features).cpu())
-
-
-def marks_of(images: Tensor) -> Tensor:
-    """A number for each image that tells it from all others, int64 N."""
-    digests = [blake2b(image.numpy().tobytes(), digest_size=8).digest() for image in images]
-    return torch.from_numpy(np.frombuffer(b"".join(digests), dtype="<i8").astype(np.int64))
 
 
 class Extremes:

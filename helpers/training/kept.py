@@ -12,13 +12,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
+from helpers.data.latents import marks_of
 from helpers.data.listing import some
 from helpers.data.splits import Splits
 from helpers.evaluation.calibration import calibration_error, fit_temperature
 from helpers.evaluation.cross_validation import cross_validation
 from helpers.evaluation.features import evaluating, extract_features
 from helpers.evaluation.judge import FEW, in_words, judged
-from helpers.evaluation.predictions import marks_of
 from helpers.evaluation.probes import linear_probe, mlp_probe, probe_layers
 from helpers.models.classifier_file import (
     NEIGHBOURS,

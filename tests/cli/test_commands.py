@@ -108,7 +108,7 @@ def test_the_shell_command_reaches_the_function(checkpoint, capsys):
 
 
 def test_the_protocols_of_the_shell_are_those_that_exist():
-    assert set(PROTOCOLS) == set(commands.PROTOCOLS)
+    assert set(PROTOCOLS) == {*commands.PROTOCOLS, "finetune"}
 
 
 def test_a_row_has_the_deviation_of_a_sample_and_none_for_a_single_number():
@@ -192,7 +192,7 @@ def test_a_release_is_measured_and_listed(tmp_path, monkeypatch, capsys):
     (entry,) = manifest.entries().values()
     settings = Settings.resolve(dataset="digits", seed=1)
     assert entry.accuracy["kNN, k = 20"] == round(
-        commands._knn(encoder.eval(), commands._load(settings), settings)[0]["mean"], 4)
+        commands._measured(encoder, "", ["knn"], commands._load(settings), settings)[0]["mean"], 4)
     assert {
         "linear probe", "linear probe, 1 label per class", "linear probe, 10 labels per class"
     } < set(entry.accuracy)

@@ -1,0 +1,50 @@
+"""`features`, and `evaluate` on what it wrote."""
+
+import json
+
+import pytest
+
+from helpers.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def on_cpu(monkeypatch, tmp_path):
+    monkeypatch.setenv("FEWLABELS_DEVICE", "cpu")
+    monkeypatch.setenv("FEWLABELS_PRESET", "smoke")
+    monkeypatch.setenv("FEWLABELS_DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture
+def latents(tmp_path, capsys):
+    out = tmp_path / "latents"
+    assert main(["features", "digits", "--weights", "byol-slim-digits", "--out", str(out),
+                 "--dtype", "float32"]) == 0
+    assert "1,797 features of 96 numbers" in capsys.readouterr().out
+    return str(out)
+
+
+def measured(capsys, *arguments):
+    assert main(["evaluate", "byol-slim-digits", *arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)["results"]
+
+
+def test_features_on_disk_give_what_the_images_give(latents, capsys):
+    protocols = ["--protocol", "knn", "linear", "adam"]
+    from_disk = measured(capsys, latents, *protocols)
+    assert from_disk == measured(capsys, "--dataset", "digits", *protocols)
+    both = {row["protocol"]: row["mean"] for row in from_disk if row["labels_per_class"] == "all"}
+    assert both["logistic regression (Adam)"] == pytest.approx(both["linear probe"], abs=0.01)
+
+
+@pytest.mark.parametrize("arguments, line", [
+    (["evaluate", "byol-slim-imagenette", "LATENTS"], "not of byol-slim-imagenette"),
+    (["evaluate", "byol-slim-digits", "LATENTS", "--protocol", "finetune"], "needs the images"),
+    (["features", "digits", "--weights", "byol-slim-digits", "--out", "LATENTS"],
+     "another dtype (float32, not float16)"),
+    (["features", "no-such", "--weights", "byol-slim-digits"], "no such name or folder"),
+    (["features", "digits", "--weights", "no-such"], "no-such"),
+])
+def test_what_does_not_fit_is_one_line(latents, capsys, arguments, line):
+    assert main([latents if word == "LATENTS" else word for word in arguments]) == 2
+    said = capsys.readouterr().err
+    assert line in said and said.startswith("error: ") and said.count("\n") == 1
