@@ -4,7 +4,7 @@ from helpers.common.lazy import offer
 
 __getattr__, __all__ = offer(
     __name__,
-    progress_bar="progress",
+    progress_bar="progress working",
     environment="ROOT run_folder",
     files="write_atomically",
     markup="as_cell escaped",

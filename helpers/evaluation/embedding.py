@@ -22,6 +22,7 @@ from torch import Tensor
 
 from helpers.common.compute import numpy_threads
 from helpers.common.errors import UserError
+from helpers.common.progress_bar import working
 
 FEWEST = 4  # different points that a map is worth making for: three always lie in one plane
 MANY = 5000  # points from which more than one thread of t-SNE is worth its while
@@ -75,7 +76,7 @@ def tsne(features: Tensor, dims: int = 2, seed: int = 0, perplexity: float = 30.
         return pca(features, dims)
     perplexity = min(perplexity, max(2.0, (len(features) - 1) / 3))
     model = TSNE(n_components=dims, perplexity=perplexity, init=start, random_state=seed)
-    with numpy_threads(len(features) < MANY):
+    with numpy_threads(len(features) < MANY), working(f"t-SNE of {len(features):,} points"):
         return model.fit_transform(features.numpy())
 
 
@@ -87,7 +88,7 @@ def umap(features: Tensor, seed: int = 0, gap: float = 0.1) -> np.ndarray:
     """
     if _few_places(features):
         return pca(features)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), working(f"UMAP of {len(features):,} points"):
         warnings.simplefilter("ignore")
         _let_numba_cache()
         from umap import UMAP

@@ -4,6 +4,8 @@ import io
 import re
 import subprocess
 import sys
+import time
+from types import SimpleNamespace
 
 import IPython.display
 import pytest
@@ -92,7 +94,51 @@ def test_a_slow_job_is_told_in_seconds_for_each(cell):
     with progress(None, "training", "trials", total=4) as bar:
         bar.start_t -= 60
         bar.update(2)
-    assert "30" in re.search(r"([\d.]+)s/ trials", cell[-1])[1]
+    assert re.search(r", 30 s each\]$", cell[-1])
+
+
+def test_the_clock_goes_on_between_two_items_and_stands_still_after_the_end(cell, monkeypatch):
+    monkeypatch.setattr(module, "TICK_SECONDS", 0.02)
+    with progress(None, "training", "trials", total=2):
+        before = len(cell)
+        time.sleep(0.3)
+        assert len(cell) > before + 2
+    after = len(cell)
+    time.sleep(0.1)
+    assert len(cell) == after
+
+
+def test_the_clock_of_a_cell_that_failed_stands_still(cell, monkeypatch):
+    called = {}
+    events = SimpleNamespace(register=called.__setitem__,
+                             unregister=lambda name, _: called.pop(name))
+    monkeypatch.setattr(IPython, "get_ipython", lambda: SimpleNamespace(events=events))
+    monkeypatch.setattr(module, "TICK_SECONDS", 0.02)
+    bar = progress(None, "training", "trials", total=2)  # nobody closes it
+    called["post_run_cell"]()
+    after = len(cell)
+    time.sleep(0.1)
+    assert len(cell) == after and not called
+    bar.close()
+
+
+def test_work_of_unknown_length_shows_a_clock_once_it_takes_long(cell, monkeypatch):
+    monkeypatch.setattr(module, "TICK_SECONDS", 0.02)
+    with module.working("a map"):
+        pass
+    assert cell == []
+    monkeypatch.setattr(module, "QUIET_SECONDS", 0.1)
+    with module.working("a map"):
+        time.sleep(0.4)
+    assert cell and cell[-1].startswith("a map: 00:0")
+
+
+def test_a_pipe_hears_nothing_between_two_items(monkeypatch, capsys):
+    monkeypatch.setattr(module, "TICK_SECONDS", 0.01)
+    with progress(None, "training", "images", total=2) as bar:
+        time.sleep(0.1)
+        bar.update(2)
+    assert capsys.readouterr().err.count("training") == 2
 
 
 def test_a_test_run_is_not_a_notebook():
