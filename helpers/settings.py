@@ -30,7 +30,7 @@ from helpers.common.split import Split
 ALL_LABELS = 0  # in `label_counts`: every label there is
 PREFIX = "FEWLABELS_"
 # read elsewhere, the last by the tests
-OTHER_VARIABLES = ("OFFLINE", "PRETRAINED", "WEIGHTS", "WEIGHTS_DIR", "FUZZ")
+OTHER_VARIABLES = ("OFFLINE", "PRETRAINED", "WEIGHTS", "WEIGHTS_DIR", "HEADS", "FUZZ")
 
 DEFAULTS: dict[str, Any] = {
     "seed": 0, "noise_sigma": 0.0, "noise_schedule": "ramp",

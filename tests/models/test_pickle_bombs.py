@@ -92,6 +92,13 @@ PROGRAMS = {
     "a long word in many spellings": LONG_WORD + word("utf-32") + b"q\x01c_codecs\nencode\nq\x02"
     + b"h\x02h\x00h\x01\x86R" * 10_000,
     "a key that takes for ever to hash": b"}" + TWICE + b"K\x01s",
+    "a set that takes for ever to hash": b"]" + TWICE + b"a\x85q\x00c__builtin__\nset\nh\x00R",
+    "a count that takes for ever to hash": b"]" + TWICE
+    + b"a\x85q\x00ccollections\nCounter\nh\x00R",
+    "pairs that take for ever to hash": b"]]" + TWICE
+    + b"aK\x01aa\x85q\x00ccollections\nOrderedDict\nh\x00R",
+    "a key of many numbers, many times": b"}" + LONG_LIST.replace(b"]q\x00(", b"(")[:-1]
+    + b"tq\x00K\x01s" + b"h\x00K\x01s" * 200_000,
     "a long name for many tensors": b"}" + word("a" * 1_000_000) + lists_of_lists(300, 3) + b"s",
     "a device that is not there": storage("FloatStorage", 10).replace(b"cpu", b"foo"),
     "an object outside of the file": word("module") + b"\x85Q",
@@ -193,6 +200,8 @@ PIECES = st.sampled_from([
     b"\x81", b"b", b"a", b"e", b"s", b"u", b"Q", b"ctorch\nFloatStorage\n", b"ctorch\nfloat32\n",
     b"ctorch._utils\n_rebuild_tensor_v2\n", b"ccollections\nOrderedDict\n", b"c_codecs\nencode\n",
     b"cargparse\nNamespace\n", b"ctorch\nSize\n", b"c__builtin__\nbytearray\n",
+    b"ccollections\ndefaultdict\n", b"ccollections\ndeque\n", b"c__builtin__\nset\n",
+    b"cnumpy.core.multiarray\nscalar\n", b"cpathlib\nPosixPath\n", b"c__builtin__\nobject\n",
     storage("ByteStorage", 6), tensor("ByteStorage", 6), b"\x96" + b"\xff" * 8,
     b"B\xff\xff\xff\x7f"])
 

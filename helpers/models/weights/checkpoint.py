@@ -107,8 +107,12 @@ def load_parts(path: str | Path) -> tuple[Encoder, dict[str, Tensor]]:
     return encoder, beside
 
 
-def assembled(path: Path, config: dict[str, Any], tensors: dict[str, Tensor]) -> Encoder:
+def assembled(path: Path, config: dict[str, Any], tensors: dict[str, Tensor],
+              cure: str = "fetch or save it again") -> Encoder:
     """The encoder that `config` (arguments of `build`) describes, with `tensors` in it.
+
+    Args:
+        cure: what an error of tensors that do not fit advises.
 
     Raises:
         UserError: it cannot be built, or a tensor is missing, unknown or of another shape.
@@ -123,8 +127,8 @@ def assembled(path: Path, config: dict[str, Any], tensors: dict[str, Tensor]) ->
                             "update the suite, or save the encoder again") from None
         wrong = misfits(outline.state_dict(), tensors).replace("backbone.", "")
         if wrong:
-            raise UserError(f"{path} does not hold a whole {config['name']}: {wrong}; "
-                            "fetch or save it again, or use another file")
+            raise UserError(f"{path} does not hold a whole {config['name']}: {wrong}; {cure}, or "
+                            "use another file")
         encoder = build(**config)
     encoder.load_state_dict(tensors)
     return encoder

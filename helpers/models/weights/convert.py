@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,12 @@ ROOTS = {"patches", "class_token", "positions", "registers", "blocks", "norm", "
 # what joins with another tensor: its name here, and the other's
 JOINED = {r"\.qkv\.[012]\.": ".qkv.", r"\.ls1\.gamma$": ".attention.out.weight",
           r"\.ls2\.gamma$": ".mlp.3.weight"}
-CHANGES_FEATURES = "reg_token|register_|dist_token|norm_pre|fc_norm|rope|relative_position"
+CHANGES_FEATURES = (r"reg_token|register_|dist_token|norm_pre|fc_norm|rope|relative_position|"
+                    r"storage_token|to_patch_embedding|[qk]_norm\.|mlp\.(w\d|fc1_|gate)|\.se\.")
+# what wraps a part of a network while it is trained, within the names of the part's tensors
+WRAPPERS = (r"(?<=\.)(?:module|_orig_mod|_forward_module|_fsdp_wrapped_module|"
+            r"_checkpoint_wrapped_module)\.")
+HEADS = "FEWLABELS_HEADS"  # the variable that says how many heads a ViT has
 # What tensors of odd names and shapes can lead to; the file is at fault, not the code.
 BROKEN = (KeyError, IndexError, TypeError, ValueError, ArithmeticError, RuntimeError)
 # Why a tensor outside the encoder is left out: the first pattern that is found in its name decides.
@@ -72,7 +78,8 @@ class Report:
 def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None = None,
                  channels: int | None = None,
                  normalisation: str = "auto",
-                 input_size: int | None = None) -> tuple[Encoder, Report]:
+                 input_size: int | None = None,
+                 heads: int | None = None) -> tuple[Encoder, Report]:
     """Read weights in any layout that `layouts.LAYOUTS` knows, our own among them.
 
     Args:
@@ -86,6 +93,8 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
             ([0, 1]), or "auto" for what the layout's makers use.
         input_size: side in pixels to which the encoder resizes your images; None: it takes them as
             they are.
+        heads: attention heads of a ViT, which no tensor tells; None takes FEWLABELS_HEADS, and
+            without it the usual number of its width. Our own files say it.
 
     Returns:
         The encoder (its `meta` says where it came from) and the report.
@@ -96,7 +105,7 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
     """
     path = Path(path)
     own = load_encoder(path) if is_own(path) else None
-    tensors = dict(own.state_dict()) if own else read_tensors(path)
+    names, tensors = _unwrapped(own.state_dict() if own else read_tensors(path))
     places = find_encoders(set(tensors))
     if not places:
         raise UserError(
@@ -108,8 +117,9 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
         trained_on = layout.normalisation(prefix, set(tensors))
     try:
         weights, used = _under_our_names(path, layout, prefix, tensors)
-        config = own.config if own else {**fitting.deduce(path, layout.family, weights),
-                                         **layout.options}
+        heads = heads or _heads_asked()
+        config = own.config if own else {
+            **fitting.deduce(path, layout.family, weights, heads), **layout.options}
         if input_size:
             config = {**config, "input_size": input_size}
         fitting.check_expected(path, encoder, config, weights)
@@ -122,20 +132,42 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
                         ) from None
     made.meta = own.meta if own else {"source": path.name, "layout": layout.title}
     if own is None:
-        notes += tuple(_remarks(layout, config, trained_on))
+        notes += tuple(_remarks(layout, config, trained_on, heads))
     taken = {name for names in used.values() for name in names}
     copies = [start for _, start in others if not prefix.startswith(start)]
-    left_out = {name: _reason(name, prefix, copies) for name in tensors if name not in taken}
+    left_out = {names[name]: _reason(name, prefix, copies)
+                for name in tensors if name not in taken}
+    used = {ours: tuple(map(names.__getitem__, theirs)) for ours, theirs in used.items()}
     return made, Report(path, FORMAT if own else layout.title, prefix, made.name, used, left_out,
                         notes)
 
 
-def _remarks(layout: Layout, config: dict[str, Any], trained_on: str) -> Iterator[str]:
+def _unwrapped(tensors: Mapping[str, Tensor]) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Tensors by their names without `WRAPPERS`, and the names that they have in the file.
+
+    Names stay as they are where two tensors would have one.
+    """
+    names = {re.sub(WRAPPERS, "", name): name for name in tensors}
+    if len(names) < len(tensors):
+        names = {name: name for name in tensors}
+    return names, {name: tensors[theirs] for name, theirs in names.items()}
+
+
+def _heads_asked() -> int | None:
+    text = os.environ.get(HEADS, "").strip()
+    if text and not (text.isdecimal() and int(text)):
+        raise UserError(f"{HEADS} must be a whole number above zero, not {text!r}")
+    return int(text) if text else None
+
+
+def _remarks(layout: Layout, config: dict[str, Any], trained_on: str, heads: int | None
+             ) -> Iterator[str]:
     """What a reader should know of weights that are not ours."""
-    if layout.family == "vit" and not config.keys().isdisjoint(("width", "depth")):
-        heads = config.get("heads", PRESETS[config["name"]]["heads"])
-        yield (f"no tensor tells the number of heads: {heads} are a guess, and with another number "
-               "the features are others")
+    unusual = not config.keys().isdisjoint(("width", "depth"))
+    if layout.family == "vit" and unusual and not heads:
+        guess = config.get("heads", PRESETS[config["name"]]["heads"])
+        yield (f"no tensor tells the number of heads: {guess} are a guess, and with another number "
+               f"the features are others; {HEADS} sets it")
     if layout.remark:
         yield layout.remark.format(trained_on=trained_on)
 

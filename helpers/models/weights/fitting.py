@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from helpers.common.errors import UserError
+from helpers.common.names import ENCODERS
 from helpers.models.encoder import IMAGENET_MEAN, IMAGENET_STD, NORMALISATIONS, Encoder, build
 from helpers.models.vit import PRESETS, interpolate_positions
 from helpers.models.weights.checkpoint import assembled, misfits
@@ -24,17 +25,22 @@ SHIFTED = {"resnet": ("bn1.running_mean", -1), "vit": ("patches.bias", 1),
            "slim": ("stem.1.running_mean", -1)}
 
 
-def deduce(path: Path, family: str, weights: Weights) -> dict[str, Any]:
+def deduce(path: Path, family: str, weights: Weights, heads: int | None = None) -> dict[str, Any]:
     """The arguments of `build` that weights under our names call for.
 
+    Args:
+        heads: of a ViT, which no tensor tells; None takes the usual number of its width.
+
     Raises:
-        UserError: they are of a network that the suite does not have.
+        UserError: they are of a network that the suite does not have, or `heads` cannot be.
         KeyError, ValueError, ...: tensors are missing or of shapes that make no sense.
     """
     if family == "slim":
         width, channels = weights["stem.0.weight"].shape[:2]
         return dict(name="slim", channels=channels, image_size=16, width=width)
-    return _deduce_vit(weights) if family == "vit" else _deduce_resnet(path, weights)
+    if family == "resnet":
+        return _deduce_resnet(path, weights)
+    return _deduce_vit(path, weights, heads)
 
 
 def _deduce_resnet(path: Path, weights: Weights) -> dict[str, Any]:
@@ -48,7 +54,7 @@ def _deduce_resnet(path: Path, weights: Weights) -> dict[str, Any]:
                 stem=_stem(weights))
 
 
-def _deduce_vit(weights: Weights) -> dict[str, Any]:
+def _deduce_vit(path: Path, weights: Weights, heads: int | None) -> dict[str, Any]:
     width, channels, patch = weights["patches.weight"].shape[:3]
     depth = _count(weights, "blocks.")
     grid = math.isqrt(weights["positions"].shape[1] - 1)
@@ -56,7 +62,10 @@ def _deduce_vit(weights: Weights) -> dict[str, Any]:
             if (sizes["width"], sizes["depth"]) == (width, depth)]
     nearest = min(PRESETS, key=lambda preset: abs(PRESETS[preset]["width"] - width))
     name = same[0] if same else nearest
-    heads = PRESETS[name]["heads"] if same else max(1, width // HEAD_WIDTH)  # no tensor tells
+    if heads and width % heads:
+        raise UserError(f"{heads} heads do not divide the {width} numbers of a token in {path}: "
+                        "set FEWLABELS_HEADS to another number")
+    heads = heads or (PRESETS[name]["heads"] if same else max(1, width // HEAD_WIDTH))
     sizes = dict(width=width, depth=depth, heads=heads,
                  mlp_ratio=len(weights["blocks.0.mlp.0.weight"]) / width)
     usual = {"mlp_ratio": 4, **PRESETS[name]}
@@ -121,7 +130,9 @@ def _filled(path: Path, config: dict[str, Any], weights: Weights) -> Encoder:
         if not torch.isfinite(value).all():
             raise UserError(f"{path} does not hold a whole {config['name']}: {name} has infinite "
                             "numbers or NaN; fetch it again, or use another file")
-    return assembled(path, config, {f"backbone.{name}": value for name, value in weights.items()})
+    return assembled(path, config, {f"backbone.{name}": value for name, value in weights.items()},
+                     cure="it may be another architecture, or cut off: choose one of "
+                     f"{', '.join(ENCODERS)}")
 
 
 def _fit_input(weights: Weights, family: str, channels: int,

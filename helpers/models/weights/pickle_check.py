@@ -14,12 +14,16 @@ from typing import Any, BinaryIO
 
 import torch
 
+from helpers.models.weights.harmless import STAND_INS
+
 # what may be called; what each call makes is no larger than its arguments
 CALLS = frozenset({
-    "argparse.Namespace", "builtins.complex", "_codecs.encode", "collections.Counter",
+    "builtins.complex", "builtins.set", "_codecs.encode", "collections.Counter",
     "collections.OrderedDict", "torch.Size", "torch.device",
+    "torch.serialization._get_layout",
     "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state",
     "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"})
+HASHING = frozenset({"builtins.set", "collections.Counter", "collections.OrderedDict"})
 ITEM_BYTES = {"DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2,
               "LongStorage": 8, "IntStorage": 4, "ShortStorage": 2, "CharStorage": 1,
               "ByteStorage": 1, "BoolStorage": 1, "ComplexFloatStorage": 8,
@@ -59,9 +63,16 @@ class Name:
 
 @dataclass
 class Made:
-    """In place of a container or of what a call makes: the number of its items."""
+    """In place of a container or of what a call makes.
+
+    Attributes:
+        size: the number of its items.
+        tuples: it holds some, or a container in it does. Tuples of the same tuple take for ever to
+            hash.
+    """
 
     size: int = 0
+    tuples: bool = False
 
 
 class Machine:
@@ -151,16 +162,22 @@ class Machine:
     def _fill(self, code: str, items: tuple[Any, ...]) -> None:
         """Put items, or keys and values in turn, into the container on the stack."""
         keys = items[::2] if code.startswith("SETITEM") else ()
-        if any(isinstance(key, tuple | Made) for key in keys):
-            # tuples of the same tuple take for ever to hash
-            raise Refused("a key that is neither a word nor a number")
-        if isinstance(self.stack[-1], Made):
-            self.stack[-1].size += len(items)
+        if any(isinstance(part, tuple) for key in keys if isinstance(key, tuple) for part in key):
+            raise Refused("a key that is a tuple of tuples")
+        self._pay(sum(len(key) for key in keys if isinstance(key, tuple)))
+        container = self.stack[-1]
+        if isinstance(container, Made):
+            container.size += len(items)
+            container.tuples |= any(map(_has_tuples, items))
 
     def _call(self, function: Any, arguments: Any) -> Made:
-        if not isinstance(function, Name) or function.text not in CALLS:
-            what = getattr(function, "text", "a call of what is no function")
-            raise Refused(f"it calls {what}", what)
+        name = getattr(function, "text", "a call of what is no function")
+        if name in STAND_INS:
+            return Made()
+        if name not in CALLS:
+            raise Refused(f"it calls {name}", name)
+        if name in HASHING and any(map(_has_tuples, arguments)):
+            raise Refused(f"{name} of tuples")
         size = sum(map(_size, arguments))
         self._pay(size)
         return Made(size)
@@ -187,9 +204,13 @@ def _known(argument: str) -> Name:
     if (module, name) in NAME_MAPPING:  # names of Python 2
         module, name = NAME_MAPPING[module, name]
     text = f"{IMPORT_MAPPING.get(module, module)}.{name}"
-    if text not in CALLS and text not in STORAGES and text not in DTYPES:
+    if not any(text in known for known in (CALLS, STAND_INS, STORAGES, DTYPES)):
         raise Refused(f"it names {text}", text)
     return Name(text)
+
+
+def _has_tuples(value: Any) -> bool:
+    return isinstance(value, tuple) or isinstance(value, Made) and value.tuples
 
 
 def _size(value: Any) -> int:

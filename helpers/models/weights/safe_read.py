@@ -7,7 +7,6 @@ of it.
 
 from __future__ import annotations
 
-import argparse
 import io
 import mmap
 import warnings
@@ -23,6 +22,7 @@ from torch import Tensor
 from helpers.common.errors import UserError
 from helpers.common.kinds import kind_of
 from helpers.models.weights.checkpoint import metadata
+from helpers.models.weights.harmless import STAND_INS
 from helpers.models.weights.pickle_check import MOST_BYTES, Machine, Refused
 
 SAFETENSORS, ZIP, LEGACY = "safetensors", "torch zip", "torch before 1.6"
@@ -117,9 +117,8 @@ def _look_through(path: Path, kind: str, machine: Machine) -> None:
 
 
 def _load(path: Path) -> Any:
-    # A Namespace holds a training script's options (facebookresearch/dino saves one); making it
-    # runs nothing.
-    with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+    harmless = [(stand_in, name) for name, stand_in in STAND_INS.items()]
+    with torch.serialization.safe_globals(harmless), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.load(path, map_location="cpu", weights_only=True)
 
