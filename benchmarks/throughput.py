@@ -3,6 +3,7 @@
     python benchmarks/throughput.py                 a table, and JSON under benchmarks/results/
     python benchmarks/throughput.py --method dino   the same for DINO: lightly's example and ours
     python benchmarks/throughput.py --scale         1,000 to 100,000 images, with memory
+    python benchmarks/throughput.py --scale --method predict      the same of a classifier in use
 
 All train the same network (torchvision's ResNet18; BYOL's heads have 1,024 and 256 features, DINO's
 2,048, 256 and 2,048, with two global and six local crops) on the same images:
@@ -56,6 +57,7 @@ from torchvision.models import resnet18
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import predicting
 from helpers.common import compute
 from helpers.common.files import write_atomically
 from helpers.common.machine import chip
@@ -354,7 +356,7 @@ def compared(seconds: dict[str, list[float]], batch: int) -> list[dict]:
 
 
 def scale(options: argparse.Namespace) -> list[dict]:
-    """Images per second and memory of ours on memory-mapped blocks of 1,000 to 100,000 images.
+    """Images per second and memory of ours with 1,000 to 100,000 images.
 
     Each in a process of its own, so that none has what another has left.
     """
@@ -370,8 +372,10 @@ def scale(options: argparse.Namespace) -> list[dict]:
 
 
 def of_size(count: int, options: argparse.Namespace) -> dict:
-    """One row of `scale`: `count` images on disk, and the most memory that this process had of its
-    own."""
+    """One row of `scale`: `count` images on disk (files for `predict`, one memory-mapped block for
+    a training), and the most memory that this process had of its own."""
+    if options.method == "predict":
+        return predicting.of_size(count, photographs(500, predicting.SIDE), options.device)
     watcher = Memory()
     few = photographs(1000, options.size).numpy()
     with tempfile.TemporaryDirectory() as folder:
@@ -434,7 +438,8 @@ def result_name(options: argparse.Namespace) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--method", choices=("byol", "dino"), default="byol")
+    parser.add_argument("--method", choices=("byol", "dino", "predict"), default="byol",
+                        help="predict goes with --scale")
     parser.add_argument("--size", type=int, default=96, help="side of images and views, pixels")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int,
@@ -444,6 +449,8 @@ def main() -> None:
     parser.add_argument("--scale", action="store_true",
                         help="1,000 to 100,000 images in place of the race")
     options = parser.parse_args()
+    if options.method == "predict" and not options.scale:
+        parser.error("--method predict goes with --scale")
     options.steps = options.steps or (50 if options.device == "cuda" else 8)
     rows = scale(options) if options.scale else race(options)
     show(rows)

@@ -4,7 +4,7 @@ from argparse import Namespace
 
 import pytest
 
-from benchmarks import throughput
+from benchmarks import predicting, throughput
 
 
 def options(**changes):
@@ -38,8 +38,8 @@ def test_dinos_crops_have_the_sides_and_the_number_of_lightlys():
 
 def test_results_of_another_method_have_a_file_of_their_own():
     names = {throughput.result_name(options(method=method, scale=scale))
-             for method in ("byol", "dino") for scale in (True, False)}
-    assert len(names) == 4 and "throughput-cpu" in names and "scale-cpu" in names
+             for method in ("byol", "dino", "predict") for scale in (True, False)}
+    assert len(names) == 6 and "throughput-cpu" in names and "scale-cpu" in names
 
 
 def test_both_dinos_have_the_same_parameters():
@@ -51,3 +51,9 @@ def test_both_dinos_have_the_same_parameters():
     sizes = [sum(weight.numel() for weight in each.parameters() if weight.requires_grad)
              for each in (peer, module)]
     assert sizes[0] == sizes[1] > 10**7
+
+
+def test_a_classifier_goes_through_all_links_to_few_photographs(monkeypatch):
+    monkeypatch.setattr(predicting, "PER_FOLDER", 20)
+    row = predicting.of_size(50, throughput.photographs(4, 32), "cpu", "byol-slim-digits")
+    assert row["images"] == 50 and row["images_per_second"] > 0 and row["memory_mib"] > 50
