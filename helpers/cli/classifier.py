@@ -8,12 +8,16 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from sklearn.pipeline import Pipeline
+
+from helpers.cli.features import latents_of
 from helpers.common.errors import UserError
 from helpers.common.files import atomic_path, one_at_a_time
 from helpers.common.names import DATASETS
 from helpers.data.archive import unpacked
 from helpers.data.folder import broken_note, held_out_share, load_listing
 from helpers.data.labels import labelled_listing
+from helpers.data.latents import is_latents
 from helpers.data.listing import OF_AN_ARCHIVE, Listing, count_files
 from helpers.data.loading import load, name_or_path
 from helpers.data.scan import scan
@@ -36,6 +40,7 @@ from helpers.training.kept import keep_classifier
 from helpers.training.protocols import (
     LONGER,
     Features,
+    FeaturesOnDisk,
     train_linear,
     train_mlp,
     train_whole,
@@ -50,6 +55,9 @@ def train(options: argparse.Namespace) -> None:
     out = Path(options.out)
     if out.suffix != ".safetensors":
         raise UserError(f"--out {out}: the file must end in .safetensors")
+    if is_latents(options.data):
+        _train_on_disk(out, options)
+        return
     name = options.weights or _usual_weights(options)
     encoder, _ = named_encoder(name, options.image_size)
     settings = Settings.resolve(dataset=options.data, seed=options.seed, device=options.device,
@@ -66,10 +74,32 @@ def train(options: argparse.Namespace) -> None:
         head, recipe = train_whole(encoder, splits, settings, start, resume=options.resume)
     else:
         features = Features(encoder, splits)
-        head, recipe = (train_linear(features) if options.protocol == "linear" else
-                        train_mlp(features, settings.seed))
+        head, recipe = _head(features, options.protocol, settings.seed)
     keep_classifier(out, head, splits, features=features, protocol=options.protocol, recipe=recipe,
                     weights=str(name))
+
+
+def _head(features: Features, protocol: str, seed: int) -> tuple[Pipeline, dict]:
+    return train_linear(features) if protocol == "linear" else train_mlp(features, seed)
+
+
+def _train_on_disk(out: Path, options: argparse.Namespace) -> None:
+    """A head on features that were written before; their images are not needed."""
+    if options.protocol == "finetune" or options.labels or options.per_class:
+        raise UserError(f"{options.data} holds features: for fine-tuning, --labels and --per-class "
+                        "name the images")
+    latents = latents_of(options.data, options.weights)
+    name = options.weights or latents.made.weights
+    latents_of(options.data, name)
+    encoder, _ = named_encoder(name, latents.made.image_size, latents.made.channels)
+    features = FeaturesOnDisk(encoder.eval(), latents)
+    if not len(features.splits.train):
+        raise UserError(f"{options.data} has features of no labelled image: write those of a "
+                        "folder with classes")
+    seed = Settings.resolve(dataset=options.data, seed=options.seed).seed
+    head, recipe = _head(features, options.protocol, seed)
+    keep_classifier(out, head, features.splits, features=features, protocol=options.protocol,
+                    recipe=recipe, weights=name)
 
 
 def _usual_weights(options: argparse.Namespace) -> str:

@@ -28,7 +28,7 @@ def features(options: argparse.Namespace) -> None:
         print(report, file=sys.stderr)  # what was folded
     encoder.eval().to(settings.device)
     made = Made(options.weights, sha256(weights_file(options.weights)), settings.image_size,
-                options.dtype)
+                splits.channels, options.dtype)
     counts = write_latents(options.out, splits, made,
                            lambda images: extract_features(encoder, images))
     latents = read_latents(options.out)

@@ -129,7 +129,8 @@ def _add_pretrain(command: Parser) -> None:
 
 
 def _add_train(command: Parser) -> None:
-    command.add_argument("data", metavar="FOLDER_OR_DATASET", help=A_DATASET)
+    command.add_argument("data", metavar="FOLDER_OR_DATASET",
+                         help=f"{A_DATASET}, or what `features` wrote")
     command.add_argument("--labels", metavar="FILE",
                          help="CSV with the columns file (in the folder) and class")
     command.add_argument("--classes", metavar="NAMES",

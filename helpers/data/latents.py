@@ -41,6 +41,7 @@ class Made:
     weights: str  # name or file, as it was said
     sha256: str  # of the weights' file
     image_size: int
+    channels: int
     dtype: str  # one of DTYPES
 
 
@@ -52,6 +53,7 @@ class Latents:
         name: the dataset's.
         split: N names of `SPLITS`; labels: int64 N, -1 where there is none.
         marks: int64 N, a number for each image's pixels.
+        ranges: as `Splits` has them.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Latents:
     split: np.ndarray
     labels: Tensor
     marks: Tensor
+    ranges: dict[str, tuple[float, float]]
 
     @property
     def width(self) -> int:
@@ -143,7 +146,8 @@ def read_latents(folder: str | Path) -> Latents:
         marks = np.array([int(row["mark"], 16) for row in rows], np.uint64).astype(np.int64)
         found = Latents(facts["name"], classes, made, shards,
                         [from_cell(row["file"]) for row in rows],
-                        np.array([row["split"] for row in rows]), labels, torch.from_numpy(marks))
+                        np.array([row["split"] for row in rows]), labels, torch.from_numpy(marks),
+                        {kind: (black, white) for kind, (black, white) in facts["ranges"].items()})
         if sum(map(len, shards)) != len(rows):
             raise ValueError(f"{len(rows):,} rows and {sum(map(len, shards)):,} features")
     except (OSError, ValueError, KeyError, TypeError, EOFError) as problem:
@@ -197,8 +201,8 @@ def _write(folder: Path, splits: Splits, made: Made, describe: Describe,
             bar.update(len(images))
     _write_table(folder / TABLE, splits, torch.cat(marks))
     write_atomically(folder / FACTS, json.dumps(
-        {"name": splits.name, "classes": splits.classes, "made": asdict(made), "shards": names},
-        indent=1))
+        {"name": splits.name, "classes": splits.classes, "made": asdict(made), "shards": names,
+         "ranges": splits.ranges}, indent=1))
     for path in folder.glob("*.npy"):  # of images that have changed, and of interrupted writes
         if path.stem not in names:
             with suppress(OSError):  # Windows keeps what is mapped

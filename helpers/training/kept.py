@@ -12,12 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
-from helpers.data.latents import marks_of
 from helpers.data.listing import some
 from helpers.data.splits import Splits
 from helpers.evaluation.calibration import calibration_error, fit_temperature
 from helpers.evaluation.cross_validation import cross_validation
-from helpers.evaluation.features import evaluating, extract_features
+from helpers.evaluation.features import evaluating
 from helpers.evaluation.judge import FEW, in_words, judged
 from helpers.evaluation.probes import linear_probe, mlp_probe, probe_layers
 from helpers.models.classifier_file import (
@@ -63,7 +62,7 @@ def keep_classifier(path: Path, head: nn.Module | Pipeline, splits: Splits, *,
     probe = isinstance(head, Pipeline)
     features = features or Features(encoder if probe else head.encoder, splits)
     layers = probe_layers(head) if probe else layers_of(head.head)
-    made = KeptClassifier(features.encoder, layers, splits.classes, _seen(features.encoder, splits),
+    made = KeptClassifier(features.encoder, layers, splits.classes, _seen(features),
                           dataset=splits.name, trained_on=len(splits.train), **facts)
     made.to(next(features.encoder.parameters()).device)
     others = _cross_validated(features, head) if probe else None
@@ -77,12 +76,9 @@ def keep_classifier(path: Path, head: nn.Module | Pipeline, splits: Splits, *,
     return made.eval()
 
 
-def _seen(encoder: Encoder, splits: Splits) -> Seen:
+def _seen(features: Features) -> Seen:
     """Features of a sample of what was there for training, and marks of what had a label."""
-    order = torch.randperm(len(splits.unlabeled), generator=torch.Generator().manual_seed(0))
-    sample = splits.unlabeled[order[:KEPT].sort().values]
-    marks = torch.cat([marks_of(part.images) for part in (splits.train, splits.val)])
-    return Seen(extract_features(encoder, sample), marks=marks, ranges=splits.ranges)
+    return Seen(features.sample(KEPT), marks=features.marks, ranges=features.splits.ranges)
 
 
 def _on(made: KeptClassifier, part: str, features: Features) -> Judges | None:

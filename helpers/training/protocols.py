@@ -13,6 +13,7 @@ import torch
 from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
+from helpers.data.latents import Latents, marks_of
 from helpers.data.splits import Labeled, Splits
 from helpers.evaluation.features import extract_features
 from helpers.evaluation.predictors import chosen_probe
@@ -45,10 +46,48 @@ class Features:
     def test(self) -> Tensor:
         return self._of(self.splits.test)
 
+    @cached_property
+    def marks(self) -> Tensor:
+        """Of the labelled images of training and validation, see `marks_of`."""
+        return torch.cat([marks_of(part.images) for part in (self.splits.train, self.splits.val)])
+
+    def sample(self, most: int) -> Tensor:
+        """Of at most so many of the images without labels and the training images, a fixed random
+        choice in their order."""
+        count = len(self.splits.unlabeled)
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+        return self._unlabeled(order[:most].sort().values)
+
+    def _unlabeled(self, rows: Tensor) -> Tensor:
+        return extract_features(self.encoder, self.splits.unlabeled[rows])
+
     def _of(self, part: Labeled) -> Tensor:
         if not len(part):
             return torch.empty(0, self.encoder.num_features)
         return extract_features(self.encoder, part.images)
+
+
+class FeaturesOnDisk(Features):
+    """Features that were written before. Their `splits` hold them where others hold images, but for
+    those without a label, which stay on the disk."""
+
+    def __init__(self, encoder: Encoder, latents: Latents) -> None:
+        self.parts = {name: latents.part(name) for name in ("unlabeled", "train", "val", "test")}
+        labelled = {name: Labeled(self.parts[name].take(), self.parts[name].labels)
+                    for name in ("train", "val", "test")}
+        super().__init__(encoder, Splits(
+            latents.name, self.parts["unlabeled"].rows, **labelled, classes=latents.classes,
+            ranges=latents.ranges))
+
+    @cached_property
+    def marks(self) -> Tensor:
+        return torch.cat([self.parts[name].marks for name in ("train", "val")])
+
+    def _unlabeled(self, rows: Tensor) -> Tensor:
+        return self.parts["unlabeled"].take(rows.numpy())
+
+    def _of(self, part: Labeled) -> Tensor:
+        return part.images
 
 
 def train_linear(features: Features) -> tuple[Pipeline, dict[str, Any]]:

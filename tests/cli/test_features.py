@@ -3,8 +3,10 @@
 import json
 
 import pytest
+import torch
 
 from helpers.cli.main import main
+from helpers.models.classifier_file import load_classifier
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +38,24 @@ def test_features_on_disk_give_what_the_images_give(latents, capsys):
     assert both["logistic regression (Adam)"] == pytest.approx(both["linear probe"], abs=0.01)
 
 
+@pytest.mark.parametrize("protocol", ["linear", "mlp"])
+def test_a_classifier_of_features_on_disk_is_that_of_the_images(latents, tmp_path, capsys,
+                                                                 protocol):
+    files = [tmp_path / "disk.safetensors", tmp_path / "images.safetensors"]
+    for source, file in zip((latents, "digits"), files, strict=True):
+        assert main(["train", source, "--weights", "byol-slim-digits", "--protocol", protocol,
+                     "--out", str(file)]) == 0
+    capsys.readouterr()
+    disk, images = map(load_classifier, files)
+    assert disk.facts["results"] == images.facts["results"]
+    assert torch.equal(disk.seen.marks, images.seen.marks)
+    assert torch.equal(disk.bank, images.bank) and disk.temperature == images.temperature
+
+
 @pytest.mark.parametrize("arguments, line", [
+    (["train", "LATENTS", "--protocol", "finetune", "--out", "a.safetensors"], "name the images"),
+    (["train", "LATENTS", "--weights", "byol-slim-imagenette", "--out", "a.safetensors"],
+     "not of byol-slim-imagenette"),
     (["evaluate", "byol-slim-imagenette", "LATENTS"], "not of byol-slim-imagenette"),
     (["evaluate", "byol-slim-digits", "LATENTS", "--protocol", "finetune"], "needs the images"),
     (["features", "digits", "--weights", "byol-slim-digits", "--out", "LATENTS"],

@@ -11,7 +11,7 @@ from helpers.data import latents
 from helpers.data.latents import Made, in_memory, read_latents, write_latents
 from helpers.data.splits import Labeled, Splits
 
-MADE = Made("an encoder", "ab" * 32, 8, "float16")
+MADE = Made("an encoder", "ab" * 32, 8, 3, "float16")
 
 
 def random_splits(count=40, pretext=10, seed=0, names=True):
