@@ -4,6 +4,7 @@ from helpers.common.lazy import offer
 
 __getattr__, __all__ = offer(
     __name__,
+    best="photo_encoder",
     kept="keep_classifier",
     pretraining="pretrain",
     find="chosen_encoder find_or_pretrain",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import torch
 
 from helpers.common.environment import has_network
 from helpers.common.errors import UserError
+from helpers.data.listing import count_files
+from helpers.models.encoder import Encoder
 from helpers.models.vit import PRESETS, Block
 from helpers.models.weights import hub, registry
 from helpers.settings import Settings
+from helpers.training.released import PHOTOGRAPHS
 
 # best first by their makers' kNN on ImageNet; how many times as long as a ViT-S/14 of 224 pixels
 BEST = {"dinov2-vitb14": 3.9, "dinov2-vits14": 1.0}
@@ -70,6 +74,23 @@ def fetched_best(passes: int, device: str, who: str) -> str:
         print(f"{who}: {problem}")
         return ""
     return name
+
+
+def photo_encoder(name: str, folder: str | Path, settings: Settings) -> Encoder:
+    """What looks at a folder of photographs, in eval mode on the settings' device.
+
+    Args:
+        name: of listed weights, or a file; "auto": the best (see `best_encoder`) that this machine
+            runs on all of them in minutes, else the small released one, as in a smoke run.
+
+    Raises:
+        UserError: there are no such weights.
+    """
+    if name == "auto":
+        small = settings.preset == "smoke"
+        best = "" if small else fetched_best(count_files(folder), settings.device, "your photos")
+        name = best or PHOTOGRAPHS["byol"]
+    return hub.named_encoder(name)[0].eval().to(settings.device)
 
 
 def _seconds_an_image(device: str) -> float:

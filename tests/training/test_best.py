@@ -117,6 +117,17 @@ def test_train_takes_the_best_for_a_folder_where_none_is_named(photographs, serv
     assert encoder.num_features == 384 and encoder.config["image_size"] == 224
 
 
+def test_photos_to_be_labelled_are_looked_at_by_the_best_or_by_what_is_named(photographs, server,
+                                                                            capsys):
+    chosen = photographs[1]
+    assert best.photo_encoder("auto", chosen.dataset, chosen).num_features == 384
+    assert "your photos: dinov2-vitb14 is taken" in capsys.readouterr().out
+    small = best.photo_encoder(SMALL, chosen.dataset, chosen)
+    assert small.config["image_size"] == 48 and not small.training
+    in_a_smoke_run = best.photo_encoder("auto", chosen.dataset, chosen.replace(preset="smoke"))
+    assert in_a_smoke_run.config == small.config and capsys.readouterr().out == ""
+
+
 def test_named_datasets_and_other_notebooks_keep_the_small_one(photographs, server):
     splits, chosen = photographs
     named = chosen.replace(dataset="imagenette")
