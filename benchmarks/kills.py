@@ -33,7 +33,7 @@ from helpers.training.pretraining import pretrain
 from helpers.training.runs import fresh_encoder
 
 METHODS = ("byol", "noise-byol", "dino", "supervised")
-STEPS = 60
+STEPS, BATCH_SIZE = 30, 16
 LONGEST_DELAY = 0.4  # seconds from the first save that a start makes to its kill
 PATIENCE = 60  # seconds in which a start has to save
 
@@ -41,9 +41,9 @@ PATIENCE = 60  # seconds in which a start has to save
 def train(method: str, splits: Splits, folder: Path) -> None:
     """The training that is killed: it goes on from `folder`, and leaves its weights there."""
     settings = Settings.resolve(dataset="digits", preset="smoke", device="cpu", run_dir=folder,
-                                pretrain_steps=STEPS, dino_steps=STEPS)
+                                batch_size=BATCH_SIZE, pretrain_steps=STEPS, dino_steps=STEPS)
     if method == "supervised":
-        recipe = ClassifierRecipe(steps=STEPS, batch_size=64)
+        recipe = ClassifierRecipe(steps=STEPS, batch_size=BATCH_SIZE)
         made = train_classifier(fresh_encoder(splits, settings), splits.train,
                                 len(splits.classes), settings, recipe, val=splits.val,
                                 folder=folder / "supervised", resume=True)

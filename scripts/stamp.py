@@ -23,6 +23,7 @@ from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
 from helpers.common.files import write_atomically
 from helpers.report.times import Time, in_words, nearest, read_times
+from scripts.fold import fold, is_folded, title_of
 from scripts.times import USUAL
 
 ADDRESS = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
@@ -135,6 +136,8 @@ def stamp_notebook(path: Path, address: str, times: dict[str, Time]) -> str:
             cell["source"] = prose.splitlines(keepends=True)
     if path.parent.name == "notebooks":
         setup["source"] = setup_source(address, path.stem[:2]).splitlines(keepends=True)
+        if is_folded(setup):
+            fold(setup, title_of(setup))
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 

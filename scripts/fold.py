@@ -1,0 +1,82 @@
+"""Fold the cells of notebooks that a reader need not see first: setup, records, closing words.
+
+    python -m scripts.fold                  all notebooks of notebooks/
+    python -m scripts.fold --check          only say which would change; exit status 1 if one would
+
+A folded cell keeps its code. Colab shows the title of its first line and hides the rest
+(`cellView`), Jupyter hides its source (`jupyter.source_hidden`), and both open it with a click.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from helpers.common.environment import ROOT
+from helpers.common.files import write_atomically
+
+SETUP = "Setup: finds or fetches the repository and adds missing packages"
+TITLE = re.compile(r"\A#@title .*\n")
+COMMENT = re.compile(r"\A# (.*)\n")
+# what a cell of either kind calls, and the title of one that begins with no comment
+KINDS = {re.compile(r"\brecord\("): "Keep the numbers in results/summary.csv",
+         re.compile(r"\bMarkdown\("): "What came out, in words"}
+
+
+def title_of(cell: dict[str, Any]) -> str:
+    """The title under which a cell is folded; "" where it is not."""
+    source = "".join(cell["source"])
+    if cell["cell_type"] != "code" or "parameters" in cell["metadata"].get("tags", []):
+        return ""
+    if "setup" in cell["metadata"].get("tags", []):
+        return SETUP
+    usual = next((title for call, title in KINDS.items() if call.search(source)), "")
+    own = COMMENT.match(TITLE.sub("", source))
+    return own[1].rstrip(".") if usual and own else usual
+
+
+def is_folded(cell: dict[str, Any]) -> bool:
+    """Whether Colab and Jupyter hide a cell's source."""
+    return cell["metadata"].get("cellView") == "form"
+
+
+def fold(cell: dict[str, Any], title: str) -> None:
+    """Give a cell its title and hide its source; done twice, it is as done once."""
+    code = TITLE.sub("", "".join(cell["source"]))
+    if title == SETUP:
+        code = COMMENT.sub("", code)  # which says the same
+    cell["source"] = f"#@title {title}\n{code}".splitlines(keepends=True)
+    cell["metadata"]["cellView"] = "form"
+    cell["metadata"]["jupyter"] = cell["metadata"].get("jupyter", {}) | {"source_hidden": True}
+
+
+def folded(text: str) -> str:
+    """A notebook's JSON with its cells folded."""
+    notebook = json.loads(text)
+    for cell in notebook["cells"]:
+        title = title_of(cell)
+        if title:
+            fold(cell, title)
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+def main(arguments: list[str], folder: Path = ROOT / "notebooks") -> int:
+    """The command line; returns the exit status."""
+    check = arguments == ["--check"]
+    if arguments and not check:
+        print(__doc__.strip(), file=sys.stderr)
+        return 2
+    texts = {path: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.ipynb"))}
+    different = [path for path, text in texts.items() if folded(text) != text]
+    for path in different:
+        if not check:
+            write_atomically(path, folded(texts[path]))
+        print(f"{path.name}: {'not folded, run python -m scripts.fold' if check else 'folded'}")
+    return int(check and bool(different))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,68 @@
+"""Folded cells keep their code, on Colab and in Jupyter, and stay folded when stamped."""
+
+import ast
+import json
+import shutil
+
+import nbformat
+import pytest
+
+from helpers.common.environment import ROOT
+from scripts import fold as tool
+from scripts import stamp
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def cells_of(text):
+    return [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+
+
+def code(cell):
+    """A cell's code without its comments."""
+    source = "".join(cell["source"])
+    return ast.dump(ast.parse(source)) if "%" not in source else source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_setup_and_records_are_folded_parameters_are_not_and_no_code_changes(path):
+    before = path.read_text(encoding="utf-8")
+    after = tool.folded(before)
+    nbformat.validate(nbformat.reads(after, as_version=4))
+    for old, new in zip(cells_of(before), cells_of(after), strict=True):
+        tags = old["metadata"].get("tags", [])
+        assert code(old) == code(new)
+        if "setup" in tags or "record(" in "".join(old["source"]):
+            assert new["metadata"]["cellView"] == "form"
+            assert new["metadata"]["jupyter"]["source_hidden"] is True
+            assert new["source"][0].startswith("#@title ") and len(new["source"][0]) <= 100
+        if "parameters" in tags:
+            assert new == old
+    assert tool.folded(after) == after
+
+
+def test_a_first_comment_is_the_title():
+    cell = dict(cell_type="code", metadata={}, source=["# The best two.\n", "record(rows)"])
+    assert tool.title_of(cell) == "The best two"
+    plain = dict(cell_type="code", metadata={}, source=["train(rows)"])
+    assert tool.title_of(plain) == ""
+
+
+def test_the_command_folds_and_checks(tmp_path, capsys):
+    shutil.copy(NOTEBOOKS[0], tmp_path)
+    (tmp_path / NOTEBOOKS[0].name).write_text(tool.folded(NOTEBOOKS[0].read_text()).replace(
+        '"cellView": "form",', ""))
+    assert tool.main(["--check"], tmp_path) == 1 and "not folded" in capsys.readouterr().out
+    assert tool.main([], tmp_path) == 0 and tool.main(["--check"], tmp_path) == 0
+    assert tool.main(["--what"], tmp_path) == 2
+
+
+def test_a_stamped_notebook_stays_folded(tmp_path):
+    path = tmp_path / "notebooks" / NOTEBOOKS[0].name
+    path.parent.mkdir()
+    path.write_text(tool.folded(NOTEBOOKS[0].read_text(encoding="utf-8")), encoding="utf-8")
+    address = stamp.read_address()
+    stamped = stamp.stamp_notebook(path, address, {})
+    setup = cells_of(stamped)[0]
+    assert setup["source"][0] == f"#@title {tool.SETUP}\n" and tool.folded(stamped) == stamped
+    assert 'prepare("01")' in "".join(setup["source"])
