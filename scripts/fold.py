@@ -19,23 +19,22 @@ from helpers.common.environment import ROOT
 from helpers.common.files import write_atomically
 
 SETUP = "Setup: finds or fetches the repository and adds missing packages"
-TITLE = re.compile(r"\A#@title .*\n")
-COMMENT = re.compile(r"\A# (.*)\n")
-# what a cell of either kind calls, and the title of one that begins with no comment
-KINDS = {re.compile(r"\brecord\("): "Keep the numbers in results/summary.csv",
-         re.compile(r"\bMarkdown\("): "What came out, in words"}
+RECORD, CLOSING = "Keep the numbers in results/summary.csv", "What came out, in words"
+TITLE, COMMENT = re.compile(r"\A#@title .*\n"), re.compile(r"\A# .*\n")
 
 
-def title_of(cell: dict[str, Any]) -> str:
-    """The title under which a cell is folded; "" where it is not."""
-    source = "".join(cell["source"])
-    if cell["cell_type"] != "code" or "parameters" in cell["metadata"].get("tags", []):
-        return ""
-    if "setup" in cell["metadata"].get("tags", []):
+def title_of(cell: dict[str, Any], last: bool = False) -> str:
+    """The title under which a cell is folded; "" where it is not.
+
+    `last`: it is the notebook's last cell of code, which says what came out.
+    """
+    source, tags = "".join(cell["source"]), cell["metadata"].get("tags", [])
+    if "setup" in tags:
         return SETUP
-    usual = next((title for call, title in KINDS.items() if call.search(source)), "")
-    own = COMMENT.match(TITLE.sub("", source))
-    return own[1].rstrip(".") if usual and own else usual
+    if re.search(r"\brecord\(", source):
+        return RECORD
+    says = re.search(r"\bclosing\.\w+\(", source) or (last and "Markdown(" in source)
+    return CLOSING if says else ""
 
 
 def is_folded(cell: dict[str, Any]) -> bool:
@@ -56,8 +55,9 @@ def fold(cell: dict[str, Any], title: str) -> None:
 def folded(text: str) -> str:
     """A notebook's JSON with its cells folded."""
     notebook = json.loads(text)
-    for cell in notebook["cells"]:
-        title = title_of(cell)
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    for cell in code:
+        title = title_of(cell, cell is code[-1])
         if title:
             fold(cell, title)
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"

@@ -20,8 +20,7 @@ def cells_of(text):
 
 def code(cell):
     """A cell's code without its comments."""
-    source = "".join(cell["source"])
-    return ast.dump(ast.parse(source)) if "%" not in source else source
+    return ast.dump(ast.parse("".join(cell["source"])))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -41,11 +40,11 @@ def test_setup_and_records_are_folded_parameters_are_not_and_no_code_changes(pat
     assert tool.folded(after) == after
 
 
-def test_a_first_comment_is_the_title():
-    cell = dict(cell_type="code", metadata={}, source=["# The best two.\n", "record(rows)"])
-    assert tool.title_of(cell) == "The best two"
-    plain = dict(cell_type="code", metadata={}, source=["train(rows)"])
-    assert tool.title_of(plain) == ""
+def test_only_the_last_words_of_a_notebook_are_folded():
+    cell = dict(cell_type="code", metadata={}, source=["Markdown('so')"])
+    assert tool.title_of(cell, last=True) == tool.CLOSING and tool.title_of(cell) == ""
+    closing = dict(cell, source=["Markdown(closing.images(scores))"])
+    assert tool.title_of(closing) == tool.CLOSING
 
 
 def test_the_command_folds_and_checks(tmp_path, capsys):
