@@ -27,6 +27,7 @@ from helpers.common.names import (
 )
 from helpers.common.split import Split
 
+LARGEST_SEED = 2**31  # NumPy's generators end at 2**32, and some seeds are a few above the given
 ALL_LABELS = 0  # in `label_counts`: every label there is
 PREFIX = "FEWLABELS_"
 # read elsewhere, the last by the tests
@@ -241,14 +242,16 @@ def _typed(name: str, value: Any) -> Any:
 
 def _number(name: str, value: Any, kind: str) -> int | float:
     least = 0 if kind == "float" or name == "seed" else 1
+    most = LARGEST_SEED if name == "seed" else float("inf")
     try:
         number = int(value) if kind == "int" else float(value)
     except (ValueError, OverflowError):
         number = -1
     rounded = kind == "int" and not isinstance(value, str) and value != number
-    if rounded or isinstance(value, bool) or not least <= number < float("inf"):
+    if rounded or isinstance(value, bool) or not least <= number < most:
         wanted = "whole number" if kind == "int" else "number"
         bound = "above zero" if least else "from zero on"
+        bound += f" and below {most:,}" * (name == "seed")
         raise UserError(f"{name} must be a {wanted} {bound}, not {value!r}")
     return number
 

@@ -116,7 +116,8 @@ def test_numbers_and_folders_of_the_environment_get_their_types(monkeypatch):
     "choices",
     [{"preset": "huge"}, {"device": "tpu"}, {"device": "cuda"}, {"encoder": "vgg"}, {
         "batch_size": "many"
-    }, {"batch_size": 0}, {"image_size": -3}, {"seed": -1}, {"label_counts": "1,two"},
+    }, {"batch_size": 0}, {"image_size": -3}, {"seed": -1}, {"seed": 2**32},
+     {"label_counts": "1,two"},
      {"epochs": 3}, {"label_counts": "1,-5,all"}, {"label_counts": "0"}, {"label_counts": [1, 2.5]},
      {"pretrain_steps": 1.7}, {"draws": True}, {"batch_size": float("inf")}])
 def test_a_bad_choice_is_one_line_that_names_it(choices):

@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from helpers.cli.recipe_options import add_recipe_options, views_of
 from helpers.common.errors import UserError
@@ -23,7 +23,13 @@ A_DATASET = f"{', '.join(DATASETS)}, or a folder of images"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line."""
+    """A parser whose complaints are one line; what it has parsed knows the command's own parser."""
+
+    def parse_known_args(self, *arguments: Any) -> tuple[argparse.Namespace, list[str]]:
+        found, others = super().parse_known_args(*arguments)
+        if "parser" not in found:  # that of a command comes before the one around it
+            found.parser = self
+        return found, others
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see `{self.prog} --help`)")
@@ -33,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns 0, 1 (a notebook failed), 2 (bad input) or 130 (Ctrl-C)."""
     try:
         options, unknown = parser().parse_known_args(arguments)
-        options.views = views_of(unknown, getattr(options, "known", ()))
+        options.views = views_of(unknown, options.parser)
         return options.command(options) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -124,8 +130,7 @@ def _add_pretrain(command: Parser) -> None:
     command.add_argument("--compile", action="store_true", help="torch.compile the networks where "
                          "that works: worth a try on a GPU, no gain on a CPU")
     add_recipe_options(command)
-    command.set_defaults(command=_later("commands", "pretrain"),
-                         known=list(command._option_string_actions))
+    command.set_defaults(command=_later("commands", "pretrain"))
 
 
 def _add_train(command: Parser) -> None:

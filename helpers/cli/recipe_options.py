@@ -26,19 +26,21 @@ def add_recipe_options(command: argparse.ArgumentParser) -> None:
                            help=" and ".join(title for title in own if name in own[title]))
 
 
-def views_of(words: list[str], known: list[str]) -> dict[str, list[str]]:
-    """The fields of views, from words such as `--views.angle 25`; other words are refused."""
+def views_of(words: list[str], command: argparse.ArgumentParser) -> dict[str, list[str]]:
+    """The fields of views, from words such as `--views.angle 25`; other words are refused, and so
+    are these where the command has no recipe."""
+    known = command._option_string_actions
     views: dict[str, list[str]] = {}
     name = ""
     for word in words:
-        if known and word.startswith("--views."):
+        if "--ema" in known and word.startswith("--views."):
             name, _, value = word.removeprefix("--views.").partition("=")
             views[name] = [value] if value else []
         elif name and not word.startswith("--"):
             views[name].append(word)
         else:
-            near = did_you_mean(word.partition("=")[0], known) or " (see --help)"
-            raise UserError(f"unknown option {word}{near}")
+            near = did_you_mean(word.partition("=")[0], known) or ""
+            raise UserError(f"unknown option {word}{near} (see `{command.prog} --help`)")
     for name, values in views.items():
         if not values:
             raise UserError(f"--views.{name} needs a value")

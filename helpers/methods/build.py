@@ -31,7 +31,8 @@ def build_method(recipe: BYOLRecipe | DINORecipe, encoder: Encoder, settings: Se
 
     if isinstance(recipe, BYOLRecipe):
         return BYOL(encoder, two_views(recipe, settings, encoder), recipe)
-    frozen_steps = round(recipe.frozen_epochs * steps_per_epoch)
+    # a training shorter than an epoch would never train the last layer
+    frozen_steps = min(round(recipe.frozen_epochs * steps_per_epoch), recipe.steps // 2)
     return DINO(encoder, crops_for(recipe, settings, encoder), recipe, frozen_steps)
 
 

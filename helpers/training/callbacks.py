@@ -147,6 +147,13 @@ def encoders_of(module: nn.Module) -> list[Encoder]:
     return [part for part in module.modules() if isinstance(part, Encoder)]
 
 
+def epoch_of(step: int, steps: int, steps_per_epoch: float) -> int:
+    """The epoch, from 1 on, to which a step of a training belongs. The few steps by which the
+    training is longer than whole epochs belong to the last one."""
+    last = max(1, round(steps / steps_per_epoch))
+    return min(last, math.ceil(step / steps_per_epoch))
+
+
 class ProgressLine(Callback):
     """One bar with images per second, the time left, the loss and the epoch."""
 
@@ -164,7 +171,7 @@ class ProgressLine(Callback):
         loader, last = trainer.train_dataloader, trainer.global_step == trainer.max_steps
         # seldom, since reading a GPU's number waits for the GPU
         if self.bar.update(loader.batch_size) or last:
-            epoch = math.ceil(trainer.global_step / loader.steps_per_epoch)
+            epoch = epoch_of(trainer.global_step, trainer.max_steps, loader.steps_per_epoch)
             self.bar.set_postfix(loss=f"{outputs['loss'].item():.3f}", epoch=epoch, refresh=False)
 
     def on_train_end(self, *_: Any) -> None:

@@ -70,17 +70,22 @@ def robust_knn(encoder: Any, splits: Splits, part: Labeled, sigma: float, seed: 
         for images in queries) / 2
 
 
+def eval_interval(steps: int) -> int:
+    """Steps between two evaluations of a trial."""
+    return max(1, steps // EVALUATIONS)
+
+
 class Watch(Callback):
-    """Evaluates the encoder `EVALUATIONS` times and ends the training where `judge(score, step)`
-    says so."""
+    """Evaluates the encoder after every `eval_interval` and ends the training where
+    `judge(score, step)` says so."""
 
     def __init__(self, splits: Splits, sigma: float, judge: Any) -> None:
         self.splits, self.sigma, self.judge = splits, sigma, judge
         self.scores: list[float] = []
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
-        step, eval_interval = trainer.global_step, max(1, trainer.max_steps // EVALUATIONS)
-        if step % eval_interval == 0:
+        step = trainer.global_step
+        if step % eval_interval(trainer.max_steps) == 0:
             self.scores.append(robust_knn(module.encoder, self.splits, self.splits.val, self.sigma))
             trainer.should_stop = trainer.should_stop or self.judge(self.scores[-1], step)
 
@@ -129,8 +134,14 @@ def open_study(name: str, storage: Path, settings: Settings) -> optuna.Study:
 def run(study: optuna.Study, splits: Splits, settings: Settings, *, trials: int, steps: int,
         sigma: float) -> None:
     """Go on until the study has `trials` finished or pruned trials of `steps` steps; `sigma` is
-    that of the noise on validation images, normalised units."""
+    that of the noise on validation images, normalised units.
+
+    Raises:
+        UserError: earlier trials have chosen from another `SPACE`.
+    """
     import optuna
+
+    _check_space(study)
 
     def objective(trial: optuna.Trial) -> float:
         def judge(score: float, step: int) -> bool:
@@ -139,7 +150,7 @@ def run(study: optuna.Study, splits: Splits, settings: Settings, *, trials: int,
 
         watch = Watch(splits, sigma, judge)
         train(suggest(trial), splits, settings, steps, watch)
-        if len(watch.scores) < EVALUATIONS:
+        if len(watch.scores) < steps // eval_interval(steps):
             raise optuna.TrialPruned
         return watch.scores[-1]
 
@@ -154,6 +165,31 @@ def run(study: optuna.Study, splits: Splits, settings: Settings, *, trials: int,
 
         study.optimize(objective, n_trials=max(0, trials - done), callbacks=[tell],
                        catch=(UserError,))
+
+
+def _check_space(study: optuna.Study) -> None:
+    """Raise a UserError where a choice of earlier trials differs from that of `SPACE`; limits of
+    numbers may move."""
+    from optuna.distributions import check_distribution_compatibility
+
+    for name, limits in SPACE.items():
+        for trial in study.trials:
+            try:
+                if name in trial.distributions:
+                    check_distribution_compatibility(trial.distributions[name],
+                                                     _distribution(limits))
+            except ValueError:
+                raise UserError(
+                    f"the study {study.study_name} was made with other choices of {name}: give the "
+                    "new search another name, or take the choices back") from None
+
+
+def _distribution(limits: Any) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    if isinstance(limits, list):
+        return CategoricalDistribution(limits)
+    return FloatDistribution(limits[0], limits[1], log=limits[2])
 
 
 def suggest(trial: optuna.Trial) -> dict[str, float]:

@@ -54,6 +54,18 @@ def test_bad_arguments_are_one_line_and_status_2(arguments, commands, capsys):
     assert shown.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(("words", "said"), [
+    (["evaluate", "x", "--sede", "3"], "did you mean --seed? (see `python -m helpers evaluate -"),
+    (["weights", "check", "x", "--wat"], "--wat (see `python -m helpers weights check --help`)"),
+    (["run", "--views.angle", "3"], "unknown option --views.angle (see `python -m helpers run -"),
+    (["doctor", "--plam"], "did you mean --plan? (see `python -m helpers doctor --help`)"),
+    (["weights", "fetc", "x"], "(see `python -m helpers weights --help`)"),
+    (["dance"], "(see `python -m helpers --help`)")])
+def test_an_unknown_word_names_the_help_of_its_command(words, said, commands, capsys):
+    assert cli.main(words) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_a_user_error_of_a_command_is_one_line_and_status_2(monkeypatch, capsys):
     def fail(*arguments, **options):
         raise UserError("no folder x: make it")

@@ -9,9 +9,12 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch.nn import functional as F
 
+from helpers.methods.build import build_method
 from helpers.methods.dino import DINO, clip_each, collapse_metrics
+from helpers.methods.presets import recipe_for
 from helpers.methods.recipes import DINORecipe
 from helpers.models.encoder import build
+from helpers.settings import Settings
 from helpers.training.loader import BatchLoader
 from helpers.training.trainer import fit
 from helpers.transforms.multicrop import LocalCrop, MultiCrop, multicrop_for
@@ -228,6 +231,16 @@ def test_last_layer_stays_frozen_at_first_and_only_weights_decay(digits):
     assert seen[0][1] == pytest.approx([0.1, 0.0]) and seen[7][1] == pytest.approx([0.3, 0.0])
     # stays 1
     assert torch.equal(module.student_head.last_layer.weight_g, before["last_layer.weight_g"])
+
+
+@pytest.mark.parametrize(("images", "steps", "frozen"), [
+    (640, 40, 10), (6400, 40, 20), (6400, 150, 75), (6400, 1000, 100), (40, 40, 1), (640, 1, 0)])
+def test_the_last_layer_is_trained_even_in_less_than_an_epoch(images, steps, frozen):
+    settings = Settings.resolve(dataset="digits", preset="smoke", device="cpu", dino_steps=steps)
+    recipe = recipe_for("dino", settings)
+    assert (recipe.frozen_epochs, recipe.steps) == (1, steps)
+    module = build_method(recipe, build("slim", channels=1, image_size=16), settings, images / 64)
+    assert module.student_head.freeze_last_layer == frozen
 
 
 def test_collapse_metrics_tell_both_collapses_from_health():

@@ -16,7 +16,7 @@ from helpers.evaluation.features import extract_features
 from helpers.evaluation.probes import knn_accuracy
 from helpers.training import accuracy_curve, intervals
 from helpers.training import monitor as monitors
-from helpers.training.callbacks import History
+from helpers.training.callbacks import History, epoch_of
 from helpers.training.loader import BatchLoader
 from helpers.training.trainer import fit
 
@@ -302,3 +302,10 @@ def test_an_accuracy_curve_holds_accuracies_and_the_loss_on_validation(monkeypat
         (unseen.argmax(1) == val.labels[:30]).float().mean().item())
     assert row["val_loss"] == pytest.approx(
         F.cross_entropy(unseen, val.labels[:30]).item(), rel=1e-4)
+
+
+@pytest.mark.parametrize(("step", "steps", "per_epoch", "epoch"), [
+    (1, 21, 20.27, 1), (21, 21, 20.27, 1), (41, 41, 20.27, 2), (21, 41, 20.27, 2), (1, 1, 20.27, 1),
+    (40, 40, 0.5, 80), (3, 3, 1.0, 3)])
+def test_a_training_of_some_epochs_ends_in_the_last_of_them(step, steps, per_epoch, epoch):
+    assert epoch_of(step, steps, per_epoch) == epoch

@@ -89,7 +89,7 @@ def test_a_missing_file_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("words,message", [
-    (["--lrr", "1"], "unknown option --lrr: did you mean --lr?"),
+    (["--lrr", "1"], "unknown option --lrr: did you mean --lr? (see `python -m helpers pretrain "),
     (["--lr", "fast"], "lr must be a number, not 'fast'"),
     (["--lr", "0"], "lr must be above 0"),
     (["--noise", "1"], "noise must be 2 numbers, not 1"),

@@ -69,6 +69,33 @@ def test_a_trial_below_the_median_is_pruned_and_a_good_one_is_not(splits, settin
     assert sum(search.importances(study).values()) == pytest.approx(1)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 7])
+def test_a_trial_of_a_few_steps_comes_to_its_end(splits, settings, tmp_path, monkeypatch, steps):
+    count = steps // search.eval_interval(steps)
+    monkeypatch.setattr(search, "train", fixed([[0.5] * count] * 2))
+    study = search.open_study("s", tmp_path / "s.db", settings)
+    search.run(study, splits, settings, trials=2, steps=steps, sigma=1.0)
+    assert [row["pruned"] for row in search.rows(study)] == [False, False]
+
+
+@pytest.mark.parametrize(("name", "limits", "fits"), [
+    ("hidden", [64, 128], False), ("hidden", [64, 128, 256, 512, 1024], False),
+    ("lr", [1e-3, 1e-2], False), ("sigma", (0.1, 0.2, False), True)])
+def test_a_study_of_other_choices_is_one_line_and_other_limits_go_on(
+        splits, settings, tmp_path, monkeypatch, name, limits, fits):
+    monkeypatch.setattr(search, "train", fixed([[0.1, 0.2, 0.3, 0.4]] * 2))
+    study = search.open_study("s", tmp_path / "s.db", settings)
+    search.run(study, splits, settings, trials=1, steps=4, sigma=1.0)
+    monkeypatch.setitem(search.SPACE, name, limits)
+    again = search.open_study("s", tmp_path / "s.db", settings)
+    if fits:
+        search.run(again, splits, settings, trials=2, steps=4, sigma=1.0)
+        assert len(search.rows(again)) == 2
+    else:
+        with pytest.raises(UserError, match=f"other choices of {name}"):
+            search.run(again, splits, settings, trials=2, steps=4, sigma=1.0)
+
+
 def test_a_study_goes_on_where_it_was_and_proposes_other_points(splits, settings, tmp_path,
                                                                 monkeypatch):
     monkeypatch.setattr(search, "train", fixed([[0.1, 0.2, 0.3, 0.4]] * 5))
