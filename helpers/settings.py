@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.common.errors import UserError
+from helpers.common.fields import number_of
 from helpers.common.machine import devices
 from helpers.common.markup import escaped
 from helpers.common.names import (
@@ -236,24 +238,9 @@ def _typed(name: str, value: Any) -> Any:
     if name == "label_counts":
         return parse_label_counts(value)
     if kind in ("int", "float"):
-        return _number(name, value, kind)
+        least = 0 if kind == "float" or name == "seed" else 1
+        return number_of(name, value, kind, least, LARGEST_SEED if name == "seed" else math.inf)
     return Path(value).expanduser() if kind == "Path" else value
-
-
-def _number(name: str, value: Any, kind: str) -> int | float:
-    least = 0 if kind == "float" or name == "seed" else 1
-    most = LARGEST_SEED if name == "seed" else float("inf")
-    try:
-        number = int(value) if kind == "int" else float(value)
-    except (ValueError, OverflowError):
-        number = -1
-    rounded = kind == "int" and not isinstance(value, str) and value != number
-    if rounded or isinstance(value, bool) or not least <= number < most:
-        wanted = "whole number" if kind == "int" else "number"
-        bound = "above zero" if least else "from zero on"
-        bound += f" and below {most:,}" * (name == "seed")
-        raise UserError(f"{name} must be a {wanted} {bound}, not {value!r}")
-    return number
 
 
 def parse_label_counts(value: Any, name: str = "label_counts") -> tuple[int, ...]:

@@ -124,3 +124,22 @@ def value_of(text: Any) -> Any:
         except ValueError:
             continue
     return text
+
+
+def number_of(name: str, value: Any, kind: str, least: int, most: float) -> int | float:
+    """A number or its text as an "int" or a "float" from `least` on and below `most`.
+
+    Raises:
+        UserError: it is none, and names it as `name`.
+    """
+    try:
+        number = int(value) if kind == "int" else float(value)
+    except (ValueError, OverflowError):
+        number = -1
+    rounded = kind == "int" and not isinstance(value, str) and value != number
+    if rounded or isinstance(value, bool) or not least <= number < most:
+        wanted = "whole number" if kind == "int" else "number"
+        bound = "above zero" if least else "from zero on"
+        upper = "" if most == math.inf else f" and below {most:,}"
+        raise UserError(f"{name} must be a {wanted} {bound}{upper}, not {value!r}")
+    return number
