@@ -4,6 +4,7 @@
 # make check      install, then ruff and the quick tests: while you change something
 # make test       install, then ruff and all tests (make tests is the same)
 # make executed   run all notebooks once; keep copies with outputs in docs/executed
+# make gallery    the executed copies as web pages, in site/
 # make stamp      write the repository's address into notebooks and README
 # make colab-check    what works with the versions that Colab has (Python 3.13, 6 GB)
 # make lowest-check   what works with the lowest versions of requirements.txt (Python 3.11, 7 GB)
@@ -37,7 +38,7 @@ need = "$(PYTHON$(1))" -c 'import sys; sys.exit("%d%d" % sys.version_info[:2] !=
 # The kernels of notebooks are those of .venv, whatever else is installed for this user.
 export JUPYTER_PREFER_ENV_PATH := 1
 
-.PHONY: help run notebook check test tests executed stamp colab-check lowest-check clean distclean
+.PHONY: help run notebook check test tests executed gallery stamp colab-check lowest-check clean distclean
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
@@ -60,6 +61,9 @@ tests: test
 
 executed: $(VENV)/.installed-dev
 	@$(VENV)/bin/python -m scripts.executed $(ARGS)
+
+gallery: $(VENV)/.installed
+	@$(VENV)/bin/python -m scripts.gallery $(ARGS)
 
 stamp: $(VENV)/.installed
 	@$(VENV)/bin/python -m scripts.stamp $(ARGS)

@@ -159,6 +159,7 @@ def stamp_readme(path: Path, notebooks: Sequence[Path], address: str, times: dic
     table = "\n".join(lines)
     text = README_TABLE.sub(lambda match: f"{match[1]}{table}\n{match[2]}",
                             path.read_text(encoding="utf-8"))
+    text = re.sub(r"https://github\.com/[\w.-]+/[\w.-]+(?=/actions/)", address, text)
     folder = address.rsplit("/", 1)[1]
     return re.sub(r"git clone https://github\.com/[\w./-]+(?:(\s+(?:&& )?cd )[\w.-]+)?",
                   lambda match: f"git clone {address}" + (match[1] + folder if match[1] else ""),

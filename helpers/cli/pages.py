@@ -9,8 +9,9 @@ import pandas as pd
 from helpers.cli.execute import title_of
 from helpers.common.files import write_atomically
 from helpers.common.progress_bar import progress
-from helpers.report.page import notebook_page, results_page
+from helpers.report.page import results_page
 from helpers.report.results import summary
+from helpers.report.web_page import notebook_page
 from helpers.settings import Settings
 
 

@@ -6,7 +6,8 @@ import nbformat
 import numpy as np
 import pandas as pd
 
-from helpers.report.page import notebook_page, results_page
+from helpers.report.page import results_page
+from helpers.report.web_page import notebook_page
 
 HOSTILE = "<img src=x onerror=alert(1)> $x$"
 
