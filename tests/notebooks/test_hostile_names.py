@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
     for shade, name in enumerate(CLASSES):
         (root / name).mkdir(parents=True)
         for number in range(24):
-            pixels = dice.integers(0, 60 + 60 * shade, (32, 32, 3), dtype=np.uint8)
+            pixels = dice.integers(0, 60 + 38 * shade, (32, 32, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(root / name / f"<img src=x onerror={RUNS}>{number}.png")
     return root
 
