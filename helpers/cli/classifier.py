@@ -12,14 +12,14 @@ from sklearn.pipeline import Pipeline
 
 from helpers.cli.features import latents_of
 from helpers.common.errors import UserError
-from helpers.common.files import atomic_path, one_at_a_time
+from helpers.common.files import atomic_path, check_writable, one_at_a_time
 from helpers.common.names import DATASETS
 from helpers.data.archive import unpacked
 from helpers.data.folder import broken_note, held_out_share, load_listing
 from helpers.data.labels import labelled_listing
 from helpers.data.latents import is_latents
 from helpers.data.listing import OF_AN_ARCHIVE, Listing, count_files
-from helpers.data.loading import load, name_or_path
+from helpers.data.loading import check_size, load, name_or_path
 from helpers.data.scan import scan
 from helpers.data.splits import Labeled, Splits
 from helpers.data.stream import image_files
@@ -47,6 +47,7 @@ from helpers.training.protocols import (
 )
 from helpers.training.released import PHOTOGRAPHS
 
+SHEETS = (".png", ".jpg", ".pdf", ".svg")  # endings of a sheet
 USUAL = {"digits": "byol-slim-digits", "fashion-mnist": "byol-slim-digits"}  # by dataset
 
 
@@ -55,6 +56,7 @@ def train(options: argparse.Namespace) -> None:
     out = Path(options.out)
     if out.suffix != ".safetensors":
         raise UserError(f"--out {out}: the file must end in .safetensors")
+    check_writable(out)
     if is_latents(options.data):
         _train_on_disk(out, options)
         return
@@ -120,6 +122,7 @@ def _splits(options: argparse.Namespace, settings: Settings) -> Splits:
     Of a folder that has too few labels for it, nothing is kept apart for validation and test.
     """
     wanted = name_or_path(settings.dataset)
+    check_size(settings.image_size)
     if options.classes and not options.labels:
         raise UserError("--classes names the classes of a labels file: give --labels as well")
     if wanted in DATASETS and options.labels:
@@ -149,6 +152,11 @@ def _listing(options: argparse.Namespace, settings: Settings, root: Path) -> Lis
 
 def predict_files(options: argparse.Namespace) -> None:
     """`predict FILE IMAGES`: a table of predictions, and a sheet of them."""
+    check_writable(options.out)
+    if options.sheet and Path(options.sheet).suffix.lower() not in SHEETS:
+        raise UserError(f"--sheet {options.sheet}: the file must end in {', '.join(SHEETS)}")
+    if options.sheet:
+        check_writable(options.sheet)
     classifier = _loaded(options.file, options.device)
     files = image_files(options.images)
     extremes = Extremes(classifier.classes) if options.sheet else None

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -50,6 +51,23 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
             temporary.write_bytes(data)
     except OSError as problem:
         raise unwritable(path, problem) from problem
+
+
+def check_writable(path: str | Path) -> None:
+    """Make the folder of a file that is to be written after long work, and try to write in it.
+
+    Raises:
+        UserError: it cannot be written there.
+    """
+    target = Path(path)
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as problem:
+        raise unwritable(path, problem) from None
 
 
 def unwritable(path: str | Path, problem: OSError) -> UserError:

@@ -42,9 +42,7 @@ def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int
     split = split or Split()
     name = name_or_path(name_or_folder)
     size = DEFAULT_IMAGE_SIZE.get(name, FOLDER_SIZE) if image_size is None else image_size
-    if not SMALLEST <= size <= LARGEST:
-        raise UserError(
-            f"image size {size}: choose a number of pixels from {SMALLEST} to {LARGEST}")
+    check_size(size)
     if name in DATASETS and split != Split(classes=split.classes):
         raise UserError(
             f"{name} has its own train, val and test images: leave these at auto, they are for "
@@ -64,6 +62,13 @@ def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int
 
         splits = named.READERS[name](size, seed, folder)
     return only_classes(splits, split.classes) if split.classes else splits
+
+
+def check_size(size: int) -> None:
+    """A UserError unless images can have this side, in pixels."""
+    if not SMALLEST <= size <= LARGEST:
+        raise UserError(
+            f"image size {size}: choose a number of pixels from {SMALLEST} to {LARGEST}")
 
 
 def name_or_path(name_or_folder: str | Path) -> str:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from shapes import CLASSES, shapes
 
+from helpers.cli import classifier
 from helpers.cli.main import main
 from helpers.data.images import read_image
 from helpers.evaluation.predictions import predict
@@ -277,6 +278,32 @@ def test_two_labels_of_each_class_are_judged_by_cross_validation(flat, tmp_path,
 
 def test_a_file_of_another_ending_is_refused_before_the_training(folder, capsys):
     assert "must end in .safetensors" in refused(capsys, "train", folder, "--out", "my.pth")
+
+
+@pytest.mark.parametrize("options, line", [
+    (["--out", "taken.safetensors"], "cannot write taken.safetensors (Is a directory)"),
+    (["--out", "file/my.safetensors"], "cannot write file/my.safetensors (File exists)"),
+    (["--out", "my.safetensors", "--image-size", "5000"], "image size 5000: choose a number")])
+def test_what_cannot_end_well_is_refused_before_the_images_are_read(folder, options, line, tmp_path,
+                                                                    monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken.safetensors").mkdir()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(classifier, "load_listing", lambda *_, **__: pytest.fail("was read"))
+    assert line in refused(capsys, "train", folder, *options)
+
+
+@pytest.mark.parametrize("options, line", [
+    (["--out", "."], "cannot write . (Is a directory)"),
+    (["--sheet", "sheet.xyz"], "--sheet sheet.xyz: the file must end in .png"),
+    (["--sheet", "file/sheet.png"], "cannot write file/sheet.png (File exists)")])
+def test_predictions_that_cannot_be_written_are_refused_at_once(kept, folder, options, line,
+                                                                tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(classifier, "load_classifier", lambda *_: pytest.fail("was loaded"))
+    assert line in refused(capsys, "predict", kept, folder, *options)
+    assert os.listdir(tmp_path) == ["file"]
 
 
 def test_fine_tuning_logs_and_an_ended_one_is_read_back(folder, tmp_path, capsys):

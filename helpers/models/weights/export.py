@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-import tempfile
 import warnings
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helpers.common.errors import UserError
-from helpers.common.files import atomic_path
+from helpers.common.files import atomic_path, check_writable, unwritable
 from helpers.models.classifier_file import KeptClassifier
 from helpers.models.encoder import Encoder
 from helpers.transforms.functional import GRAY
@@ -77,14 +76,11 @@ def export_onnx(module: Encoder | KeptClassifier, path: str | Path) -> Path:
 
 
 def _written(module: Encoder | KeptClassifier, path: Path, write: Any, run: Any) -> Path:
+    check_writable(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
         return _export(module, path, write, run)
     except OSError as problem:
-        raise UserError(f"cannot write {path} ({problem.strerror or problem}): choose another "
-                        "folder, or make room") from None
+        raise unwritable(path, problem) from None
 
 
 def _export(module: Encoder | KeptClassifier, path: Path, write: Any, run: Any) -> Path:
