@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -104,15 +105,16 @@ def corruption_sweep(predictors: Mapping[str, Predictor], data: Labeled, seeds: 
 def mean_corruption_error(errors: dict[str, np.ndarray], baseline: dict[str, np.ndarray]) -> float:
     """mCE (Hendrycks & Dietterich 2019, section 4): errors summed over severities, divided by the
     baseline's, averaged over corruptions; below 1 is better than the baseline. Corruptions under
-    which the baseline makes no mistake are left out.
+    which the baseline makes no mistake are left out. Beside a baseline that never makes one, a
+    method has 1 if it makes none either, and infinity otherwise.
 
     Raises:
-        ValueError: the two do not hold the same corruptions, or the baseline is never wrong.
+        ValueError: the two do not hold the same corruptions.
     """
     if errors.keys() != baseline.keys():
         raise ValueError("the method and the baseline were shown different corruptions")
     ratios = [errors[name].sum() / baseline[name].sum() for name in errors
               if baseline[name].sum() > 0]
     if not ratios:
-        raise ValueError("the baseline makes no mistake under any corruption")
+        return math.inf if any(wrong.any() for wrong in errors.values()) else 1.0
     return float(np.mean(ratios))
