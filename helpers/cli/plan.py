@@ -21,9 +21,9 @@ HEADER = ["", "encoder", "trainings", "steps", "download", "GPU memory", "time",
 # classifiers on features, maps, figures. Measured with digits, and with Imagenette at 48 pixels (in
 # 01 to 04 and 06 whole, in 08 part by part; the other photographs' are guesses from those).
 REST = {
-    "01": (10, 30), "02": (13, 17), "03": (33, 156), "04": (15, 30), "05": (26, 40),
+    "01": (10, 30), "02": (13, 17), "03": (33, 156), "04": (15, 30), "05": (14, 25),
     "06": (40, 30), "07": (44, 120), "08": (43, 180), "09": (20, 120), "10": (7, 12),
-    "11": (14, 20), "12": (20, 60),
+    "11": (14, 20), "12": (20, 60), "13": (18, 30), "14": (9, 15),
 }
 
 

@@ -156,22 +156,37 @@ def _fine_tuning(work: Work) -> None:
 
 
 def _vit(work: Work) -> None:
-    from helpers.evaluation.diagnostics.faults import DATA_FAULTS, FAULTS
     from helpers.training.vit_starts import WAYS
 
-    chosen, effort = work.settings, 1 if work.settings.vit == "vit_digits" else 4
-    networks = 1 + len(FAULTS) + len(DATA_FAULTS)
-    checks = 150 * effort + 4 * 65 * effort + networks * (60 + 40) * effort
-    # half of them, as they end when the loss is small
-    work.loops.append(work.loop(chosen.vit, chosen.scale(checks // 2), batch=32))
+    chosen = work.settings
+    work.loops.append(work.loop(chosen.vit, chosen.scale(75 * _effort(work))))  # one batch
     steps = max(2, chosen.supervised_steps * 4 // 5)
-    work.classifier(chosen.vit, steps)
+    for network in (chosen.vit, "slim", "mobilenet_v3_small"):
+        work.classifier(network, steps)
     start = chosen.vit
     if chosen.vit_start == "imagenet":
         start, work.download = "vit_base", BACKBONE_MB
     else:
         work.classifier(chosen.vit, max(2, steps * 3 // 4))
     work.classifier(start, chosen.finetune_steps, len(WAYS) * chosen.draws)
+
+
+def _check_up(work: Work) -> None:
+    from helpers.evaluation.diagnostics.faults import DATA_FAULTS, FAULTS
+
+    chosen, networks = work.settings, 1 + len(FAULTS) + len(DATA_FAULTS)
+    checks = (4 * 65 + networks * (60 + 40)) * _effort(work)
+    # half of them, as they end when the loss is small
+    work.loops.append(work.loop(chosen.vit, chosen.scale(checks // 2), batch=32))
+
+
+def _attention(work: Work) -> None:
+    work.classifier(work.settings.vit, max(2, work.settings.supervised_steps * 4 // 5))
+
+
+def _effort(work: Work) -> int:
+    """How many times longer the checks of a ViT are than with digits."""
+    return 1 if work.settings.vit == "vit_digits" else 4
 
 
 def _maps(work: Work) -> None:
@@ -231,6 +246,7 @@ WORK: dict[str, Callable[[Work], None]] = {
     "03": _features, "04": _fine_tuning,
     "05": _vit, "06": _maps, "07": _noise, "08": _images, "09": _labels, "10": lambda work: None,
     "11": _search, "12": lambda work: work.usual("byol"),
+    "13": _check_up, "14": _attention,
 }
 
 

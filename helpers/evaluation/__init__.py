@@ -14,7 +14,8 @@ __getattr__, __all__ = offer(
     robustness="corruption_sweep mean_corruption_error noise_sweep",
     layers="layer_similarity",
     retrieval="copy_detection mean_average_precision neighbours",
-    attention="attention_and_gradients attention_rollout class_attention gradient_rollout",
+    attention="attention_and_gradients attention_rollout class_attention gradient_rollout "
+    "hide_patches",
     embedding="joint knn_agreement pca trustworthiness tsne umap",
     linear_sgd="choose_linear crop_view linear_features view_features",
     labelling="LabelTable Rounds cross_validated",

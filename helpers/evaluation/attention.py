@@ -97,3 +97,21 @@ def gradient_rollout(maps: list[Tensor], gradients: list[Tensor]) -> Tensor:
         used = (weights * gradient).clamp(min=0).mean(dim=1)                              # B, T, T
         relevance = relevance + used @ relevance
     return relevance
+
+
+def hide_patches(images: Tensor, ranking: Tensor, count: int) -> Tensor:
+    """Cover the `count` patches that a ranking puts first with the mean of each channel.
+
+    Where the patches matter most to the prediction, covering them costs the most accuracy: a test
+    of a map that needs no eye.
+
+    Args:
+        images: float B x C x S x S.
+        ranking: B x G x G, the larger the earlier, of a grid that divides S.
+        count: patches of each image, from 0 to G * G.
+    """
+    order = ranking.flatten(1).argsort(dim=1, descending=True, stable=True)[:, :count]
+    hidden = torch.zeros(ranking.flatten(1).shape, dtype=torch.bool, device=ranking.device)
+    hidden = hidden.scatter(1, order, True).view_as(ranking)[:, None].float()         # B, 1, G, G
+    mask = F.interpolate(hidden, images.shape[-2:], mode="nearest").bool().to(images.device)
+    return torch.where(mask, images.mean((0, 2, 3), keepdim=True), images)

@@ -68,7 +68,9 @@ def named_layers(encoder: nn.Module, token: str | None = None) -> dict[str, nn.M
         first, blocks = {"embedding": backbone.dropout}, backbone.blocks
     elif hasattr(backbone, "stem"):
         first, blocks = {"stem": backbone.stem}, backbone.blocks
-    else:  # torchvision's names
+    elif hasattr(backbone, "features"):  # torchvision's MobileNet
+        first, blocks = {"stem": backbone.features[0]}, backbone.features[1:]
+    else:  # torchvision's ResNet
         first = {"stem": backbone.maxpool}
         blocks = [backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4]
     layers = first | {f"block {number}": block for number, block in enumerate(blocks, start=1)}

@@ -54,3 +54,14 @@ def test_attention_at_the_images_own_size_is_the_vits_own(encoder, images):
     whole = encoder.backbone.eval().attention_maps(normalise(images))[-1].detach()
     torch.testing.assert_close(
         attention.class_attention(encoder, images).flatten(2), whole[:, :, 0, 1:])
+
+
+def test_the_patches_that_a_ranking_puts_first_are_covered_with_the_mean():
+    images = torch.arange(32.0).view(2, 1, 4, 4)
+    ranking = torch.tensor([[[0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0], [3.0, 2.0]]])
+    covered = attention.hide_patches(images, ranking, 1)
+    changed = covered != images
+    assert changed[0, 0, :2, 2:].all() and changed[1, 0, 2:, :2].all() and changed.sum() == 8
+    assert (covered[changed] == images.mean()).all()
+    assert torch.equal(attention.hide_patches(images, ranking, 0), images)
+    assert (attention.hide_patches(images, ranking, 4) == images.mean()).all()

@@ -26,7 +26,8 @@ def test_the_settings_name_every_encoder():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", ["slim", "resnet18", "vit_tiny", "vit_digits"])
+@pytest.mark.parametrize("name", ["slim", "resnet18", "mobilenet_v3_small", "vit_tiny",
+                                  "vit_digits"])
 def test_an_encoder_turns_images_into_num_features_numbers(name, channels):
     encoder = build(name, channels=channels, image_size=16).eval()
     with torch.inference_mode():
@@ -189,3 +190,20 @@ def test_an_unknown_normalisation_is_one_line():
 
 def test_the_normalisation_is_no_part_of_the_weights():
     assert all(name.startswith("backbone.") for name in build("slim").state_dict())
+
+
+@pytest.mark.parametrize("size,side", [(16, 2), (64, 8), (96, 3)])
+def test_a_mobilenet_keeps_more_of_small_images(size, side):
+    encoder = build("mobilenet_v3_small", channels=1, image_size=size).eval()
+    with torch.inference_mode():
+        assert encoder.backbone.features(torch.zeros(1, 1, size, size)).shape[-1] == side
+
+
+def test_mobilenet_features_of_large_images_are_torchvisions():
+    peer = models.mobilenet_v3_small(weights=None).eval()
+    encoder = build("mobilenet_v3_small", image_size=96)
+    encoder.backbone.load_state_dict({k: v for k, v in peer.state_dict().items()
+                                      if not k.startswith("classifier")})
+    peer.classifier = torch.nn.Identity()
+    with torch.inference_mode():
+        assert torch.equal(encoder.eval().backbone(images(3, 96)), peer(images(3, 96)))

@@ -27,8 +27,8 @@ def cells_of(path, kind):
     ]
 
 
-def test_there_are_twelve_notebooks_in_order():
-    assert [name[:2] for name in NAMES] == [f"{number:02d}" for number in range(1, 13)]
+def test_the_notebooks_are_numbered_without_a_gap():
+    assert [name[:2] for name in NAMES] == [f"{number:02d}" for number in range(1, len(NAMES) + 1)]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)

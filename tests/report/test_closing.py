@@ -109,6 +109,40 @@ def test_what_overfitting_misses_is_listed_with_its_steps():
         [], steps, held_out)
 
 
+class Checked:
+    """What an overfitted batch and a loss at the start say of themselves."""
+
+    loss, expected, reached, steps = 2.31, 2.3, True, 40
+
+
+def test_what_beats_the_vit_is_named():
+    scores = {"ViT": 0.96, "slim CNN": 0.99, "raw pixels": 0.97, "MobileNetV3": 0.95}
+    against = {name: stats.paired([0.96, 0.95], [score, score - 0.02])
+               for name, score in scores.items() if name != "ViT"}
+    text = closing.vit_from_scratch(86_567_656, 1e-6, Checked, Checked, scores, against, 400, 1097)
+    assert "Better were slim CNN (99.0%), raw pixels (97.0%)." in text
+    assert f"MobileNetV3 {against['MobileNetV3'].in_points}" in text
+    only = {"raw pixels": against["raw pixels"]}
+    alone = closing.vit_from_scratch(1, 1e-6, Checked, Checked, scores | {"raw pixels": 0.5}, only,
+                                     400, 1097)
+    assert "Nothing that stands beside it is better here." in alone
+
+
+def test_the_check_up_counts_what_was_caught_and_what_was_not():
+    caught = {"healthy": [], "frozen block": ["gradient everywhere"], "odd": []}
+    held_out = {"healthy": 0.5, "frozen block": 0.55, "odd": 0.1}
+    text = closing.check_up(caught, ["odd"], 3e-3, {"a": 0.01, "b": 0.03}, held_out)
+    assert "**1 of 2** injected faults, with\n0 false alarms" in text
+    assert "Nothing was alarmed by odd." in text and "the best of the broken ones\n55.0%" in text
+
+
+def test_a_map_that_is_no_better_than_chance_is_named():
+    covered = {"rollout": [0.9, 0.8], "gradient rollout": [0.9, 0.5], "random": [0.9, 0.75]}
+    text = closing.attention({"rollout": 15.5, "gradient rollout": 6.0}, covered, [0, 4], 1, 16)
+    assert "falls from\n90.0%" in text.replace("it\n", "it ") or "falls from 90.0%" in text
+    assert "**gradient rollout**" in text and "No worse than at random: rollout." in text
+
+
 def picked():
     """Accuracies of two strategies and the default over the same three repetitions."""
     return {("random", 1): [0.5, 0.6, 0.55], ("typical", 1): [0.8, 0.82, 0.84],

@@ -89,6 +89,7 @@ FIGURES = {
     "distributions": lambda: plots.distributions({"block 1": (torch.randn(99), torch.randn(9))},
                                                   "T"),
     "check_table": lambda: plots.check_table({"healthy": [CheckResult("a", True, 0.0, "0")]}, "T"),
+    "patches": lambda: plots.patches(some_images(1)[0], 2, "T"),
     "attention_heads": lambda: plots.attention_heads(
         some_images(1)[0], [torch.rand(3, 4, 4)], "T"),
     "attention_close_up": lambda: plots.attention_close_up(
@@ -157,7 +158,7 @@ def test_a_figure_is_returned_titled_and_closed(name):
     sorted(
         set(FIGURES) - {
             "image_grid", "views_grid", "predictions", "embedding_3d", "embeddings",
-            "neighbours_grid", "attention_grid", "attention_heads", "attention_close_up",
+            "patches", "neighbours_grid", "attention_grid", "attention_heads", "attention_close_up",
             "image_map"
         }))
 def test_both_axes_of_a_chart_are_named(name):

@@ -57,10 +57,13 @@ def test_a_patch_of_attention_lies_where_the_patch_is():
     weights = torch.tensor([[[0.0, 1.0], [0.0, 0.0]]])
     figure = plots.attention_grid(IMAGE[None], {"rollout": weights, "head 1": 2 * weights}, "T",
                                       ["zero"])
-    assert [ax.get_ylabel() for ax in figure.axes] == ["image", "rollout", "head 1"]
+    *panels, scale = figure.axes
+    assert [ax.get_ylabel() for ax in panels] == ["image", "rollout", "head 1"]
+    assert scale.get_ylabel() == "multiples of uniform attention"
     assert figure.axes[0].get_title() == "zero"
-    assert [ax.images[1].get_array().tolist() for ax in figure.axes[1:]] == [[[0, 1], [0, 0]],
-                                                                             [[0, 2], [0, 0]]]
+    # twice the weights are the same multiples of uniform attention: four for one patch of four
+    assert [ax.images[1].get_array().tolist() for ax in panels[1:]] == 2 * [[[0, 4], [0, 0]]]
+    assert {ax.images[1].get_clim() for ax in panels[1:]} == {(0, 4)}
     assert figure.axes[1].images[0].get_extent() == figure.axes[1].images[1].get_extent()
 
 
@@ -68,22 +71,22 @@ def test_every_head_of_every_block_has_its_place():
     maps = [torch.zeros(3, 2, 2) for _ in range(2)]
     maps[1][2, 1, 1] = 1                                       # block 2, head 3, last patch
     figure = plots.attention_heads(IMAGE, maps, "T")
-    assert len(figure.axes) == 6
+    assert len(figure.axes) == 6 + 1  # and the scale
     assert [ax.get_title() for ax in figure.axes[:3]] == ["head 1", "head 2", "head 3"]
     assert [figure.axes[place].get_ylabel() for place in (0, 3)] == ["block 1", "block 2"]
-    assert figure.axes[5].images[1].get_array().tolist() == [[0, 0], [0, 1]]
+    assert figure.axes[5].images[1].get_array().tolist() == [[0, 0], [0, 4]]
     assert figure.axes[4].images[1].get_array().tolist() == [[0, 0], [0, 0]]
 
 
 def test_a_large_network_shows_evenly_spaced_blocks_and_heads():
     figure = plots.attention_heads(IMAGE, [torch.zeros(5, 2, 2)] * 9, "T", most=3)
-    assert len(figure.axes) == 9
+    assert len(figure.axes) == 9 + 1
     assert [ax.get_title() for ax in figure.axes[:3]] == ["head 1", "head 3", "head 5"]
 
 
-def test_a_close_up_writes_the_share_of_each_patch_unless_there_are_too_many():
+def test_a_close_up_writes_the_multiple_of_each_patch_unless_there_are_too_many():
     figure = plots.attention_close_up(IMAGE, torch.tensor([[0.1, 0.2], [0.3, 0.4]]), "T")
-    assert [text.get_text() for text in figure.axes[1].texts] == ["10", "20", "30", "40"]
+    assert [text.get_text() for text in figure.axes[1].texts] == ["0.4", "0.8", "1.2", "1.6"]
     figure = plots.attention_close_up(IMAGE, torch.full((14, 14), 1 / 196), "T")
     assert not figure.axes[1].texts
 

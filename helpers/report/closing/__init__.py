@@ -12,9 +12,16 @@ from helpers.report.closing.few_labels import (
 from helpers.report.closing.images import own_images
 from helpers.report.closing.robustness import corruptions, noise
 from helpers.report.closing.selection import which_images
-from helpers.report.closing.vit import missed_by_overfitting
+from helpers.report.closing.vit import (
+    attention,
+    check_up,
+    missed_by_overfitting,
+    vit_from_scratch,
+    ways_of_training,
+)
 
 __all__ = [
-    "corruptions", "fine_tuning", "frozen_features", "label_efficiency", "missed_by_overfitting",
-    "noise", "own_images", "when_pretraining_helps", "which_images"
+    "attention", "check_up", "corruptions", "fine_tuning", "frozen_features", "label_efficiency",
+    "missed_by_overfitting", "noise", "own_images", "vit_from_scratch",
+    "ways_of_training", "when_pretraining_helps", "which_images"
 ]

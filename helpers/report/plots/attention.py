@@ -7,21 +7,23 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from helpers.report.plots.images import as_array, bare, name_row, show
+from helpers.report.plots.images import NUMBERED, as_array, bare, name_row, show
 from helpers.report.plots.style import WIDTH, array, canvas, headline, styled
 
-SCALE = "each map from its least attention (dark) to its most (bright)"
+MOST = 4.0  # multiples of uniform attention; what has more is as bright
+COLORS = "inferno"
 OPACITY = 0.7  # of a map over its image
-NUMBERED = 8  # patches a side, up to which a number fits into each
 
 
 @styled
 def attention_grid(images: Any, maps: Mapping[str, Any], title: str,
                    titles: Sequence[str] = ()) -> Figure:
-    """A column an image, a row a map of it, each map from its own least to its own most.
+    """A column an image, a row a map of it, all of them on the one scale of `times_uniform`.
 
     Args:
         images: N x C x H x W, uint8 or float in [-1, 1].
@@ -40,7 +42,8 @@ def attention_grid(images: Any, maps: Mapping[str, Any], title: str,
             shade(ax, image, weights)
     for line, name in zip(axes, ["image", *maps], strict=True):
         name_row(line[0], name)
-    headline(figure, title, f"n = {len(images)} images · {SCALE}")
+    _scale(figure, axes[1:])
+    headline(figure, title, f"n = {len(images)} images")
     return figure
 
 
@@ -64,39 +67,56 @@ def attention_heads(image: Any, maps: Sequence[Any], title: str, most: int = 12)
         name_row(line[0], f"block {block + 1}")
     for ax, head in zip(axes[0], columns, strict=True):
         ax.set_title(f"head {head + 1}", fontsize=9.5)
-    headline(figure, title, SCALE)
+    _scale(figure, axes)
+    headline(figure, title, "n = 1 image")
     return figure
 
 
 @styled
 def attention_close_up(image: Any, weights: Any, title: str) -> Figure:
-    """One image and a map over it, large, with each patch's share of the attention in percent.
+    """One image and a map over it, large, with each patch's multiple of uniform attention.
 
     Args:
         image: C x H x W, uint8 or float in [-1, 1].
-        weights: G x G, of sum 1.
+        weights: G x G, not negative.
     """
     figure, axes = canvas(1, 2, 7.0, 4.0)
-    (left, right), weights = axes[0], array(weights)
+    (left, right), weights = axes[0], times_uniform(array(weights))
     show(left, image)
     shade(right, image, weights)
+    _scale(figure, [right])
     if len(weights) > NUMBERED:
         headline(figure, title, "n = 1 image")
         return figure
     patch = array(image).shape[-1] / len(weights)
     for (row, column), weight in np.ndenumerate(weights):
-        right.text((column + 0.5) * patch, (row + 0.5) * patch, f"{100 * weight:.0f}",
+        right.text((column + 0.5) * patch, (row + 0.5) * patch, f"{weight:.1f}",
                    color="white", ha="center", va="center", fontsize=9.5,
                    path_effects=[withStroke(linewidth=2, foreground="black")])
-    headline(figure, title, "n = 1 image · numbers: % of the attention")
+    headline(figure, title, "n = 1 image · numbers: multiples of uniform attention")
     return figure
 
 
+def times_uniform(weights: np.ndarray) -> np.ndarray:
+    """Maps ... x G x G, not negative, over their own means: 1 is what a patch gets when all get the
+    same. A map of zeros stays one."""
+    mean = weights.mean((-2, -1), keepdims=True)
+    return weights / np.where(mean > 0, mean, 1)
+
+
 def shade(ax: Axes, image: Any, weights: np.ndarray) -> None:
-    """An image C x H x W in grey under G x G weights in colour, without ticks or frame."""
+    """An image C x H x W in grey under a G x G map in colour, without ticks or frame."""
     pixels = as_array(image)
     box = (0, pixels.shape[1], pixels.shape[0], 0)
     ax.imshow(pixels if pixels.ndim == 2 else pixels.mean(2), cmap="gray", vmin=0, vmax=1,
               extent=box)
-    ax.imshow(weights, cmap="inferno", alpha=OPACITY, extent=box, interpolation="nearest")
+    ax.imshow(times_uniform(weights), cmap=COLORS, vmin=0, vmax=MOST, alpha=OPACITY, extent=box,
+              interpolation="nearest")
     bare(ax)
+
+
+def _scale(figure: Figure, axes: Any) -> None:
+    """The scale that all maps share, beside them."""
+    bar = figure.colorbar(ScalarMappable(Normalize(0, MOST), COLORS), ax=axes, extend="max",
+                          aspect=30, label="multiples of uniform attention")
+    bar.outline.set_visible(False)

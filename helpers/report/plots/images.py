@@ -13,6 +13,8 @@ from helpers.report.plots.style import GRAY, RIGHT, WIDTH, WRONG, array, canvas,
 
 # letters of a class name: up to 3, ten images fit in a row; after 13 it is cut
 SHORT, LONGEST = 3, 13
+CUT = "#d55e00"  # lines that cut an image
+NUMBERED = 8  # patches a side, up to which a number fits into each
 
 
 def as_array(image: Any) -> np.ndarray:
@@ -83,6 +85,37 @@ def views_grid(originals: Any, firsts: Any, seconds: Any, title: str = "",
             show(ax, image)
         name_row(line[0], label)
     headline(figure, title)
+    return figure
+
+
+@styled
+def patches(image: Any, size: int, title: str) -> Figure:
+    """An image under the grid that cuts it, and its patches apart, numbered as a ViT reads them.
+
+    Args:
+        image: C x S x S, uint8 or float in [-1, 1].
+        size: side of a patch in pixels, which divides S.
+    """
+    pixels, gap = as_array(image), max(1, size // 4)
+    grid, step = len(pixels) // size, size + gap
+    apart = np.ones((grid * step - gap, grid * step - gap, *pixels.shape[2:]))
+    figure, axes = canvas(1, 2, 7.5, 3.9)
+    left, right = axes[0]
+    for row, column in np.ndindex(grid, grid):
+        y, x = row * size, column * size
+        apart[row * step:row * step + size, column * step:column * step + size] = \
+            pixels[y:y + size, x:x + size]
+    show(left, image)
+    for edge in range(size, len(pixels), size):
+        left.axhline(edge - 0.5, color=CUT, lw=1.2)
+        left.axvline(edge - 0.5, color=CUT, lw=1.2)
+    right.imshow(apart, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    bare(right)
+    for number in range(grid**2 if grid <= NUMBERED else 0):
+        row, column = divmod(number, grid)
+        right.text(column * step, row * step, f"{number + 1}", color=CUT, fontsize=8, weight="bold",
+                   ha="left", va="top")
+    headline(figure, title, f"{grid} x {grid} patches of {size} x {size} pixels, read row by row")
     return figure
 
 
