@@ -52,6 +52,14 @@ def usual(settings: Settings) -> dict[str, float]:
             **nearest}
 
 
+def width_trials() -> list[dict[str, int]]:
+    """Trials that only fix the widths, so that each choice is tried at least once: what no trial
+    has tried cannot be judged."""
+    hidden, projection = SPACE["hidden"], SPACE["projection"]
+    return [{"hidden": width, "projection": projection[number % len(projection)]}
+            for number, width in enumerate(hidden)]
+
+
 def recipe_of(values: dict[str, float], settings: Settings, steps: int) -> BYOLRecipe:
     """The recipe that `values` of `SPACE` stand for."""
     usual = recipe_for("noise-byol", settings.replace(noise_schedule="ramp"))
@@ -128,6 +136,8 @@ def open_study(name: str, storage: Path, settings: Settings) -> optuna.Study:
                                                n_startup_trials=STARTUP)
     if not study.trials:
         study.enqueue_trial(usual(settings))
+        for choices in width_trials():
+            study.enqueue_trial(choices)
     return study
 
 
@@ -213,9 +223,21 @@ def rows(study: optuna.Study) -> list[dict[str, Any]]:
     ]
 
 
-def importances(study: optuna.Study, seed: int = 0) -> dict[str, float]:
-    """Shares of the scores' variance that hyper-parameters explain: fANOVA (Hutter et al. 2014)."""
+def importances(study: optuna.Study, seed: int = 0) -> dict[str, tuple[float, float, float]]:
+    """Shares of the finished trials' variance that hyper-parameters explain: fANOVA (Hutter et al.
+    2014), each with the smallest and largest share when any one of the trials is left out."""
     import optuna
 
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=seed)
-    return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+    trials = [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+
+    def of(some: list) -> dict[str, float]:
+        if len({trial.value for trial in some}) < 2:  # equal scores have no variance to explain
+            return {}
+        part = optuna.create_study(direction="maximize")
+        part.add_trials(some)
+        return optuna.importance.get_param_importances(part, evaluator=evaluator)
+
+    without = [of(trials[:left] + trials[left + 1:]) for left in range(len(trials))]
+    return {name: (share, *(end(share, *(each.get(name, 0.0) for each in without))
+                            for end in (min, max))) for name, share in of(trials).items()}

@@ -53,6 +53,7 @@ def test_the_first_trial_is_the_usual_recipe_and_later_ones_lie_in_the_space(
             value = row["values"][name]
             assert value in limits if isinstance(limits, list) else limits[0] <= value <= limits[1]
     assert len({row["values"]["lr"] for row in rows}) == 6
+    assert {row["values"]["hidden"] for row in rows} == set(search.SPACE["hidden"])
 
 
 def test_a_trial_below_the_median_is_pruned_and_a_good_one_is_not(splits, settings, tmp_path,
@@ -66,7 +67,9 @@ def test_a_trial_below_the_median_is_pruned_and_a_good_one_is_not(splits, settin
     assert [row["pruned"] for row in rows] == [False, False, False, True, False]
     assert rows[3]["evaluations"] == {1: 0.1} and rows[3]["score"] == 0.1
     assert study.best_value == 0.9
-    assert sum(search.importances(study).values()) == pytest.approx(1)
+    found = search.importances(study)
+    assert sum(share for share, _, _ in found.values()) == pytest.approx(1)
+    assert all(low <= share <= high for share, low, high in found.values())
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 5, 7])

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from helpers.report.plots.style import (
     GRAY,
-    bar_rows,
     canvas,
     headline,
     method_color,
     plain_log,
+    row_names,
     styled,
 )
 
@@ -55,14 +55,24 @@ def search_history(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
 
 
 @styled
-def importances(values: Mapping[str, float], title: str) -> Figure:
-    """One bar a hyper-parameter: its share of the scores' variance, largest first."""
-    figure, axes = canvas(height=1.0 + 0.4 * len(values))
-    order = sorted(values, key=values.get, reverse=True)
-    shares = [100 * values[name] for name in order]
-    bar_rows(axes[0, 0], order, shares, [f"{share:.0f} %" for share in shares], color=INK)
-    axes[0, 0].set(xlabel="share of the scores' variance (%)", xlim=(0, 112))
-    headline(figure, title)
+def importances(values: Mapping[str, tuple[float, float, float]], title: str) -> Figure:
+    """One dot a hyper-parameter: its share of the scores' variance, largest first, on a line from
+    its smallest to its largest share when any one trial is left out.
+
+    Args:
+        values: name to share, smallest and largest share.
+    """
+    figure, axes = canvas(height=1.2 + 0.4 * len(values))
+    order, ax = sorted(values, key=values.get, reverse=True), axes[0, 0]
+    for place, name in enumerate(order):
+        share, low, high = (100 * value for value in values[name])
+        ax.plot([low, high], [place, place], color=INK, lw=2)
+        ax.plot(share, place, "o", color=INK, markersize=7)
+        ax.annotate(f"{share:.0f} %", (1.01, place), xycoords=("axes fraction", "data"),
+                    va="center")
+    row_names(ax, order)
+    ax.set(xlabel="share of the scores' variance (%)", xlim=(0, 100))
+    headline(figure, title, "dot: all finished trials, line: range with any one of them left out")
     return figure
 
 
