@@ -46,8 +46,8 @@ DETAILS: dict[str, Any] = dict(
     vit="vit_digits", vit_start="other classes",  # of notebook 05
     second_share=0.6,  # of noise-BYOL's steps, for the second one of notebook 07
     linear_views=4,  # random views of each image that notebook 08's linear classifier is trained on
-    # notebook 09, from scratch: networks, labels per class, label subsets
-    networks=("slim", "vit_digits"), network_counts="1 10 all", network_draws=2,
+    # notebook 09, from scratch: networks, labels per class
+    networks=("slim",), network_counts="1 10 all",
     trials=16)  # of notebook 11
 # What a preset costs and how well it can do. Steps are batches; noise is in normalised units.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -70,7 +70,7 @@ PRESETS: dict[str, dict[str, Any]] = {
                  label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=5, step_factor=1.0,
                  stem="auto", vit="vit_tiny", vit_start="imagenet", second_share=1.0,
                  linear_views=20, networks=("resnet18", "resnet50", "vit_small"),
-                 network_counts="1 2 5 10 20 50 100 all", network_draws=5, trials=40),
+                 network_counts="1 2 5 10 20 50 100 all", trials=40),
 }
 WHAT = {
     "smoke": "checks that everything runs; the numbers mean nothing",
@@ -118,7 +118,6 @@ class Settings:
     linear_views: int
     networks: tuple[str, ...]
     network_counts: str
-    network_draws: int
     trials: int
     split: Split = Split()
     why: str = ""
@@ -191,7 +190,8 @@ class Settings:
         cells = "".join(f"<tr><td style='text-align:left'><code>{name}</code></td>"
                         f"<td style='text-align:left'>{escaped(value)}</td></tr>"
                         for name, value in self.rows())
-        return f"<table>{cells}</table>"
+        said = f"Settings: {self.dataset}, {self.preset}, seed {self.seed}, on {self.device}"
+        return f"<details><summary>{escaped(said)}</summary><table>{cells}</table></details>"
 
 
 def _names() -> list[str]:

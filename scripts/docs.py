@@ -31,8 +31,9 @@ from scripts.measured import SEED, learning_curves, read_results
 DIGITS = collect.KEPT / "digits-quick.csv"
 RELEASED = {"BYOL": "imagenette-byol-slim-48px-40min-seed0",
             "noise-BYOL": "imagenette-noise-byol-slim-48px-15min-seed0"}
-SMALL = ("BYOL", "raw pixels", "fine-tuned BYOL", "from scratch")  # README's lines
-FINDINGS = ("Few labels", "Noise", "Photographs")  # README's sentences
+# README's lines, and its sentences
+SMALL = ("BYOL", "raw pixels", "label spreading", "fine-tuned BYOL", "from scratch")
+FINDINGS = ("Few labels", "Noise", "Photographs")
 
 
 @cache
@@ -42,7 +43,7 @@ def results() -> pd.DataFrame:
 
 
 def small_table() -> str:
-    """README's few labels: four methods, few labels and all of them."""
+    """README's few labels: five methods, few labels and all of them."""
     few = tables.few_labels(claims.quick_digits(results()))
     return tables.by_labels(few[few.method.isin(SMALL)])
 

@@ -6,10 +6,11 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from helpers.cli import classifier
 from helpers.cli.features import latents_of
@@ -20,6 +21,7 @@ from helpers.data.loading import load
 from helpers.data.splits import Splits
 from helpers.evaluation.batch_probe import adam_probe, batch_accuracy
 from helpers.evaluation.features import extract_features
+from helpers.evaluation.label_counts import usable_counts
 from helpers.evaluation.probes import few_label_scores, knn_accuracy, mlp_probe, score
 from helpers.methods.presets import fine_tuning, recipe_for, within_epochs
 from helpers.methods.recipes import Recipe
@@ -199,15 +201,16 @@ def _row(protocol: str, count: int, scores: list[float]) -> dict:
 
 def _knn(train: LatentPart, test: LatentPart, settings: Settings) -> list[dict]:
     bank, queries = train.take(), test.take()
+    ks = dict.fromkeys(min(k, len(bank)) for k in (20, 200))  # of fewer images all vote
     return [_row(f"kNN, k = {k}", 0,
-                 [knn_accuracy(bank, train.labels, queries, test.labels, k)]) for k in (20, 200)]
+                 [knn_accuracy(bank, train.labels, queries, test.labels, k)]) for k in ks]
 
 
 def _linear(train: LatentPart, test: LatentPart, settings: Settings) -> list[dict]:
-    features, queries, subsets = train.take(), test.take(), max(5, settings.draws)
+    features, queries, subsets = train.take(), test.take(), max(10, settings.draws)
     return [_row("linear probe", count,
                  few_label_scores(features, train.labels, queries, test.labels, count, subsets,
-                                  settings.seed)) for count in settings.label_counts]
+                                  settings.seed)) for count in _counts(train.labels, settings)]
 
 
 def _mlp(train: LatentPart, test: LatentPart, settings: Settings) -> list[dict]:
@@ -231,7 +234,15 @@ def _finetune(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict
     recipe = fine_tuning(settings)
     return [_row(f"fine-tuned, {settings.finetune_steps} steps", count,
                  few_label_training(encoder, splits, settings, recipe, per_class=count))
-            for count in settings.label_counts]
+            for count in _counts(splits.train.labels, settings, splits.classes)]
+
+
+def _counts(labels: Tensor, settings: Settings, classes: Sequence[str] = ()) -> list[int]:
+    """The numbers of labels per class that the training images have; it says what they lack."""
+    counts, notes = usable_counts(settings.label_counts, labels, classes)
+    for note in notes:
+        print(note, file=sys.stderr)
+    return counts
 
 
 PROTOCOLS: dict[str, Frozen] = {

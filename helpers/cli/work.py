@@ -17,7 +17,7 @@ from helpers.cli.cost import Shown, Training
 from helpers.common.names import DATASETS
 from helpers.data.listing import OF_AN_ARCHIVE, count_files
 from helpers.methods.build import crops_for, two_views
-from helpers.methods.presets import recipe_for, short_steps
+from helpers.methods.presets import RATES, recipe_for, short_steps
 from helpers.methods.recipes import DINORecipe
 from helpers.models.encoder import Encoder, build
 from helpers.models.weights import registry
@@ -145,8 +145,7 @@ def _features(work: Work) -> None:
 
 def _fine_tuning(work: Work) -> None:
     chosen = work.settings
-    rates = 2 * 2 * 2  # starts, pairs of rates, label subsets
-    times = rates + 2 * len(chosen.label_counts) * chosen.draws
+    times = 2 * len(RATES) + 2 * len(chosen.label_counts) * chosen.draws
     name = work.best_for("fine-tuning")
     if name:
         work.trainings.append(work.large(name, chosen.finetune_steps, times))
@@ -219,16 +218,15 @@ def _images(work: Work) -> None:
 
 
 def _labels(work: Work) -> None:
-    from helpers.training.label_curve import SCRATCH_RATES
-
     chosen = work.settings
     work.usual("dino")
     work.usual("byol")
     counts = len(set(parse_label_counts(chosen.network_counts)))
     for network in chosen.networks:
         work.classifier(network, chosen.finetune_steps,
-                        len(SCRATCH_RATES) + counts * chosen.network_draws)
-    work.classifier(chosen.encoder, chosen.finetune_steps, 2 * counts * chosen.network_draws)
+                        len(RATES) + counts * chosen.draws)
+    times = 2 * (len(RATES) + counts * chosen.draws)
+    work.classifier(chosen.encoder, chosen.finetune_steps, times)
     recipe = recipe_for("dino", chosen)
     work.pretraining("dino", chosen.scale(recipe.steps // 4), times=2)
 

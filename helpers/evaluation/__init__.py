@@ -9,6 +9,8 @@ __getattr__, __all__ = offer(
     probes=
     "accuracy confusion few_label_scores knn_accuracy label_subsets linear_probe mlp_probe "
     "per_class_accuracy score",
+    label_counts="majority_share usable_counts",
+    spreading="spreading_scores",
     predictors="best_probe classifier_predictor",
     noise="noisy_images sigmas_for",
     robustness="corruption_sweep mean_corruption_error noise_sweep",

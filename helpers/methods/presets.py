@@ -32,8 +32,12 @@ NOISE_LR, NOISE_STEPS = 4e-3, 1.5
 # Between which shares of the training the noise grows from none to all. The ViT-BYOL project has
 # the last two.
 NOISE_RAMPS = {"ramp": (0.05, 0.3), "constant": (0.0, 0.0), "linear": (0.0, 1.0)}
-# Rates of a pretrained encoder and of its new head, one of two pairs that notebook 04 compares
+# Rates of a pretrained encoder and of its new head where nobody compares several
 FINE_TUNING = dict(lr=5e-4, head_lr=5e-3)
+# Peak rates of an encoder among which notebooks 04 and 09 choose, for every start alike, and the
+# one rate of the head, which always starts from nothing
+RATES = (1e-4, 1e-3, 5e-3, 2e-2, 1e-1)
+HEAD_RATE = 5e-3
 # Passes over a folder's images, at most: the longest training of lightly's Imagenette benchmark.
 MOST_EPOCHS = 800
 

@@ -15,7 +15,7 @@ from helpers.report.stats import Comparison, gained, paired, unpaired
 from helpers.report.tables import UNTRAINED, few_labels, markdown, percent
 
 HEAVY = 1.6  # the sigma at which two methods are compared
-GAIN = "gain over from scratch, points"  # the metric in notebook 04
+SCRATCH, SPREADING = "from scratch", "label spreading"
 Trainings = Mapping[str, tuple[Any, Any]]  # what `noise_trainings` finds
 
 
@@ -39,9 +39,11 @@ def differences(measured: pd.DataFrame, trainings: Trainings) -> str:
     few, found = few_labels(digits), {}
     least = few.labels_per_class.iloc[0]
     own, tuned = _learned(few, least), _tuned(digits)
-    for other in ("raw pixels", "random encoder"):
-        found[f"linear probe, {own} less {other}, {_labels(least)}"] = _means(
-            few, least, own, other)
+    for other in (*UNTRAINED[::-1], SPREADING):
+        for count in few.labels_per_class.unique():
+            if _has(few, count, other) and (count == least or other == SPREADING):
+                found[f"linear probe, {own} less {other}, {_labels(count)}"] = _lead(
+                    digits, count, own, other)
     for count, gain in _starts(digits).items():
         found[f"{tuned} less from scratch, {_labels(count)}"] = gain
     found[f"{own}, frozen, less {tuned}, {_labels(least)}"] = _means(few, least, own, tuned)
@@ -72,11 +74,19 @@ def _on_few_labels(digits: pd.DataFrame) -> list[str]:
     least = few.labels_per_class.iloc[0]
     own = _learned(few, least)
     said = {name: percent(_row(few, least, name)) for name in (own, *UNTRAINED)}
-    lead = _means(few, least, own, "raw pixels")
+    lead = _lead(digits, least, own, "raw pixels")
     return [f"**Few labels.** With {_labels(least)} a linear classifier reaches {said[own]} % on "
             f"the features of {own}, {said['raw pixels']} % on raw pixels and "
             f"{said['random encoder']} % on the features of a random encoder. The lead over raw "
-            f"pixels is {lead.in_points}."]
+            f"pixels is {lead.in_points}.{_beside_spreading(digits, few, own)}"]
+
+
+def _beside_spreading(digits: pd.DataFrame, few: pd.DataFrame, own: str) -> str:
+    """The lead over label spreading, which trains no network, where that was measured."""
+    counts = [count for count in few.labels_per_class.unique() if _has(few, count, SPREADING)]
+    leads = [f"{lead.gain * 100:+.1f} ({lead.interval}) with {_labels(count)}" for count in counts
+             for lead in [_lead(digits, count, own, SPREADING)]]
+    return f" Over label spreading on pixels it is {', '.join(leads)}." if leads else ""
 
 
 def _on_the_start(digits: pd.DataFrame) -> list[str]:
@@ -120,14 +130,32 @@ def _on_photographs(measured: pd.DataFrame, published: pd.DataFrame) -> list[str
 
 def _starts(digits: pd.DataFrame) -> dict[str, Comparison]:
     """Notebook 04's gains over training from scratch, by labels per class."""
-    rows = digits[(digits.metric == GAIN) & (digits.method == _tuned(digits))]
-    return {row["labels_per_class"]: gained(row["mean"] / 100, row["std"] / 100, row["n"])
-            for row in rows.to_dict("records")}
+    rows = digits[(digits.metric == gain_over(SCRATCH)) & (digits.method == _tuned(digits))]
+    return {row["labels_per_class"]: _gained(row) for row in rows.to_dict("records")}
+
+
+def gain_over(other: str) -> str:
+    """The metric of a paired difference, as notebooks 03 and 04 record it."""
+    return f"gain over {other}, points"
+
+
+def _gained(row: Mapping[str, Any]) -> Comparison:
+    std = None if pd.isna(row["std"]) else row["std"] / 100
+    return gained(row["mean"] / 100, std, row["n"])
+
+
+def _lead(digits: pd.DataFrame, count: str, own: str, other: str) -> Comparison:
+    """An encoder against a baseline, paired where notebook 03 has recorded it so."""
+    rows = digits[(digits.metric == gain_over(other)) & (digits.method == own)
+                  & (digits.labels_per_class == count)]
+    if len(rows):
+        return _gained(rows.iloc[0].to_dict())
+    return _means(few_labels(digits), count, own, other)
 
 
 def _tuned(digits: pd.DataFrame) -> str:
     """What notebook 04 fine-tuned."""
-    names = digits.method[digits.notebook.str.startswith("04") & (digits.method != "from scratch")]
+    names = digits.method[digits.notebook.str.startswith("04") & (digits.method != SCRATCH)]
     return names.iloc[0]
 
 
@@ -136,6 +164,10 @@ def _learned(few: pd.DataFrame, count: str) -> str:
     probe = few[(few.protocol == "linear probe") & (few.labels_per_class == count)]
     probe = probe[~probe.method.isin(UNTRAINED) & ~probe.method.str.startswith("PCA")]
     return probe.method[probe["mean"].idxmax()]
+
+
+def _has(few: pd.DataFrame, count: str, name: str) -> bool:
+    return bool(((few.method == name) & (few.labels_per_class == count)).any())
 
 
 def _row(few: pd.DataFrame, count: str, name: str) -> dict[str, Any]:

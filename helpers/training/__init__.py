@@ -13,6 +13,7 @@ __getattr__, __all__ = offer(
     trainer="Hardware",
     noise_methods="noise_encoders noise_predictors supervised_classifiers sweep_rows",
     label_curve=
-    "curve_row imagenet_encoders kept_training label_counts model_names scratch_encoders "
-    "scratch_rate trained_counts",
+    "curve_row gain_row imagenet_encoders kept_training label_counts model_names scratch_encoders "
+    "trained_counts",
+    rates="choose_rate",
 )

@@ -10,6 +10,7 @@ import torch
 from helpers.common.environment import has_network
 from helpers.common.errors import UserError
 from helpers.data.listing import count_files
+from helpers.methods.presets import RATES
 from helpers.models.encoder import Encoder
 from helpers.models.vit import PRESETS, Block
 from helpers.models.weights import hub, registry
@@ -56,7 +57,7 @@ def passes_for(use: str, images: int, settings: Settings) -> int:
     """
     if use == "features":
         return 2 * images
-    trainings = 8 + 2 * settings.draws * len(settings.label_counts)  # notebook 04
+    trainings = 2 * (len(RATES) + settings.draws * len(settings.label_counts))  # notebook 04
     return 3 * trainings * settings.finetune_steps * settings.batch_size
 
 

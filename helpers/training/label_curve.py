@@ -15,37 +15,39 @@ import torch
 
 from helpers.common.errors import UserError
 from helpers.common.files import write_atomically
-from helpers.data.splits import Splits
-from helpers.methods.presets import fine_tuning
+from helpers.data.splits import Labeled, Splits
+from helpers.evaluation.label_counts import usable_counts
 from helpers.methods.recipes import ClassifierRecipe
 from helpers.models.encoder import BACKBONES, Encoder
 from helpers.models.weights import registry as manifest
 from helpers.models.weights.convert import read_weights
 from helpers.models.weights.hub import IMAGENET, default_folder
+from helpers.report.claims import gain_over
 from helpers.settings import ALL_LABELS, Settings, parse_label_counts
-from helpers.training.finetune import few_label_training
+from helpers.training.finetune import Trained, few_label_training
 from helpers.training.runs import fresh_encoder
 
 AUTO = "auto"
-SCRATCH_RATES = (2e-3, 5e-4)  # peak learning rates of a network and its head from random weights
 SAMPLED = 256  # images of a part that tell it from another
 
 
-def label_counts(text: str, per_class: float) -> list[int]:
+def label_counts(text: str | Sequence[int], splits: Splits) -> list[int]:
     """Numbers of labels per class from words such as "1 10 all", rising, "all" (0) at the end.
 
-    Those above `per_class`, the labelled training images of a mean class, are left out. Other words
+    Those that no class of the training images has are left out, and it prints which. Other words
     raise a UserError.
     """
     given = set(parse_label_counts(text, "labels per class"))
-    numbers = sorted(count for count in given if ALL_LABELS < count < per_class)
-    return numbers + [ALL_LABELS] * (ALL_LABELS in given or not numbers)
+    rising = sorted(given, key=lambda count: (count == ALL_LABELS, count))
+    used, notes = usable_counts(rising, splits.train.labels, splits.classes)
+    print("\n".join(notes), end="\n" * bool(notes))
+    return used
 
 
-def trained_counts(text: str, settings: Settings, per_class: float) -> list[int]:
+def trained_counts(text: str, settings: Settings, splits: Splits) -> list[int]:
     """`label_counts` for whole networks; "auto" is as many as the preset has the time for."""
     text = settings.network_counts if str(text).strip() == AUTO else text
-    return label_counts(text, per_class)
+    return label_counts(text, splits)
 
 
 def model_names(text: str, settings: Settings) -> tuple[str, ...]:
@@ -66,18 +68,6 @@ def scratch_encoders(names: Sequence[str], splits: Splits,
     """Each network with random weights that depend on the seed alone, on the settings' device."""
     return {name: fresh_encoder(splits, settings.replace(encoder=name)).to(settings.device)
             for name in names}
-
-
-def scratch_rate(encoder: Encoder, splits: Splits, settings: Settings) -> float:
-    """The rate of `SCRATCH_RATES` that is best on validation for random weights, by a training on
-    ten labels per class, a subset that is not among the reported ones."""
-    trial = settings.replace(draws=1, seed=settings.seed + 100)
-    scores = {
-        lr: few_label_training(encoder, splits, trial, fine_tuning(trial, lr=lr, head_lr=lr),
-                               per_class=10, evaluate_on=splits.val)
-        for lr in SCRATCH_RATES
-    }
-    return max(scores, key=scores.get)
 
 
 def imagenet_encoders(names: Sequence[str], splits: Splits,
@@ -102,22 +92,32 @@ def imagenet_encoders(names: Sequence[str], splits: Splits,
 
 
 def kept_training(name: str, encoder: Encoder, splits: Splits, settings: Settings,
-                  recipe: ClassifierRecipe, *, per_class: int) -> list[float]:
+                  recipe: ClassifierRecipe, *, per_class: int,
+                  evaluate_on: Labeled | None = None,
+                  finished: list[Trained] | None = None,
+                  folder: Path | None = None) -> list[float]:
     """`few_label_training`, kept in the run folder as soon as it is done and read back from there
-    for the same weights, images and numbers. `name` is for people, in the file's name."""
+    for the same weights, images and numbers. `name` is for people, in the file's name. Whoever
+    wants the `finished` classifiers has them trained again. `folder` is the settings' by default.
+    """
+    evaluate_on = evaluate_on or splits.test
     numbers = {**asdict(recipe), "per_class": per_class, "draws": settings.draws,
                "seed": settings.seed}
     weights = {key: value.cpu().numpy() for key, value in encoder.state_dict().items()}
     samples = [(images[::max(1, len(images) // SAMPLED)].numpy(), labels.numpy())
-               for images, labels in (splits.train, splits.test)]
+               for images, labels in (splits.train, evaluate_on)]
     mark = joblib.hash((numbers, encoder.config, weights, samples))[:10]
     title = re.sub("[^a-z0-9]+", "_", name.lower())
-    path = settings.checkpoints / "label_curve" / f"{title}-{per_class or 'all'}-{mark}.json"
+    folder = (folder or settings.checkpoints) / "label_curve"
+    path = folder / f"{title}-{per_class or 'all'}-{mark}.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["scores"]
+        if finished is None:  # another notebook may have named it otherwise
+            there = next(folder.glob(f"*-{mark}.json"), path)
+            return json.loads(there.read_text(encoding="utf-8"))["scores"]
     except (OSError, ValueError, KeyError):  # not made yet, or not whole
         pass
-    scores = few_label_training(encoder, splits, settings, recipe, per_class=per_class)
+    scores = few_label_training(encoder, splits, settings, recipe, per_class=per_class,
+                                evaluate_on=evaluate_on, finished=finished)
     kept = {"network": name, **numbers, "encoder": encoder.config, "scores": scores}
     write_atomically(path, json.dumps(kept, indent=1) + "\n")
     return scores
@@ -129,3 +129,11 @@ def curve_row(method: str, protocol: str, count: int, scores: Sequence[float]) -
     deviation = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
     return dict(method=method, protocol=protocol, labels_per_class=count or "all",
                 metric="test accuracy", mean=float(np.mean(scores)), std=deviation, n=len(scores))
+
+
+def gain_row(method: str, protocol: str, other: str, count: int, scores: Sequence[float],
+             others: Sequence[float]) -> dict[str, Any]:
+    """One line of the results: what `method` adds to `other` over the same label subsets, in
+    percentage points."""
+    gains = 100 * (np.asarray(scores) - np.asarray(others))
+    return curve_row(method, protocol, count, gains) | {"metric": gain_over(other)}

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from helpers.report import claims, collect
-from helpers.report.claims import GAIN
+from helpers.report.claims import gain_over
 
 SIGMAS = np.array([0.0, 1.6])
 PUBLISHED = pd.DataFrame([dict(dataset="Imagenette", system="peer", method="BYOL", minutes=200.0,
@@ -35,7 +35,7 @@ def measured(own="BYOL", tuned=0.80, std=0.01):
     rows += [row("04_x", name, "100 steps", labels, mean, std, 3) for labels in ("1", "all")
              for name, mean in {f"fine-tuned {own}": tuned, "from scratch": 0.7}.items()]
     rows += [row("04_x", f"fine-tuned {own}", "100 steps", labels, 100 * (tuned - 0.7), 100 * std,
-                 3, metric=GAIN) for labels in ("1", "all")]
+                 3, metric=gain_over("from scratch")) for labels in ("1", "all")]
     rows += [row("", name, "kNN, k = 20", "all", mean, 0.01, 3, dataset="imagenette", minutes=40.0,
                  encoder="slim") for name, mean in (("BYOL", 0.7), ("raw pixels", 0.38))]
     return pd.DataFrame(rows)
@@ -61,7 +61,7 @@ def test_every_point_says_its_numbers():
 
 def test_what_was_not_measured_is_not_spoken_of():
     rows = measured()
-    rows = rows[(rows.metric != GAIN) & (rows.dataset == "digits")]
+    rows = rows[(rows.metric != gain_over("from scratch")) & (rows.dataset == "digits")]
     (only,) = claims.findings(rows, PUBLISHED, {}).splitlines()
     assert "Few labels" in only
 
@@ -69,6 +69,17 @@ def test_what_was_not_measured_is_not_spoken_of():
 def test_another_encoder_has_its_own_name():
     text = claims.findings(measured("my-encoder"), PUBLISHED, NOISE)
     assert "on the features of my-encoder" in text and "fine-tuned my-encoder" in text
+
+
+def test_label_spreading_stands_beside_the_encoder_paired_where_it_was_recorded_so():
+    rows = pd.concat([measured(), pd.DataFrame([
+        row("03_x", "label spreading", "pixels and unlabelled images", "1", 0.85, 0.02, 5),
+        row("03_x", "BYOL", "linear probe", "1", 5.0, 1.0, 5,
+            metric=gain_over("label spreading"))])])
+    few = claims.findings(rows, PUBLISHED, {}).splitlines()[0]
+    assert "Over label spreading on pixels it is +5.0 (+3.8 to +6.2) with 1 label per class" in few
+    found = cells(claims.differences(rows, {}))
+    assert found["linear probe, BYOL less label spreading, 1 label per class"][0] == "+5.0"
 
 
 @pytest.mark.parametrize("std, interval", [(0.01, "+7.5 to +12.5"), (0.2, "-39.7 to +59.7")])

@@ -28,44 +28,40 @@ def test_fine_tuning_is_silent_on_a_pretraining_of_unknown_length():
     assert "nan" not in text and "pretraining had taken" not in text and "higher" not in text
 
 
-def test_frozen_features_are_set_against_the_best_of_the_others():
+def test_frozen_features_are_set_against_each_baseline_and_what_lost_is_named():
     found = scores(BYOL=([0.8, 0.9], [0.95]), random_encoder=([0.4, 0.5], [0.8]),
-                   raw_pixels=([0.6, 0.5], [0.96]))
-    text = closing.frozen_features(found, {"BYOL": 0.95, "raw pixels": 0.97}, "BYOL")
-    assert "on the best of the others (raw pixels)" in text
-    assert "BYOL was ahead in 2 of 2 label subsets" in text and "*raw pixels* (97.0%)" in text
-    assert "BYOL less raw pixels is +30.0 points" in text and "-1.0 with **all** labels" in text
+                   raw_pixels=([0.6, 0.5], [0.96]), label_spreading=([0.85, 0.88], [0.9]))
+    text = closing.frozen_features(found, {"BYOL, kNN": 0.95, "raw pixels, MLP": 0.97}, "BYOL")
+    spread = stats.paired(found["BYOL", 1], found["label spreading", 1])
+    assert f"label spreading -1.5 ({spread.interval})" in text and "raw pixels +30.0 (" in text
+    assert "raw pixels -1.0; label spreading +5.0" in text  # one subset has no interval
+    assert "by the mean: label spreading with **1** label per class; " \
+           "raw pixels with **all** labels" in text
+    assert "*raw pixels, MLP* (97.0%)" in text
 
 
-def test_ways_that_were_not_measured_are_said_to_be_missing():
-    board = pd.DataFrame({"1": [0.8, 0.6], "5": [0.9, 0.7], "all": [0.95, 0.97]},
+def test_the_best_and_the_last_way_are_named_at_each_number_of_labels():
+    board = pd.DataFrame({"1": [0.8, 0.6], "all": [0.95, 0.97]},
                          index=["fine-tuned BYOL, 150 steps", "from scratch, 150 steps"])
-    text = closing.when_pretraining_helps(board, "BYOL", 150, 3)
-    assert "80.0% fine-tuned, 60.0%" in text.replace("\n ", "") and "not measured" in text
-    assert "with all, *from scratch, 150 steps* (97.0%)" in text.replace("\n", " ")
+    text = closing.when_pretraining_helps(board, "BYOL")
+    assert "best *fine-tuned BYOL, 150 steps* (80.0%), last *from scratch, 150 steps* (60.0%)" \
+        in text and "without 60.0%: +20.0 points" in text
+    assert "**all** labels: best *from scratch, 150 steps* (97.0%)" in text and "-2.0" in text
 
 
-def label_rows(**means):
-    """Rows with 1 and with all labels; one underscore is a space, two are a comma and a space."""
-    rows = []
-    for name, (few, every) in means.items():
-        method = name.replace("__", ", ").replace("_", " ")
-        rows += [dict(method=method, labels_per_class=1, mean=few),
-                 dict(method=method, labels_per_class="all", mean=every)]
-    return rows
-
-
-def test_the_label_curve_is_read_where_pixels_are_reached():
-    probes = label_rows(DINO=(0.7, 0.9), BYOL=(0.8, 0.95), raw_pixels=(0.5, 0.79),
-                        random_encoder=(0.4, 0.7))
-    trained = [dict(row, method=row["method"].replace("tuned", "fine-tuned"))
-               for row in label_rows(tuned_DINO=(0.7, 0.9), tuned_BYOL=(0.75, 0.8),
-                                     from_scratch__slim=(0.6, 0.95))]
-    text = closing.label_efficiency(probes, trained, [])
-    assert "Pixels reach 79.0% with **all** labels; BYOL reaches that with **1** label" in text
-    assert "+15.0 with 1, -5.0 with all" in text and "pretraining on the classes" not in text
-    pretext = [dict(method=f"DINO: {which} classes", labels_per_class=1, mean=mean)
-               for which, mean in (("same", 0.7), ("other", 0.72))]
+def test_the_label_curve_names_who_is_first_and_what_each_start_adds():
+    probes = scores(DINO=([0.7], [0.9]), BYOL=([0.8], [0.95]), raw_pixels=([0.5], [0.79]),
+                    random_encoder=([0.4], [0.7]), label_spreading=([0.78], [0.97]))
+    trained = {("fine-tuned BYOL", 1): [0.75, 0.77], ("fine-tuned BYOL", 0): [0.8],
+               ("from scratch, slim", 1): [0.6, 0.64], ("from scratch, slim", 0): [0.95]}
+    text = closing.label_efficiency(probes, trained, {})
+    assert "pixels reaches 79.0% with **all** labels; with **all** labels: DINO 90.0%" in text
+    assert "by labels per class: BYOL with 1; label spreading with all." in text
+    assert "- BYOL: +2.0 with **1** label per class; -2.0 with **all** labels" in text
+    gain = stats.paired(trained["fine-tuned BYOL", 1], trained["from scratch, slim", 1])
+    assert f"fine-tuned BYOL over from scratch, slim: +14.0 ({gain.interval})" in text
+    assert "-15.0 with **all** labels" in text and "the classes of the task" not in text
+    pretext = {("DINO: same classes", 1): [0.7], ("DINO: other classes", 1): [0.72]}
     assert "by -2.0 points" in closing.label_efficiency(probes, trained, pretext)
 
 
@@ -164,3 +160,24 @@ def test_a_rehearsal_is_judged_by_the_test_images():
     last = dict(labels=100, strategy="typical", accuracy=0.97, low=0.915, high=0.99)
     text = closing.which_images(picked(), [last], 0.98)
     assert "100 labels cross-validation says 97.0% (91.5% to 99.0%)" in text and "98.0%" in text
+
+
+def searched(lr, hidden):
+    """Closing words of a search of three trials; the weights are share, lowest and highest."""
+    rows = [dict(number=0, score=0.6, pruned=False, values={"lr": 0.001, "hidden": 256}),
+            dict(number=1, score=0.7, pruned=False, values={"lr": 0.01, "hidden": 64}),
+            dict(number=2, score=0.9, pruned=True, values={"lr": 0.02, "hidden": 64})]
+    scores = {"the usual recipe": [0.5, 0.6, 0.55], "the search's winner": [0.6, 0.65, 0.7]}
+    return closing.hyperparameter_search(rows, scores, {"lr": lr, "hidden": hidden}, 110, 1100)
+
+
+def test_a_search_says_what_won_and_whether_that_held():
+    text = searched((0.7, 0.5, 0.9), (0.3, 0.1, 0.4))
+    assert "Of 3 trials, 1 were pruned" in text and "(lr 0.01, hidden 64)" in text
+    assert "the usual recipe there: 60.0%" in text and "+10.0 points" in text
+    assert "`lr` explains the most of the scores' variance whichever trial is left out" in text
+
+
+def test_importances_that_one_trial_turns_round_are_no_order():
+    text = searched((0.5, 0.2, 0.9), (0.4, 0.1, 0.6)).replace("\n", " ")
+    assert "Which of `lr`, `hidden` matters most these trials cannot tell" in text

@@ -104,17 +104,21 @@ FIGURES = {
     "teacher_watch": lambda: plots.teacher_watch(ANSWERS),
     "pretraining_watch": lambda: plots.pretraining_watch([1.0] * 80, [0.99] * 80, MONITOR),
     "bars": lambda: plots.bars([dict(method="BYOL", mean=0.826, std=0.039, n=5)], "T", chance=0.1),
+    "dot_panels": lambda: plots.dot_panels(
+        [dict(method="BYOL", protocol="kNN", mean=0.8, low=0.75, high=0.84)], "T", chance=0.1),
     "grouped_bars": lambda: plots.grouped_bars([dict(method="BYOL", protocol="kNN", mean=0.8)], "T",
                                               chance=0.1),
     "paired_gains": lambda: plots.paired_gains({"1": np.array([0.1, 0.2])}, "T",
                                               "gain (percentage points)"),
     "label_curve": lambda: plots.label_curve(ROWS, 104, "T"),
+    "label_panels": lambda: plots.label_panels({"own": [ROWS[0]["method"]]}, ROWS, 104, "T"),
     "noise_curve": lambda: plots.noise_curve({"BYOL": (SIGMAS, SCORES)}, "T", 0.1),
     "similarity_curve": lambda: plots.similarity_curve({"BYOL": (SIGMAS, SCORES)}, "T"),
     "corruption_table": lambda: plots.corruption_table({"BYOL": DAMAGE, "noise-BYOL": DAMAGE}, MCE,
                                                         "T"),
     "search_history": lambda: plots.search_history(TRIALS, "T"),
-    "importances": lambda: plots.importances({"lr": 0.7, "hidden": 0.3}, "T"),
+    "importances": lambda: plots.importances({"lr": (0.7, 0.5, 0.9), "hidden": (0.3, 0.1, 0.5)},
+                                             "T"),
     "slices": lambda: plots.slices(TRIALS, ["lr"], "T"),
     "layer_curve": lambda: plots.layer_curve({"BYOL": [("pixels", 0.9), ("features", 0.5)]}, "T"),
     "predictions": lambda: plots.predictions(some_images(), LABELS[:4], {"BYOL": LABELS[:4]},
@@ -163,7 +167,7 @@ def test_a_figure_is_returned_titled_and_closed(name):
         }))
 def test_both_axes_of_a_chart_are_named(name):
     # their y axis lists the methods
-    unnamed_y = {"bars", "grouped_bars", "ways", "corruption_table", "importances"}
+    unnamed_y = {"bars", "dot_panels", "grouped_bars", "ways", "corruption_table", "importances"}
     for ax in drawn(name).axes if name != "check_table" else ():  # whose columns are the checks
         if ax.get_label() != "<colorbar>":
             assert ax.get_xlabel() or ax.get_shared_x_axes().get_siblings(ax) != [ax]
@@ -382,7 +386,7 @@ def test_a_search_shows_finished_and_pruned_trials_and_the_best_so_far():
 
 
 def test_importances_come_largest_first():
-    (ax,) = plots.importances({"hidden": 0.3, "lr": 0.7}, "T").axes
+    (ax,) = plots.importances({"hidden": (0.3, 0.1, 0.4), "lr": (0.7, 0.6, 0.8)}, "T").axes
     assert [label.get_text() for label in ax.get_yticklabels()] == ["lr", "hidden"]
 
 

@@ -1,18 +1,22 @@
 """What notebook 09 compares: counts and networks as a person writes them, and ImageNet's weights
 where they lie."""
 
+import numpy as np
 import pytest
 import torch
 from torchvision.models import resnet18
 
 from helpers.common.errors import UserError
 from helpers.data.loading import load
-from helpers.methods.presets import fine_tuning
+from helpers.evaluation import majority_share, usable_counts
+from helpers.methods.presets import HEAD_RATE, RATES, fine_tuning
 from helpers.models.weights import registry as manifest
 from helpers.settings import Settings
 from helpers.training import label_curve as label_study
+from helpers.training import rates
 from helpers.training.label_curve import (
     curve_row,
+    gain_row,
     imagenet_encoders,
     kept_training,
     label_counts,
@@ -34,25 +38,34 @@ def settings():
 
 @pytest.mark.parametrize("text,counts", [("1 2 5 10 20 50 100 all", [1, 2, 5, 10, 20, 50, 100, 0]),
                                          ("10, 1", [1, 10]), ("all", [0]), ("500 all", [0]),
-                                         ("500", [0])])
-def test_counts_that_the_classes_have_are_kept(text, counts):
-    assert label_counts(text, 109.7) == counts
+                                         ("500", [0]), ((0, 5, 1), [1, 5, 0])])
+def test_counts_that_the_classes_have_are_kept(digits, text, counts, capsys):
+    assert label_counts(text, digits) == counts
+    assert ("left out: 500 labels per class" in capsys.readouterr().out) == ("500" in text)
+
+
+def test_a_class_that_has_fewer_is_named():
+    labels = torch.tensor([0] * 6 + [1] * 42)
+    counts, (left, fewer) = usable_counts((10, 50, 0), labels, ("cat", "dog"))
+    assert counts == [10, 0] and "the largest class has 42" in left
+    assert fewer == "with 10 labels per class, these have fewer and give all: cat 6"
+    assert majority_share(labels) == 42 / 48
 
 
 @pytest.mark.parametrize("text", ["one", "0 1", "-1", "1.5", ""])
-def test_counts_that_are_none_are_one_line(text):
+def test_counts_that_are_none_are_one_line(digits, text):
     message = "labels per class must be whole numbers above zero and the word all"
     with pytest.raises(UserError, match=message) as caught:
-        label_counts(text, 100)
+        label_counts(text, digits)
     assert "\n" not in str(caught.value)
 
 
-def test_auto_takes_what_the_preset_has_time_for(settings):
+def test_auto_takes_what_the_preset_has_time_for(digits, settings):
     full = Settings.resolve(preset="full", dataset="digits", device="cpu")
-    assert model_names("auto", settings) == ("slim", "vit_digits")
-    assert trained_counts("auto", settings, 110) == [1, 10, 0]
+    assert model_names("auto", settings) == ("slim",)
+    assert trained_counts("auto", settings, digits) == [1, 10, 0]
     assert model_names("auto", full) == ("resnet18", "resnet50", "vit_small")
-    assert trained_counts("auto", full, 500) == [1, 2, 5, 10, 20, 50, 100, 0]
+    assert trained_counts("auto", full, digits) == [1, 2, 5, 10, 20, 50, 100, 0]
 
 
 def test_networks_are_taken_as_named_and_an_unknown_one_is_one_line(settings):
@@ -99,7 +112,7 @@ def trained(monkeypatch):
     """The trainings that `kept_training` asks for; each gives two made-up scores."""
     asked = []
     monkeypatch.setattr(label_study, "few_label_training",
-                        lambda *given, per_class: asked.append((given[3], per_class))
+                        lambda *given, per_class, **_: asked.append((given[3], per_class))
                         or [0.5, 0.25])
     return asked
 
@@ -118,6 +131,40 @@ def test_a_training_that_was_done_is_read_back(digits, settings, tmp_path, train
     assert kept_training("from scratch, slim", encoder, digits, settings, numbers,
                          per_class=1) == [0.5, 0.25]
     assert len(trained) == 2
+
+
+def test_a_training_is_found_under_another_name(digits, settings, tmp_path, trained):
+    settings = settings.replace(run_dir=tmp_path)
+    encoder = scratch_encoders(["slim"], digits, settings)["slim"]
+    for name in ("from scratch", "from scratch, slim"):
+        kept_training(name, encoder, digits, settings, fine_tuning(settings), per_class=1)
+    assert len(trained) == 1
+    kept_training("slim", encoder, digits, settings, fine_tuning(settings), per_class=1,
+                  evaluate_on=digits.val)
+    kept_training("slim", encoder, digits, settings, fine_tuning(settings), per_class=1,
+                  finished=[])
+    assert len(trained) == 3  # other images, and classifiers that are wanted
+
+
+@pytest.mark.parametrize("best, said", [(0, "at the end of the grid"), (2, "rate 0.005 (on")])
+def test_the_rate_is_the_best_on_validation_and_an_end_of_the_grid_is_told(
+        digits, settings, tmp_path, monkeypatch, capsys, best, said):
+    monkeypatch.setattr(rates, "kept_training", lambda name, encoder, splits, trial, recipe, **_: [
+        0.9 if recipe.lr == RATES[best] else 0.8])
+    chosen = rates.choose_rate("slim", None, digits, settings)
+    assert (chosen.lr, chosen.head_lr) == (RATES[best], HEAD_RATE)
+    assert said in capsys.readouterr().out
+
+
+def test_of_equal_rates_the_middle_one_is_taken(digits, settings, monkeypatch):
+    monkeypatch.setattr(rates, "kept_training", lambda *_, **__: [0.9])
+    assert rates.choose_rate("slim", None, digits, settings).lr == RATES[len(RATES) // 2]
+
+
+def test_a_gain_is_taken_subset_by_subset():
+    row = gain_row("BYOL", "linear probe", "raw pixels", 5, [0.8, 0.9], [0.7, 0.6])
+    assert row["metric"] == "gain over raw pixels, points" and row["mean"] == pytest.approx(20)
+    assert row["std"] == pytest.approx(np.std([10, 30], ddof=1)) and row["n"] == 2
 
 
 def test_another_number_network_or_image_is_trained_anew(digits, settings, tmp_path, trained):

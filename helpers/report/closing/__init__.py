@@ -11,6 +11,7 @@ from helpers.report.closing.few_labels import (
 )
 from helpers.report.closing.images import own_images
 from helpers.report.closing.robustness import corruptions, noise
+from helpers.report.closing.search import hyperparameter_search
 from helpers.report.closing.selection import which_images
 from helpers.report.closing.vit import (
     attention,
@@ -21,7 +22,7 @@ from helpers.report.closing.vit import (
 )
 
 __all__ = [
-    "attention", "check_up", "corruptions", "fine_tuning", "frozen_features", "label_efficiency",
-    "missed_by_overfitting", "noise", "own_images", "vit_from_scratch",
-    "ways_of_training", "when_pretraining_helps", "which_images"
+    "attention", "check_up", "corruptions", "fine_tuning", "frozen_features",
+    "hyperparameter_search", "label_efficiency", "missed_by_overfitting", "noise", "own_images",
+    "vit_from_scratch", "ways_of_training", "when_pretraining_helps", "which_images"
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,37 +25,40 @@ def labels_said(count: int | str) -> str:
 
 
 def frozen_features(scores: Scores, with_all: Mapping[str, float], origin: str) -> str:
-    """Notebook 03: linear probes on few labels, and logistic regression on all of them.
+    """Notebook 03: what the encoder adds to each baseline, by labels per class, and what lost.
 
     Args:
         scores: of every method, over the same label subsets; 0 is all labels.
-        with_all: method -> accuracy of logistic regression on all labels.
+        with_all: "method, classifier" -> accuracy with all labels.
         origin: the pretrained encoder among the methods.
     """
-    fewest = min(count for _, count in scores if count)
-    largest = list(scores)[-1][1]
-    few = {name: np.array(values) for (name, count), values in scores.items() if count == fewest}
-    mean = {name: values.mean() for name, values in few.items()}
-    rival = max((name for name in mean if name != origin), key=mean.get)
-    rival_gap, random_gap, pixel_gap = (
-        stats.paired(few[origin], few[name]) for name in (rival, "random encoder", "raw pixels"))
-    last = stats.paired(scores[origin, largest], scores["raw pixels", largest])
+    counts = list(dict.fromkeys(count for _, count in scores))
+    baselines = [name for name in dict.fromkeys(name for name, _ in scores) if name != origin]
+    shown = [name for name in baselines if not name.startswith("PCA")]
+    lines = [f"- {labels_said(count)}: {escaped(origin)} {_mean_std(scores[origin, count])}; over "
+             + "; ".join(f"{name} {_gain(scores, origin, name, count)}" for name in shown)
+             for count in counts]
+    behind = [f"{escaped(name)} with {labels_said(count)}" for count in counts for name in baselines
+              if np.mean(scores[name, count]) >= np.mean(scores[origin, count])]
+    lost = "; ".join(behind) or "no baseline, at no number of labels"
     best = max(with_all, key=with_all.get)
-    top, value = escaped(best), with_all[best]
-    own, other = escaped(origin), escaped(rival)
-    return f"""With {labels_said(fewest)} a linear probe reaches **{_mean_std(few[origin])}** on the
-features of {own} and {_mean_std(few[rival])} on the best of the others ({other}).
-{own} was ahead in {(few[origin] > few[rival]).sum()} of {len(few[origin])} label subsets, with a
-mean difference of {rival_gap.in_points}. The random encoder gives {mean['random encoder']:.1%}:
-what its training added to the architecture is {random_gap.in_points}.
-
-With {labels_said(0)} logistic regression gives {with_all[origin]:.1%} on {own} and
-{with_all['raw pixels']:.1%} on raw pixels; the best is *{top}* ({value:.1%}). By the linear
-probe of the table, {own} less raw pixels is {100 * pixel_gap.gain:+.1f} points with the fewest
-labels and {100 * last.gain:+.1f} with {labels_said(largest)}."""
+    return "\n\n".join([
+        "Gains in points, in brackets the 95 % confidence interval over the same label subsets "
+        "(one training, one test set):", "\n".join(lines),
+        f"At least as good as {escaped(origin)} by the mean: {lost}. Of all classifiers with all "
+        f"labels the best is *{escaped(best)}* ({with_all[best]:.1%}). Label spreading trains no "
+        "network: what it reaches is not owed to one."])
 
 
-def _mean_std(values: np.ndarray) -> str:
+def _gain(scores: Scores, name: str, other: str, count: int) -> str:
+    """The difference in points, with its interval where there are several subsets."""
+    gain = stats.paired(scores[name, count], scores[other, count])
+    between = "" if gain.interval == "not known" else f" ({gain.interval})"
+    return f"{100 * gain.gain:+.1f}{between}"
+
+
+def _mean_std(values: Sequence[float]) -> str:
+    values = np.asarray(values)
     spread = f" ± {values.std(ddof=1):.1%}" if len(values) > 1 else ""
     return f"{values.mean():.1%}{spread}"
 
@@ -88,94 +90,92 @@ def fine_tuning(scores: Scores, tuned: str, steps: int, pretraining: float | Non
     return "\n\n".join([first, "\n".join(lines), last])
 
 
-def when_pretraining_helps(board: pd.DataFrame, origin: str, steps: int, subsets: int) -> str:
-    """Notebook 04: fine-tuned, from scratch, frozen and pixels, with few labels and with all.
+def when_pretraining_helps(board: pd.DataFrame, origin: str) -> str:
+    """Notebook 04: which way wins and which loses with each number of labels, and what to do.
 
     Args:
         board: a row a way ("method, protocol"), a column a number of labels per class, rising;
             accuracies, NaN where nothing was measured.
-        origin: the pretrained encoder.
-        steps: of the fine-tuning, as its protocol names it.
-        subsets: how many label subsets each number is the mean of.
+        origin: the pretrained encoder, whose name its ways hold.
     """
-    fewest, more, every = board.columns[0], board.columns[1], board.columns[-1]
-
-    def at(method: str, count: str) -> str:
-        found = [f"{method}, linear probe", f"{method}, {steps} steps"]
-        values = board[count].reindex(found).dropna()
-        return f"{values.iloc[0]:.1%}" if len(values) else "not measured"
-
-    tuned, scratch = f"fine-tuned {origin}", "from scratch"
-    best = {count: f"*{escaped(board[count].idxmax())}* ({board[count].max():.1%})"
-            for count in (fewest, every)}
-    return f"""- With {labels_said(fewest)}: {at(tuned, fewest)} fine-tuned, {at(scratch, fewest)}
-  from scratch. Frozen, with a linear probe, the same encoder gives {at(origin, fewest)},
-  raw pixels {at('raw pixels', fewest)}, a random encoder {at('random encoder', fewest)}.
-- With {labels_said(every)}: {at(tuned, every)} fine-tuned, {at(scratch, every)} from scratch,
-  frozen {at(origin, every)}, raw pixels {at('raw pixels', every)}. Where every image has a label,
-  tune the baseline first.
-- **Labels or pretraining?** Going from {fewest} to {more} labels per class takes training from
-  scratch from {at(scratch, fewest)} to {at(scratch, more)}; pretraining takes it to
-  {at(tuned, fewest)} with {fewest}. If labels are cheap, that is the price to compare.
+    own = board.index.str.contains(origin, regex=False)
+    lines = []
+    for count in board.columns:
+        first, last = board[count].idxmax(), board[count].idxmin()
+        with_, without = (board.loc[rows, count].max() for rows in (own, ~own))
+        lines.append(
+            f"- {labels_said(count)}: best *{escaped(first)}* ({board.at[first, count]:.1%}), last "
+            f"*{escaped(last)}* ({board.at[last, count]:.1%}). The best way with {escaped(origin)} "
+            f"has {with_:.1%}, the best without {without:.1%}: {100 * (with_ - without):+.1f} "
+            "points.")
+    return "\n".join([*lines, """- **Labels or pretraining?** Look one column further: if labels
+  are cheap, that is the price to compare. Where every image has a label, tune the baseline first.
 - **It cannot help** where the views change what makes the class, or where the training collapsed:
   look at the views, and watch kNN, feature standard deviation and rank (notebook 02), since the
   loss shows neither.
 
-The best of everything measured so far: with {fewest}, {best[fewest]}; with all, {best[every]}. One
-dataset, one pretraining run, {subsets} label subsets: docs/results.md says what photographs change,
-and notebook 09 draws the way from one label to all in smaller steps."""
+One dataset, one pretraining run: docs/results.md says what photographs change, and notebook 09
+draws the way from one label to all in smaller steps."""])
 
 
-def label_efficiency(probes: Sequence[Mapping[str, Any]], trained: Sequence[Mapping[str, Any]],
-                     pretext: Sequence[Mapping[str, Any]]) -> str:
+def label_efficiency(probes: Scores, trained: Scores, pretext: Scores) -> str:
     """Notebook 09: the label curve, whole networks, and which images to pretrain on.
 
     Args:
-        probes, trained, pretext: rows of the results (method, labels_per_class, mean): linear
-            probes, trained networks, and probes after pretraining on the same or on other classes.
+        probes, trained, pretext: accuracies of linear probes and label spreading, of trained
+            networks, and of probes after pretraining on one set of images or on another.
     """
-    mean = {(row["method"], row["labels_per_class"]): row["mean"] for row in (*probes, *trained)}
-    counts, trained_counts = (list(dict.fromkeys(row["labels_per_class"] for row in rows))
-                              for rows in (probes, trained))
+    leads = [f"- {name}: " + _gains(probes, name, "label spreading") for name in ("DINO", "BYOL")]
+    return "\n\n".join([
+        _frozen(probes), "What pretraining adds to label spreading on pixels, in points (in "
+        "brackets the 95 % confidence interval over the same label subsets):", "\n".join(leads),
+        "What a pretrained start adds to one from scratch:", _against_scratch(trained),
+        " ".join([*_pretext(pretext), "One pretraining run each; intervals are over label "
+                  "subsets (all labels: over seeds)."])])
+
+
+def _frozen(probes: Scores) -> str:
+    """All methods with the fewest labels, who comes first at each number, and pixels with all."""
+    counts, names = (list(dict.fromkeys(key[part] for key in probes)) for part in (1, 0))
+    mean = {key: float(np.mean(values)) for key, values in probes.items()}
     least, most = counts[0], counts[-1]
-    best = max(("DINO", "BYOL"), key=lambda name: mean[name, least])
-    goal = mean["raw pixels", most]
-    enough = next((count for count in counts if mean[best, count] >= goal), None)
-    reached = f"reaches that with {labels_said(enough)}" if enough else "does not reach that"
-    some = 10 if 10 in trained_counts else trained_counts[0]
-    scratch = {method: mean[method, some] for method, count in mean
-               if method.startswith("from scratch, ") and count == some}
-    return " ".join([
-        f"With {labels_said(least)} a linear classifier reaches {mean['DINO', least]:.1%} on "
-        f"DINO's features and {mean['BYOL', least]:.1%} on BYOL's, {mean['raw pixels', least]:.1%} "
-        f"on pixels and {mean['random encoder', least]:.1%} on a random encoder's. Pixels reach "
-        f"{goal:.1%} with {labels_said(most)}; {best} {reached}.",
-        f"Fine-tuning with {labels_said(some)} gives {mean['fine-tuned DINO', some]:.1%} (DINO) "
-        f"and {mean['fine-tuned BYOL', some]:.1%} (BYOL); "
-        + ", ".join(f"{escaped(name)} {value:.1%}" for name, value in scratch.items()) + ".",
-        "The better pretrained start adds to the best network from scratch, in points by labels "
-        f"per class: {_added(mean, trained_counts)}.", *_pretext(pretext, least),
-        "One pretraining run each; the bands are over label subsets."
-    ])
+    some = 10 if 10 in counts else counts[len(counts) // 2]
 
+    def listed(methods: Sequence[str], count: int) -> str:
+        return ", ".join(f"{escaped(name)} {mean[name, count]:.1%}" for name in methods)
 
-def _added(mean: Mapping[tuple[str, Any], float], counts: Sequence[int | str]) -> str:
-    """What the better pretrained start adds to the best network from scratch, at each count."""
-    scratch = {method for method, _ in mean if method.startswith("from scratch")}
-    added = {}
+    order = sorted(names, key=lambda name: -mean[name, least])
+    first = {}
     for count in counts:
-        tuned = max(mean[f"fine-tuned {name}", count] for name in ("DINO", "BYOL"))
-        added[count] = 100 * (tuned - max(mean[method, count] for method in scratch))
-    return ", ".join(f"{gain:+.1f} with {count}" for count, gain in added.items())
+        best = max(names, key=lambda name, at=count: mean[name, at])
+        first.setdefault(escaped(best), []).append(str(count or "all"))
+    won = "; ".join(f"{name} with {', '.join(at)}" for name, at in first.items())
+    return (f"With {labels_said(least)}, frozen: {listed(order, least)}. First by the mean, by "
+            f"labels per class: {won}. A linear classifier on pixels reaches "
+            f"{mean['raw pixels', most]:.1%} with {labels_said(most)}; with {labels_said(some)}: "
+            f"{listed(('DINO', 'BYOL', 'label spreading'), some)}.")
 
 
-def _pretext(rows: Sequence[Mapping[str, Any]], least: int | str) -> list[str]:
+def _gains(scores: Scores, name: str, other: str) -> str:
+    """`_gain` at each number of labels per class."""
+    return "; ".join(f"{_gain(scores, name, other, count)} with {labels_said(count)}"
+                     for method, count in scores if method == name)
+
+
+def _against_scratch(trained: Scores) -> str:
+    """What each pretrained start adds to each network from scratch, by labels per class."""
+    names = list(dict.fromkeys(name for name, _ in trained))
+    scratch = [name for name in names if name.startswith("from scratch")]
+    return "\n".join(f"- {escaped(tuned)} over {escaped(name)}: {_gains(trained, tuned, name)}"
+                     for tuned in names if tuned not in scratch for name in scratch)
+
+
+def _pretext(scores: Scores) -> list[str]:
     """A sentence on pretraining on one set of images or on another, where it was measured."""
-    if not rows:
+    if not scores:
         return []
-    mean = {row["method"]: row["mean"] for row in rows if row["labels_per_class"] == least}
-    first, second = [name for name in mean if name.startswith("DINO: ")]
-    gap = 100 * (mean[first] - mean[second])
-    first, second = (PRETEXT.get(name, name.removeprefix("DINO: ")) for name in (first, second))
-    return [f"With {labels_said(least)}, pretraining on {first} differs from pretraining on "
-            f"{second} by {gap:+.1f} points."]
+    least = next(iter(scores))[1]
+    first, second = dict.fromkeys(name for name, _ in scores if name.startswith("DINO: "))
+    said, other = (PRETEXT.get(name, name.removeprefix("DINO: ")) for name in (first, second))
+    return [f"With {labels_said(least)}, pretraining on {said} differs from pretraining on "
+            f"{other} by {_gain(scores, first, second, least)} points."]

@@ -21,18 +21,21 @@ from helpers.report.plots.style import (
     row_names,
     styled,
 )
+from helpers.report.stats import paired
 
 
 @styled
 def bars(rows: Sequence[Mapping[str, Any]], title: str, xlabel: str = "test accuracy (%)",
-         chance: float | None = None, over: str = "runs") -> Figure:
+         chance: float | None = None, over: str = "runs", hatched: str = "") -> Figure:
     """One horizontal bar a method, its value written at its end.
 
     Args:
         rows: dicts with method, mean and std (fractions, shown as percentages; std None or NaN
-            where there is none) and n, how many values the mean is of.
+            where there is none) and n, how many values the mean is of;
+            `hatched` (true or missing) marks those that are not to be compared with the others.
         chance: what guessing would reach, as a fraction.
         over: what was repeated, for the note below: "runs", "draws of the noise".
+        hatched: what a hatched bar is.
     """
     figure, axes = canvas(height=1.2 + 0.42 * max(len(rows), 2))
     ax, counts = axes[0, 0], {row.get("n") for row in rows}
@@ -43,6 +46,9 @@ def bars(rows: Sequence[Mapping[str, Any]], title: str, xlabel: str = "test accu
     if len(counts) > 1:
         texts = [f"{text}  (n = {row.get('n')})" for text, row in zip(texts, rows, strict=True)]
     bar_rows(ax, [row["method"] for row in rows], means, texts, ends=np.add(means, stds))
+    for bar, row in zip(ax.patches, rows, strict=True):
+        if row.get("hatched"):
+            bar.set(hatch="//", edgecolor="white")
     for place, (mean, std) in enumerate(zip(means, stds, strict=True)):
         if std:
             ax.errorbar(mean, place, xerr=std, color="black", lw=1, capsize=3)
@@ -50,8 +56,9 @@ def bars(rows: Sequence[Mapping[str, Any]], title: str, xlabel: str = "test accu
     _chance(ax, chance)
     same = f"n = {counts.pop()}" if len(counts) == 1 and counts != {None} else "n"
     alone = f"{same} run each" if same == "n = 1" else ""
-    headline(figure, title,
-             f"mean ± standard deviation over {over}, {same} each" if any(stds) else alone)
+    spread = f"mean ± standard deviation over {over}, {same} each" if any(stds) else alone
+    why = f"hatched: {hatched}" if any(row.get("hatched") for row in rows) else ""
+    headline(figure, title, " · ".join(filter(None, [spread, why])))
     return figure
 
 
@@ -88,8 +95,43 @@ def grouped_bars(rows: Sequence[Mapping[str, Any]], title: str,
 
 
 @styled
+def dot_panels(rows: Sequence[Mapping[str, Any]], title: str, chance: float | None = None,
+               xlabel: str = "test accuracy (%)", note: str = "") -> Figure:
+    """A panel for each protocol, in it a dot and its interval for each method, on one axis that
+    begins where the numbers do.
+
+    Args:
+        rows: dicts with method, protocol, mean, low and high (fractions); a pair that is missing
+            leaves a gap.
+        chance: what guessing would reach, as a fraction; drawn where it lies within the numbers.
+        note: what the interval is.
+    """
+    methods, protocols = (list(dict.fromkeys(row[key] for row in rows))
+                          for key in ("method", "protocol"))
+    figure, axes = canvas(1, len(protocols), height=1.5 + 0.4 * len(methods), sharey=True,
+                          sharex=True)
+    for ax, protocol in zip(axes[0], protocols, strict=True):
+        for row in (row for row in rows if row["protocol"] == protocol):
+            mean, low, high = (100 * row[key] for key in ("mean", "low", "high"))
+            place, color = methods.index(row["method"]), method_color(row["method"])
+            ax.plot([low, high], [place, place], color=color, lw=2)
+            ax.plot(mean, place, "o", color=color, markersize=7)
+            ax.annotate(f"{mean:.1f}", (mean, place), (0, 6), textcoords="offset points",
+                        ha="center", fontsize=9)
+        row_names(ax, methods)
+        ax.set(xlabel=xlabel)
+        ax.set_title(protocol, pad=14 if chance is not None else 6)
+    if chance is not None and 100 * chance >= axes[0, 0].get_xlim()[0]:
+        for ax in axes[0]:
+            _chance(ax, chance)
+    headline(figure, title, note)
+    return figure
+
+
+@styled
 def paired_gains(gains: Mapping[str, Any], title: str, xlabel: str) -> Figure:
-    """A row for each number of labels per class: a dot for each label subset, a bar at their mean.
+    """A row for each number of labels per class: a dot for each label subset, and their mean with
+    its 95 % confidence interval.
 
     Args:
         gains: name of the row to one difference of accuracies (fractions) a subset; shown as
@@ -101,6 +143,8 @@ def paired_gains(gains: Mapping[str, Any], title: str, xlabel: str) -> Figure:
     for place, points in enumerate(values):
         ax.scatter(points, np.full(len(points), place), s=45, color=ink, alpha=0.45, linewidths=0)
         ax.plot(points.mean(), place, marker="|", markersize=20, markeredgewidth=3, color=ink)
+        low, high = (100 * end for end in _interval(points / 100))
+        ax.plot([low, high], [place, place], color=ink, lw=2)
         ax.annotate(f"{points.mean():+.1f}", (1.01, place), xycoords=("axes fraction", "data"),
                     va="center")
     ax.axvline(0, color="black", lw=1)
@@ -108,8 +152,15 @@ def paired_gains(gains: Mapping[str, Any], title: str, xlabel: str) -> Figure:
     ax.set(ylabel="labels per class", xlabel=xlabel)
     counts = "–".join(map(str, sorted({len(points) for points in values})))
     headline(figure, title,
-             f"dot: one label subset, bar and number: mean, n = {counts} label subsets a row")
+             "dot: one label subset, mark and number: mean, line: its 95 % confidence interval, "
+             f"n = {counts} a row")
     return figure
+
+
+def _interval(gains: np.ndarray) -> tuple[float, float]:
+    """Both ends of the 95 % confidence interval of differences; NaN where there is none."""
+    found = paired(gains, np.zeros(len(gains)))
+    return found.low, found.high
 
 
 @styled

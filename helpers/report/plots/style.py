@@ -44,6 +44,7 @@ METHOD_COLORS = {
     "margin": "#1F5FBF",
     "raw pixels": "#333333",
     "PCA 256": "#A0703F",
+    "label spreading": "#E8B400",
     "ResNet18 + MLP head": "#332288",
     "ResNet18 + linear head": "#44AA99",
     "ViT": "#882255",

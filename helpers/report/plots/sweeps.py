@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from helpers.report.plots.style import (
+    FAINT,
     GRAY,
     array,
     band_line,
@@ -55,6 +56,37 @@ def label_curve(rows: Sequence[Mapping[str, Any]], total_per_class: float, title
     label_ends(ax, ends)
     band = "mean and its 95 % interval" if interval else "mean ± standard deviation"
     headline(figure, title, f"{band} over {over}, {_counts(rows)}")
+    return figure
+
+
+@styled
+def label_panels(panels: Mapping[str, Sequence[str]], rows: Sequence[Mapping[str, Any]],
+                 total_per_class: float, title: str) -> Figure:
+    """`label_curve` in small multiples: a panel for each group, all other lines pale behind it.
+
+    Args:
+        panels: title of a panel to the methods that it shows.
+        rows, total_per_class: as for `label_curve`.
+    """
+    figure, axes = canvas(1, len(panels), height=4.2, sharey=True)
+    styles = line_styles(dict.fromkeys(row["method"] for row in rows))
+    counts = {row["labels_per_class"] for row in rows}
+    for ax, (name, own) in zip(axes[0], panels.items(), strict=True):
+        for method, style in styles.items():
+            points = sorted((_labels(row, total_per_class), 100 * row["mean"],
+                             100 * deviation(row)) for row in rows if row["method"] == method)
+            x, mean, std = zip(*points, strict=True)
+            if method in own:
+                band_line(ax, x, mean, std, method, style, most=100, marker="o", markersize=4,
+                          label=method)
+            else:
+                ax.plot(x, mean, color=FAINT, lw=1.2, zorder=1)
+        _label_ticks(ax, counts, total_per_class)
+        ax.set(title=name, xlabel="labels per class (log scale)")
+        ax.legend(loc="lower right", fontsize=8.5)
+    axes[0, 0].set_ylabel("test accuracy (%)")
+    headline(figure, title, f"mean ± standard deviation over label subsets, {_counts(rows)} · "
+             "pale: the lines of the other panels")
     return figure
 
 
