@@ -14,6 +14,7 @@ from torch import Tensor
 
 from helpers.cli import classifier
 from helpers.cli.features import latents_of
+from helpers.cli.plan import of_training
 from helpers.cli.recipe_options import overrides, value_of_words
 from helpers.common.errors import UserError
 from helpers.data.latents import LatentPart, in_memory, is_latents
@@ -48,6 +49,8 @@ def pretrain(options: argparse.Namespace) -> None:
     """`pretrain METHOD`: train on unlabelled images and say where the encoder is."""
     settle_rank(options.devices, options.num_nodes)
     settings, recipe, start = _asked(options)
+    if is_first() and settings.preset == "full" and not options.epochs:
+        print(of_training(options.method, recipe.steps, settings))
     splits = _load(settings, labelled=False)
     if options.epochs:
         steps = math.ceil(options.epochs * len(splits.unlabeled) / recipe.batch_size)

@@ -70,6 +70,8 @@ def run(only: Sequence[str] | None = None, *, dataset: str | None = None, preset
     paths, out = choose(find(folder), only), Path(out).resolve()
     parameters, settings = _parameters(dataset, preset, seed)
     _make_folder(out)
+    if settings.preset == "full":
+        _say_how_long([number_of(path) for path in paths], settings)
     jobs = min(jobs or usual_jobs(settings.device), len(paths))
     with mock.patch.dict(os.environ, _environment(out)), chdir(ROOT):
         by_number = {number_of(path): path for path in paths}
@@ -128,6 +130,12 @@ def _parameters(dataset: str | None, preset: str | None,
     print(f"{settings.dataset} ({settings.why}), preset {settings.preset}, on {settings.device}")
     given = {"DATASET": dataset, "PRESET": preset, "SEED": seed}
     return {name: value for name, value in given.items() if value is not None}, settings
+
+
+def _say_how_long(numbers: list[str], settings: Settings) -> None:
+    from helpers.cli.plan import of_notebooks  # it takes seconds to import
+
+    print(of_notebooks(numbers, settings))
 
 
 def _make_folder(out: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.cli.cost import GIB, MACHINES, Machine
-from helpers.cli.work import DATA, WORK, Work
+from helpers.cli.work import DATA, WORK, Work, data_of
 from helpers.common.environment import GPU_DATASET, ROOT
 from helpers.common.machine import cores
 from helpers.report.times import in_words, nearest, read_times
@@ -148,6 +149,28 @@ def report(device: str | None = None, details: bool = False, **choices: str | No
              f"{where}{f'; {disk:.1f} GB of disk' if disk else ''}")
     return "\n".join([first, "", *in_columns([HEADER, *(each.row for each in plans)]), "", last,
                       "Where the numbers come from: --details."])
+
+
+def of_notebooks(numbers: Iterable[str], settings: Settings) -> str:
+    """A line before hours are spent: how long these notebooks take together and what they
+    download."""
+    plans = [plan(number, settings) for number in numbers if number in WORK]
+    own = sum(each.work.download for each in plans)  # a dataset comes once for all
+    return _line(sum(each.seconds for each in plans), own, settings)
+
+
+def of_training(method: str, steps: int, settings: Settings) -> str:
+    """The same for one training."""
+    work, on = Work(settings), MACHINES["cpu" if settings.device == "cpu" else "t4"]
+    work.pretraining(method, steps)
+    return _line(work.trainings[0].seconds(on), 0, settings)
+
+
+def _line(seconds: float, own: float, settings: Settings) -> str:
+    megabytes = own + data_of(settings).download
+    downloads = f"{megabytes:,.0f} MB" if megabytes else "nothing"
+    return (f"The preset {settings.preset} takes about {in_words(seconds)} (see `python -m helpers "
+            f"doctor --plan`) and downloads {downloads}, or less where some of it is here.")
 
 
 def in_columns(rows: list[list[str]]) -> list[str]:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from helpers.common.errors import UserError
+from helpers.methods.lars import LARS
 from helpers.methods.recipes import Recipe
 
 
@@ -76,6 +77,8 @@ def optimizer(groups: list[dict], recipe: Recipe, fused: bool = True) -> dict:
         made = adamw_8bit()(groups)
     elif recipe.optimizer == "sgd":
         made = torch.optim.SGD(groups, momentum=recipe.sgd_momentum, **way)
+    elif recipe.optimizer == "lars":
+        made = LARS(groups, momentum=recipe.sgd_momentum)
     else:
         made = torch.optim.AdamW(groups, **way)
     share = SCHEDULES[recipe.schedule]

@@ -31,8 +31,8 @@ class Recipe:
 
     steps: Count  # batches in the whole training; all schedules end there
     batch_size: Count = 64  # images, of all processes together
-    optimizer: Literal["adamw", "adamw_8bit", "sgd"] = "adamw"
-    sgd_momentum: Share = 0.9  # with optimizer: sgd only
+    optimizer: Literal["adamw", "adamw_8bit", "sgd", "lars"] = "adamw"
+    sgd_momentum: Share = 0.9  # with optimizer: sgd or lars only
     lr: Positive = 2e-3  # the peak of the learning rate
     weight_decay: NotNegative = 1e-4  # of weights, not of biases and normalisation
     warmup: Share = 0.08  # of the steps, in which the rate rises evenly to its peak

@@ -36,13 +36,14 @@ class Hardware:
     Args:
         devices, nodes: GPUs (or CPU processes) of each machine, and machines, that share every
             batch; where torchrun started this process, its numbers count.
-        half: mixed precision; None decides by machine and size of the images.
+        half: mixed precision; None decides by machine and size of the images; a word of
+            Lightning's, such as "16-mixed", is taken as it is.
         compiled: use torch.compile, where the machine can; the results differ by rounding.
     """
 
     devices: int = 1
     nodes: int = 1
-    half: bool | None = None
+    half: bool | str | None = None
     compiled: bool = False
 
 
@@ -97,8 +98,10 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
     return history
 
 
-def _precision(loader: BatchLoader, half: bool | None, forks: bool) -> str:
+def _precision(loader: BatchLoader, half: bool | str | None, forks: bool) -> str:
     """Lightning's word for the precision."""
+    if isinstance(half, str):
+        return half
     if half is None:
         half = loader.images.shape[-1] >= HALF_FROM[loader.device]
     return precision(loader.device, forks) if half else "32-true"

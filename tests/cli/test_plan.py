@@ -105,6 +105,15 @@ def test_the_full_preset_says_what_it_downloads_and_takes(capsys):
     assert "about 2.5 hours" in line and "6.5 GB of disk" in line
 
 
+def test_a_long_run_says_its_time_and_downloads_before_it_starts():
+    chosen = large().replace(device="cuda")
+    line = plan.of_notebooks(["02", "05"], chosen)
+    assert "preset full takes about" in line and "hours" in line
+    assert f"downloads {2640 + 330:,} MB" in line
+    assert "about 2.2 hours" in plan.of_training("byol", 40_000, chosen)
+    assert "downloads 2,640 MB" in plan.of_training("byol", 40_000, chosen)
+
+
 def test_a_folder_counts_by_its_files(tmp_path):
     for number in range(50):
         (tmp_path / f"{number}.jpg").touch()

@@ -7,11 +7,13 @@ import types
 
 import pytest
 import torch
+from lightly.utils.lars import LARS as PeerLARS
 from torch import nn
 from torch.nn import functional as F
 
 from helpers.common.errors import UserError
 from helpers.methods.classifier import Classifier, linear_head, mlp_head
+from helpers.methods.lars import LARS
 from helpers.methods.optim import (
     optimizer,
     parameter_groups,
@@ -212,3 +214,48 @@ def test_sgd_has_the_recipes_momentum_and_a_constant_rate_after_its_rise():
         made["optimizer"].step()
         made["lr_scheduler"]["scheduler"].step()
     assert rates == pytest.approx([0.25] + [0.5] * 9)
+
+
+def after_steps(kind, steps=5, decay=1e-6):
+    """The weights of a small network that `kind` has trained."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+    trained = kind(parameter_groups([model], decay, 0.5))
+    for step in range(steps):
+        x = torch.randn(16, 6, generator=torch.Generator().manual_seed(step))
+        trained.zero_grad()
+        model(x).square().mean().backward()
+        trained.step()
+    return torch.cat([weight.detach().flatten() for weight in model.parameters()])
+
+
+def test_lars_makes_the_steps_of_lightlys():
+    peer = after_steps(lambda groups: PeerLARS(groups, lr=0.5, momentum=0.9))
+    ours = after_steps(LARS)
+    assert torch.allclose(ours, peer, rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(ours, after_steps(LARS, steps=1))
+
+
+def test_a_layer_moves_by_the_same_share_of_its_norm_whatever_its_gradient():
+    moved = []
+    for scale in (1.0, 1000.0):
+        weight = nn.Parameter(torch.eye(3))
+        trained = LARS([dict(params=[weight], lr=1.0, weight_decay=1e-9)], momentum=0.0)
+        weight.grad = scale * torch.ones(3, 3)
+        trained.step()
+        moved.append((weight - torch.eye(3)).norm().item() / 3**0.5)
+    assert moved == pytest.approx([1e-3, 1e-3], rel=1e-4)
+
+
+def test_layers_without_gradient_or_weight_keep_lars_finite():
+    weight = nn.Parameter(torch.zeros(2, 2))
+    trained = LARS([dict(params=[weight], lr=1.0, weight_decay=1e-6)])
+    weight.grad = torch.zeros(2, 2)
+    trained.step()
+    assert weight.isfinite().all()
+
+
+def test_a_recipe_can_ask_for_lars():
+    recipe = Recipe(steps=10, optimizer="lars", sgd_momentum=0.8)
+    made = optimizer(parameter_groups([nn.Linear(2, 2)], 1e-6, 2.0), recipe)["optimizer"]
+    assert isinstance(made, LARS) and made.defaults["momentum"] == 0.8

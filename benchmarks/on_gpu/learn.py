@@ -1,0 +1,90 @@
+"""A training as long as the time that is left: evaluated and kept again and again on its way."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+from benchmarks.on_gpu.record import Record
+from benchmarks.on_gpu.sizes import Task, deepmind
+from benchmarks.on_gpu.speed import Variant
+from helpers.data.splits import Labeled
+from helpers.evaluation.collapse import effective_rank, feature_std
+from helpers.evaluation.features import extract_features
+from helpers.evaluation.probes import knn_accuracy
+from helpers.models.encoder import Encoder
+from helpers.training.loader import BatchLoader
+from helpers.training.trainer import Hardware, fit
+
+TRAINS = 0.93  # share of a training's seconds in which it trains; the rest is evaluation
+LAST = 8  # seconds before the end of all in which a training ends
+EVALUATIONS = 6
+GUESS = {"cuda": 6_000.0}  # images a second, where nothing was measured
+SLOW = 30.0  # and on a CPU
+
+
+class Keeper(Callback):
+    """Every so many seconds: what the encoder is worth on validation, and its weights."""
+
+    def __init__(self, record: Record, stage: str, task: Task, every: float) -> None:
+        self.record, self.stage, self.task, self.every = record, stage, task, every
+        self.curve: list[dict[str, float]] = []
+        self._began = self._last = time.monotonic()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *_: Any) -> None:
+        ends = trainer.global_step == trainer.max_steps
+        if self.record.left < LAST:
+            trainer.should_stop = ends = True
+        if ends or time.monotonic() - self._last >= self.every:
+            self.evaluate(trainer.global_step, module.encoder)
+            self._last = time.monotonic()
+
+    def evaluate(self, step: int, encoder: Encoder) -> None:
+        """Add a point to the curve and keep the weights."""
+        row, features = judged(self.task, encoder, self.task.splits.val, "validation")
+        row |= dict(step=step, seconds=round(time.monotonic() - self._began, 1),
+                    feature_std=round(feature_std(features), 3),
+                    rank=round(effective_rank(features), 1))
+        self.curve.append(row)
+        self.record.add(self.stage, curve=self.curve)
+        self.record.keep(self.stage, encoder, method=self.stage, dataset=self.task.splits.name,
+                         steps=step, seed=self.task.settings.seed, start="scratch",
+                         knn_validation=row["validation kNN, k = 20"])
+
+
+def judged(task: Task, encoder: Encoder, part: Labeled, name: str) -> tuple[dict, Any]:
+    """kNN accuracies of a part with the training images as neighbours, and its features."""
+    train = task.splits.train
+    bank, queries = (extract_features(encoder, each.images) for each in (train, part))
+    scores = {f"{name} kNN, k = {k}": round(knn_accuracy(bank, train.labels, queries, part.labels,
+                                                        k), 4) for k in (20, 200)}
+    return scores, queries
+
+
+def run(record: Record, stage: str, task: Task, seconds: float,
+        quickest: tuple[Variant, float] | None, changes: dict[str, Any]) -> None:
+    """A training of DeepMind's recipe whose schedule ends after so many seconds; the test images
+    are read once, at its end.
+
+    Args:
+        quickest: a way to train, and its images a second.
+        changes: of the recipe, such as noise.
+    """
+    batch = task.sizes.batch
+    rate = quickest[1] if quickest else GUESS.get(task.device, SLOW)
+    steps = max(4, int(TRAINS * seconds * rate / batch))
+    loader = BatchLoader(task.splits.unlabeled, None, batch_size=batch, steps=steps,
+                         device=task.device)
+    record.add(stage, steps=steps, epochs=round(steps / loader.steps_per_epoch, 1), batch=batch)
+    hardware = Hardware()
+    if quickest:
+        hardware = Hardware(half=quickest[0].half, compiled=quickest[0].compiled)
+    module = deepmind(task, steps, **changes)
+    keeper = Keeper(record, stage, task, seconds / EVALUATIONS)
+    history = fit(module, loader, callbacks=[keeper], hardware=hardware)
+    record.add(stage, trained=len(history.losses),
+               losses=[round(loss, 4) for loss in history.losses[::max(1, steps // 40)]])
+    record.add(stage, **judged(task, module.encoder, task.splits.test, "test")[0])
