@@ -62,8 +62,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     # One small GPU such as Colab's T4 and photographs of 48 pixels: each notebook in minutes.
     "gpu": dict(encoder="slim", batch_size=128, pretrain_steps=10_000, dino_steps=3_000,
                 supervised_steps=2_000, resnet_steps=500, finetune_steps=200, draws=3,
-                label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=3, step_factor=1.0,
-                stem="auto", vit="vit_tiny", networks=("slim", "resnet18"), trials=12),
+                label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=3, step_factor=1.0, trials=12,
+                stem="auto", vit="vit_tiny", networks=("slim", "resnet18"), second_share=0.4),
     # A GPU and photographs: about 100 epochs of STL-10's 105,000 unlabelled images.
     "full": dict(encoder="resnet18", batch_size=256, pretrain_steps=40_000, dino_steps=40_000,
                  supervised_steps=4_000, resnet_steps=4_000, finetune_steps=1_500, draws=5,

@@ -61,8 +61,10 @@ def batch_for(images: Tensor, device: torch.device) -> int:
 def extract_features(encoder: nn.Module, images: Tensor, batch_size: int | None = None) -> Tensor:
     """Representations of `images`, in eval mode; on a GPU in half precision.
 
-    There products are rounded to fp16 (11 bits). On digits the released encoder's kNN and linear
-    accuracies stay the same to 0.1 points, in fp16 and even in bf16, measured on a CPU.
+    There products are rounded to fp16 (11 bits). Even bf16 (8 bits), on a CPU, leaves accuracies of
+    the released encoder on Imagenette at 48 pixels (1,982 test images) as they are to 0.1 points:
+    kNN with k = 20 70.28 % for 70.33 in fp32, with k = 1 64.03 for 63.93, a linear probe 74.57 for
+    74.57; with k = 200 it is 67.15 for 67.31. On digits both stay the same to 0.1 points.
 
     Args:
         encoder: maps B x C x H x W in [-1, 1] to B x D.

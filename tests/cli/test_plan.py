@@ -66,9 +66,9 @@ def test_no_notebook_takes_a_t4_longer_than_a_quarter_of_an_hour(number):
     assert found.memory <= T4.memory * GIB
 
 
-def test_half_of_the_notebooks_take_a_t4_some_five_minutes():
-    seconds = sorted(on_t4(number).seconds for number in NUMBERS)
-    assert seconds[len(seconds) // 2] <= 6.5 * 60
+def test_half_of_the_notebooks_take_a_t4_less_than_five_minutes():
+    short = [number for number in NUMBERS if on_t4(number).seconds < 5 * 60]
+    assert len(short) >= len(NUMBERS) / 2
 
 
 def test_byol_on_stl10_takes_a_t4_25_minutes_at_most():
