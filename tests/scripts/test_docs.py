@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
 from helpers.common.errors import UserError
+from helpers.report.results import FIRST_COLUMNS, record
 from scripts import docs as tool
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +78,18 @@ def test_new_results_are_kept_as_they_were_written(tmp_path, monkeypatch):
     assert tool.DIGITS.read_text().splitlines(keepends=True)[1:] == [own]
     with pytest.raises(UserError, match="run the notebooks first"):
         tool.take(tmp_path / "none.csv")
+
+
+def test_of_several_runs_the_latest_is_kept_without_its_marks(tmp_path, monkeypatch):
+    monkeypatch.setattr(tool, "DIGITS", tmp_path / "kept.csv")
+    for seed in (1, 0):
+        row = dict(method="BYOL", metric="test accuracy", mean=0.9 + seed / 100)
+        run = SimpleNamespace(dataset="digits", preset="quick", seed=seed, changed="")
+        record(tmp_path, "03", [row], run)
+    tool.take(tmp_path / "summary.csv")
+    header, *rows = tool.DIGITS.read_text().splitlines()
+    assert header == ",".join(FIRST_COLUMNS)
+    assert len(rows) == 1 and "0.9000" in rows[0]
 
 
 def test_the_figures_are_drawn(tmp_path):
