@@ -24,12 +24,18 @@ def build_method(recipe: BYOLRecipe | DINORecipe, encoder: Encoder, settings: Se
 
     Args:
         steps_per_epoch: so many batches hold every image once; DINO counts epochs.
+
+    Raises:
+        UserError: batches of one image for BYOL, or a field that its views do not have.
     """
     # Lightning and lightly take seconds to import; a plan asks for views alone.
     from helpers.methods.byol import BYOL
     from helpers.methods.dino import DINO
 
     if isinstance(recipe, BYOLRecipe):
+        if recipe.batch_size < 2:
+            raise UserError("BYOL's heads normalise over a batch, and one image has no deviation: "
+                            "choose a batch size of 2 or more")
         return BYOL(encoder, two_views(recipe, settings, encoder), recipe)
     # a training shorter than an epoch would never train the last layer
     frozen_steps = min(round(recipe.frozen_epochs * steps_per_epoch), recipe.steps // 2)

@@ -86,7 +86,7 @@ def build(name: str, *, channels: int = 3, image_size: int = 96, normalisation: 
             ViTs).
 
     Raises:
-        UserError: for an unknown name or normalisation.
+        UserError: for an unknown name or normalisation, or sizes that the backbone cannot have.
     """
     if normalisation not in NORMALISATIONS:
         raise UserError(
@@ -97,6 +97,9 @@ def build(name: str, *, channels: int = 3, image_size: int = 96, normalisation: 
                   **options)
     if input_size:
         config["input_size"] = input_size
-    backbone = BACKBONES[name](name, image_size=input_size or image_size, channels=channels,
-                               **options)
+    side = input_size or image_size
+    try:
+        backbone = BACKBONES[name](name, image_size=side, channels=channels, **options)
+    except ValueError as problem:
+        raise UserError(f"no {name} for images of {side} px: {problem}") from None
     return Encoder(backbone, config, normalisation, input_size)

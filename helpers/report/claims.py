@@ -189,4 +189,5 @@ def _labels(count: str) -> str:
 
 
 def _scores(values: np.ndarray) -> str:
-    return percent({"mean": values.mean(), "std": values.std(ddof=1), "n": len(values)})
+    std = values.std(ddof=1) if len(values) > 1 else None
+    return percent({"mean": values.mean(), "std": std, "n": len(values)})

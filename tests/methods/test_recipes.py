@@ -7,9 +7,10 @@ import pytest
 
 from helpers.common.errors import UserError
 from helpers.common.names import METHODS, NOISE_SCHEDULES
-from helpers.methods.build import crops_for, two_views
+from helpers.methods.build import build_method, crops_for, two_views
 from helpers.methods.presets import MOST_EPOCHS, NOISE_RAMPS, fine_tuning, recipe_for
 from helpers.methods.recipes import BYOLRecipe, ClassifierRecipe, DINORecipe
+from helpers.models.encoder import build
 from helpers.models.weights import registry
 from helpers.models.weights.checkpoint import facts
 from helpers.settings import Settings
@@ -183,3 +184,10 @@ def test_a_folder_is_not_shown_more_often_than_the_longest_benchmark_shows_its_i
     assert many == recipe_for(method, chosen)
     named = chosen.replace(dataset="stl10")
     assert recipe_for(method, named, 500) == recipe_for(method, named)
+
+
+@pytest.mark.parametrize("method", ["byol", "noise-byol"])
+def test_a_batch_of_one_image_is_refused_where_heads_normalise_over_it(settings, method):
+    recipe = recipe_for(method, settings).replace(batch_size=1)
+    with pytest.raises(UserError, match="batch size of 2 or more"):
+        build_method(recipe, build("slim", channels=1, image_size=16), settings)

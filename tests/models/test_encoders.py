@@ -136,8 +136,14 @@ def test_the_small_stem_keeps_the_resolution_that_the_imagenet_stem_quarters(siz
 
 
 def test_an_unknown_stem_is_refused():
-    with pytest.raises(ValueError, match="stem must be"):
+    with pytest.raises(UserError, match="stem must be"):
         build("resnet18", stem="huge")
+
+
+@pytest.mark.parametrize("side", [1, 17, 97, 127])
+def test_sides_that_no_patch_divides_are_one_line_that_names_others(side):
+    with pytest.raises(UserError, match=f"no patch size cuts {side} px .* to 32 or 96 px"):
+        build("vit_tiny", image_size=side)
 
 
 def test_slim_has_173_thousand_weights():
