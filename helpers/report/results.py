@@ -7,6 +7,7 @@ is recorded again replaces the rows of the same run; those of other runs stay in
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
@@ -41,6 +42,7 @@ def record(results_dir: str | Path, notebook: str, rows: Iterable[Mapping[str, A
         notebook: its name or number, such as "03_feature_extraction".
         rows: mappings from `COLUMNS` to values. `method`, `metric` and `mean` are required.
             `mean` and `std` of a metric that ends in "accuracy" are fractions in [0, 1];
+            a `std` of NaN, that of a single number, is left empty;
             `labels_per_class` is a number or "all"; `n` counts runs or label draws.
         settings: the run's `Settings`, or anything with some of `.dataset`, `.preset`, `.seed` and
             `.changed`, for rows that do not name them.
@@ -124,6 +126,8 @@ def _as_text(row: dict[str, Any]) -> dict[str, str]:
     missing = [name for name in REQUIRED if row.get(name) in (None, "")]
     if missing:
         raise ValueError(f"a row of {row['notebook']} lacks {missing}: {row}")
+    if row.get("std") not in (None, "") and math.isnan(float(row["std"])):
+        row = {**row, "std": None}  # one number has no deviation
     for name in ("mean", "std") if _is_accuracy(row["metric"]) else ():
         value = row.get(name)
         if value not in (None, "") and not 0 <= float(value) <= 1:

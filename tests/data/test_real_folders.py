@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given, reject, settings
 from hypothesis import strategies as st
 from image_folders import make_folder, paint
 from PIL import Image
@@ -180,45 +180,64 @@ def test_a_copy_in_another_size_or_format_leaks(tmp_path):
                                          ("test/bee/small.jpg", "train/bee/3.png"))
 
 
-PLACES = ["", "train", "train/ant", "train/ant/2021", "val/bee", "old", "unlabeled",
-          "train/ant/@eaDir", "#recycle", "train/.thumbs", "lost+found/x", "test/ant/more/more"]
+# of files beside those of the splits; the first and the last of these, and one class
+PLACES = ["", "{first}", "{first}/{name}", "{first}/{name}/2021", "{last}/{name}", "unlabeled",
+          "{first}/{name}/@eaDir/a.jpg", "#recycle", "{first}/.thumbs", "lost+found/x", "found.000",
+          "$RECYCLE.BIN/S-1", "System Volume Information", "__MACOSX/{first}/{name}",
+          "{last}/{name}/__MACOSX", "{last}/{name}/more/more", ".Trash-1000/files"]
+SPLITS = [("train",), ("train", "val", "test"), ("Training", "Testing"), ("train2017", "val2017"),
+          ("seg_train/seg_train", "seg_test"), ("TrainImages", "dev", "TestImages"),
+          ("training_set", "test_set"), ("",)]
+CLASSES = [("ant", "bee"), ("tench, Tinca tinca", "goldfish"), ("$5-$10", "$"),
+           ("Cafe\u0301", "\u56fe"), ("train", "bus"), ("None", "NA")]
 FILES = ["a.png", "b.JPG", "c.jfif", "d.pgm", ".e.png", "f.txt", "g.cr2", "Thumbs.db", "._h.jpg",
-         "empty.png", "text.jpg", "cut.png", "i.tga", "j"]
+         "empty.png", "text.jpg", "cut.png", "i.tga", "j", "k.jpe", "l.jp2", "m.heic", "n$1.bmp",
+         "page.png", "short.jpg", "exif.jpg", "deep.png", "real.tiff", "pointer.jpg", "a, b.webp",
+         "\u56fe.png", "o.json", "desktop.ini", ".DS_Store", "p.gif"]
+KINDS = {".jpg": "JPEG", ".jfif": "JPEG", ".jpe": "JPEG", ".pgm": "PPM", ".tga": "TGA",
+         ".jp2": "JPEG2000", ".bmp": "BMP", ".tiff": "TIFF", ".webp": "WEBP", ".gif": "GIF"}
+TEXTS = {"text": "some text", "page": "<html></html>", "empty": "",
+         "pointer": "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"}
+NO_IMAGES = (".txt", ".cr2", ".db", ".json", ".ini", ".heic", "")
 
 
 def write(path):
     """A file that its name says: an image, a broken one, or something else."""
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = path.suffix.lower()
-    if path.stem in ("empty", "text") or kind in (".txt", ".cr2", ".db", ""):
-        path.write_text("" if path.stem == "empty" else "some text")
+    if path.stem in TEXTS or kind in NO_IMAGES:
+        path.write_text(TEXTS.get(path.stem, "some text"))
         return
-    Image.new("L", (12, 12), 99).save(path, {".jpg": "JPEG", ".jfif": "JPEG", ".pgm": "PPM",
-                                             ".tga": "TGA"}.get(kind, "PNG"))
-    if path.stem == "cut":
-        path.write_bytes(path.read_bytes()[:40])
+    deep = {"deep": ("I;16", 40_000), "real": ("F", 0.5)}
+    mode, shade = deep.get(path.stem, ("L", 99))
+    exif = {"exif": b"Exif\0\0garbage!"} if path.stem == "exif" else {}
+    Image.new(mode, (12, 12), shade).save(path, KINDS.get(kind, "PNG"), **exif)
+    left = {"cut": 40, "short": -2}.get(path.stem)
+    if left:
+        path.write_bytes(path.read_bytes()[:left])
 
 
 @settings(max_examples=40, deadline=None,
-          suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(splits=st.sampled_from([("train",), ("train", "val", "test"), ("Training", "Testing"),
-                               ("seg_train/seg_train", "seg_test"), ("",)]),
+          suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(splits=st.sampled_from(SPLITS), classes=st.sampled_from(CLASSES),
        around=st.sampled_from(["", "photos", "photos/photos"]),
        extra=st.sets(st.tuples(st.sampled_from(PLACES), st.sampled_from(FILES)), max_size=12))
-@example(splits=("train",), around="", extra={(place, "a.png") for place in PLACES})
-@example(splits=("train", "val", "test"), around="a/b", extra={("train/ant", f) for f in FILES})
-def test_nothing_is_lost_without_a_word(splits, around, extra):
+@example(splits=("train",), classes=CLASSES[0], around="", extra={(p, "a.png") for p in PLACES})
+@example(splits=SPLITS[6], classes=CLASSES[1], around="x", extra={(p, "k.jpe") for p in PLACES})
+@example(splits=SPLITS[1], classes=CLASSES[2], around="a/b",
+         extra={("{first}/{name}", file) for file in FILES})
+def test_nothing_is_lost_without_a_word(splits, classes, around, extra):
     """Files on disk = images loaded + files that the notes name or count."""
     top = Path(tempfile.mkdtemp())
     try:
-        root = make_folder(top / "in" / around, splits, each=4)
+        root = make_folder(top / "in" / around, splits, classes, each=4)
         for place, name in extra:
-            write(root / place / name)
+            write(root / place.format(first=splits[0], last=splits[-1], name=classes[0]) / name)
         try:
             found = load(top / "in", image_size=SIDE, data_dir=top / "data")
         except UserError as refused:
             assert "\n" not in str(refused)
-            return
+            reject()  # hypothesis says so where most folders are refused
         on_disk = sum(path.is_file() for path in (top / "in").rglob("*"))
         assert loaded(found) + named(found.notes) == on_disk, found.notes
     finally:

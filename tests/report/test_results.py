@@ -2,6 +2,7 @@ import math
 import multiprocessing
 import subprocess
 import sys
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,6 +29,17 @@ def test_recorded_rows_read_back_with_settings_filled_in(tmp_path):
     assert first.labels_per_class == "all"
     assert (first["mean"], first["std"], first.sigma, first.n) == (0.1235, 0.02, 0.4, 5)
     assert math.isnan(first.seconds)
+
+
+def test_the_deviation_of_a_single_number_is_left_empty(tmp_path):
+    alone = np.array([0.5])
+    with np.errstate(invalid="ignore"), warnings.catch_warnings(action="ignore"):
+        rows = [row(std=alone.std(ddof=1), n=1), row(metric="loss", std=float("nan"))]
+    results.record(tmp_path, "07", rows, QUICK)
+    frame = results.summary(tmp_path)
+    assert frame["std"].isna().all()
+    assert "nan" not in (tmp_path / "summary.csv").read_text()
+    assert "±" not in results.table(frame)
 
 
 def test_recording_again_replaces_only_the_same_notebook_dataset_and_preset(tmp_path):
