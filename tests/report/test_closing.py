@@ -31,13 +31,15 @@ def test_fine_tuning_is_silent_on_a_pretraining_of_unknown_length():
 def test_frozen_features_are_set_against_each_baseline_and_what_lost_is_named():
     found = scores(BYOL=([0.8, 0.9], [0.95]), random_encoder=([0.4, 0.5], [0.8]),
                    raw_pixels=([0.6, 0.5], [0.96]), label_spreading=([0.85, 0.88], [0.9]))
-    text = closing.frozen_features(found, {"BYOL, kNN": 0.95, "raw pixels, MLP": 0.97}, "BYOL")
+    text = closing.frozen_features(found,
+                                   {"BYOL, kNN": 0.97, "PCA, kNN": 0.9, "raw pixels, MLP": 0.97},
+                                   "BYOL")
     spread = stats.paired(found["BYOL", 1], found["label spreading", 1])
     assert f"label spreading -1.5 ({spread.interval})" in text and "raw pixels +30.0 (" in text
     assert "raw pixels -1.0; label spreading +5.0" in text  # one subset has no interval
     assert "by the mean: label spreading with **1** label per class; " \
            "raw pixels with **all** labels" in text
-    assert "*raw pixels, MLP* (97.0%)" in text
+    assert "the highest is *BYOL, kNN* and *raw pixels, MLP* (97.0%)" in text
 
 
 def test_the_best_and_the_last_way_are_named_at_each_number_of_labels():

@@ -41,12 +41,13 @@ def frozen_features(scores: Scores, with_all: Mapping[str, float], origin: str) 
     behind = [f"{escaped(name)} with {labels_said(count)}" for count in counts for name in baselines
               if np.mean(scores[name, count]) >= np.mean(scores[origin, count])]
     lost = "; ".join(behind) or "no baseline, at no number of labels"
-    best = max(with_all, key=with_all.get)
+    top = max(with_all.values())
+    best = " and ".join(f"*{escaped(name)}*" for name, value in with_all.items() if value == top)
     return "\n\n".join([
         "Gains in points, in brackets the 95 % confidence interval over the same label subsets "
         "(one training, one test set):", "\n".join(lines),
         f"At least as good as {escaped(origin)} by the mean: {lost}. Of all classifiers with all "
-        f"labels the best is *{escaped(best)}* ({with_all[best]:.1%}). Label spreading trains no "
+        f"labels the highest is {best} ({top:.1%}). Label spreading trains no "
         "network: what it reaches is not owed to one."])
 
 
