@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from helpers.common.compute import numpy_threads
+from helpers.common.errors import UserError
 
 FEW_NUMBERS = 4_000_000  # in the features: up to this many, a second thread gains nothing
 FEW_IMAGES = 10  # of a class: with fewer, the tenth that early stopping keeps apart may have none
@@ -106,7 +107,13 @@ def label_subsets(labels: Tensor, per_class: int, draws: int, seed: int = 0) -> 
 
     Returns:
         Index tensors into `labels`; the same for the same arguments on every machine.
+
+    Raises:
+        UserError: fewer than no labels per class.
     """
+    if per_class < 0:
+        raise UserError(f"{per_class} labels per class cannot be drawn: choose 1 or more, or 0 for "
+                        "all")
     if per_class == 0:
         return [torch.arange(len(labels))]
     generator = np.random.RandomState(seed)

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from helpers.common.compute import numpy_threads
+from helpers.common.errors import UserError
 from helpers.evaluation.probes import FEW_NUMBERS, linear_probe
 
 NOT_ASKED, NO_CLASS = -1, -2
@@ -151,7 +152,13 @@ def select(strategy: str, features: Tensor, labels: Tensor, classes: int, budget
     """The rows of the images to label next, by a strategy's name or "auto"; see the top.
 
     Of more than `POOL` images that nobody was asked about, as many are drawn to choose among.
+
+    Raises:
+        UserError: no strategy has that name.
     """
+    if strategy not in (AUTO, *STRATEGIES):
+        raise UserError(f"no strategy is called {strategy!r}: choose {AUTO}, "
+                        f"{', '.join(STRATEGIES)}")
     strategy = suited(labels, classes) if strategy == AUTO else strategy
     left = torch.from_numpy(random_images(features, labels, classes, POOL, seed))
     if not len(left):

@@ -57,6 +57,9 @@ def trainer_options(device: str, devices: int, nodes: int, batch_size: int) -> d
             has used its GPU.
     """
     world = devices * nodes
+    if world < 1:
+        raise UserError(f"nobody would train on {devices} devices of {nodes} machines: choose 1 or "
+                        "more of each")
     if world == 1:
         # no Slurm, which would take this for a part of its job
         return {"devices": 1, "plugins": [LightningEnvironment()]}

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from helpers.common.errors import UserError
 from helpers.data.splits import Labeled, Splits
 from helpers.evaluation.probes import label_subsets
 from helpers.methods.recipes import ClassifierRecipe
@@ -16,9 +17,22 @@ from helpers.models.encoder import Encoder, build
 from helpers.settings import Settings
 from helpers.training.finetune import train_classifier
 
+STARTS = ("other classes", "imagenet")  # where pretrained weights come from
 # peak learning rates, for the ViT of the digits
 WAYS = {"from scratch": 2e-3, "from pretrained weights": 2e-3, "last block and head only": 8e-3}
 PATIENCE = 6
+
+
+def start_named(text: str, settings: Settings) -> str:
+    """One of `STARTS`; "auto" is the settings'.
+
+    Raises:
+        UserError: it is none of them.
+    """
+    start = settings.vit_start if text == "auto" else text
+    if start not in STARTS:
+        raise UserError(f"there is no start {text!r}: choose auto, {', '.join(STARTS)}")
+    return start
 
 
 def trainable(module: nn.Module) -> int:

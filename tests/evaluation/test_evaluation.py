@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
+from helpers.common.errors import UserError
 from helpers.evaluation import collapse, probes
 from helpers.evaluation import features as evaluation
 from helpers.models.encoder import build
@@ -174,6 +175,11 @@ def test_label_subsets_are_the_same_for_the_same_seed_and_differ_for_another():
 def test_label_subsets_differ_from_each_other():
     one, two, three = (set(index.tolist()) for index in probes.label_subsets(LABELS, 5, 3))
     assert one != two and two != three and one != three
+
+
+def test_fewer_than_no_labels_per_class_is_refused():
+    with pytest.raises(UserError, match="-3 labels per class"):
+        probes.label_subsets(LABELS, per_class=-3, draws=3)
 
 
 def test_zero_labels_per_class_takes_everything_once():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.common.errors import UserError
 from helpers.evaluation import selection
 from helpers.evaluation.probes import score
 from helpers.evaluation.selection import AUTO, NO_CLASS, NOT_ASKED, STRATEGIES, select
@@ -133,3 +134,9 @@ def test_a_probe_of_one_class_predicts_that_class(blobs):
     labels = nothing_known(answers)
     labels[:2] = answers[:2]
     assert score(selection.probe_of(features, labels), features, answers) == 0.5
+
+
+def test_a_strategy_that_is_not_there_is_one_line_that_names_the_others(blobs):
+    features, answers = blobs
+    with pytest.raises(UserError, match="'margn': choose auto, random, "):
+        select("margn", features, nothing_known(answers), 4, 5)

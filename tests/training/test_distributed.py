@@ -122,6 +122,8 @@ def test_a_batch_that_cannot_be_shared_is_one_line():
             UserError,
             match="a batch of 65 cannot be shared evenly by 4 processes: choose 64 or 68"):
         trainer_options("cpu", 2, 2, 65)
+    with pytest.raises(UserError, match="0 devices"):
+        trainer_options("cpu", 0, 1, 64)
 
 
 def test_more_gpus_than_there_are_is_one_line(monkeypatch):

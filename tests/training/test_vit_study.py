@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from helpers.common.errors import UserError
 from helpers.data.loading import load
 from helpers.data.splits import halves
 from helpers.models.encoder import build
@@ -56,3 +57,11 @@ def test_three_ways_train_what_they_say_and_leave_the_start_alone(splits):
     assert all(len(row["scores"]) == row["n"] == 2 and row["seconds"] > 0 for row in rows)
     assert all(torch.equal(value, before[name]) for name, value in pretrained.state_dict().items())
     assert all(weight.requires_grad for weight in pretrained.parameters())
+
+
+def test_a_start_is_one_that_there_is():
+    settings = Settings.resolve(preset="quick", dataset="digits", device="cpu")
+    assert vit_starts.start_named("auto", settings) == "other classes"
+    assert vit_starts.start_named("imagenet", settings) == "imagenet"
+    with pytest.raises(UserError, match="no start 'ImageNet21k': choose auto, other classes, imag"):
+        vit_starts.start_named("ImageNet21k", settings)
