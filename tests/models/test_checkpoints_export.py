@@ -42,6 +42,17 @@ def test_an_export_that_gives_other_features_is_not_kept(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_packages_that_do_not_fit_each_other_are_one_line(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("no version\nconverter")
+
+    monkeypatch.setattr(export, "ONNX_PACKAGES", ("pytest",))
+    monkeypatch.setattr(torch.onnx, "export", fails)
+    with pytest.raises(UserError, match=r"failed \(RuntimeError: no version converter\): pip inst"):
+        export_onnx(build("slim", **ENCODERS["slim"]), tmp_path / "e.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_onnx_without_its_packages_says_which_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(export, "ONNX_PACKAGES", ("no_such_onnx",))
     with pytest.raises(UserError,

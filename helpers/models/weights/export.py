@@ -64,7 +64,8 @@ def export_onnx(module: Encoder | KeptClassifier, path: str | Path) -> Path:
     classifier; see `export_program`.
 
     Raises:
-        UserError: the packages are missing, or ONNX Runtime gives other numbers.
+        UserError: the packages are missing or do not fit each other, or ONNX Runtime gives other
+            numbers.
     """
     missing = [name for name in ONNX_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
@@ -118,8 +119,16 @@ def _run_program(path: Path, images: Tensor) -> Tensor:
 
 
 def _write_onnx(output: str, program: torch.export.ExportedProgram, path: Path) -> None:
-    torch.onnx.export(program, (), path, dynamo=True, input_names=["images"],
-                      output_names=[output], external_data=False, verbose=False)
+    try:
+        torch.onnx.export(program, (), path, dynamo=True, input_names=["images"],
+                          output_names=[output], external_data=False, verbose=False)
+    except OSError:
+        raise
+    except Exception as problem:  # versions of the packages that do not fit raise all sorts
+        why = " ".join(str(problem).split())[:120]
+        raise UserError(f"the ONNX export failed ({type(problem).__name__}: {why}): "
+                        f"pip install -U {' '.join(ONNX_PACKAGES)}, or export to a name that ends "
+                        "in .pt2") from problem
 
 
 def _run_onnx(path: Path, images: Tensor) -> Tensor:
