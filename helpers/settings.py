@@ -57,7 +57,7 @@ PRESETS: dict[str, dict[str, Any]] = {
                   label_counts=(1, 5, ALL_LABELS), noise_seeds=2, step_factor=0.03, trials=3),
     # Two CPU cores and the embedded digits: all notebooks in minutes.
     "quick": dict(encoder="slim", batch_size=64, pretrain_steps=1100, dino_steps=600,
-                  supervised_steps=500, resnet_steps=48, finetune_steps=100, draws=3,
+                  supervised_steps=500, resnet_steps=150, finetune_steps=100, draws=3,
                   label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=3, step_factor=1.0),
     # One small GPU such as Colab's T4 and photographs of 48 pixels: each notebook in minutes.
     "gpu": dict(encoder="slim", batch_size=128, pretrain_steps=10_000, dino_steps=3_000,

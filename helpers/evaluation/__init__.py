@@ -12,6 +12,7 @@ __getattr__, __all__ = offer(
     label_counts="majority_share usable_counts",
     spreading="spreading_scores",
     predictors="best_probe classifier_predictor",
+    pixels="pixel_predictions",
     noise="noisy_images sigmas_for",
     robustness="corruption_sweep mean_corruption_error noise_sweep",
     layers="layer_similarity",

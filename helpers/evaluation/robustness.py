@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,8 @@ from helpers.evaluation.noise import BATCH, STRIDE, unit_noise
 from helpers.evaluation.predictors import Predictor, features_of
 from helpers.transforms.corruptions import RANDOM, SEVERITIES, corrupt
 from helpers.transforms.views import normalise
+
+LEAST_ERROR = 0.05  # of the baseline under a corruption, to be a measure for others
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,8 @@ def corruption_sweep(predictors: Mapping[str, Predictor], data: Labeled, seeds: 
 def mean_corruption_error(errors: dict[str, np.ndarray], baseline: dict[str, np.ndarray]) -> float:
     """mCE (Hendrycks & Dietterich 2019, section 4): errors summed over severities, divided by the
     baseline's, averaged over corruptions; below 1 is better than the baseline. Corruptions under
-    which the baseline makes no mistake are left out. Beside a baseline that never makes one, a
-    method has 1 if it makes none either, and infinity otherwise.
+    which the baseline's mean error is below `LEAST_ERROR` are left out, since a few mistakes would
+    decide there; NaN if that is all of them.
 
     Raises:
         ValueError: the two do not hold the same corruptions.
@@ -114,7 +115,5 @@ def mean_corruption_error(errors: dict[str, np.ndarray], baseline: dict[str, np.
     if errors.keys() != baseline.keys():
         raise ValueError("the method and the baseline were shown different corruptions")
     ratios = [errors[name].sum() / baseline[name].sum() for name in errors
-              if baseline[name].sum() > 0]
-    if not ratios:
-        return math.inf if any(wrong.any() for wrong in errors.values()) else 1.0
-    return float(np.mean(ratios))
+              if baseline[name].mean() >= LEAST_ERROR]
+    return float(np.mean(ratios)) if ratios else float("nan")

@@ -6,6 +6,7 @@ __getattr__, __all__ = offer(
     __name__,
     classifier_file="KeptClassifier load_classifier save_classifier",
     encoder="Encoder build",
+    slim="ResidualBlock Slim",
     vit="Attention Block ViT build_vit",
     weights__choose="ask_encoder ask_start widgets_work",
     weights__layouts="load_torchvision",

@@ -10,7 +10,9 @@ __getattr__, __all__ = offer(
     find="chosen_encoder find_or_pretrain",
     finetune="few_label_training train_classifier",
     runs="fresh_encoder",
-    trainer="Hardware",
+    trainer="Hardware fit",
+    loader="BatchLoader",
+    monitor="Monitor",
     noise_methods="noise_encoders noise_predictors supervised_classifiers sweep_rows",
     label_curve=
     "curve_row gain_row imagenet_encoders kept_training label_counts model_names scratch_encoders "

@@ -35,9 +35,9 @@ ENOUGH = 32  # images from which a low rank says something: that of n images is 
 RANKED = 1024
 OLD_NAMES = {"spread": "feature_std"}  # of columns, in checkpoints of earlier releases
 CAUSES = """
-- a learning rate that is too high, or views that are too strong
-- a predictor or target that was left out, a target momentum of 1 or 0 from the start
-- batches too small for batch normalisation"""
+- gradients that reach the target: no stop-gradient, and no predictor
+- heads without batch normalisation, or batches too small for it
+- a learning rate that is far too high"""
 
 
 def observed(module: pl.LightningModule) -> list[nn.Module]:

@@ -62,7 +62,7 @@ def test_the_training_is_long_enough_to_be_stopped(settings):
 
 def test_the_recipe_of_another_project_is_there():
     command = re.search(r"python -m helpers pretrain byol --config ([\w/.]+yaml)",
-                        exercises("02_byol_training")[4])
+                        exercises("02_byol_training")[5])
     assert read_recipe(ROOT / command[1])["method"] == "byol"
 
 

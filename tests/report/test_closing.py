@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import torch
 
 from helpers.report import closing, stats
 
@@ -67,21 +68,54 @@ def test_the_label_curve_names_who_is_first_and_what_each_start_adds():
     assert "by -2.0 points" in closing.label_efficiency(probes, trained, pretext)
 
 
-def test_noise_is_told_at_the_sigma_that_breaks_the_supervised_classifier():
-    sigmas = [0.0, 1.0, 1.6, 2.0]
+def test_a_baseline_is_set_against_the_better_classifier_of_pixels():
+    labels = torch.zeros(100, dtype=torch.long)
+    predictions = {name: (torch.arange(100) < wrong).long()
+                   for name, wrong in (("MLP", 4), ("linear", 3), ("raw pixels, linear", 5),
+                                       ("raw pixels, SVM", 1))}
+    text = closing.heads_against_pixels(predictions, labels, "linear", 900).replace("\n", " ")
+    assert "MLP reaches **96.0%**" in text and "linear **97.0%**: -1.0 points" in text
+    assert "**95.0%** (raw pixels, linear) and **99.0%** (raw pixels, SVM)" in text
+    assert "*raw pixels, SVM*, linear is at -2.0 points" in text
+
+
+def test_a_pretraining_is_told_with_its_collapsed_sibling():
+    rows = [dict(step=step, knn=knn, feature_std=0.6, rank=40.0, dimensions=96,
+                 projection_std=std, projection_rank=20.0)
+            for step, knn, std in ((0, 0.8, 0.01), (99, 0.98, 0.9))]
+    broken = [rows[0], dict(rows[1], projection_std=0.03, knn=0.9)]
+    text = closing.learned_or_collapsed([0.0] * 20 + [-0.9] * 20, rows, "random encoder", 100,
+                               ([-1.0] * 20, broken)).replace("\n", " ")
+    assert "from 0.00 to -0.90" in text and "**80.0%** (random encoder) to **98.0%**" in text
+    assert "the lowest standard deviation was 0.60, of the features" in text
+    assert "loss of -1.000" in text
+    assert "projections at 0.030 and the neighbour vote at 90.0%" in text
+    ruined = closing.learned_or_collapsed([-1.0] * 20, broken, "random encoder", 9,
+                                          ([-1.0] * 20, broken))
+    assert "**The representation collapsed**: the standard deviation of the projections" in ruined
+
+
+def noise_trainings(count):
+    sigmas = np.array([0.0, 1.0, 1.6, 2.0])
     curves = {"supervised": [0.99, 0.25, 0.2, 0.1], "noise-BYOL": [0.95, 0.9, 0.8, 0.6],
               "noise-BYOL, sigma 0.5": [0.96, 0.7, 0.4, 0.2], "BYOL": [0.97, 0.5, 0.3, 0.1],
               "supervised + noise": [0.98, 0.95, 0.9, 0.8], "raw pixels": [0.9, 0.85, 0.82, 0.7]}
-    found = {name: np.array([values, values]) for name, values in curves.items()}
-    found["noise-BYOL"][1] += 0.02
-    one = pd.DataFrame([dict(method=name, training_seed=0, sigma=1.6, accuracy=values[2])
-                        for name, values in curves.items()])
-    text = closing.noise(found, sigmas, "draws of the noise", "BYOL", one).replace("\n", " ")
+    found = {name: (sigmas, np.array([values] * count)) for name, values in curves.items()}
+    found["noise-BYOL"][1][1:] += 0.02
+    return found
+
+
+def test_noise_is_told_at_the_sigma_that_breaks_the_supervised_classifier():
+    errors = {"supervised": {"fog": np.full(5, 0.3)}, "raw pixels": {"fog": np.full(5, 0.2)}}
+    two = noise_trainings(2)
+    text = closing.under_noise(two, errors, "BYOL").replace("\n", " ")
     assert "At **sigma 1**" in text and "The highest there is *supervised + noise*" in text
+    assert "On average over 2 trainings" in text
     assert "At sigma 1.6 noise-BYOL reaches 81.0% and raw pixels 82.0%" in text
-    assert "whole trainings" not in text
-    several = pd.concat([one, one.assign(training_seed=1, accuracy=one.accuracy + 0.01)])
-    assert "Over 2 whole trainings" in closing.noise(found, sigmas, "x", "BYOL", several)
+    gap = stats.paired(two["noise-BYOL"][1][:, 2], two["raw pixels"][1][:, 2])
+    assert gap.in_points in text and "Below raw pixels are supervised." in text
+    once = closing.under_noise(noise_trainings(1), errors, "BYOL").replace("\n", " ")
+    assert "In one training" in once and "one training, so no interval" in once
 
 
 def test_injected_faults_are_spoken_of_where_there_were_some():

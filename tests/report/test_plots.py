@@ -32,7 +32,8 @@ matplotlib.use("agg")
 DIGITS = tuple("0123456789")
 LABELS = torch.arange(40) % 10
 MONITOR = [
-    dict(step=10 * i, knn=0.5 + 0.04 * i, feature_std=0.9 - 0.1 * i, rank=20 - 2 * i, dimensions=96)
+    dict(step=10 * i, knn=0.5 + 0.04 * i, feature_std=0.9 - 0.1 * i, rank=20 - 2 * i, dimensions=96,
+         projection_std=0.8 - 0.1 * i, projection_rank=18 - 2 * i)
     for i in range(9)
 ]
 ANSWERS = [dict(step=0, knn=0.5)] + [
@@ -103,6 +104,7 @@ FIGURES = {
                                           np.arange(40) < 3, title="T", note="red: three"),
     "teacher_watch": lambda: plots.teacher_watch(ANSWERS),
     "pretraining_watch": lambda: plots.pretraining_watch([1.0] * 80, [0.99] * 80, MONITOR),
+    "collapse_watch": lambda: plots.collapse_watch({"BYOL": ([1.0] * 80, MONITOR)}, "T"),
     "bars": lambda: plots.bars([dict(method="BYOL", mean=0.826, std=0.039, n=5)], "T", chance=0.1),
     "dot_panels": lambda: plots.dot_panels(
         [dict(method="BYOL", protocol="kNN", mean=0.8, low=0.75, high=0.84)], "T", chance=0.1),
@@ -362,8 +364,10 @@ def test_sigma_is_also_given_in_pixel_units_which_are_half_as_large():
 def test_the_noise_figures_say_what_was_repeated():
     for draw in (lambda **o: plots.noise_curve({"BYOL": (SIGMAS, SCORES)}, "T", 0.1, **o),
                  lambda **o: plots.similarity_curve({"BYOL": (SIGMAS, SCORES)}, "T", **o)):
-        assert any("draws of the noise" in word for word in words(draw()))
-        assert any(f"n = {len(SCORES)} trainings" in word for word in words(draw(over="trainings")))
+        assert any(f"n = {len(SCORES)} trainings" in word for word in words(draw()))
+        assert any(f"n = {len(SCORES)} draws" in word for word in words(draw(over="draws")))
+    once = plots.noise_curve({"BYOL": (SIGMAS, SCORES[:1])}, "T", 0.1, over="one training")
+    assert "one training" in words(once)
 
 
 def test_a_corruption_table_shows_mean_accuracies_and_marks_the_best_of_a_column():
@@ -398,12 +402,21 @@ def test_slices_put_numbers_on_an_axis_and_choices_beside_each_other():
     assert [line.get_marker() for line in rates.lines] == ["o", "x", "o", "o"]
 
 
-def test_collapse_begins_at_one_height_for_feature_std_and_rank():
+def test_deviation_and_rank_have_a_panel_each_on_a_plain_axis_with_its_limit():
     figure = plots.pretraining_watch([1.0] * 80, [0.99] * 80, MONITOR)
-    figure.draw_without_rendering()
-    left, right = figure.axes[3], figure.axes[4]
-    heights = [ax.transData.transform((0, limit))[1] for ax, limit in ((left, 0.1), (right, 2.0))]
-    assert heights[0] == pytest.approx(heights[1])
+    for title, limit in (("standard deviation", 0.1), ("effective rank", 2.0)):
+        (ax,) = (ax for ax in figure.axes if ax.get_title().startswith(title))
+        assert ax.get_yscale() == "linear" and ax.get_ylim()[0] == 0
+        assert ax.patches[-1].get_y() + ax.patches[-1].get_height() == pytest.approx(limit)
+        assert [line.get_label() for line in ax.lines] == ["features", "projections"]
+
+
+def test_rows_of_an_earlier_release_are_drawn_without_projections():
+    rows = [{name: value for name, value in row.items() if "projection" not in name}
+            for row in MONITOR]
+    figure = plots.pretraining_watch([1.0] * 80, [0.99] * 80, rows)
+    assert [line.get_label() for line in figure.axes[-1].lines] == ["features"]
+    assert plots.collapse_watch({"BYOL": ([1.0] * 80, rows)}, "T").axes
 
 
 def test_right_and_wrong_differ_in_sign_and_in_colour():

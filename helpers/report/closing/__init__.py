@@ -3,6 +3,7 @@
 Accuracies are fractions. A difference is given with its 95 % confidence interval (`stats`).
 """
 
+from helpers.report.closing.baseline import heads_against_pixels
 from helpers.report.closing.few_labels import (
     fine_tuning,
     frozen_features,
@@ -10,7 +11,8 @@ from helpers.report.closing.few_labels import (
     when_pretraining_helps,
 )
 from helpers.report.closing.images import own_images
-from helpers.report.closing.robustness import corruptions, noise
+from helpers.report.closing.pretraining import learned_or_collapsed
+from helpers.report.closing.robustness import under_noise
 from helpers.report.closing.search import hyperparameter_search
 from helpers.report.closing.selection import which_images
 from helpers.report.closing.vit import (
@@ -22,7 +24,8 @@ from helpers.report.closing.vit import (
 )
 
 __all__ = [
-    "attention", "check_up", "corruptions", "fine_tuning", "frozen_features",
-    "hyperparameter_search", "label_efficiency", "missed_by_overfitting", "noise", "own_images",
-    "vit_from_scratch", "ways_of_training", "when_pretraining_helps", "which_images"
+    "attention", "check_up", "fine_tuning", "frozen_features", "heads_against_pixels",
+    "hyperparameter_search", "label_efficiency", "learned_or_collapsed", "missed_by_overfitting",
+    "own_images", "under_noise", "vit_from_scratch", "ways_of_training", "when_pretraining_helps",
+    "which_images"
 ]

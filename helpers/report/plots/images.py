@@ -125,15 +125,18 @@ def predictions(images: Any, labels: Any, predicted: Mapping[str, Any], classes:
     """Images with what each method predicts: green and ✓ when right, red and ✗ when wrong.
 
     Args:
-        images: N x C x H x W, uint8 or float in [-1, 1].
+        images: N x C x H x W, uint8 or float in [-1, 1]; twice as wide as high, a clean one and
+            what the methods saw side by side.
         labels: N class numbers.
         predicted: N class numbers for each method.
         classes: names of the classes.
     """
     labels, names = array(labels), [cut(name) for name in classes]
-    columns = max(1, min(10 if max(map(len, classes)) <= SHORT else 5, len(images)))
+    narrow = max(map(len, classes)) <= SHORT and images.shape[-1] < 2 * images.shape[-2]
+    columns = max(1, min(10 if narrow else 5, len(images)))
     rows = max(1, -(-len(images) // columns))
-    height = 0.6 + rows * (0.8 * WIDTH / max(columns, 6) + 0.25 + 0.19 * len(predicted))
+    side = 0.8 * WIDTH / max(columns, 6) * min(1, images.shape[-2] / images.shape[-1])
+    height = 0.6 + rows * (side + 0.25 + 0.19 * len(predicted))
     figure, axes = canvas(rows, columns, WIDTH, height)
     for ax in axes.flat[len(images):]:
         ax.set_axis_off()

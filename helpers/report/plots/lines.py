@@ -1,4 +1,4 @@
-"""Figures of a training: curves over its steps, and what tells a collapse."""
+"""Figures of a training: curves over its steps, and the two collapses of a teacher."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from helpers.report.plots.style import (
-    GRAY,
     array,
     canvas,
     class_colors,
-    darker,
     headline,
     label_ends,
     line_styles,
@@ -27,7 +25,6 @@ from helpers.report.plots.style import (
 )
 
 FEW = 30  # up to this many points are marked one by one
-LOWEST_STD, LOWEST_RANK = 0.1, 2.0  # below one of these a representation counts as collapsed
 LARGEST_LOSS = 20.0  # a diverging run would flatten all the others
 Monitor = Sequence[Mapping[str, float]]  # a dict for each evaluation while training
 
@@ -116,76 +113,6 @@ def running_mean(y: np.ndarray, width: int) -> np.ndarray:
 
 def _note(note: str, smooth: int) -> str:
     return " · ".join(filter(None, [note, f"bold: mean of {smooth} points" if smooth > 1 else ""]))
-
-
-@styled
-def pretraining_watch(losses: Sequence[float], momentum: Sequence[float], monitor: Monitor,
-                      method: str = "BYOL") -> Figure:
-    """What a training without labels shows of itself, in four panels.
-
-    Args:
-        losses, momentum: one number a step.
-        monitor: dicts with step, knn (accuracy in [0, 1]), feature_std, rank and dimensions; at
-            least one.
-        method: whose colour the curves have.
-    """
-    figure, axes = canvas(2, 2, height=6.2, sharex=True)
-    (loss, ema), (accuracy, collapse) = axes
-    color, smooth = method_color(method), 2 * (len(losses) // 80) + 1
-    steps = np.arange(1, len(losses) + 1)
-    draw_line(loss, steps, array(losses).astype(float), smooth, {"color": color})
-    loss.set(title=f"loss (bold: mean of {smooth} steps)", ylabel="loss", xlim=(0, None))
-    ema.plot(steps, momentum, color=color)
-    ema.set(title="momentum of the target network", ylabel="momentum (1 = frozen)")
-    ema.ticklabel_format(useOffset=False)
-    _accuracy(accuracy, monitor, color)
-    _collapse(collapse, monitor, color)
-    for ax in axes.flat:
-        ax.set_xlabel("step")
-        ax.tick_params(labelbottom=True)
-    headline(figure, "Pretraining under watch",
-             f"n = {len(losses):,} steps, {len(monitor)} evaluations on validation")
-    return figure
-
-
-def _accuracy(ax: Axes, monitor: Monitor, color: str) -> None:
-    steps, knn = [row["step"] for row in monitor], [100 * row["knn"] for row in monitor]
-    ax.plot(steps, knn, color=color, marker="o", markersize=4)
-    highest = knn[-1] >= max(knn[-3:])  # or the number would lie on the line
-    ax.annotate(f"{knn[-1]:.1f} %", (steps[-1], knn[-1]), (0, 5 if highest else -6),
-                textcoords="offset points", ha="right", va="bottom" if highest else "top",
-                fontsize=9.5)
-    if steps[0] == 0:
-        ax.axhline(knn[0], color=method_color("random encoder"), lw=1.2, ls="--")
-        ax.annotate(f"random encoder, {knn[0]:.1f} %", (0.98, knn[0]), (0, 3),
-                    xycoords=("axes fraction", "data"), textcoords="offset points", ha="right",
-                    fontsize=9, color=GRAY)
-    ax.set(title="is it learning? kNN on validation", ylabel="accuracy (%)")
-    ax.margins(y=0.12)
-
-
-def _collapse(ax: Axes, monitor: Monitor, left: str) -> None:
-    """Feature standard deviation on the left, effective rank on the right.
-
-    They are so scaled that both limits lie at one height.
-    """
-    steps, std, rank = ([row[key] for row in monitor] for key in ("step", "feature_std", "rank"))
-    right, twin = method_color("supervised"), ax.twinx()
-    ax.plot(steps, std, color=left, marker="o", markersize=4)
-    twin.plot(steps, rank, color=right, marker="s", markersize=4, ls="--")
-    top, highest = 1.1 * max(1.0, *std), 1.15 * max(4 * LOWEST_RANK, *rank)
-    power = np.log(LOWEST_STD / top) / np.log(LOWEST_RANK / highest)
-    twin.set_yscale("function", functions=(lambda r: np.maximum(r, 0) ** power,
-                                           lambda h: np.maximum(h, 0) ** (1 / power)))
-    ax.set(title="has it collapsed?", ylim=(0, top))
-    twin.set(ylim=(0, highest))
-    twin.grid(False)
-    ax.set_ylabel("feature std (solid; 1 = fills the sphere)", color=darker(left))
-    twin.set_ylabel(f"effective rank of {monitor[0]['dimensions']:g} (dashed)", color=darker(right))
-    ax.axhspan(0, LOWEST_STD, color=right, alpha=0.15, lw=0)
-    ax.annotate(f"collapsed below: std {LOWEST_STD:g}, rank {LOWEST_RANK:g}",
-                (0.98, LOWEST_STD), (0, 2), xycoords=("axes fraction", "data"),
-                textcoords="offset points", ha="right", fontsize=8.5, color=GRAY)
 
 
 @styled

@@ -125,7 +125,7 @@ def _label_ticks(ax: Axes, counts: set[Any], total: float) -> None:
 @styled
 def noise_curve(series: Mapping[str, tuple[Any, Any]], title: str, chance: float,
                 reference: Mapping[str, tuple[Any, Any]] | None = None,
-                over: str = "draws of the noise") -> Figure:
+                over: str = "trainings") -> Figure:
     """Accuracy against the strength of the noise, in bands of one deviation over repetitions.
 
     Args:
@@ -133,7 +133,7 @@ def noise_curve(series: Mapping[str, tuple[Any, Any]], title: str, chance: float
             accuracies in [0, 1].
         chance: what guessing would reach, in [0, 1].
         reference: published curves, name to (sigmas, accuracies), drawn as thin grey lines.
-        over: what was repeated, for the note below.
+        over: what was repeated, for the note below; of one repetition, the whole note.
     """
     figure, axes = canvas(height=4.7)
     ax = axes[0, 0]
@@ -146,13 +146,13 @@ def noise_curve(series: Mapping[str, tuple[Any, Any]], title: str, chance: float
     top.set_xlabel("sigma in pixel units [0, 1]")
     reference_line(ax, 100 * chance, f"chance {100 * chance:.0f} %")
     label_ends(ax, ends)
-    headline(figure, title, f"mean ± standard deviation over n = {repeated} {over}")
+    headline(figure, title, _spread(repeated, over))
     return figure
 
 
 @styled
 def similarity_curve(series: Mapping[str, tuple[Any, Any]], title: str,
-                     over: str = "draws of the noise") -> Figure:
+                     over: str = "trainings") -> Figure:
     """How far the features of noisy images turn away from those of the clean ones.
 
     Args:
@@ -165,8 +165,13 @@ def similarity_curve(series: Mapping[str, tuple[Any, Any]], title: str,
     ends, repeated = _bands(ax, series)
     ax.set(ylabel="mean cosine similarity", ylim=(min(0, ax.get_ylim()[0]), 1.02))
     label_ends(ax, ends)
-    headline(figure, title, f"mean ± standard deviation over n = {repeated} {over}")
+    headline(figure, title, _spread(repeated, over))
     return figure
+
+
+def _spread(repeated: int, over: str) -> str:
+    """What a band is; of one repetition there is none, and `over` says what was done."""
+    return f"mean ± standard deviation over n = {repeated} {over}" if repeated > 1 else over
 
 
 def _bands(ax: Axes, series: Mapping[str, tuple[Any, Any]],
@@ -264,8 +269,9 @@ def corruption_table(errors: Mapping[str, Mapping[str, Any]], mce: Mapping[str, 
     best = (accuracy == accuracy.max()).to_numpy().ravel()
     for text, bold in zip(ax.texts, best, strict=True):
         text.set_weight("bold" if bold else "normal")
+    relative = [f"{mce[name]:.2f}".replace("nan", "–") for name in accuracy.index]
     for x, heading, values in ((1.06, "mean", accuracy.mean(axis=1).map("{:.1f}".format)),
-                               (1.15, "mCE", [f"{mce[name]:.2f}" for name in accuracy.index])):
+                               (1.15, "mCE", relative)):
         ax.annotate(heading, (x, 1.02), xycoords="axes fraction", ha="center", va="bottom",
                     weight="bold")
         for row, value in enumerate(values):
@@ -275,5 +281,6 @@ def corruption_table(errors: Mapping[str, Mapping[str, Any]], mce: Mapping[str, 
     ax.tick_params(length=0, rotation=0)
     ax.tick_params(axis="x", labelsize=8)
     headline(figure, title,
-             "bold: best of a column · mean: of the row · mCE: errors relative to the first row's")
+             "bold: best of a column · mean: of the row · mCE: errors relative to the first row's, "
+             "where those are 5 % or more")
     return figure
