@@ -53,7 +53,7 @@ METHOD_COLORS = {
     "ImageNet": "#785EF0",
     "fine-tuned ImageNet": "#A890E8",
     "lightly's BYOL": "#AA3377",
-    "no predictor": "#D55E00",
+    "no predictor": "#B3261E",
 }
 OTHER_COLORS = ("#AA4499", "#6699CC", "#CC6677", "#004488", "#997700", "#225555")
 # Petroff 2021 (arXiv:2107.02270): ten colours that colour-blind readers can tell apart as well
