@@ -126,9 +126,9 @@ def _write_onnx(output: str, program: torch.export.ExportedProgram, path: Path) 
         raise
     except Exception as problem:  # versions of the packages that do not fit raise all sorts
         why = " ".join(str(problem).split())[:120]
-        raise UserError(f"the ONNX export failed ({type(problem).__name__}: {why}): "
-                        f"pip install -U {' '.join(ONNX_PACKAGES)}, or export to a name that ends "
-                        "in .pt2") from problem
+        raise UserError(f"the ONNX export failed ({type(problem).__name__}: {why}): newer versions "
+                        f"of torch, {', '.join(ONNX_PACKAGES)} may do it, or export to a name that "
+                        "ends in .pt2") from problem
 
 
 def _run_onnx(path: Path, images: Tensor) -> Tensor:
