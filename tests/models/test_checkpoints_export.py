@@ -48,7 +48,7 @@ def test_packages_that_do_not_fit_each_other_are_one_line(tmp_path, monkeypatch)
 
     monkeypatch.setattr(export, "ONNX_PACKAGES", ("pytest",))
     monkeypatch.setattr(torch.onnx, "export", fails)
-    with pytest.raises(UserError, match=r"failed \(RuntimeError: no version converter\): newer ver"):
+    with pytest.raises(UserError, match=r"failed \(RuntimeError: no version converter\): newer v"):
         export_onnx(build("slim", **ENCODERS["slim"]), tmp_path / "e.onnx")
     assert list(tmp_path.iterdir()) == []
 
