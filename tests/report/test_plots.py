@@ -290,6 +290,29 @@ def test_grouped_bars_leave_a_gap_for_a_missing_pair():
     assert [[bar.get_width() for bar in ax.patches] for ax in figure.axes] == [[50.0], [25.0]]
 
 
+def test_dots_lie_in_their_intervals_on_one_axis():
+    rows = [dict(method="a", protocol="p", mean=0.9, low=0.85, high=0.93),
+            dict(method="b", protocol="q", mean=0.5, low=0.4, high=0.6)]
+    left, right = plots.dot_panels(rows, "T").axes
+    assert left.lines[0].get_xdata().tolist() == [85.0, 93.0]
+    assert right.lines[1].get_xdata().tolist() == [50.0] and left.get_xlim() == right.get_xlim()
+
+
+def test_bars_that_are_not_to_be_compared_are_hatched():
+    rows = [dict(method="a", mean=0.9, n=1, hatched=True), dict(method="b", mean=0.8, n=1)]
+    figure = plots.bars(rows, "T", hatched="another start")
+    assert [bar.get_hatch() for bar in figure.axes[0].patches] == ["//", None]
+    assert any("hatched: another start" in each for each in words(figure))
+
+
+def test_each_panel_of_a_label_curve_names_its_own_lines():
+    rows = [dict(method=name, labels_per_class=count, mean=mean, std=0.01, n=3)
+            for name, mean in (("BYOL", 0.8), ("DINO", 0.7)) for count in (1, "all")]
+    left, right = plots.label_panels({"x": ["BYOL"], "y": ["DINO"]}, rows, 100, "T").axes
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["BYOL"]
+    assert len(left.lines) == len(right.lines) == 2
+
+
 def test_gains_are_shown_in_percentage_points():
     ax = plots.paired_gains({"1": np.array([0.02, 0.04])}, "T", "gain").axes[0]
     assert ax.lines[0].get_xdata()[0] == pytest.approx(3.0)
