@@ -147,7 +147,8 @@ class Monitor(Callback):
             if len(self.train):
                 bank = extract_features(module.encoder, self.train.images[:self.limit])
             some = torch.cat([queries, bank[:max(0, min(RANKED, self.limit) - len(queries))]])
-            projections = [extract_features(projector, some) for projector in observed(module)[1:]]
+            projections = [extract_features(projector, some.to(next(projector.parameters()).dtype))
+                           for projector in observed(module)[1:]]
         metrics = getattr(module, "collapse_metrics", {})
         row = dict(
             dimensions=some.shape[1], feature_std=feature_std(some), rank=effective_rank(some),
