@@ -134,6 +134,15 @@ def _baseline(work: Work) -> None:
                     stem=chosen.stem)
 
 
+def _byol(work: Work) -> None:
+    chosen = work.settings
+    work.pretraining("byol", chosen.scale(300))  # the page, in a loop of its own
+    work.loops.append(work.trainings.pop())
+    work.pretraining("byol", 5, batch_size=32)  # beside which the page is checked
+    work.pretraining("byol", kept=True)
+    work.pretraining("byol", chosen.scale(400))  # collapses
+
+
 def _features(work: Work) -> None:
     name = work.best_for("features")
     if not name:
@@ -240,7 +249,7 @@ def _search(work: Work) -> None:
 
 
 WORK: dict[str, Callable[[Work], None]] = {
-    "01": _baseline, "02": lambda work: work.pretraining("byol", kept=True),
+    "01": _baseline, "02": _byol,
     "03": _features, "04": _fine_tuning,
     "05": _vit, "06": _maps, "07": _noise, "08": _images, "09": _labels, "10": lambda work: None,
     "11": _search, "12": lambda work: work.usual("byol"),

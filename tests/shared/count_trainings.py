@@ -17,7 +17,9 @@ def prepare(number):
 
 
 def fit(module, loader, **options):
-    made = dict(kind=type(module).__name__, encoder=module.encoder.name, steps=loader.steps,
+    kind = next(each.__name__ for each in type(module).__mro__
+                if each.__module__.startswith("helpers."))  # a notebook may make one of its own
+    made = dict(kind=kind, encoder=module.encoder.name, steps=loader.steps,
                 batch=loader.batch_size)
     with (Path(os.environ["COUNT_FOLDER"]) / f"{numbers[0]}.jsonl").open("a") as file:
         file.write(json.dumps(made) + "\n")
