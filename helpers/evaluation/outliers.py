@@ -140,10 +140,11 @@ def label_doubt(features: Tensor, labels: Tensor) -> LabelDoubt:
 
 def found_at(score: Any, truth: Any, count: int) -> dict[str, float]:
     """How well a score (N numbers, higher = more suspect) finds the injected faults (N booleans):
-    precision and recall among the `count` most suspect, and average_precision of the ranking."""
+    recall among the `count` most suspect, and average_precision of the ranking. Where `count` is
+    the number of faults, precision is the same number as recall."""
     score, truth = np.asarray(score, dtype=float), np.asarray(truth, dtype=bool)
     hits = truth[np.argsort(-score, kind="stable")[:count]].sum()
-    return {"precision": float(hits / count), "recall": float(hits / max(1, truth.sum())),
+    return {"recall": float(hits / max(1, truth.sum())),
             "average_precision": float(average_precision_score(truth, score))}
 
 

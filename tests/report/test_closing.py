@@ -123,12 +123,26 @@ def test_injected_faults_are_spoken_of_where_there_were_some():
              for name, value in (("DINO", 0.9), ("raw pixels", 0.95), ("random encoder", 0.5))}
     precision = dict.fromkeys(worth, 0.5)
     protocols = ["kNN, k = 20", "linear, SGD"]
-    text = closing.own_images(worth, protocols, precision, {}, 0)
+    refound = {"DINO": {"blurred": 0.9, "turned": 0.3},
+               "raw pixels": {"blurred": 0.8, "turned": 0.4}}
+    text = closing.own_images(worth, protocols, precision, {}, 0, refound)
     assert "No faults were injected" in text and "the highest here is **raw pixels**" in text
-    found = {name: {"recall": 0.75, "average_precision": 0.8}
-             for name in ("outliers, mean rank", "flipped labels")}
-    assert "Of 20 injected outliers, 75% are among the 20" in closing.own_images(
-        worth, protocols, precision, found, 20)
+    assert "more copies than DINO in 1 of 2 kinds (turned)." in text
+    found = {f"{kind}, {name}": {"recall": recall, "average_precision": 0.8}
+             for kind, name, recall in (
+                 ("outliers", "DINO", 0.75), ("outliers", "raw pixels", 0.5),
+                 ("flipped labels", "DINO", 0.7), ("flipped labels", "raw pixels", 0.95))}
+    text = closing.own_images(worth, protocols, precision, found, 20, refound)
+    assert "Of 20 injected outliers, 75.0% are among the 20 most suspicious by DINO" in text
+    assert "95.0% by pixels. **Pixels do better here.**" in text and text.count("better here") == 1
+
+
+def test_noise_crosses_by_the_shares_that_were_measured():
+    numbers = {"BYOL": dict(clean=0.9, noisy=0.3, crossing=0.4),
+               "noise-BYOL": dict(clean=0.88, noisy=0.8, crossing=0.85)}
+    noise = stats.paired([0.85, 0.86], [0.4, 0.42])
+    text = closing.maps(numbers, "BYOL", noise, 0.8, 300)
+    assert "**40.0%** (BYOL) and\n**85.0%** (noise-BYOL)" in text and noise.in_points in text
 
 
 def test_what_overfitting_misses_is_listed_with_its_steps():

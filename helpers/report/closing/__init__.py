@@ -10,7 +10,7 @@ from helpers.report.closing.few_labels import (
     label_efficiency,
     when_pretraining_helps,
 )
-from helpers.report.closing.images import own_images
+from helpers.report.closing.images import maps, own_images
 from helpers.report.closing.pretraining import learned_or_collapsed
 from helpers.report.closing.robustness import under_noise
 from helpers.report.closing.search import hyperparameter_search
@@ -25,7 +25,7 @@ from helpers.report.closing.vit import (
 
 __all__ = [
     "attention", "check_up", "fine_tuning", "frozen_features", "heads_against_pixels",
-    "hyperparameter_search", "label_efficiency", "learned_or_collapsed", "missed_by_overfitting",
-    "own_images", "under_noise", "vit_from_scratch", "ways_of_training", "when_pretraining_helps",
-    "which_images"
+    "hyperparameter_search", "label_efficiency", "learned_or_collapsed", "maps",
+    "missed_by_overfitting", "own_images", "under_noise", "vit_from_scratch", "ways_of_training",
+    "when_pretraining_helps", "which_images"
 ]

@@ -24,7 +24,6 @@ from helpers.report.plots.style import (
     styled,
 )
 
-ANGLES = (35, 125)  # degrees; two sides of a cloud, since a page cannot be turned
 MOST_NAMES = 12  # more class names than this would cover the points
 
 
@@ -91,19 +90,19 @@ def _legend(figure: Figure, classes: Sequence[str], labels: np.ndarray, noisy: b
 
 
 @styled
-def embedding_3d(points: Any, labels: Any, classes: Sequence[str], title: str) -> Figure:
-    """An N x 3 embedding seen from two sides, coloured by class."""
+def embedding_3d(points: Any, labels: Any, classes: Sequence[str], title: str,
+                 angle: float = 30) -> Figure:
+    """An N x 3 embedding seen from one side, `angle` in degrees, coloured by class."""
     points, labels = array(points), array(labels)
-    figure = plt.figure(figsize=(WIDTH, 4.6), layout="constrained")
-    for place, angle in enumerate(ANGLES, start=1):
-        ax = figure.add_subplot(1, 2, place, projection="3d", elev=20, azim=angle)
-        ax.scatter(*points.T, s=12, c=_shades(labels, classes), alpha=0.85, linewidths=0)
-        ax.set_box_aspect(None, zoom=1.15)
-        ax.set_title(f"seen from {angle}°")
-        for axis, name in zip((ax.xaxis, ax.yaxis, ax.zaxis), "123", strict=True):
-            axis.set_ticklabels([])
-            axis.set_label_text(f"dimension {name}", fontsize=9)
-            axis.labelpad = -10
+    figure = plt.figure(figsize=(0.75 * WIDTH, 5.0), layout="constrained")
+    ax = figure.add_subplot(projection="3d", elev=20, azim=angle)
+    ax.scatter(*points.T, s=14, c=_shades(labels, classes), alpha=0.85, linewidths=0)
+    ax.set_box_aspect(None, zoom=1.05)
+    for axis, name in zip((ax.xaxis, ax.yaxis, ax.zaxis), "123", strict=True):
+        axis.set_ticklabels([])
+        axis.set_label_text(f"dimension {name}", fontsize=9)
+        axis.labelpad = -10
     _legend(figure, classes, labels, False)
-    headline(figure, title, f"n = {len(labels):,} images · the axes have no unit")
+    headline(figure, title,
+             f"n = {len(labels):,} images, seen from {angle:g}° · the axes have no unit")
     return figure
