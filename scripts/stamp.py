@@ -28,7 +28,8 @@ from scripts.times import USUAL
 
 ADDRESS = re.compile(r"https://github\.com/([\w.-]+)/([\w.-]+?)(?:\.git)?/?")
 COLAB = "https://colab.research.google.com"
-BADGE = re.compile(rf"^\[!\[Open in Colab\]\(.*?\)\]\({COLAB}/github/(.*?)/blob/.*?\)$", re.M)
+BADGE = re.compile(rf"^\[!\[Open in Colab\]\(.*?\)\]\({COLAB}/github/(.*?)/blob/.*?\)"
+                   r"(?: · \[with outputs\]\(.*?\))?$", re.M)
 TIME = re.compile(r"^\*\*Time\*\* (?:about [^\n]*?\(estimated\), )?"
                   r"(?:not measured yet|about [^\n]*?\(measured[^)\n]*\))", re.M)
 README_TABLE = re.compile(r"(<!-- notebooks -->\n).*?(<!-- /notebooks -->)", re.DOTALL)
@@ -126,10 +127,12 @@ def stamp_notebook(path: Path, address: str, times: dict[str, Time]) -> str:
     if not BADGE.search(source):
         title, _, rest = source.partition("\n")
         source = f"{title}\n\n{badge(path.name, address)}\n{rest}"
-    source = TIME.sub(time_sentence(path.stem, times.get(path.stem)), source)
-    first["source"] = source.splitlines(keepends=True)
+    line = f"{badge(path.name, address)} · {with_outputs(path.name, address)}"
     # in links and in the addresses of images
     old = re.compile(rf"(?<=/){re.escape(BADGE.search(source)[1])}(?![\w-]|\.\w)")
+    source = BADGE.sub(lambda _: line, source, count=1)
+    source = TIME.sub(time_sentence(path.stem, times.get(path.stem)), source)
+    first["source"] = source.splitlines(keepends=True)
     for cell in notebook["cells"]:
         if cell["cell_type"] == "markdown":
             prose = old.sub(repository(address), "".join(cell["source"]))
@@ -187,6 +190,11 @@ def badge(filename: str, address: str) -> str:
     """The "Open in Colab" badge of a notebook, as markdown."""
     return (f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]"
             f"({COLAB}/github/{repository(address)}/blob/main/notebooks/{filename})")
+
+
+def with_outputs(filename: str, address: str) -> str:
+    """A link to the executed copy of a notebook, as markdown."""
+    return f"[with outputs]({address}/blob/main/docs/executed/{filename})"
 
 
 def repository(address: str) -> str:

@@ -108,8 +108,6 @@ FIGURES = {
     "bars": lambda: plots.bars([dict(method="BYOL", mean=0.826, std=0.039, n=5)], "T", chance=0.1),
     "dot_panels": lambda: plots.dot_panels(
         [dict(method="BYOL", protocol="kNN", mean=0.8, low=0.75, high=0.84)], "T", chance=0.1),
-    "grouped_bars": lambda: plots.grouped_bars([dict(method="BYOL", protocol="kNN", mean=0.8)], "T",
-                                              chance=0.1),
     "paired_gains": lambda: plots.paired_gains({"1": np.array([0.1, 0.2])}, "T",
                                               "gain (percentage points)"),
     "label_curve": lambda: plots.label_curve(ROWS, 104, "T"),
@@ -169,7 +167,7 @@ def test_a_figure_is_returned_titled_and_closed(name):
         }))
 def test_both_axes_of_a_chart_are_named(name):
     # their y axis lists the methods
-    unnamed_y = {"bars", "dot_panels", "grouped_bars", "ways", "corruption_table", "importances"}
+    unnamed_y = {"bars", "dot_panels", "ways", "corruption_table", "importances"}
     for ax in drawn(name).axes if name != "check_table" else ():  # whose columns are the checks
         if ax.get_label() != "<colorbar>":
             assert ax.get_xlabel() or ax.get_shared_x_axes().get_siblings(ax) != [ax]
@@ -284,10 +282,12 @@ def test_bars_write_percentages_and_the_number_of_runs():
     assert "82.6 ± 3.9  (n = 5)" in text and "50.0  (n = 1)" in text
 
 
-def test_grouped_bars_leave_a_gap_for_a_missing_pair():
-    rows = [dict(method="a", protocol="p", mean=0.5), dict(method="b", protocol="q", mean=0.25)]
-    figure = plots.grouped_bars(rows, "T")
-    assert [[bar.get_width() for bar in ax.patches] for ax in figure.axes] == [[50.0], [25.0]]
+def test_dot_panels_leave_a_gap_for_a_missing_pair():
+    rows = [dict(method="a", protocol="p", mean=0.5, low=0.25, high=0.75),
+            dict(method="b", protocol="q", mean=0.25, low=0.125, high=0.5)]
+    first, second = plots.dot_panels(rows, "T").axes
+    assert [list(line.get_xdata()) for line in first.lines] == [[25.0, 75.0], [50.0]]
+    assert [list(line.get_xdata()) for line in second.lines] == [[12.5, 50.0], [25.0]]
 
 
 def test_dots_lie_in_their_intervals_on_one_axis():

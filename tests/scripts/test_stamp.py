@@ -43,8 +43,9 @@ def notebook_of(root):
 def test_stamping_writes_badge_and_setup_cell(root):
     assert tool.stamp(root) == ["notebooks/01_first_look.ipynb", "README.md"]
     title, setup, _ = notebook_of(root)["cells"]
-    assert "".join(title["source"]).splitlines() == ["# 1. A first look", "", tool.badge(
-        "01_first_look.ipynb", OLD), "", "Prose."]
+    name = "01_first_look.ipynb"
+    line = f"{tool.badge(name, OLD)} · {tool.with_outputs(name, OLD)}"
+    assert "".join(title["source"]).splitlines() == ["# 1. A first look", "", line, "", "Prose."]
     assert "".join(setup["source"]) == tool.setup_source(OLD, "01")
     assert tool.setup_source(OLD, "01").endswith('prepare("01")')
 

@@ -71,30 +71,6 @@ def _chance(ax: Axes, value: float | None) -> None:
 
 
 @styled
-def grouped_bars(rows: Sequence[Mapping[str, Any]], title: str,
-                 chance: float | None = None) -> Figure:
-    """A panel for each protocol, in it a bar for each method.
-
-    Args:
-        rows: dicts with method, protocol and mean (a fraction); a pair that is missing leaves a
-            gap.
-        chance: what guessing would reach, as a fraction.
-    """
-    methods, protocols = (list(dict.fromkeys(row[key] for row in rows))
-                          for key in ("method", "protocol"))
-    found = {(row["method"], row["protocol"]): 100 * row["mean"] for row in rows}
-    figure, axes = canvas(1, len(protocols), height=1.5 + 0.4 * len(methods), sharey=True)
-    for ax, protocol in zip(axes[0], protocols, strict=True):
-        values = [found.get((method, protocol), np.nan) for method in methods]
-        bar_rows(ax, methods, values, [f"{value:.1f}" for value in values])
-        ax.set(xlim=(0, 125), xticks=range(0, 101, 25), xlabel="test accuracy (%)")
-        ax.set_title(protocol, pad=14 if chance is not None else 6)
-        _chance(ax, chance)
-    headline(figure, title)
-    return figure
-
-
-@styled
 def dot_panels(rows: Sequence[Mapping[str, Any]], title: str, chance: float | None = None,
                xlabel: str = "test accuracy (%)", note: str = "") -> Figure:
     """A panel for each protocol, in it a dot and its interval for each method, on one axis that
