@@ -35,9 +35,8 @@ ENOUGH = 32  # images from which a low rank says something: that of n images is 
 RANKED = 1024
 OLD_NAMES = {"spread": "feature_std"}  # of columns, in checkpoints of earlier releases
 CAUSES = """
-- gradients that reach the target: no stop-gradient, and no predictor
-- heads without batch normalisation, or batches too small for it
-- a learning rate that is far too high"""
+- gradients that reach the target: the stop-gradient was left out
+- heads without batch normalisation, or batches too small for it"""
 
 
 def observed(module: pl.LightningModule) -> list[nn.Module]:
