@@ -10,6 +10,7 @@ from helpers.cli.cost import GIB, MACHINES, Machine
 from helpers.cli.work import DATA, WORK, Work, data_of
 from helpers.common.environment import GPU_DATASET, ROOT
 from helpers.common.machine import cores
+from helpers.data.loading import name_or_path
 from helpers.report.times import in_words, nearest, read_times
 from helpers.settings import Settings
 from helpers.training.best import best_encoder, fast_enough
@@ -19,11 +20,13 @@ DECODED = 800  # photographs a second, by two cores
 SMALL_VIT = 11e9  # operations of a ViT-S/14 on an image of 224 pixels (Oquab et al. 2023)
 HEADER = ["", "encoder", "trainings", "steps", "download", "GPU memory", "time", "which is"]
 # Seconds on two CPU cores of all that is neither training nor, in 07, features: imports,
-# classifiers on features, maps, figures. Measured with digits, and with Imagenette at 48 pixels (in
-# 01 to 04 and 06 whole, in 08 part by part; the other photographs' are guesses from those).
+# classifiers on features, maps, figures. With digits they were measured. With Imagenette at 48
+# pixels 01 to 04 and 06 were measured whole, 07 to 09 are sums of parts (imports 8; a linear probe
+# of 8,522 images 0.4 on the slim encoder's features, 2 to 21 on pixels, by its strength; an MLP 5
+# and 9; 0.25 for each training to begin); 05 and 11 to 14 are guesses: the digits' and the images'.
 REST = {
     "01": (10, 30), "02": (13, 17), "03": (33, 156), "04": (15, 30), "05": (14, 25),
-    "06": (40, 30), "07": (44, 120), "08": (43, 180), "09": (20, 120), "10": (7, 12),
+    "06": (40, 30), "07": (44, 120), "08": (43, 180), "09": (20, 80), "10": (7, 12),
     "11": (14, 20), "12": (20, 60), "13": (18, 30), "14": (9, 15),
 }
 
@@ -127,9 +130,11 @@ def _seconds(number: str, work: Work, on: Machine) -> float:
 
 def settings_of(device: str | None, **choices: str | None) -> Settings:
     """The settings of a machine: this one's, or what "auto" comes to on a T4."""
-    if device != "t4":
-        return Settings.resolve(device=device, **choices)
     asked = {name: value for name, value in choices.items() if value}
+    if asked.get("dataset", "auto") != "auto":
+        asked["dataset"] = name_or_path(asked["dataset"])
+    if device != "t4":
+        return Settings.resolve(device=device, **asked)
     usual = dict(dataset=GPU_DATASET, preset="gpu", device="cpu")  # none has to be here
     return Settings.resolve(**usual | asked).replace(device="cuda")
 

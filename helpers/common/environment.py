@@ -69,7 +69,8 @@ def run_folder(run_dir: str, save_to_drive: bool) -> str:
     if not save_to_drive:
         return run_dir
     drives = [place / "MyDrive" for place in DRIVES]
-    drive = next((each for each in drives if each.is_dir()), drives[0])
+    named = next((each for each in drives if Path(run_dir).is_relative_to(each)), drives[0])
+    drive = next((each for each in drives if each.is_dir()), named)
     folder = drive / ("few-labels" if run_dir == "auto" else run_dir)
     if not folder.is_relative_to(drive):
         raise UserError(f"RUN_DIR {run_dir} is not on the Drive at {drive}: let it be auto, or "

@@ -71,9 +71,9 @@ def kept_by(found):
     return [training for training in found.work.trainings if training.kept]
 
 
-def test_half_of_the_notebooks_take_a_t4_less_than_five_minutes():
+def test_most_notebooks_take_a_t4_less_than_five_minutes():
     short = [number for number in NUMBERS if on_t4(number).seconds < 5 * 60]
-    assert len(short) >= len(NUMBERS) / 2
+    assert len(short) > len(NUMBERS) / 2
 
 
 def test_byol_on_stl10_takes_a_t4_25_minutes_at_most():
@@ -160,7 +160,7 @@ def test_details_are_a_line_a_notebook(capsys):
                                                            for number in NUMBERS]
 
 
-@pytest.mark.parametrize("words", ["--preset huge", "--device tpu"])
+@pytest.mark.parametrize("words", ["--preset huge", "--device tpu", "--dataset nowhere"])
 def test_wrong_options_of_the_plan_are_one_line(words, capsys):
     assert main(["doctor", "--plan", *words.split()]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

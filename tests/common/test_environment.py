@@ -150,6 +150,15 @@ def test_a_drive_is_taken_wherever_it_is_mounted(drive, tmp_path, monkeypatch):
     assert drive == []
 
 
+@pytest.mark.parametrize("place", ["drive", "gdrive", "G"])
+def test_the_place_that_a_run_folder_names_is_the_one_to_mount(drive, tmp_path, monkeypatch, place):
+    monkeypatch.setattr(colab, "DRIVES", (tmp_path / "drive", tmp_path / "gdrive", tmp_path / "G"))
+    (tmp_path / place).mkdir()
+    folder = str(tmp_path / place / "MyDrive" / "mine")
+    assert colab.run_folder(folder, True) == folder
+    assert drive == [str(tmp_path / place)]
+
+
 def test_a_run_folder_that_is_not_on_the_drive_is_refused_with_the_box_ticked(drive, tmp_path):
     with pytest.raises(UserError, match="is not on the Drive at .*let it be auto"):
         colab.run_folder("/somewhere/else", True)
