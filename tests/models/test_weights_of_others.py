@@ -1,7 +1,9 @@
 """Two encoders in one file, and what no tensor tells."""
 
+import gzip
 import re
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,6 +68,11 @@ def script(path):
 @pytest.mark.parametrize(("write", "what"), [
     (pointer, "git lfs pull"), (lambda path: path.write_text('{"error": 1}'), "a text in JSON"),
     (lambda path: path.write_text("<html></html>"), "a web page"), (arrays, "NumPy arrays"),
+    (lambda path: path.write_bytes(gzip.compress(b"x")), "a gzip archive, .* weights: unpack it$"),
+    (lambda path: path.write_bytes(b"BZh91AY&SY"), "a bzip2 archive, .* weights: unpack it$"),
+    (lambda path: path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(99)), "TensorFlow Lite, .* another"),
+    (lambda path: path.write_bytes(b"\x10\x27" + bytes(6) + b'{"a": {'), "was cut off: fetch it"),
+    (lambda path: path.write_bytes(bytes(4000)), "nothing but zeros"), (Path.mkdir, "a folder"),
     (packed, "holds folder/in.pth: unpack it"), (script, "a TorchScript program")])
 def test_what_is_no_weights_is_called_by_its_name(tmp_path, write, what):
     write(tmp_path / "w.pth")

@@ -39,6 +39,8 @@ WAYS_OUT = "fetch it again or use another file"
 
 def sniff(path: Path) -> str:
     """What a file's first bytes say it is; a UserError if that is nothing to be read here."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: name a file of weights in it")
     if not path.is_file():
         raise UserError(f"no file {path}: check the name, or list the known ones with "
                         "`python -m helpers weights list`")
@@ -59,9 +61,14 @@ def sniff(path: Path) -> str:
     if head.startswith(b"\x80"):
         raise UserError(
             f"{path} is a bare pickle, which could run anything and is not opened: {WAYS_OUT}")
-    what = kind_of(head)
+    what, _, cure = kind_of(head).partition(": ")
     if what:
-        raise UserError(f"{path} is {what}, in place of weights; {WAYS_OUT}")
+        raise UserError(f"{path} is {what}, in place of weights: {cure or WAYS_OUT}")
+    if head[8:9] == b"{":
+        raise UserError(f"{path} is a safetensors file that was cut off: {WAYS_OUT}")
+    if not any(head):
+        raise UserError(f"{path} begins with nothing but zeros, as an unfinished download does: "
+                        f"{WAYS_OUT}")
     raise UserError(
         f"{path} is neither safetensors nor a file of torch.save, or its beginning is damaged: "
         f"{WAYS_OUT}")
