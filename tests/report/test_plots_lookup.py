@@ -28,3 +28,16 @@ def test_a_map_fetches_only_the_images_it_draws(monkeypatch):
     points = np.random.RandomState(0).rand(40, 2)
     lookup.image_map(points, Images(), np.arange(40) >= 38)
     assert len(fetched) == 7 and fetched[-2:] == [38, 39]
+
+
+def test_the_map_to_point_at_names_its_classes_and_stays_light():
+    noise = torch.randint(0, 256, (600, 1, 16, 16), dtype=torch.uint8,
+                          generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(600) % 10
+    smooth = torch.nn.functional.avg_pool2d(noise.float(), 5, 1, 2).byte()
+    svg = map_page(torch.rand(600, 2), smooth, labels,
+                   [f"class {number}" for number in range(10)])
+    assert all(f">class {number}</text>" in svg for number in range(10))
+    assert svg.count("<image") == 600 and len(svg) < 300_000
+    many = map_page(torch.rand(20, 2), noise[:20], torch.arange(20), [f"c{n}" for n in range(20)])
+    assert ">c3</text>" not in many

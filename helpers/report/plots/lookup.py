@@ -7,11 +7,11 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from PIL import Image
 
 from helpers.common.markup import escaped
 from helpers.report.plots.images import as_array, cut, show
@@ -30,6 +30,8 @@ from helpers.report.plots.style import (
 SHOWN = 300  # thumbnails in a map; more would lie on top of each other
 FLAT = 0.68  # height of that map over its width
 SIDE = 640  # side of the map to point at, in CSS pixels
+THUMBNAIL = 32  # pixels of an image in it, at most: a page of many should stay light
+MOST_NAMES, PER_ROW = 12, 6  # class names below it, at most, and in a row
 HOVER = """
 .few-map .v{display:none}
 .few-map .p:is(:hover,:focus) .v{display:block;pointer-events:none}
@@ -134,18 +136,33 @@ def map_page(points: Any, images: Any, labels: Any, classes: Sequence[str],
         dots.append(f'<circle {place} r="4.5" fill="{to_hex(colors[label])}"/>')
         shown.append(f'<g class="p" tabindex="-1"><circle {place} r="5"/>'
                      f'{_beside(x, y, image, caption)}</g>')
-    return (f'<svg class="few-map" viewBox="0 0 {SIDE} {SIDE}" role="img" '
+    legend, height = _legend([*classes, *["no label"] * bool((labels < 0).any())], colors)
+    return (f'<svg class="few-map" viewBox="0 0 {SIDE} {SIDE + height}" role="img" '
             f'style="max-width:{SIDE}px;background:#fff" aria-label="map of {len(points)} images">'
-            f'<style>{HOVER}</style>{"".join(dots + shown)}</svg>')
+            f'<style>{HOVER}</style>{legend}{"".join(dots + shown)}</svg>')
+
+
+def _legend(names: Sequence[str], colors: Sequence[Any]) -> tuple[str, int]:
+    """A dot and a name for each class below the map, and how high that is; many are left out."""
+    if len(names) > MOST_NAMES:
+        return "", 0
+    entries = []
+    for number, (name, color) in enumerate(zip(names, colors, strict=False)):
+        row, column = divmod(number, PER_ROW)
+        x, y = 24 + column * (SIDE - 40) // PER_ROW, SIDE + 10 + 18 * row
+        entries.append(f'<circle cx="{x}" cy="{y}" r="4.5" fill="{to_hex(color)}"/>'
+                       f'<text x="{x + 9}" y="{y + 4}">{escaped(cut(name))}</text>')
+    return "".join(entries), 18 * -(-len(names) // PER_ROW) + 6
 
 
 def _beside(x: float, y: float, image: np.ndarray, caption: str) -> str:
     """An image under its caption beside a point, on the side where there is more room."""
     right, top = x < SIDE / 2, min(max(y - 60, 14), SIDE - 100)
     left, edge, anchor = (x + 8, x + 8, "start") if right else (x - 104, x - 8, "end")
-    file = io.BytesIO()
-    plt.imsave(file, as_array(image), cmap="gray", vmin=0, vmax=1, format="png")
+    file, small = io.BytesIO(), Image.fromarray((255 * as_array(image)).round().astype(np.uint8))
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    small.save(file, "webp", quality=70)
     data = base64.b64encode(file.getvalue()).decode()
     return (f'<g class="v"><image x="{left:.0f}" y="{top:.0f}" width="96" height="96" '
-            f'href="data:image/png;base64,{data}"/><text x="{edge:.0f}" y="{top - 3:.0f}" '
+            f'href="data:image/webp;base64,{data}"/><text x="{edge:.0f}" y="{top - 3:.0f}" '
             f'text-anchor="{anchor}">{escaped(caption)}</text></g>')
