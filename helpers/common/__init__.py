@@ -4,7 +4,7 @@ from helpers.common.lazy import offer
 
 __getattr__, __all__ = offer(
     __name__,
-    compute="one_thread",
+    compute="one_thread threads_for",
     progress_bar="progress working",
     environment="ROOT run_folder",
     files="write_atomically",
