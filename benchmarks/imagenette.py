@@ -76,10 +76,10 @@ def train(options: argparse.Namespace) -> None:
     splits = data.photographs(options.folder, settings)
     name = run_name(options.method, settings, options.minutes, options.epochs)
     run = runs.train(options.method, options.folder, splits, settings, out=Path(options.out) / name,
-                     epochs=options.epochs, minutes=options.minutes)
+                     epochs=options.epochs, minutes=options.minutes, start=options.start)
     rows = list(evaluated(run.encoder, splits, settings, options.protocols))
     chosen = dict(method=options.method, encoder=settings.encoder, size=settings.image_size,
-                  minutes=options.minutes, seed=settings.seed,
+                  start=options.start or "scratch", minutes=options.minutes, seed=settings.seed,
                   epochs=options.epochs if options.minutes is None else None,
                   test_images=len(splits.test))
     cost = dict(cpu_seconds=run.clock.cpu, seconds=run.clock.wall, minutes=run.clock.spent / 60,
@@ -251,6 +251,8 @@ def add_train(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--seed", type=int, default=0)
     verb.add_argument("--method", choices=runs.METHODS, default="byol")
     verb.add_argument("--encoder", help="default: resnet18 on a GPU, else slim")
+    verb.add_argument("--start", default="", metavar="NAME", help="go on from these listed "
+                      "weights; a slim encoder grows into slim_fine if that is wished for")
     budget = verb.add_mutually_exclusive_group()
     budget.add_argument("--epochs", type=above_zero, default=60)
     budget.add_argument("--minutes", type=above_zero,

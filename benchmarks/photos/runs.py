@@ -20,6 +20,7 @@ from helpers.methods.build import build_method
 from helpers.methods.presets import recipe_for
 from helpers.models.encoder import Encoder
 from helpers.models.weights.checkpoint import save_encoder
+from helpers.models.weights.choose import Choice
 from helpers.report import plots
 from helpers.settings import Settings
 from helpers.training import runs
@@ -51,9 +52,10 @@ class Run:
     recipe: dict[str, Any]
 
 
-def parts(method: str, folder: str, splits: Splits, settings: Settings,
-          steps: int) -> tuple[pl.LightningModule, BatchLoader, dict[str, Any]]:
-    """The module, the loader and the recipe of a training of `steps` steps."""
+def parts(method: str, folder: str, splits: Splits, settings: Settings, steps: int,
+          start: str = "") -> tuple[pl.LightningModule, BatchLoader, dict[str, Any]]:
+    """The module, the loader and the recipe of a training of `steps` steps from the weights
+    `start`, random ones if that is empty."""
     if method == PEER:
         loader = peer.FileLoader(folder, splits, steps=steps, seed=settings.seed,
                                  device=settings.device)
@@ -62,8 +64,10 @@ def parts(method: str, folder: str, splits: Splits, settings: Settings,
     recipe = recipe_for(method, settings).replace(steps=steps)
     loader = BatchLoader(splits.unlabeled, None, batch_size=recipe.batch_size, steps=steps,
                          seed=settings.seed, device=settings.device)
-    module = build_method(recipe, runs.fresh_encoder(splits, settings), settings,
-                          loader.steps_per_epoch)
+    encoder = runs.fresh_encoder(splits, settings)
+    if start:
+        encoder = Choice.of(start).encoder(settings.encoder, splits.image_size, splits.channels)
+    module = build_method(recipe, encoder, settings, loader.steps_per_epoch)
     made = str(module.crops if method == "dino" else module.views)  # with the dataset's strengths
     return module, loader, dataclasses.asdict(recipe) | dict(views=made)
 
@@ -97,20 +101,21 @@ def halved(method: str) -> bool | None:
 
 
 def train(method: str, folder: str, splits: Splits, settings: Settings, *, out: Path,
-          epochs: float | None = None, minutes: float | None = None) -> Run:
+          epochs: float | None = None, minutes: float | None = None, start: str = "") -> Run:
     """Train, or go on from the last checkpoint in `out`.
 
     Args:
         method: one of `METHODS`.
         out: the run's folder. What was planned is read from there when the run goes on.
         epochs, minutes: the budget; minutes are those of the training itself, see `spent`.
+        start: listed weights that ours go on from; random ones if that is empty.
     """
     plan = out / "plan.json"
     if not plan.exists():
         steps = planned_steps(method, folder, splits, settings, epochs, minutes)
         write_atomically(plan, json.dumps(dict(steps=steps)) + "\n")
     steps = json.loads(plan.read_text())["steps"]
-    module, loader, recipe = parts(method, folder, splits, settings, steps)
+    module, loader, recipe = parts(method, folder, splits, settings, steps, start)
     clock = Clock(settings.device)
     monitor = TimedMonitor(splits.train, splits.val, max(1, steps // LOOKS), limit=IMAGES,
                            clock=clock)
@@ -119,8 +124,9 @@ def train(method: str, folder: str, splits: Splits, settings: Settings, *, out: 
                   folder=out, resume=True, save_minutes=1.0, hardware=Hardware(half=halved(method)))
     path, passes = out / "encoder.safetensors", steps / loader.steps_per_epoch
     save_encoder(module.encoder, path, method=method, dataset=splits.name, steps=steps,
-                 seed=settings.seed, epochs=round(passes), preset=settings.preset, start="scratch",
-                 command=command(), knn_validation=round(monitor.rows[-1]["knn"], 4))
+                 seed=settings.seed, epochs=round(passes), preset=settings.preset,
+                 start=start or "scratch", command=command(),
+                 knn_validation=round(monitor.rows[-1]["knn"], 4))
     return Run(module.encoder.eval(), path, steps, passes, monitor.rows, history.losses, clock,
                {name: value for name, value in recipe.items() if name != "steps"})
 

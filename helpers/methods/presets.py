@@ -7,12 +7,16 @@ from helpers.common.names import DATASETS, METHODS
 from helpers.methods.recipes import BYOLRecipe, ClassifierRecipe, DINORecipe
 from helpers.settings import PRESETS, Settings
 
-SMALL_ENCODERS = ("slim", "vit_digits")
+SMALL_ENCODERS = ("slim", "slim_fine", "vit_digits")
 # chosen on validation, digits
 SMALL_BYOL = dict(hidden_dim=256, projection_dim=64, lr=2e-3, ema=0.98)
 # On photographs a CPU takes few steps; a target that moves faster learns more in them
 # (benchmarks/imagenette.py).
 SMALL_PHOTO_EMA = 0.9
+# slim_fine goes on from slim's weights, so at half its rate, and its views have two thirds of the
+# image's side, as slim's have. The fall of the rate may begin at any step, should time run out.
+FINE_BYOL = dict(lr=1e-3, schedule="stable", warmup=0.02)
+FINE_VIEWS = dict(scale=(0.2, 1.0), blur=0.0, solarize=0.0)
 # Heads of Grill et al. 2020; the rate is for batches of 256 and grows with them, as theirs does
 # (section 3.3).
 LARGE_BYOL = dict(hidden_dim=4096, projection_dim=256, lr=1e-3, ema=0.99)
@@ -97,7 +101,12 @@ def _byol(settings: Settings) -> BYOLRecipe:
         large = BYOLRecipe(**size, **LARGE_BYOL)
         return large.replace(lr=large.lr * settings.batch_size / 256)
     small = BYOLRecipe(**size, **SMALL_BYOL)
-    return small if settings.dataset in DRAWINGS else small.replace(ema=SMALL_PHOTO_EMA)
+    if settings.dataset in DRAWINGS:
+        return small
+    if settings.encoder == "slim_fine":
+        views = FINE_VIEWS | dict(size=settings.image_size // 24 * 16)
+        small = small.replace(**FINE_BYOL, views=views)
+    return small.replace(ema=SMALL_PHOTO_EMA)
 
 
 def _with_noise(plain: BYOLRecipe, settings: Settings) -> BYOLRecipe:

@@ -17,12 +17,13 @@ from helpers.models.mobilenet import NAMES as MOBILENETS
 from helpers.models.mobilenet import build_mobilenet
 from helpers.models.resnet import NAMES as RESNETS
 from helpers.models.resnet import build_resnet
+from helpers.models.slim import KINDS as SLIMS
 from helpers.models.slim import build_slim
 from helpers.models.vit import PRESETS, build_vit
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NORMALISATIONS = ("symmetric", "unit", "imagenet")
-BACKBONES = {"slim": build_slim, **{name: build_resnet for name in RESNETS},
+BACKBONES = {**{name: build_slim for name in SLIMS}, **{name: build_resnet for name in RESNETS},
              **{name: build_mobilenet for name in MOBILENETS},
              **{name: build_vit for name in PRESETS}}
 

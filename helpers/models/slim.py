@@ -2,11 +2,14 @@
 
 On a two-core CPU most of a ResNet18 step on 16-pixel images is spent on its 11 million
 parameters, not on the images. This encoder has 173 thousand and learns digits in a minute.
+`slim_fine` sees photographs at twice the side for the same work, and has a fourth block.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
+
+KINDS = {"slim": {}, "slim_fine": dict(blocks=4, fine=True)}
 
 
 class ResidualBlock(nn.Module):
@@ -26,32 +29,37 @@ class ResidualBlock(nn.Module):
 
 
 class Slim(nn.Module):
-    """3x3 stem, three residual blocks of stride 2, global average: B x C x H x W to B x 4*width.
+    """Stem, residual blocks of stride 2, global average: B x C x H x W to B x features.
 
     Args:
         channels: of the input image.
-        width: channels of the stem and the first block; the next two have twice and four times as
-            many.
+        width: channels of the stem and the first block; each further block has twice as many.
+        blocks: how many; the last one's channels are the features.
+        fine: the stem halves the image (6x6, stride 2), so that an image of twice the side costs
+            as much as before; else it keeps the side (3x3).
     """
 
-    def __init__(self, channels: int = 1, width: int = 24) -> None:
+    def __init__(self, channels: int = 1, width: int = 24, blocks: int = 3,
+                 fine: bool = False) -> None:
         super().__init__()
-        self.num_features = 4 * width
-        self.stem = nn.Sequential(nn.Conv2d(channels, width, 3, 1, 1, bias=False),
+        kernel = (6, 2, 2) if fine else (3, 1, 1)  # side, stride, border
+        widths = [width, *(width * 2**block for block in range(blocks))]
+        self.num_features = widths[-1]
+        self.stem = nn.Sequential(nn.Conv2d(channels, width, *kernel, bias=False),
                                   nn.BatchNorm2d(width), nn.ReLU(inplace=True))
-        self.blocks = nn.Sequential(ResidualBlock(width, width), ResidualBlock(width, 2 * width),
-                                    ResidualBlock(2 * width, 4 * width))
+        self.blocks = nn.Sequential(*map(ResidualBlock, widths, widths[1:]))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.blocks(self.stem(x)).mean(dim=(2, 3))  # B x 4w x H/8 x W/8 -> B x 4w
+        return self.blocks(self.stem(x)).mean(dim=(2, 3))  # B x F x H/8 x W/8 -> B x F
 
 
 def build_slim(name: str, *, image_size: int, channels: int, width: int | None = None) -> Slim:
-    """A fresh slim encoder for images of 8 pixels or more.
+    """A fresh slim encoder for images of 8 pixels or more, or a slim_fine one for 32 or more.
 
     Args:
+        name: "slim" or "slim_fine".
         width: None is 24 for gray images and 32 for colour. To train on a CPU, take 8 or a multiple
             of it: torch's channels-last kernels have corrupted memory in the backward pass of
             narrower ones.
     """
-    return Slim(channels, width or (24 if channels == 1 else 32))
+    return Slim(channels, width or (24 if channels == 1 else 32), **KINDS[name])

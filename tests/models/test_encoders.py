@@ -26,8 +26,8 @@ def test_the_settings_name_every_encoder():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", ["slim", "resnet18", "mobilenet_v3_small", "vit_tiny",
-                                  "vit_digits"])
+@pytest.mark.parametrize("name", ["slim", "slim_fine", "resnet18", "mobilenet_v3_small",
+                                  "vit_tiny", "vit_digits"])
 def test_an_encoder_turns_images_into_num_features_numbers(name, channels):
     encoder = build(name, channels=channels, image_size=16).eval()
     with torch.inference_mode():
@@ -156,6 +156,11 @@ def test_slims_weights_are_those_of_its_layers_added_by_hand():
 
     assert weights(build("slim", channels=3, image_size=16, width=8)) == \
         9 * 3 * 8 + 2 * 8 + block(8, 8) + block(8, 16) + block(16, 32)
+
+
+def test_slim_fine_has_a_stem_of_36_pixels_and_one_block_more_than_slim():
+    slim, fine = (weights(build(name, image_size=96)) for name in ("slim", "slim_fine"))
+    assert fine - slim == (36 - 9) * 3 * 32 + 9 * 128 * 256 + 9 * 256**2 + 128 * 256 + 6 * 256
 
 
 def test_a_residual_block_halves_the_image_and_adds_its_shortcut():

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 from helpers.common.errors import UserError
 from helpers.models.encoder import build
-from helpers.models.weights.checkpoint import save_encoder
+from helpers.models.weights.checkpoint import load_encoder, save_encoder
+from helpers.models.weights.hub import fetch
 from helpers.report import plots
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,6 +101,19 @@ def test_every_method_trains_for_its_epochs_and_is_read_back_when_it_has_ended(
     # the plan stands
     again = runs.train(method, folder, splits, settings, out=tmp_path, epochs=9.0)
     assert (again.steps, again.losses, again.clock.cpu) == (run.steps, run.losses, run.clock.cpu)
+
+
+def test_a_training_goes_on_from_listed_weights(images, tmp_path):
+    folder, splits, settings = images
+    fine, start = settings.replace(encoder="slim_fine"), "byol-slim-imagenette"
+    module, loader, recipe = runs.parts("byol", folder, splits, fine, 1, start)
+    begun = {name: value.clone() for name, value in module.encoder.state_dict().items()}
+    old = load_encoder(fetch(start)).state_dict()
+    kept = [name for name in old if not name.startswith("backbone.stem.0")]
+    assert all(torch.equal(begun[name], old[name]) for name in kept)
+    assert (module.encoder.name, recipe["lr"], loader.steps) == ("slim_fine", 1e-3, 1)
+    run = runs.train("byol", folder, splits, fine, out=tmp_path, epochs=1.0, start=start)
+    assert load_encoder(run.path).meta["start"] == start
 
 
 def test_minutes_buy_steps_by_what_a_step_costs(images, monkeypatch):

@@ -17,6 +17,7 @@ from typing import Any
 from helpers.common.environment import in_notebook, on_colab
 from helpers.common.errors import UserError
 from helpers.models.encoder import Encoder
+from helpers.models.grow import grown
 from helpers.models.weights import hub, registry
 
 ASK, AUTO, TRAIN, IMAGENET, FILE = "ask", "auto", "train", "imagenet", "file"
@@ -63,7 +64,8 @@ class Choice:
 
         Args:
             name: the architecture wished for. Only ImageNet's weights ask for it (resnet18 stands
-                in where there are none for it); the other weights bring their own.
+                in where there are none for it); the other weights bring their own, but that a slim
+                encoder grows into a slim_fine one.
             image_size, channels: of the images.
 
         Raises:
@@ -79,7 +81,7 @@ class Choice:
             _or_upload(self.name, lambda: hub.fetch(self.name))
         encoder, report = hub.named_encoder(self.name or self.path, image_size, channels)
         print(report)
-        return encoder
+        return grown(encoder) if (encoder.name, name) == ("slim", "slim_fine") else encoder
 
 
 class Asked:

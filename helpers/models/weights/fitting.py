@@ -36,8 +36,9 @@ def deduce(path: Path, family: str, weights: Weights, heads: int | None = None) 
         KeyError, ValueError, ...: tensors are missing or of shapes that make no sense.
     """
     if family == "slim":
-        width, channels = weights["stem.0.weight"].shape[:2]
-        return dict(name="slim", channels=channels, image_size=16, width=width)
+        width, channels, side = weights["stem.0.weight"].shape[:3]
+        name = "slim" if side == 3 else "slim_fine"
+        return dict(name=name, channels=channels, image_size=16, width=width)
     if family == "resnet":
         return _deduce_resnet(path, weights)
     return _deduce_vit(path, weights, heads)

@@ -1,0 +1,74 @@
+"""A slim encoder grows into a slim_fine one without forgetting."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from helpers.models.encoder import build
+from helpers.models.grow import finer, grown
+from helpers.models.weights.checkpoint import save_encoder
+from helpers.models.weights.choose import Choice
+from helpers.models.weights.convert import read_weights
+
+
+@pytest.fixture
+def slim():
+    """A slim encoder whose normalisations have statistics of their own."""
+    torch.manual_seed(0)
+    encoder = build("slim", image_size=32, width=8)
+    encoder(torch.randn(16, 3, 32, 32))
+    return encoder.eval()
+
+
+@pytest.fixture
+def images():
+    return torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def test_a_finer_kernel_gives_on_an_image_what_the_kernel_gives_on_half_of_it(images):
+    kernel = torch.randn(5, 3, 3, 3)
+    expected = F.conv2d(F.avg_pool2d(images, 2), kernel, padding=1)
+    result = F.conv2d(images, finer(kernel), stride=2, padding=2)
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_grown_encoders_third_block_says_of_an_image_what_slims_said_of_half_of_it(slim, images):
+    old, new = slim.backbone, grown(slim).eval().backbone
+    with torch.inference_mode():
+        expected = old.blocks(old.stem(F.avg_pool2d(images, 2)))
+        result = new.blocks[:3](new.stem(images))
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_grown_encoder_has_a_fourth_block_and_twice_the_features(slim, images):
+    new = grown(slim)
+    assert (new.name, len(new.backbone.blocks)) == ("slim_fine", 4)
+    assert new(images).shape == (4, 2 * slim.num_features)
+
+
+def test_slim_fine_has_the_same_work_at_twice_the_side_up_to_its_stem(images):
+    slim, fine = (build(name, image_size=64, width=8).backbone for name in ("slim", "slim_fine"))
+    assert fine.stem(images).shape == slim.stem(F.avg_pool2d(images, 2)).shape
+
+
+def test_a_start_from_slims_weights_grows_where_slim_fine_is_wished_for(slim, tmp_path):
+    start = Choice("file", path=save_encoder(slim, tmp_path / "slim.safetensors"))
+    assert start.encoder("slim_fine", 64, 3).name == "slim_fine"
+    assert start.encoder("slim", 64, 3).name == "slim"
+
+
+def test_bare_weights_of_slim_fine_are_known_by_their_stem(slim, tmp_path):
+    new = grown(slim)
+    torch.save(new.backbone.state_dict(), tmp_path / "bare.pth")
+    read, _ = read_weights(tmp_path / "bare.pth")
+    assert read.name == "slim_fine"
+    for name, value in new.state_dict().items():
+        assert torch.equal(read.state_dict()[name], value), name
+
+
+def test_a_grown_encoder_takes_gradients_in_its_new_stem(slim, images):
+    new = grown(slim).train()
+    new(images).sum().backward()
+    assert isinstance(new.backbone.stem[0], nn.Conv2d)
+    assert new.backbone.stem[0].weight.grad.abs().sum() > 0
