@@ -153,7 +153,7 @@ def release(options: argparse.Namespace) -> None:
     accuracy = {_protocol(row): round(row["mean"], 4) for row in rows
                 if row["labels_per_class"] in (1, 10, "all")}
     entry = registry.release(options.file, options.name, what=options.what, licence=options.licence,
-                             accuracy=accuracy, half=options.half)
+                             accuracy=accuracy, half=options.half, input_size=options.input_size)
     print(f"{entry.name}: {entry.what}; {entry.bytes:,} bytes, "
           + ", ".join(f"{protocol} {value:.1%}" for protocol, value in accuracy.items()))
 

@@ -222,6 +222,9 @@ def _add_release(action: Parser) -> None:
     action.add_argument("--licence", default="MIT")
     action.add_argument("--half", action="store_true",
                         help="keep it in half precision, half as large")
+    action.add_argument("--input-size", type=int, metavar="PIXELS",
+                        help="side to which images are resized on their way in; default: not at "
+                             "all")
     action.add_argument("--dataset", help="to measure it on; default: the one it was trained on")
     action.set_defaults(command=_later("commands", "release"))
 

@@ -13,7 +13,7 @@ from helpers.models.encoder import Encoder
 from helpers.models.weights import registry as manifest
 from helpers.models.weights.checkpoint import load_encoder
 from helpers.models.weights.choose import AUTO, Choice
-from helpers.models.weights.hub import fetch
+from helpers.models.weights.hub import named_encoder
 from helpers.settings import Settings
 from helpers.training.best import fetched_best, passes_for
 from helpers.training.pretraining import pretrain
@@ -103,7 +103,7 @@ def _released(run: Run, splits: Splits, photographs: bool) -> Encoder | None:
     name = released_name(run, splits.channels, splits.image_size, photographs)
     if not name:
         return None
-    encoder = load_encoder(fetch(name))
+    encoder, _ = named_encoder(name, splits.image_size)
     why = ", which the same run has made"
     if encoder.meta.get("run") != run.mark:
         encoder.meta["released"] = name

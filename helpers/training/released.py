@@ -9,8 +9,10 @@ from helpers.training.runs import Run
 
 # weights that know photographs, by the name of a run
 PHOTOGRAPHS = {"byol": "byol-slim-imagenette", "noise-byol": "noise-byol-slim-imagenette"}
+# and those that see larger ones better
+FINE = {"byol": "byol-fine-imagenette"}
 # pixels, of the images that they are taken for: from the side of their views up
-KNOWN_SIDES = (32, 64)
+KNOWN_SIDES, FINE_SIDES = (32, 64), (65, 160)
 
 
 def released_name(run: Run, channels: int, side: int, photographs: bool = True) -> str:
@@ -25,5 +27,9 @@ def released_name(run: Run, channels: int, side: int, photographs: bool = True) 
             path = registry.kept(entry)
             if path and facts(path).get("run") == run.mark:
                 return name
-    known = channels == 3 and KNOWN_SIDES[0] <= side <= KNOWN_SIDES[1]
-    return PHOTOGRAPHS.get(run.name, "") if photographs and known else ""
+    if not photographs or channels != 3:
+        return ""
+    for names, (low, high) in ((PHOTOGRAPHS, KNOWN_SIDES), (FINE, FINE_SIDES)):
+        if low <= side <= high:
+            return names.get(run.name, "")
+    return ""

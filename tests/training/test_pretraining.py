@@ -30,7 +30,7 @@ from helpers.training import monitor as monitors
 from helpers.training import runs
 from helpers.training.find import chosen_encoder, find_or_pretrain
 from helpers.training.pretraining import pretrain
-from helpers.training.released import PHOTOGRAPHS, released_name
+from helpers.training.released import FINE, PHOTOGRAPHS, released_name
 from helpers.training.runs import Run, fresh_encoder
 from helpers.transforms.views import Noisy, normalise
 
@@ -182,7 +182,15 @@ def test_an_encoder_that_learned_from_the_folder_comes_before_the_released_one(p
     assert "an earlier run" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("shape", [(1, 48, 48), (3, 24, 24), (3, 96, 96)])
+def test_larger_photographs_get_the_encoder_that_sees_them_finer(photographs, capsys):
+    splits, chosen = photographs
+    larger = load(chosen.dataset, image_size=80, data_dir=chosen.run_dir / "data")
+    encoder, name = chosen_encoder(Choice("auto"), larger, chosen.replace(image_size=80))
+    assert name == FINE["byol"] and (encoder.name, encoder.input_size) == ("slim_fine", 96)
+    assert f"so the released encoder {name} is taken" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shape", [(1, 48, 48), (3, 24, 24), (1, 96, 96), (3, 200, 200)])
 def test_the_released_one_is_not_taken_for_gray_images_or_sizes_it_does_not_know(
         shape, photographs):
     splits, chosen = photographs

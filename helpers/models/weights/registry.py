@@ -182,7 +182,8 @@ def lock_hash(folder: Path, name: str, path: Path, source: str) -> None:
 
 
 def release(checkpoint: str | Path, name: str, *, what: str | None = None, licence: str = "MIT",
-            accuracy: dict[str, float] | None = None, half: bool = False) -> Entry:
+            accuracy: dict[str, float] | None = None, half: bool = False,
+            input_size: int | None = None) -> Entry:
     """Copy one of our own checkpoints beside the manifest and list it there, with what it says of
     itself (method, dataset, epochs, command). An entry of that name is replaced.
 
@@ -190,6 +191,7 @@ def release(checkpoint: str | Path, name: str, *, what: str | None = None, licen
         what: one line for the list; None puts it together from what the checkpoint says.
         accuracy: protocol -> test accuracy in [0, 1].
         half: keep it in half precision.
+        input_size: side in pixels to which images are resized on their way in; None: not at all.
 
     Raises:
         UserError: it is not a whole checkpoint of the suite or larger than 25 MB, or the name is no
@@ -220,7 +222,8 @@ def release(checkpoint: str | Path, name: str, *, what: str | None = None, licen
         name=name, what=what, method=str(meta.get("method", "")), encoder=encoder.name,
         dataset=str(meta.get("dataset", "")), epochs=meta.get("epochs"), accuracy=accuracy or {},
         command=str(meta.get("command", "")), licence=licence, file=target.name, bytes=size,
-        sha256=sha256(target), sources=[{"file": f"{MANIFEST.parent.name}/{target.name}"}])
+        sha256=sha256(target), sources=[{"file": f"{MANIFEST.parent.name}/{target.name}"}],
+        input_size=input_size)
     table = {key: asdict(value) for key, value in {**listed, name: new}.items()}
     for fields in table.values():
         del fields["name"]
