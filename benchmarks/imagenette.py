@@ -75,6 +75,7 @@ def train(options: argparse.Namespace) -> None:
     settings = settings_of(options, encoder=options.encoder)
     splits = data.photographs(options.folder, settings)
     name = run_name(options.method, settings, options.minutes, options.epochs)
+    earlier = data.before(options.start)  # a training from weights has cost what they have
     run = runs.train(options.method, options.folder, splits, settings, out=Path(options.out) / name,
                      epochs=options.epochs, minutes=options.minutes, start=options.start)
     rows = list(evaluated(run.encoder, splits, settings, options.protocols))
@@ -82,8 +83,9 @@ def train(options: argparse.Namespace) -> None:
                   start=options.start or "scratch", minutes=options.minutes, seed=settings.seed,
                   epochs=options.epochs if options.minutes is None else None,
                   test_images=len(splits.test))
-    cost = dict(cpu_seconds=run.clock.cpu, seconds=run.clock.wall, minutes=run.clock.spent / 60,
-                steps=run.steps, epochs=run.epochs)
+    cost = dict(cpu_seconds=run.clock.cpu, seconds=run.clock.wall, steps=run.steps,
+                minutes=earlier["minutes"] + run.clock.spent / 60,
+                epochs=earlier["epochs"] + run.epochs)
     data.keep(name, chosen | dict(recipe=run.recipe), rows, options.results, settings.device,
               curve=run.curve, losses=run.losses[::50], cost=cost)
     for row in rows:

@@ -31,6 +31,7 @@ from scripts.measured import SEED, learning_curves, read_results
 DIGITS = collect.KEPT / "digits-quick.csv"
 RELEASED = {"BYOL": "imagenette-byol-slim-48px-40min-seed0",
             "noise-BYOL": "imagenette-noise-byol-slim-48px-15min-seed0"}
+FINE = "imagenette-byol-slim_fine-96px-13epochs-seed0"  # the released encoder for larger ones
 # README's lines, and its sentences
 SMALL = ("BYOL", "raw pixels", "label spreading", "fine-tuned BYOL", "from scratch")
 FINDINGS = ("Few labels", "Noise", "Photographs")
@@ -58,7 +59,24 @@ def sentences(*points: str) -> str:
 def photographs(under_noise: bool) -> str:
     """Encoders trained on Imagenette and baselines, on clean images or under noise."""
     rows = tables.photographs(results())[0]
-    return tables.by_sigma(rows[rows.sigma.notna()]) if under_noise else tables.encoders(rows)
+    return noisy(rows) if under_noise else tables.encoders(rows)
+
+
+def noisy(rows: pd.DataFrame) -> str:
+    """Encoders and baselines by sigma; a method with several encoders says which."""
+    rows = rows[rows.sigma.notna()]
+    several = rows.groupby("method").encoder.transform("nunique") > 1
+    named = rows.method + ", " + rows.encoder
+    return tables.by_sigma(rows.assign(method=rows.method.where(~several, named)))
+
+
+def fine_card() -> str:
+    """The released encoder for larger photographs, beside all trainings of the one that it began
+    as."""
+    merged = tables.photographs(results())[0]
+    rows = merged[merged.file.isin([FINE, SEED.sub("", RELEASED["BYOL"])])]
+    rows = rows.sort_values("file", key=lambda file: file != FINE, kind="stable")
+    return f"{tables.encoders(rows)}\n\n{noisy(rows)}"
 
 
 def card(method: str) -> str:
@@ -128,6 +146,7 @@ PAGES: dict[Path, Mapping[str, Callable[[], str]]] = {
         "published": lambda: tables.literature(collect.published())},
     ROOT / "docs" / "speed.md": {"speed": speed, "times": times},
     ROOT / "weights" / "byol-slim-imagenette.md": {"numbers": lambda: card("BYOL")},
+    ROOT / "weights" / "byol-fine-imagenette.md": {"numbers": fine_card},
     ROOT / "weights" / "noise-byol-slim-imagenette.md": {"numbers": lambda: card("noise-BYOL")}}
 TABLES: dict[Path, Callable[[], pd.DataFrame]] = {collect.MEASURED: results,
                                                   collect.CURVES: learning_curves}

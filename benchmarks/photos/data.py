@@ -15,12 +15,16 @@ import pandas as pd
 import torch
 
 from helpers.common.compute import precision
+from helpers.common.errors import UserError
 from helpers.common.files import write_atomically
 from helpers.common.machine import chip
 from helpers.data.loading import load
 from helpers.data.splits import Splits
+from helpers.report.collect import KEPT
 from helpers.settings import Settings
 
+# where the trainings of listed weights are written down
+RECORDS = {"byol-slim-imagenette": KEPT / "imagenette-byol-slim-48px-40min-seed0.json"}
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "imagenette"
 # of the images, pixels: a CPU's miniature, and that of the public benchmarks
 SIDE, GPU_SIDE = 48, 128
@@ -50,6 +54,21 @@ def photographs(folder: str, settings: Settings) -> Splits:
                   data_dir=settings.data_dir)
     return dataclasses.replace(splits, val=splits.test, test=splits.val,
                                unlabeled=splits.train.images)
+
+
+def before(start: str) -> dict[str, float]:
+    """Minutes and epochs that the listed weights `start` took before a training goes on from them;
+    "" are random ones.
+
+    Raises:
+        UserError: nothing is written down of their training.
+    """
+    if not start:
+        return dict(minutes=0.0, epochs=0.0)
+    if start not in RECORDS:
+        raise UserError(f"nobody wrote down what {start} cost: start from {', '.join(RECORDS)}")
+    cost = json.loads(RECORDS[start].read_text())["cost"]
+    return dict(minutes=cost["cpu_seconds"] / 60, epochs=cost["epochs"])
 
 
 def as_csv(rows: list[dict] | pd.DataFrame) -> str:

@@ -116,6 +116,14 @@ def test_a_training_goes_on_from_listed_weights(images, tmp_path):
     assert load_encoder(run.path).meta["start"] == start
 
 
+def test_a_training_from_weights_has_cost_what_they_have():
+    cost = data.before("byol-slim-imagenette")
+    assert 35 < cost["minutes"] < 45 and cost["epochs"] > 100
+    assert set(data.before("").values()) == {0.0}
+    with pytest.raises(UserError, match="byol-other.*byol-slim-imagenette"):
+        data.before("byol-other")
+
+
 def test_minutes_buy_steps_by_what_a_step_costs(images, monkeypatch):
     monkeypatch.setattr(runs, "TRIAL", 16)
     folder, splits, settings = images
