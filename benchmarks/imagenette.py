@@ -87,12 +87,17 @@ def train(options: argparse.Namespace) -> None:
                 minutes=earlier["minutes"] + run.clock.spent / 60,
                 epochs=earlier["epochs"] + run.epochs)
     data.keep(name, chosen | dict(recipe=run.recipe), rows, options.results, settings.device,
-              curve=run.curve, losses=run.losses[::50], cost=cost)
+              curve=later(run.curve, earlier["minutes"]), losses=run.losses[::50], cost=cost)
     for row in rows:
         print(
             f"{name}: {row['protocol']}, {row['labels_per_class']} labels per class: "
             f"{row['mean']:.1%} of "
             f"{len(splits.test):,} test images", file=sys.stderr)
+
+
+def later(curve: list[dict[str, float]], minutes: float) -> list[dict[str, float]]:
+    """A training's curve, so many minutes later."""
+    return [row | dict(minutes=runs.minutes_of(row) + minutes) for row in curve]
 
 
 def race_all(options: argparse.Namespace) -> None:

@@ -76,7 +76,7 @@ def fine_card() -> str:
     merged = tables.photographs(results())[0]
     rows = merged[merged.file.isin([FINE, SEED.sub("", RELEASED["BYOL"])])]
     rows = rows.sort_values("file", key=lambda file: file != FINE, kind="stable")
-    return f"{tables.encoders(rows)}\n\n{noisy(rows)}"
+    return tables.encoders(rows)
 
 
 def card(method: str) -> str:
