@@ -100,8 +100,9 @@ def ended(method: str, splits: Splits, folder: Path) -> dict[str, torch.Tensor]:
 
 
 def compare(method: str, trainings: int, seed: int, splits: Splits, root: Path,
-            tick: Callable[[], object] = lambda: None) -> Counter:
-    """How many kills there were, and how many trainings ended with the same weights."""
+            tick: Callable[[Counter], object] = lambda count: None) -> Counter:
+    """How many kills there were, and how many trainings ended with the same weights; `tick` gets
+    the counts after each training."""
     dice, count = random.Random(f"{method} {seed}"), Counter()
     (root / "whole").mkdir()
     whole = ended(method, splits, root / "whole")
@@ -114,7 +115,7 @@ def compare(method: str, trainings: int, seed: int, splits: Splits, root: Path,
         same = weights.keys() == whole.keys() and all(
             torch.equal(weights[name], whole[name]) for name in whole)
         count["the same weights" if same else "OTHER WEIGHTS"] += 1
-        tick()
+        tick(count)
     return count
 
 
@@ -131,9 +132,14 @@ def main(arguments: list[str] | None = None) -> int:
     trainer.fit.__kwdefaults__["save_minutes"] = 0.0
     with tempfile.TemporaryDirectory() as root, \
             progress(None, options.method, "trainings", total=options.trainings) as bar:
+
+        def say(count: Counter) -> None:  # at once: what was counted outlasts an early end
+            words = ", ".join(f"{number} {what}" for what, number in count.items())
+            bar.write(f"{options.method}: {words}")
+            bar.update()
+
         count = compare(options.method, options.trainings, options.seed, load("digits"),
-                        Path(root), bar.update)
-    print(f"{options.method}: " + ", ".join(f"{number} {what}" for what, number in count.items()))
+                        Path(root), say)
     return int(bool(count["OTHER WEIGHTS"]))
 
 
