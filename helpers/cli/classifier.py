@@ -90,18 +90,15 @@ def _train_on_disk(out: Path, options: argparse.Namespace) -> None:
     if options.protocol == "finetune" or options.labels or options.per_class:
         raise UserError(f"{options.data} holds features: for fine-tuning, --labels and --per-class "
                         "name the images")
-    latents = latents_of(options.data, options.weights)
-    name = options.weights or latents.made.weights
-    latents_of(options.data, name)
-    encoder, _ = named_encoder(name, latents.made.image_size, latents.made.channels)
-    features = FeaturesOnDisk(encoder.eval(), latents)
+    latents, encoder = latents_of(options.data, options.weights)
+    features = FeaturesOnDisk(encoder, latents)
     if not len(features.splits.train):
         raise UserError(f"{options.data} has features of no labelled image: write those of a "
                         "folder with classes")
     seed = Settings.resolve(dataset=options.data, seed=options.seed).seed
     head, recipe = _head(features, options.protocol, seed)
     keep_classifier(out, head, features.splits, features=features, protocol=options.protocol,
-                    recipe=recipe, weights=name)
+                    recipe=recipe, weights=options.weights or latents.made.weights)
 
 
 def _usual_weights(options: argparse.Namespace) -> str:

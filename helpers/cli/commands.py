@@ -112,7 +112,7 @@ def evaluate(options: argparse.Namespace) -> None:
         return
     images = options.folder or options.dataset
     if is_latents(images):
-        latents = latents_of(images, options.checkpoint)
+        latents, _ = latents_of(images, options.checkpoint)
         settings = Settings.resolve(dataset=images, seed=options.seed, device=options.device)
         rows = _measured_frozen(options.protocol or USUAL_PROTOCOLS, latents.part("train"),
                                 latents.part("test"), settings)

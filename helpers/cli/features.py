@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 from helpers.common.errors import UserError
-from helpers.data.latents import Latents, Made, read_latents, write_latents
+from helpers.data.latents import Latents, made_by, read_latents
+from helpers.data.latents_writing import write_latents
 from helpers.data.loading import load
 from helpers.evaluation.features import extract_features
-from helpers.models.weights.hub import named_encoder, weights_file
-from helpers.models.weights.registry import sha256
+from helpers.models.encoder import Encoder
+from helpers.models.weights.hub import named_encoder
 from helpers.settings import Settings
 
 
@@ -27,8 +28,7 @@ def features(options: argparse.Namespace) -> None:
         encoder, report = named_encoder(options.weights, settings.image_size, splits.channels)
         print(report, file=sys.stderr)  # what was folded
     encoder.eval().to(settings.device)
-    made = Made(options.weights, sha256(weights_file(options.weights)), settings.image_size,
-                splits.channels, options.dtype)
+    made = made_by(encoder, options.weights, options.dtype)
     counts = write_latents(options.out, splits, made,
                            lambda images: extract_features(encoder, images))
     latents = read_latents(options.out)
@@ -40,14 +40,17 @@ def features(options: argparse.Namespace) -> None:
           + ", ".join(f"{count:,} {what}" for what, count in counts.items()))
 
 
-def latents_of(folder: str | Path, weights: str | None) -> Latents:
-    """The features in a folder.
+def latents_of(folder: str | Path, weights: str | None = None) -> tuple[Latents, Encoder]:
+    """The features in a folder, and their encoder, by the name that it was called or by another.
 
     Raises:
         UserError: they are of other weights than these, or not whole.
     """
     latents = read_latents(folder)
-    if weights and sha256(weights_file(weights)) != latents.made.sha256:
-        raise UserError(f"{folder} holds features of {latents.made.weights}, not of {weights}: "
-                        "name those weights, or write features of these into another folder")
-    return latents
+    made = latents.made
+    encoder, _ = named_encoder(weights or made.weights, made.image_size, made.channels)
+    if made_by(encoder, made.weights).sha256 != made.sha256:
+        raise UserError(f"{folder} holds features of {made.weights}, not of "
+                        f"{weights or 'what is called so now'}: name those weights, or write "
+                        "features of these into another folder")
+    return latents, encoder.eval()

@@ -14,4 +14,6 @@ __getattr__, __all__ = offer(
     audit="folder_report",
     whole="everything",
     photos="load_photos",
+    latents="made_by read_latents",
+    latents_writing="write_latents",
 )

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
-from hashlib import blake2b
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b, sha256
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +19,8 @@ import torch
 from torch import Tensor
 
 from helpers.common.errors import UserError
-from helpers.common.files import atomic_path, unwritable, write_atomically
-from helpers.common.markup import as_cell, from_cell
-from helpers.common.progress_bar import progress
-from helpers.data.splits import Splits
+from helpers.common.markup import from_cell
+from helpers.models.encoder import Encoder
 
 ROWS = 4096  # of a shard
 FACTS, TABLE = "latents.json", "rows.csv"
@@ -31,15 +28,13 @@ COLUMNS = ("file", "split", "class", "mark")
 SPLITS = ("pretext", "train", "val", "test")
 DTYPES = ("float16", "float32")
 
-Describe = Callable[[Tensor], Tensor]
-
 
 @dataclass(frozen=True)
 class Made:
     """What made the features: with another of these they would be others."""
 
     weights: str  # name or file, as it was said
-    sha256: str  # of the weights' file
+    sha256: str  # of the encoder's tensors
     image_size: int
     channels: int
     dtype: str  # one of DTYPES
@@ -108,6 +103,15 @@ class LatentPart:
             yield self.take(index.numpy()), self.labels[index]
 
 
+def made_by(encoder: Encoder, words: str, dtype: str = "float16") -> Made:
+    """What features of an encoder are made by; `words` name it."""
+    digest = sha256()
+    for name, value in sorted(encoder.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return Made(words, digest.hexdigest(), encoder.config["image_size"],
+                encoder.config["channels"], dtype)
+
+
 def in_memory(features: Tensor, labels: Tensor) -> LatentPart:
     """Features N x D that are not on a disk, with labels N, as a part."""
     shards = [shard.numpy() for shard in features.split(ROWS)]
@@ -155,142 +159,3 @@ def read_latents(folder: str | Path) -> Latents:
         raise UserError(f"{folder} holds no whole features ({why}): write them again with "
                         "`python -m helpers features`") from None
     return found
-
-
-def write_latents(folder: str | Path, splits: Splits, made: Made, describe: Describe) -> dict:
-    """Write the features of all images of `splits`; what is there of the same images is kept.
-
-    Memory does not grow with the images. Interrupted, the next call goes on.
-
-    Args:
-        describe: uint8 n x C x S x S to float32 n x D on the CPU.
-
-    Returns:
-        How many were "kept", "computed", and were of images that are no longer there, "dropped".
-
-    Raises:
-        UserError: the folder holds other features, or cannot be written.
-    """
-    folder = Path(folder)
-    before = _known(folder, splits.name, made)
-    try:
-        return _write(folder, splits, made, describe, before)
-    except OSError as problem:
-        raise unwritable(folder, problem) from problem
-
-
-def _write(folder: Path, splits: Splits, made: Made, describe: Describe,
-           before: Latents | None) -> dict:
-    folder.mkdir(parents=True, exist_ok=True)
-    known = {} if before is None else {mark: row for row, mark in enumerate(before.marks.tolist())}
-    names, marks, counts = [], [], {"kept": 0, "computed": 0}
-    total = sum(len(images) for _, images, _ in _parts(splits))
-    with progress(None, f"features of {splits.name}", "images", total=total) as bar:
-        for images in _shards(splits):
-            mark = marks_of(images)
-            path = folder / f"{_name(mark, made)}.npy"
-            if not path.is_file():
-                old = torch.tensor([known.get(one, -1) for one in mark.tolist()])
-                _write_shard(path, images, old, before, made, describe)
-                counts["kept"] += int((old >= 0).sum())
-                counts["computed"] += int((old < 0).sum())
-            else:
-                counts["kept"] += len(images)
-            names.append(path.stem)
-            marks.append(mark)
-            bar.update(len(images))
-    _write_table(folder / TABLE, splits, torch.cat(marks))
-    write_atomically(folder / FACTS, json.dumps(
-        {"name": splits.name, "classes": splits.classes, "made": asdict(made), "shards": names,
-         "ranges": splits.ranges}, indent=1))
-    for path in folder.glob("*.npy"):  # of images that have changed, and of interrupted writes
-        if path.stem not in names:
-            with suppress(OSError):  # Windows keeps what is mapped
-                path.unlink()
-    return counts | {"dropped": len(set(known) - set(torch.cat(marks).tolist()))}
-
-
-def _write_shard(path: Path, images: Tensor, old: Tensor, before: Latents | None, made: Made,
-                 describe: Describe) -> None:
-    """The features of some images, those that are known (`old` row >= 0) taken over."""
-    new = old < 0
-    computed = describe(images[new]) if new.any() else None
-    width = computed.shape[1] if computed is not None else before.width
-    features = np.empty((len(images), width), made.dtype)
-    if computed is not None:
-        features[new.numpy()] = computed.numpy()
-    for row in (~new).nonzero().flatten().tolist():
-        shard, place = divmod(int(old[row]), ROWS)
-        features[row] = before.shards[shard][place]
-    with atomic_path(path) as temporary:
-        np.save(temporary, features)
-
-
-def _known(folder: Path, name: str, made: Made) -> Latents | None:
-    """What is there already; None where nothing is.
-
-    Raises:
-        UserError: it is of other images, or made in another way.
-    """
-    if not is_latents(folder):
-        return None
-    before = read_latents(folder)
-    for what, then, now in (("dataset", before.name, name),
-                            ("encoder", before.made.sha256[:8], made.sha256[:8]),
-                            ("image size", before.made.image_size, made.image_size),
-                            ("dtype", before.made.dtype, made.dtype)):
-        if then != now:
-            raise UserError(f"{folder} holds features of another {what} ({then}, not {now}): name "
-                            "another folder, or remove it")
-    return before
-
-
-def _parts(splits: Splits) -> list[tuple[str, Tensor, Tensor]]:
-    """Every image once: split, images, labels."""
-    free = len(splits.unlabeled) - len(splits.train)
-    parts = [("pretext", splits.unlabeled[:free], torch.full((free,), -1))]
-    return parts + [(name, *getattr(splits, name)) for name in SPLITS[1:]]
-
-
-def _shards(splits: Splits) -> Iterator[Tensor]:
-    """The images, `ROWS` at a time across the splits."""
-    waiting: list[Tensor] = []
-    for _, images, _ in _parts(splits):
-        start = 0
-        while start < len(images):
-            piece = images[start:start + ROWS - sum(map(len, waiting))]
-            start += len(piece)
-            waiting.append(piece)
-            if sum(map(len, waiting)) == ROWS:
-                yield torch.cat(waiting)
-                waiting = []
-    if waiting:
-        yield torch.cat(waiting)
-
-
-def _name(marks: Tensor, made: Made) -> str:
-    """Of a shard: it changes with the images and with what made the features."""
-    digest = blake2b(marks.numpy().tobytes(), digest_size=8)
-    digest.update(f"{made.sha256} {made.image_size} {made.dtype}".encode())
-    return digest.hexdigest()
-
-
-def _write_table(path: Path, splits: Splits, marks: Tensor) -> None:
-    with atomic_path(path) as temporary, open(temporary, "w", newline="",
-                                              encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        numbers = iter(marks.tolist())
-        for name, images, labels in _parts(splits):
-            files = _files(splits, name, len(images))
-            for place, label in zip(files, labels.tolist(), strict=True):
-                label = splits.classes[label] if label >= 0 else ""
-                mark = f"{next(numbers) & (1 << 64) - 1:016x}"
-                writer.writerow([as_cell(place), name, as_cell(label), mark])
-
-
-def _files(splits: Splits, split: str, count: int) -> Sequence[str]:
-    """Names of the images of a split."""
-    if not splits.names:
-        return [f"{split}/{row}" for row in range(count)]
-    return splits.names["unlabeled" if split == "pretext" else split][:count]

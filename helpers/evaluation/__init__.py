@@ -20,6 +20,7 @@ __getattr__, __all__ = offer(
     attention="attention_and_gradients attention_rollout class_attention gradient_rollout "
     "hide_patches",
     embedding="joint knn_agreement pca trustworthiness tsne umap",
+    batch_probe="adam_probe batch_accuracy",
     linear_sgd="choose_linear crop_view linear_features view_features",
     labelling="LabelTable Rounds cross_validated",
     label_grid="LabelGrid thumbnail",
