@@ -72,7 +72,7 @@ def figures_of(cells: list[dict[str, Any]]) -> list[bytes]:
 
 def smaller(png: bytes) -> str:
     """A figure as a small PNG of few colours, in base64."""
-    with Image.open(io.BytesIO(png)) as whole:
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as whole:
         image = whole.convert("RGB")
     image.thumbnail(THUMB)
     file = io.BytesIO()

@@ -89,11 +89,12 @@ def test_the_closing_words_show_a_name_of_weights_as_it_is(name):
     curves = {method: np.full((2, 2), 0.2 + (method == name) / 4) for method in methods}
     worth = {method: {"kNN, k = 20": 0.5 + (method == name) / 4, "linear": 0.5}
              for method in methods}
-    none = pd.DataFrame(columns=["method", "training_seed", "sigma", "accuracy"])
+    trainings = {method: ([0.0, 1.6], values) for method, values in curves.items()}
+    errors = {method: {"blur": np.array([0.5, 0.6])} for method in methods}
     said = [few_labels.frozen_features(scores, dict.fromkeys(methods, 0.5), name),
             few_labels.fine_tuning({**scores, ("from scratch", 1): [0.1, 0.2],
                                     ("from scratch", 5): [0.1, 0.2]}, name, 3, None),
-            robustness.noise(curves, [0.0, 1.6], "trainings", name, none),
+            robustness.under_noise(trainings, errors, name),
             images.own_images(worth, ["kNN, k = 20", "linear"], dict.fromkeys(methods, 0.5), {}, 1)]
     for text in said:
         shown = page(text)

@@ -99,7 +99,7 @@ def test_a_field_that_differs_from_its_default_counts(settings):
     (dict(steps=2.5), "steps must be a whole number, not 2.5"),
     (dict(steps=0), "steps must be at least 1, not 0"),
     (dict(ema=1.5), "ema must be at least 0 and at most 1, not 1.5"),
-    (dict(optimizer="adam"), "optimizer must be one of adamw, adamw_8bit, sgd, not 'adam'"),
+    (dict(optimizer="adam"), "optimizer must be one of adamw, adamw_8bit, sgd, lars, not 'adam'"),
     (dict(noise=0.5), "noise must be 2 numbers, not 0.5"),
     (dict(noise=(2.0, 1.0)), "noise goes from low to high"),
     (dict(views=3), "views must be a table of names and values"),

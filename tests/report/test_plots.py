@@ -504,15 +504,18 @@ def test_an_image_map_shows_marked_images_even_where_it_leaves_others_out(monkey
 def test_the_explorer_is_one_svg_with_an_image_and_an_escaped_caption_a_point():
     svg = map_page(points(), some_images(40), LABELS, DIGITS, captions=["<b>"] * 40)
     root = ElementTree.fromstring(svg)
-    assert len(root.findall("./circle")) == len(root.findall("./g/circle")) == len(
+    points_to_hover = root.findall("./g[@class='p']")
+    assert len(root.findall("./circle")) == len(points_to_hover) == len(
         root.findall("./g/g/image")) == 40
-    assert {text.text for text in root.findall(".//text")} == {"<b>"}
+    assert {text.text for point in points_to_hover for text in point.iter("text")} == {"<b>"}
+    assert [text.text for text in root.findall("./g[@class='legend']/text")] == list(DIGITS)
     assert "script" not in svg
 
 
 def test_images_of_the_explorer_lie_above_all_dots_and_inside_the_map():
     root = ElementTree.fromstring(map_page(points(), some_images(40), LABELS, DIGITS))
-    kinds = [element.tag for element in root if element.tag in ("circle", "g")]
+    kinds = [element.tag for element in root
+             if element.tag == "circle" or element.get("class") == "p"]
     assert kinds == ["circle"] * 40 + ["g"] * 40
     side = float(root.get("viewBox").split()[-1])
     for shown in root.findall("./g/g/image"):

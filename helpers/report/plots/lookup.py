@@ -152,7 +152,7 @@ def _legend(names: Sequence[str], colors: Sequence[Any]) -> tuple[str, int]:
         x, y = 24 + column * (SIDE - 40) // PER_ROW, SIDE + 10 + 18 * row
         entries.append(f'<circle cx="{x}" cy="{y}" r="4.5" fill="{to_hex(color)}"/>'
                        f'<text x="{x + 9}" y="{y + 4}">{escaped(cut(name))}</text>')
-    return "".join(entries), 18 * -(-len(names) // PER_ROW) + 6
+    return f'<g class="legend">{"".join(entries)}</g>', 18 * -(-len(names) // PER_ROW) + 6
 
 
 def _beside(x: float, y: float, image: np.ndarray, caption: str) -> str:
