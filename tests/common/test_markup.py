@@ -95,7 +95,8 @@ def test_the_closing_words_show_a_name_of_weights_as_it_is(name):
             few_labels.fine_tuning({**scores, ("from scratch", 1): [0.1, 0.2],
                                     ("from scratch", 5): [0.1, 0.2]}, name, 3, None),
             robustness.under_noise(trainings, errors, name),
-            images.own_images(worth, ["kNN, k = 20", "linear"], dict.fromkeys(methods, 0.5), {}, 1)]
+            images.own_images(worth, ["kNN, k = 20", "linear"], dict.fromkeys(methods, 0.5), {}, 1,
+                              dict.fromkeys(("DINO", "raw pixels"), {"copies": 0.5}))]
     for text in said:
         shown = page(text)
         assert set(shown.found) <= {"p", "em", "strong", "ul", "li"}
