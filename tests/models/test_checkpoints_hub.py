@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 import types
 
@@ -445,6 +446,19 @@ def test_a_released_checkpoint_is_copied_and_listed_with_what_it_says_of_itself(
     (entry,) = registry.entries().values()
     assert (entry.method, entry.dataset, entry.sha256) == ("byol", "digits", registry.sha256(path))
     assert (target.parent / entry.file).read_bytes() == path.read_bytes()
+
+
+def test_a_release_changes_its_own_entry_alone_and_keeps_what_it_is_good_for(monkeypatch, tmp_path):
+    before = json.loads(registry.MANIFEST.read_text(encoding="utf-8"))
+    target = tmp_path / "weights" / "manifest.json"
+    target.parent.mkdir()
+    shutil.copy(registry.MANIFEST, target)
+    monkeypatch.setattr(registry, "MANIFEST", target)
+    encoder = build("slim", channels=1, image_size=16, width=4)
+    registry.release(save_encoder(encoder, tmp_path / "e.safetensors"), "byol-slim-digits")
+    after = json.loads(target.read_text(encoding="utf-8"))
+    assert {name for name in after if after[name] != before[name]} == {"byol-slim-digits"}
+    assert after["byol-slim-digits"]["good_for"] == before["byol-slim-digits"]["good_for"] != ""
 
 
 def test_a_resnet_is_released_in_half_precision_and_not_in_full(world, tmp_path):

@@ -12,7 +12,7 @@ import json
 import re
 import shutil
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePath
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -181,6 +181,13 @@ def lock_hash(folder: Path, name: str, path: Path, source: str) -> None:
         write_atomically(folder / LOCK, json.dumps(table, indent=1, sort_keys=True) + "\n")
 
 
+def _record(entry: Entry) -> dict[str, Any]:
+    """An entry as the manifest has it, without its name and what nobody has said."""
+    optional = {field.name: field.default for field in fields(Entry)}
+    return {name: value for name, value in asdict(entry).items()
+            if name != "name" and value != optional[name]}
+
+
 def release(checkpoint: str | Path, name: str, *, what: str | None = None, licence: str = "MIT",
             accuracy: dict[str, float] | None = None, half: bool = False,
             input_size: int | None = None) -> Entry:
@@ -223,9 +230,7 @@ def release(checkpoint: str | Path, name: str, *, what: str | None = None, licen
         dataset=str(meta.get("dataset", "")), epochs=meta.get("epochs"), accuracy=accuracy or {},
         command=str(meta.get("command", "")), licence=licence, file=target.name, bytes=size,
         sha256=sha256(target), sources=[{"file": f"{MANIFEST.parent.name}/{target.name}"}],
-        input_size=input_size)
-    table = {key: asdict(value) for key, value in {**listed, name: new}.items()}
-    for fields in table.values():
-        del fields["name"]
+        good_for=listed[name].good_for if name in listed else "", input_size=input_size)
+    table = {key: _record(value) for key, value in {**listed, name: new}.items()}
     write_atomically(MANIFEST, json.dumps(table, indent=2, ensure_ascii=False) + "\n")
     return new
