@@ -192,6 +192,13 @@ def _attention(work: Work) -> None:
     work.classifier(work.settings.vit, max(2, work.settings.supervised_steps * 4 // 5))
 
 
+def _dino_page(work: Work) -> None:
+    steps = work.settings.scale(120)
+    work.pretraining("dino", steps, times=3)  # the page, in a loop of its own
+    work.loops.append(work.trainings.pop())
+    work.pretraining("dino", 5, batch_size=32)  # beside which the page is checked
+
+
 def _effort(work: Work) -> int:
     """How many times longer the checks of a ViT are than with digits."""
     return 1 if work.settings.vit == "vit_digits" else 4
@@ -253,7 +260,7 @@ WORK: dict[str, Callable[[Work], None]] = {
     "03": _features, "04": _fine_tuning,
     "05": _vit, "06": _maps, "07": _noise, "08": _images, "09": _labels, "10": lambda work: None,
     "11": _search, "12": lambda work: work.usual("byol"),
-    "13": _check_up, "14": _attention,
+    "13": _check_up, "14": _attention, "15": _dino_page,
 }
 
 

@@ -95,6 +95,16 @@ def test_a_pretraining_is_told_with_its_collapsed_sibling():
     assert "**The representation collapsed**: the standard deviation of the projections" in ruined
 
 
+def test_what_a_teacher_without_a_trick_ends_as_is_told_by_its_entropies():
+    ends = {"both": (5.5, 1.2), "no centre": (0.1, 0.0), "not sharp": (6.23, 6.22)}
+    runs = {name: ([dict(mean=mean, single=single)], 0.9) for name, (mean, single) in ends.items()}
+    lines = closing.centring_and_sharpening(0.81, runs, 6.24).splitlines()
+    both, centre, sharp = (line for line in lines if line.startswith("- "))
+    assert "mean output is spread over 244.7 of 513 classes, a single one over 3.3" in both
+    assert "more pointed" in both and "few classes get everything" in centre
+    assert "every output is uniform" in sharp
+
+
 def noise_trainings(count):
     sigmas = np.array([0.0, 1.0, 1.6, 2.0])
     curves = {"supervised": [0.99, 0.25, 0.2, 0.1], "noise-BYOL": [0.95, 0.9, 0.8, 0.6],

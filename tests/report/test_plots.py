@@ -36,6 +36,10 @@ MONITOR = [
          projection_std=0.8 - 0.1 * i, projection_rank=18 - 2 * i)
     for i in range(9)
 ]
+TEACHERS = {
+    name: ([dict(step=1, mean=6.1, single=6.0), dict(step=2, mean=6.2, single=6.2)], knn)
+    for name, knn in (("both", 0.95), ("one", 0.8))
+}
 ANSWERS = [dict(step=0, knn=0.5)] + [
     dict(step=10 * i, entropy=6 - i, variety=6 - i / 4, kl=0.5 / i, uniform=6.24)
     for i in range(1, 6)
@@ -102,6 +106,7 @@ FIGURES = {
                                                        {"4 x 4": torch.rand(3, 4, 4)}, title="T"),
     "image_map": lambda: plots.image_map(points(), some_images(40),
                                           np.arange(40) < 3, title="T", note="red: three"),
+    "teacher_entropies": lambda: plots.teacher_entropies(TEACHERS, 6.24, "T"),
     "teacher_watch": lambda: plots.teacher_watch(ANSWERS),
     "pretraining_watch": lambda: plots.pretraining_watch([1.0] * 80, [0.99] * 80, MONITOR),
     "collapse_watch": lambda: plots.collapse_watch({"BYOL": ([1.0] * 80, MONITOR)}, "T"),
@@ -473,6 +478,14 @@ def test_a_method_has_one_colour_in_different_figures_wherever_it_stands():
     line = plots.noise_curve(noise, "T", 0.1).axes[0].lines[0].get_color()
     assert to_rgb(bar) == pytest.approx(to_rgb(line))
     assert to_rgb(line) == pytest.approx(to_rgb(style.method_color("from scratch")))
+
+
+def test_a_teachers_entropies_have_a_panel_a_training_with_both_limits():
+    panels = plots.teacher_entropies(TEACHERS, 6.24, "T").axes
+    assert [ax.get_title() for ax in panels] == ["both\nkNN 95.0%", "one\nkNN 80.0%"]
+    assert [list(line.get_ydata()) for line in panels[1].lines[:2]] == [[6.1, 6.2], [6.0, 6.2]]
+    limits = [line.get_ydata()[0] for line in panels[1].lines[2:]]
+    assert limits == [0, 6.24]
 
 
 def test_teacher_watch_marks_both_collapses():

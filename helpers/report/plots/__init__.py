@@ -10,7 +10,7 @@ from helpers.report.plots.classes import confusion, per_class
 from helpers.report.plots.collapse import collapse_watch, pretraining_watch
 from helpers.report.plots.compare import bars, dot_panels, paired_gains, ways
 from helpers.report.plots.images import image_grid, patches, predictions, views_grid
-from helpers.report.plots.lines import curves, loss_curves, teacher_watch
+from helpers.report.plots.lines import curves, loss_curves, teacher_entropies, teacher_watch
 from helpers.report.plots.lookup import image_map, map_page, neighbours_grid
 from helpers.report.plots.scatter import embedding_3d, embeddings
 from helpers.report.plots.search import importances, search_history, slices
@@ -33,5 +33,5 @@ __all__ = [
     "layer_profile", "learning_rates", "loss_curves", "map_page", "method_color",
     "neighbours_grid", "noise_curve", "paired_gains", "patches", "per_class", "predictions",
     "pretraining_watch", "search_history", "similarity_curve", "slices",
-    "teacher_watch", "views_grid", "ways"
+    "teacher_entropies", "teacher_watch", "views_grid", "ways"
 ]

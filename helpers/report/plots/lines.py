@@ -145,3 +145,29 @@ def teacher_watch(monitor: Monitor) -> Figure:
     label_ends(outputs, ends)
     headline(figure, "Has the teacher collapsed?", f"n = {len(table)} evaluations, each of a batch")
     return figure
+
+
+@styled
+def teacher_entropies(runs: Mapping[str, tuple[Monitor, float]], uniform: float,
+                      title: str) -> Figure:
+    """The entropies of a DINO teacher's outputs in several trainings, a panel each.
+
+    Args:
+        runs: name to one dict a step with step, mean and single (nats: of the mean output and of
+            single ones), and to the kNN accuracy at the end, in [0, 1].
+        uniform: ln K, the entropy of a uniform output.
+    """
+    figure, axes = canvas(1, len(runs), height=3.6, sharey=True)
+    for ax, (name, (rows, knn)) in zip(axes[0], runs.items(), strict=True):
+        steps = [row["step"] for row in rows]
+        for kind, color, dash in (("mean", "#0072B2", "-"), ("single", "#D55E00", "--")):
+            label = "mean output" if kind == "mean" else "single outputs"
+            ax.plot(steps, [row[kind] for row in rows], color=color, ls=dash, label=label)
+        for limit in (0.0, uniform):
+            reference_line(ax, limit, "")
+        ax.set(title=f"{name}\nkNN {knn:.1%}", xlabel="step",
+               ylim=(-0.06 * uniform, 1.1 * uniform))
+    axes[0, 0].set_ylabel("entropy (nats)")
+    axes[0, 0].legend(loc="center right")
+    headline(figure, title, "black: 0 (one class for all), ln K (uniform) · one training each")
+    return figure
