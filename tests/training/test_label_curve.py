@@ -71,7 +71,7 @@ def test_auto_takes_what_the_preset_has_time_for(digits, settings):
 def test_networks_are_taken_as_named_and_an_unknown_one_is_one_line(settings):
     assert model_names("resnet18, vit_tiny resnet18", settings) == ("resnet18", "vit_tiny")
     with pytest.raises(UserError,
-                       match="no network is called 'resnet9': choose among slim, resnet18"):
+                       match="no network is called 'resnet9': choose among slim, slim_fine"):
         model_names("slim, resnet9", settings)
 
 
