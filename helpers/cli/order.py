@@ -16,7 +16,7 @@ NEEDS = {
     "04": {"01", "02", "03"},  # BYOL's encoder; 01 and 03 have rows in its last table
     "06": {"02"},  # BYOL's encoder
     "07": {"02", "06"},  # BYOL's encoder, and noise-BYOL's, which 06 trains
-    "09": {"02", "08"},  # BYOL's and DINO's encoders
+    "09": {"02", "04", "08"},  # BYOL's and DINO's encoders; it reads trainings that 04 has kept
     "12": {"02"},  # BYOL's encoder
 }
 GATHERS = "10"  # needs all others

@@ -43,10 +43,8 @@ def opened(request, server, chromium):
         lab.restart_and_run_all()
         state = lab.state()
         assert state["errors"] == [] and state["warnings"] == [] and lab.complaints == []
-        assert state["prompts"] == [
-            f"[{number}]:" for number in range(1,
-                                               len(state["prompts"]) + 1)
-        ]
+        numbers = [int(prompt.strip("[]:")) for prompt in state["prompts"]]
+        assert len(numbers) > 3 and numbers == sorted(set(numbers))
         yield lab
     finally:
         lab.screenshot(f"{lab.name[:2]}_last")

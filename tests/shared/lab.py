@@ -28,7 +28,8 @@ STATE = """() => {
   const all = part => [...document.querySelectorAll(`.jp-Notebook .jp-CodeCell ${part}`)];
   const texts = part => all(part).map(e => e.textContent);
   const output = kind => texts(`[data-mime-type="application/vnd.jupyter.${kind}"]`);
-  return {prompts: texts('.jp-InputPrompt'), errors: output('error'), warnings: output('stderr')};
+  const prompts = texts('.jp-InputPrompt').filter(text => text);  // a folded cell has none
+  return {prompts, errors: output('error'), warnings: output('stderr')};
 }"""
 DONE = f"""() => {{
   const {{prompts, errors}} = ({STATE})();
