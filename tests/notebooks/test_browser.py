@@ -42,7 +42,9 @@ def opened(request, server, chromium):
     try:
         lab.restart_and_run_all()
         state = lab.state()
-        assert state["errors"] == [] and state["warnings"] == [] and lab.complaints == []
+        # images/demo has a broken file on purpose, which is named
+        warnings = [text for text in state["warnings"] if "1 image could not be read" not in text]
+        assert state["errors"] == [] and warnings == [] and lab.complaints == []
         numbers = [int(prompt.strip("[]:")) for prompt in state["prompts"]]
         assert len(numbers) > 3 and numbers == sorted(set(numbers))
         yield lab
