@@ -9,8 +9,8 @@ evaluations while training, heads, and that a computer does some of the three at
 The numbers of a T4 are assumptions, from its data sheet (65 TFLOP/s in half precision, 320 GB/s)
 and what ResNets reach of that; nobody has measured them with this code. Those of the CPU were
 fitted to the digits notebooks on an Intel Xeon (`benchmarks/results/times.csv`, 5 to 91 seconds),
-which the model misses by -13 to +4 % in seven of the eight there, +12 % in 10; 01, 02 and 05 have
-changed since they were measured, 12 to 14 have not been.
+which the model misses by -13 to +4 % in seven of the eight there, +12 % in 10. The AMD EPYC of the
+same file has no matrix units (AMX): there it misses by -46 to +47 %, mostly below.
 """
 
 from __future__ import annotations

@@ -85,11 +85,13 @@ def test_the_digits_notebooks_take_what_was_measured():
     chosen = Settings.resolve(preset="quick", dataset="digits", device="cpu")
     made, errors = set(), {}
     for row in read_times():
+        if "Intel" not in row.chip:  # the model was fitted there; other CPUs: see its docstring
+            continue
         found = plan.plan(row.notebook[:2], chosen, CPU)
         again = sum(each.seconds(CPU) for each in found.work.trainings if each in made)
         made |= {each for each in found.work.trainings if each.kept}
         errors[row.notebook[:2]] = (found.seconds - again) / row.seconds - 1
-    assert max(map(abs, errors.values())) < ERROR
+    assert len(errors) > 5 and max(map(abs, errors.values())) < ERROR
 
 
 def test_a_measured_time_of_such_a_machine_comes_before_an_estimate():

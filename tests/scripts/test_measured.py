@@ -32,7 +32,7 @@ def test_the_kept_digits_are_found_with_their_numbers_unchanged():
     found = frame[frame.file == "digits-quick"]
     assert found["mean"].tolist() == kept["mean"].tolist() and found.method.tolist(
     ) == kept.method.tolist()
-    assert set(found.over[found.n > 1]) == {"label subsets", "draws of the noise", "trainings"}
+    assert set(found.over[found.n > 1]) == {"label subsets", "trainings"}
     assert set(found.over[found.n == 1]) == {"one run"}
 
 
