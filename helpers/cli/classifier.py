@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +31,7 @@ from helpers.evaluation.predictions import (
 )
 from helpers.evaluation.probes import label_subsets
 from helpers.models.classifier_file import KeptClassifier, load_classifier
-from helpers.models.weights.hub import named_encoder, weights_file
+from helpers.models.weights.hub import for_channels, named_encoder, weights_file
 from helpers.models.weights.registry import sha256
 from helpers.settings import Settings
 from helpers.training.best import fetched_best
@@ -65,10 +64,7 @@ def train(options: argparse.Namespace) -> None:
     settings = Settings.resolve(dataset=options.data, seed=options.seed, device=options.device,
                                 image_size=encoder.config["image_size"], run_dir=options.run_dir)
     splits = _splits(options, settings)
-    if encoder.config["channels"] != splits.channels:
-        encoder, report = named_encoder(name, settings.image_size, splits.channels)
-        print(report, file=sys.stderr)  # what was folded
-    encoder.eval().to(settings.device)
+    encoder = for_channels(encoder, name, splits.channels).eval().to(settings.device)
     print(splits)
     features = None
     if options.protocol == "finetune":

@@ -31,7 +31,7 @@ from helpers.models.encoder import Encoder
 from helpers.models.weights import registry
 from helpers.models.weights.checkpoint import halved, load_encoder
 from helpers.models.weights.choose import TRAIN, ask_start
-from helpers.models.weights.hub import named_encoder
+from helpers.models.weights.hub import for_channels, named_encoder
 from helpers.settings import Settings
 from helpers.training import pretraining, runs
 from helpers.training.distributed import is_first, settle_rank
@@ -122,9 +122,7 @@ def evaluate(options: argparse.Namespace) -> None:
     settings = Settings.resolve(dataset=images, seed=options.seed,
                                 device=options.device, image_size=encoder.config["image_size"])
     splits = _load(settings)
-    if splits.channels != encoder.config["channels"]:
-        encoder, report = named_encoder(options.checkpoint, channels=splits.channels)
-        print(report, file=sys.stderr)  # what was folded
+    encoder = for_channels(encoder, options.checkpoint, splits.channels)
     rows = _measured(encoder, options.checkpoint, options.protocol or USUAL_PROTOCOLS, splits,
                      settings)
     _say_rows(options, splits.name, rows)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
 from helpers.common.errors import UserError
@@ -13,7 +12,7 @@ from helpers.data.latents_writing import write_latents
 from helpers.data.loading import load
 from helpers.evaluation.features import extract_features
 from helpers.models.encoder import Encoder
-from helpers.models.weights.hub import named_encoder
+from helpers.models.weights.hub import for_channels, named_encoder
 from helpers.settings import Settings
 
 
@@ -24,10 +23,7 @@ def features(options: argparse.Namespace) -> None:
                                 image_size=encoder.config["image_size"])
     splits = load(settings.dataset, image_size=settings.image_size, seed=settings.seed,
                   data_dir=settings.data_dir, labelled=False)
-    if encoder.config["channels"] != splits.channels:
-        encoder, report = named_encoder(options.weights, settings.image_size, splits.channels)
-        print(report, file=sys.stderr)  # what was folded
-    encoder.eval().to(settings.device)
+    encoder = for_channels(encoder, options.weights, splits.channels).eval().to(settings.device)
     made = made_by(encoder, options.weights, options.dtype)
     counts = write_latents(options.out, splits, made,
                            lambda images: extract_features(encoder, images))

@@ -10,6 +10,7 @@ from helpers.cli.cost import GIB, MACHINES, Machine
 from helpers.cli.work import DATA, WORK, Work, data_of
 from helpers.common.environment import GPU_DATASET, ROOT
 from helpers.common.machine import cores
+from helpers.common.markup import in_columns
 from helpers.data.loading import name_or_path
 from helpers.report.times import in_words, nearest, read_times
 from helpers.settings import Settings
@@ -176,9 +177,3 @@ def _line(seconds: float, own: float, settings: Settings) -> str:
     downloads = f"{megabytes:,.0f} MB" if megabytes else "nothing"
     return (f"The preset {settings.preset} takes about {in_words(seconds)} (see `python -m helpers "
             f"doctor --plan`) and downloads {downloads}, or less where some of it is here.")
-
-
-def in_columns(rows: list[list[str]]) -> list[str]:
-    """Lines in which the cells of each column stand below each other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

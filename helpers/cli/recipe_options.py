@@ -30,10 +30,11 @@ def views_of(words: list[str], command: argparse.ArgumentParser) -> dict[str, li
     """The fields of views, from words such as `--views.angle 25`; other words are refused, and so
     are these where the command has no recipe."""
     known = command._option_string_actions
+    has_recipe = any(action.dest.startswith("recipe.") for action in known.values())
     views: dict[str, list[str]] = {}
     name = ""
     for word in words:
-        if "--ema" in known and word.startswith("--views."):
+        if has_recipe and word.startswith("--views."):
             name, _, value = word.removeprefix("--views.").partition("=")
             views[name] = [value] if value else []
         elif name and not word.startswith("--"):

@@ -10,6 +10,7 @@ import textwrap
 from pathlib import Path
 
 from helpers.common.errors import UserError
+from helpers.common.markup import in_columns
 from helpers.models.classifier_file import is_classifier, load_classifier
 from helpers.models.weights import registry
 from helpers.models.weights.checkpoint import is_own, load_encoder
@@ -40,10 +41,8 @@ def listing() -> str:
              entry.size.replace("of unknown size", "?").replace("about ", "~"),
              "yes" if _is_here(entry) else "no") for entry in registry.entries().values()]
     heads = ("name", "encoder", "method", "trained on", "size", "here")
-    widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
-    lines = [" ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
-             for row in [heads, *rows]]
-    return "\n".join([*lines, "", "accuracies, commands and licences: add --details"])
+    return "\n".join([*in_columns([heads, *rows], gap=" "), "",
+                      "accuracies, commands and licences: add --details"])
 
 
 def details() -> str:

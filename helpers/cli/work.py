@@ -69,8 +69,16 @@ class Work:
         self.taken: list[str] = []
         self.download = 0.0
 
-    def pretraining(self, method: str, steps: int | None = None, times: int = 1,
-                    kept: bool = False, **changes: object) -> None:
+    def pretraining(self, *arguments: object, **changes: object) -> None:
+        """Trainings as `by_recipe` has them."""
+        self.trainings.append(self.by_recipe(*arguments, **changes))
+
+    def page(self, method: str, steps: int, times: int = 1) -> None:
+        """Trainings of the method that a notebook writes, in a loop of its own."""
+        self.loops.append(self.by_recipe(method, steps, times))
+
+    def by_recipe(self, method: str, steps: int | None = None, times: int = 1,
+                  kept: bool = False, **changes: object) -> Training:
         """Trainings by the method's recipe; `changes` are of the settings."""
         chosen = self.settings.replace(**changes)
         recipe = recipe_for(method, chosen, self.data.unlabeled)
@@ -81,9 +89,9 @@ class Work:
                      Shown(side_of(crops.local, chosen), recipe.local_crops, 3, 1))
         else:
             shown = (Shown(side_of(two_views(recipe, chosen, encoder)[0], chosen), 2, 4, 2),)
-        self.trainings.append(Training(
+        return Training(
             method, chosen.encoder, steps or recipe.steps, recipe.batch_size, shown, self.channels,
-            chosen.image_size, times=times, kept=kept))
+            chosen.image_size, times=times, kept=kept)
 
     def usual(self, method: str, **changes: object) -> None:
         """What `find_or_pretrain` comes to on an empty machine: released weights or a training."""
@@ -136,8 +144,7 @@ def _baseline(work: Work) -> None:
 
 def _byol(work: Work) -> None:
     chosen = work.settings
-    work.pretraining("byol", chosen.scale(300))  # the page, in a loop of its own
-    work.loops.append(work.trainings.pop())
+    work.page("byol", chosen.scale(300))
     work.pretraining("byol", 5, batch_size=32)  # beside which the page is checked
     work.pretraining("byol", kept=True)
     work.pretraining("byol", chosen.scale(400))  # collapses
@@ -194,8 +201,7 @@ def _attention(work: Work) -> None:
 
 def _dino_page(work: Work) -> None:
     steps = work.settings.scale(120)
-    work.pretraining("dino", steps, times=3)  # the page, in a loop of its own
-    work.loops.append(work.trainings.pop())
+    work.page("dino", steps, times=3)
     work.pretraining("dino", 5, batch_size=32)  # beside which the page is checked
 
 

@@ -1,8 +1,9 @@
-"""Names in texts: of classes, files and weights, which anybody may have chosen."""
+"""Texts: names of classes, files and weights, which anybody may have chosen, and columns."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 # what Markdown or HTML gives a meaning within a line; "_" has one at the edge of a word alone
 MARKS = re.compile(r"""[&<>"`*\[\]|\\!~$]|(?<!\w)_|_(?!\w)""")
@@ -33,3 +34,9 @@ def _computed(text: str) -> bool:
     """Whether a text begins as a formula does (a sign alone is none), or as `as_cell` writes it."""
     start = text.lstrip()
     return len(start) > 1 and start.startswith((*FORMULA, "'"))
+
+
+def in_columns(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
+    """Lines in which the cells of each column stand below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [gap.join(map(str.ljust, row, widths)).rstrip() for row in rows]

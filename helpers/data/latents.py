@@ -20,13 +20,13 @@ from torch import Tensor
 
 from helpers.common.errors import UserError
 from helpers.common.markup import from_cell
+from helpers.data.depth import from_record
 from helpers.models.encoder import Encoder
 
 ROWS = 4096  # of a shard
 FACTS, TABLE = "latents.json", "rows.csv"
 COLUMNS = ("file", "split", "class", "mark")
 SPLITS = ("pretext", "train", "val", "test")
-DTYPES = ("float16", "float32")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Made:
     sha256: str  # of the encoder's tensors
     image_size: int
     channels: int
-    dtype: str  # one of DTYPES
+    dtype: str  # float16 or float32
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,7 @@ class LatentPart:
 
     def take(self, index: np.ndarray | slice = slice(None)) -> Tensor:
         """The features of these rows of the part, float32 n x D; read from the disk now."""
-        rows = self.rows[index]
-        found = np.empty((len(rows), self.shards[0].shape[1]), np.float32)
-        for number in np.unique(rows // ROWS):
-            here = rows // ROWS == number
-            found[here] = self.shards[number][rows[here] % ROWS]
-        return torch.from_numpy(found)
+        return torch.from_numpy(rows_of(self.shards, self.rows[index]).astype(np.float32))
 
     def batches(self, size: int, generator: torch.Generator | None = None
                 ) -> Iterator[tuple[Tensor, Tensor]]:
@@ -116,6 +111,15 @@ def in_memory(features: Tensor, labels: Tensor) -> LatentPart:
     """Features N x D that are not on a disk, with labels N, as a part."""
     shards = [shard.numpy() for shard in features.split(ROWS)]
     return LatentPart(shards, np.arange(len(features)), labels, torch.arange(len(features)))
+
+
+def rows_of(shards: list[np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Some rows of the shards, n x D in their own type; read from the disk now."""
+    found = np.empty((len(rows), shards[0].shape[1]), shards[0].dtype)
+    for number in np.unique(rows // ROWS):
+        here = rows // ROWS == number
+        found[here] = shards[number][rows[here] % ROWS]
+    return found
 
 
 def marks_of(images: Tensor) -> Tensor:
@@ -151,7 +155,7 @@ def read_latents(folder: str | Path) -> Latents:
         found = Latents(facts["name"], classes, made, shards,
                         [from_cell(row["file"]) for row in rows],
                         np.array([row["split"] for row in rows]), labels, torch.from_numpy(marks),
-                        {kind: (black, white) for kind, (black, white) in facts["ranges"].items()})
+                        from_record(facts["ranges"]))
         if sum(map(len, shards)) != len(rows):
             raise ValueError(f"{len(rows):,} rows and {sum(map(len, shards)):,} features")
     except (OSError, ValueError, KeyError, TypeError, EOFError) as problem:

@@ -61,7 +61,7 @@ def _write(folder: Path, splits: Splits, made: Made, describe: Describe,
            before: Latents | None) -> dict:
     folder.mkdir(parents=True, exist_ok=True)
     known = {} if before is None else {mark: row for row, mark in enumerate(before.marks.tolist())}
-    names, marks, counts = [], [], {"kept": 0, "computed": 0}
+    names, all_marks, counts = [], [], {"kept": 0, "computed": 0}
     total = sum(len(images) for _, images, _ in _parts(splits))
     with progress(None, f"features of {splits.name}", "images", total=total) as bar:
         for images in _shards(splits):
@@ -75,9 +75,9 @@ def _write(folder: Path, splits: Splits, made: Made, describe: Describe,
             else:
                 counts["kept"] += len(images)
             names.append(path.stem)
-            marks.append(mark)
+            all_marks += mark.tolist()
             bar.update(len(images))
-    _write_table(folder / TABLE, splits, torch.cat(marks))
+    _write_table(folder / TABLE, splits, all_marks)
     write_atomically(folder / FACTS, json.dumps(
         {"name": splits.name, "classes": splits.classes, "made": asdict(made), "shards": names,
          "ranges": splits.ranges}, indent=1))
@@ -85,7 +85,7 @@ def _write(folder: Path, splits: Splits, made: Made, describe: Describe,
         if path.stem not in names:
             with suppress(OSError):  # Windows keeps what is mapped
                 path.unlink()
-    return counts | {"dropped": len(set(known) - set(torch.cat(marks).tolist()))}
+    return counts | {"dropped": len(known.keys() - all_marks)}
 
 
 def _write_shard(path: Path, images: Tensor, old: Tensor, before: Latents | None, made: Made,
@@ -97,9 +97,8 @@ def _write_shard(path: Path, images: Tensor, old: Tensor, before: Latents | None
     features = np.empty((len(images), width), made.dtype)
     if computed is not None:
         features[new.numpy()] = computed.numpy()
-    for row in (~new).nonzero().flatten().tolist():
-        shard, place = divmod(int(old[row]), latents.ROWS)
-        features[row] = before.shards[shard][place]
+    if before is not None:
+        features[(~new).numpy()] = latents.rows_of(before.shards, old[~new].numpy())
     with atomic_path(path) as temporary:
         np.save(temporary, features)
 
@@ -153,12 +152,12 @@ def _name(marks: Tensor, made: Made) -> str:
     return digest.hexdigest()
 
 
-def _write_table(path: Path, splits: Splits, marks: Tensor) -> None:
+def _write_table(path: Path, splits: Splits, marks: Sequence[int]) -> None:
     with atomic_path(path) as temporary, open(temporary, "w", newline="",
                                               encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        numbers = iter(marks.tolist())
+        numbers = iter(marks)
         for name, images, labels in _parts(splits):
             files = _files(splits, name, len(images))
             for place, label in zip(files, labels.tolist(), strict=True):

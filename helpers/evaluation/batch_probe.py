@@ -5,9 +5,8 @@ Without hidden layers this is logistic regression, which PyTorch-BYOL's evaluati
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,20 +14,13 @@ from torch.nn import functional as F
 
 from helpers.common.compute import one_thread
 from helpers.common.progress_bar import progress
+from helpers.data.latents import LatentPart
+from helpers.models.classifier_file import layers_of
 
 BATCH, EPOCHS = 256, 100
 RATE, DEEP_RATE = 0.1, 1e-3  # of Adam, at the start of a cosine that ends at 0; DEEP: hidden layers
 LEAST_STEPS, MOST_STEPS = 500, 20_000  # of a training
 PENALTY = 1.0  # on the weights' squares, as linear_probe's strength of 1
-
-
-class Batches(Protocol):
-    """Features with labels, a batch at a time, such as `helpers.data.latents.LatentPart`."""
-
-    def __len__(self) -> int: ...
-
-    def batches(self, size: int, generator: torch.Generator | None = None
-                ) -> Iterator[tuple[Tensor, Tensor]]: ...
 
 
 class BatchProbe(nn.Module):
@@ -48,14 +40,13 @@ class BatchProbe(nn.Module):
 
     def folded(self) -> list[tuple[Tensor, Tensor]]:
         """Weights (out x in) and biases of the layers, the scaling folded into the first."""
-        parts = [(part.weight.detach().clone(), part.bias.detach().clone())
-                 for part in self.layers if isinstance(part, nn.Linear)]
-        weight, bias = parts[0]
+        (weight, bias), *others = [(weight.detach(), bias.detach())
+                                   for weight, bias in layers_of(self.layers)]
         weight = weight / self.scale
-        return [(weight, bias - weight @ self.mean), *parts[1:]]
+        return [(weight, bias - weight @ self.mean), *others]
 
 
-def adam_probe(train: Batches, classes: int, hidden: Sequence[int] = (), *,
+def adam_probe(train: LatentPart, classes: int, hidden: Sequence[int] = (), *,
                penalty: float = PENALTY, seed: int = 0) -> BatchProbe:
     """A head trained with Adam; no more than a batch of the features is in memory.
 
@@ -87,7 +78,7 @@ def adam_probe(train: Batches, classes: int, hidden: Sequence[int] = (), *,
     return probe.eval()
 
 
-def batch_accuracy(probe: nn.Module, part: Batches) -> float:
+def batch_accuracy(probe: nn.Module, part: LatentPart) -> float:
     """Share of the rows that a head gets right."""
     with torch.no_grad():
         hits = [(probe(features).argmax(1) == labels).sum().item()
@@ -96,7 +87,7 @@ def batch_accuracy(probe: nn.Module, part: Batches) -> float:
 
 
 def _squares(probe: BatchProbe) -> Tensor:
-    return sum(part.weight.square().sum() for part in probe.layers if isinstance(part, nn.Linear))
+    return sum(weight.square().sum() for weight, _ in layers_of(probe.layers))
 
 
 def _epochs(images: int) -> int:
@@ -105,7 +96,7 @@ def _epochs(images: int) -> int:
     return max(1, min(max(EPOCHS, -(-LEAST_STEPS // steps)), MOST_STEPS // steps))
 
 
-def _scaling(train: Batches) -> tuple[Tensor, float]:
+def _scaling(train: LatentPart) -> tuple[Tensor, float]:
     """Mean (D) of the features and the root of their mean square around it, in two passes."""
     mean = sum(features.double().sum(0) for features, _ in train.batches(4096)) / len(train)
     squares = sum((features - mean).square().sum() for features, _ in train.batches(4096))

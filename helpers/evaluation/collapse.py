@@ -10,9 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-LOWEST_FEATURE_STD, LOWEST_RANK = 0.1, 2.0
-# batches after which the running statistics of a normalisation stand for the images: 0.9^32 = 3 %
-SETTLED = 32
+from helpers.common.collapse import LOWEST_RANK, LOWEST_STD, SETTLED
 
 
 def feature_std(features: Tensor) -> float:
@@ -44,6 +42,6 @@ def batch_norm_settled(encoder: nn.Module) -> bool:
 def collapsed(row: dict[str, float]) -> bool:
     """Whether a row of `Monitor` says that all images have (nearly) one representation or, where
     the method has a projector, one projection."""
-    return (row["feature_std"] < LOWEST_FEATURE_STD or row["rank"] < LOWEST_RANK
-            or row.get("projection_std", 1.0) < LOWEST_FEATURE_STD
+    return (row["feature_std"] < LOWEST_STD or row["rank"] < LOWEST_RANK
+            or row.get("projection_std", 1.0) < LOWEST_STD
             or row.get("projection_rank", LOWEST_RANK) < LOWEST_RANK)

@@ -41,8 +41,10 @@ class LARS(torch.optim.Optimizer):
         if group["weight_decay"]:
             steps = torch._foreach_add(steps, weights, alpha=group["weight_decay"])
             torch._foreach_mul_(steps, trusted(weights, steps, group["trust"]))
-        moved = [self.state[weight].setdefault("momentum_buffer", torch.zeros_like(weight))
-                 for weight in weights]
+        for weight in weights:
+            if "momentum_buffer" not in self.state[weight]:
+                self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+        moved = [self.state[weight]["momentum_buffer"] for weight in weights]
         torch._foreach_mul_(moved, group["momentum"])
         torch._foreach_add_(moved, steps)
         torch._foreach_add_(weights, moved, alpha=-group["lr"])

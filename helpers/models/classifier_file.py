@@ -84,9 +84,12 @@ class KeptClassifier(nn.Module):
     def distances(self, features: Tensor) -> Tensor:
         """How far features B x D are from what was seen: the mean cosine distance, in [0, 2], to
         the nearest `NEIGHBOURS` of the kept ones; B."""
-        similar = F.normalize(features, dim=1) @ self.bank.T
-        nearest = similar.topk(min(NEIGHBOURS, len(self.bank)), dim=1).values
-        return (1 - nearest.mean(1)).clamp(min=0)
+        return _far(F.normalize(features, dim=1) @ self.bank.T, len(self.bank))
+
+    def distances_within(self) -> Tensor:
+        """The same of each kept feature to the other ones, K."""
+        similar = (self.bank @ self.bank.T).fill_diagonal_(-torch.inf)
+        return _far(similar, len(self.bank) - 1)
 
     def as_taken(self, images: Tensor) -> Tensor:
         """Images N x 3 x S x S, uint8, with as many channels as the encoder takes."""
@@ -94,6 +97,12 @@ class KeptClassifier(nn.Module):
             return images
         grey = torch.tensor(GRAY, device=images.device).view(1, 3, 1, 1)
         return (images.float() * grey).sum(1, keepdim=True).round().to(torch.uint8)
+
+
+def _far(similar: Tensor, others: int) -> Tensor:
+    """Mean cosine distance to the nearest ones, of similarities B x K to `others` of them."""
+    nearest = similar.topk(min(NEIGHBOURS, others), dim=1).values
+    return (1 - nearest.mean(1)).clamp(min=0)
 
 
 def head_of(layers: Layers) -> nn.Sequential:

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
@@ -20,7 +19,6 @@ from helpers.evaluation.features import evaluating
 from helpers.evaluation.judge import FEW, in_words, judged
 from helpers.evaluation.probes import linear_probe, mlp_probe, probe_layers
 from helpers.models.classifier_file import (
-    NEIGHBOURS,
     KeptClassifier,
     Seen,
     layers_of,
@@ -106,13 +104,8 @@ def _cross_validated(features: Features, head: Pipeline) -> Judges | None:
 
 def _threshold(made: KeptClassifier, val: Tensor) -> float:
     """The distance that few images pass: of validation, else of what is kept among itself."""
-    if len(val):
-        distances = made.distances(val.to(made.bank.device)).cpu()
-    else:
-        similar = (made.bank @ made.bank.T).fill_diagonal_(-torch.inf)
-        nearest = similar.topk(min(NEIGHBOURS, len(similar) - 1)).values
-        distances = (1 - nearest.mean(1)).clamp(min=0).cpu()
-    return distances.quantile(USUAL).item()
+    distances = made.distances(val.to(made.bank.device)) if len(val) else made.distances_within()
+    return distances.cpu().quantile(USUAL).item()
 
 
 def _judge(made: KeptClassifier, judges: Judges | None, calibration: Judges | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -80,6 +81,16 @@ def named_encoder(words: str | Path, image_size: int | None = None,
     input_size = entry.input_size if entry and not Path(words).is_file() else None
     return read_weights(path, image_size=image_size or input_size, channels=channels,
                         input_size=input_size)
+
+
+def for_channels(encoder: Encoder, words: str | Path, channels: int) -> Encoder:
+    """`encoder`, or the weights that `words` name as `named_encoder` folds them for images of so
+    many channels; it says so on standard error."""
+    if encoder.config["channels"] == channels:
+        return encoder
+    folded, report = named_encoder(words, encoder.config["image_size"], channels)
+    print(report, file=sys.stderr)
+    return folded
 
 
 def pretrained(name: str, image_size: int, channels: int = 3,

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from helpers.common.collapse import LOWEST_STD, SETTLED
 from helpers.common.markup import escaped
 
-LOWEST = 0.1  # standard deviation below which a representation counts as collapsed
 NEAR = 0.95  # share of the largest entropy from which outputs count as uniform
 FEW = 0.05  # share of the classes below which images count as in one place
-SETTLED = 32  # steps after which it says something
 Rows = Sequence[Mapping[str, float]]  # of a monitor
 
 
@@ -28,7 +27,7 @@ def learned_or_collapsed(losses: Sequence[float], monitor: Rows, began: str, lab
     early, late = (sum(part) / len(part) for part in (losses[:20], losses[-20:]))
     last, loss = broken[1][-1], sum(broken[0][-20:]) / len(broken[0][-20:])
     hidden = (": neither the loss nor the deviation of the features gives the collapse away"
-              if last["projection_std"] < LOWEST else "")
+              if last["projection_std"] < LOWEST_STD else "")
     return f"""In {len(losses):,} steps the loss went from {early:.2f} to {late:.2f}. That alone
 could be learning or collapse. The neighbour vote on validation went from **{before['knn']:.1%}**
 ({escaped(began)}) to **{after['knn']:.1%}**. {_health(monitor)} The features' effective rank ended
@@ -85,7 +84,7 @@ def _health(monitor: Rows) -> str:
     if not deviations:
         return "The training was too short to tell a collapse."
     lowest, kind = min(deviations)
-    if lowest < LOWEST:
+    if lowest < LOWEST_STD:
         return (f"**The representation collapsed**: the standard deviation of the {kind} fell to "
                 f"{lowest:.2f}.")
     return ("No evaluation found a collapse: once training had begun, the lowest standard "

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from helpers.common.collapse import LOWEST_RANK, LOWEST_STD
 from helpers.report.plots.lines import draw_line
 from helpers.report.plots.style import (
     GRAY,
@@ -24,7 +25,7 @@ from helpers.report.plots.style import (
 )
 
 # What counts as collapsed, by the end of a column's name.
-LOWEST = {"std": 0.1, "rank": 2.0}
+LOWEST = {"std": LOWEST_STD, "rank": LOWEST_RANK}
 Monitor = Sequence[Mapping[str, float]]  # a dict for each evaluation while training
 WATCH = [["loss"] * 3 + ["momentum"] * 3, ["knn"] * 2 + ["std"] * 2 + ["rank"] * 2]
 KINDS = {"features": ("feature_std", "rank", "-"),
