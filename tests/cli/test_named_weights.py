@@ -29,9 +29,22 @@ OTHERS = {  # listed, but not in the repository: files of their kind, put into t
 NAMES = pytest.mark.parametrize("name", [*RELEASED, *OTHERS])
 
 
+@pytest.fixture(scope="module")
+def others(tmp_path_factory):
+    """A folder with the weights that the repository does not keep."""
+    folder = tmp_path_factory.mktemp("others")
+    for name, content in OTHERS.items():
+        path = folder / registry.entry(name).file
+        if path.suffix == ".safetensors":
+            save_file({key: value.contiguous() for key, value in content().items()}, path)
+        else:
+            torch.save(content(), path)
+    return folder
+
+
 @pytest.fixture(autouse=True)
-def offline(tmp_path, monkeypatch):
-    """No network, and a folder of fetched weights with what the repository does not keep."""
+def offline(tmp_path, monkeypatch, others):
+    """No network, and a folder of fetched weights that holds the others as well."""
     for variable in [variable for variable in os.environ if variable.startswith("FEWLABELS_")]:
         monkeypatch.delenv(variable)
     for variable in ("DATA_DIR", "RUN_DIR", "RESULTS_DIR", "WEIGHTS_DIR"):
@@ -40,12 +53,8 @@ def offline(tmp_path, monkeypatch):
         monkeypatch.setenv(f"FEWLABELS_{variable}", value)
     folder = tmp_path / "WEIGHTS_DIR"
     folder.mkdir()
-    for name, content in OTHERS.items():
-        path = folder / registry.entry(name).file
-        if path.suffix == ".safetensors":
-            save_file({key: value.contiguous() for key, value in content().items()}, path)
-        else:
-            torch.save(content(), path)
+    for path in others.iterdir():
+        os.link(path, folder / path.name)
 
 
 @pytest.fixture(params=["grey", "colour"])
