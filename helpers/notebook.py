@@ -73,7 +73,7 @@ def _highlight(text: str) -> str | None:
 
 
 def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
-    """Sliders and lists above a figure, which is drawn again whenever one of them changes.
+    """Sliders and lists above a figure, which is drawn whenever they come to values not shown yet.
 
     A page without a running kernel shows none of it: draw the figure once without widgets, too.
 
@@ -85,19 +85,23 @@ def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
     from ipywidgets import HTML, Dropdown, HBox, SelectionSlider, VBox
 
     canvas = HTML()
-    controls = {}
+    controls, drawn = {}, {}
     for name, values in choices.items():
         values = list(values)
         numbers = all(isinstance(value, int | float) for value in values)
         kind = SelectionSlider if numbers else Dropdown
         controls[name] = kind(options=values, value=values[0], description=name.replace("_", " "))
 
-    def redraw(*_: Any) -> None:
-        canvas.value = image(draw(**{name: control.value for name, control in controls.items()}))
+    def show(*_: Any) -> None:
+        chosen = {name: control.value for name, control in controls.items()}
+        key = tuple(chosen.values())
+        if key not in drawn:
+            drawn[key] = image(draw(**chosen))
+        canvas.value = drawn[key]
 
     for control in controls.values():
-        control.observe(redraw, names="value")
-    redraw()
+        control.observe(show, names="value")
+    show()
     return VBox([HBox(list(controls.values()), layout={"flex_flow": "row wrap"}), canvas])
 
 

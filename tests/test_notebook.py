@@ -57,6 +57,8 @@ def test_an_explorer_starts_with_the_first_choices_and_draws_again_when_one_chan
     assert asked == [{"height": 1.0, "layer": "first"}, {"height": 2.0, "layer": "first"},
                      {"height": 2.0, "layer": "last"}]
     assert image.value != before
+    row.children[0].value, row.children[1].value = 1.0, "first"
+    assert image.value == before and len(asked) == 4  # what was shown before is not drawn again
 
 
 def test_an_explorer_says_in_words_what_is_written_in_its_figure():

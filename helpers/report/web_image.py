@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+QUICK = {"compress_level": 3}  # a fifth quicker than the usual 6, for a fifth more bytes
 SHARP = 2  # pixels of a figure for each of the page: sharp on fine screens, too
 
 
@@ -29,7 +30,7 @@ def image(figure: Figure) -> str:
 def png(figure: Figure) -> bytes:
     """A figure as the bytes of a PNG file."""
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=100 * SHARP, bbox_inches="tight")
+    figure.savefig(file, format="png", dpi=100 * SHARP, bbox_inches="tight", pil_kwargs=QUICK)
     return file.getvalue()
 
 
