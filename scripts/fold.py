@@ -20,6 +20,7 @@ from helpers.common.files import write_atomically
 
 SETUP = "Setup: finds or fetches the repository and adds missing packages"
 RECORD, CLOSING = "Keep the numbers in results/summary.csv", "What came out, in words"
+DRAWING = "A drawing of the repository"
 TITLE, COMMENT = re.compile(r"\A#@title .*\n"), re.compile(r"\A# .*\n")
 
 
@@ -33,6 +34,8 @@ def title_of(cell: dict[str, Any], last: bool = False) -> str:
         return SETUP
     if re.search(r"\brecord\(", source):
         return RECORD
+    if re.search(r"\bSVG\(", source):
+        return DRAWING
     says = re.search(r"\bclosing\.\w+\(", source) or (last and "Markdown(" in source)
     return CLOSING if says else ""
 
