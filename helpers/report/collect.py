@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ KEPT = BENCHMARKS / "results"  # the files of results that came with the reposit
 MEASURED = BENCHMARKS / "measured.csv"  # what they say, made by `python -m scripts.docs`
 CURVES = BENCHMARKS / "learning_curves.csv"
 PUBLISHED = BENCHMARKS / "published.csv"
+KEPT_RUN = ["digits", "quick", "0", ""]  # dataset, preset, seed, changes of the kept notebooks' run
 COLUMNS = ["notebook", "dataset", "preset", "method", "encoder", "pixels", "protocol",
            "labels_per_class", "sigma", "metric", "mean", "std", "n", "over", "epochs", "minutes",
            "file"]
@@ -60,6 +62,40 @@ def gather(results_dir: str | Path, kept: Path = MEASURED) -> tuple[pd.DataFrame
     frame = pd.concat([own, old[~replaced]], ignore_index=True)
     return frame, (f"{len(own)} numbers were measured here (notebooks {', '.join(ran)}), "
                    f"{(~replaced).sum()} are kept in benchmarks/results.")
+
+
+def with_kept(results_dir: str | Path, numbers: Sequence[str], settings: Any,
+              kept: Path = MEASURED) -> tuple[pd.DataFrame, str]:
+    """The rows of some notebooks for one run's settings, and a sentence on where they are from.
+
+    A notebook that has not run here with these settings gives the numbers kept in the repository,
+    where they are of the same settings; their methods end in "(kept)".
+
+    Args:
+        results_dir: where the notebooks write `summary.csv`.
+        numbers: of the notebooks, such as "03".
+        settings: with dataset, preset, seed and changed.
+        kept: the table that came with the repository.
+
+    Raises:
+        UserError: there is no `summary.csv`, or it is damaged or not one of ours.
+    """
+    rows = results.summary(results_dir, every_run=True)
+    run = [str(getattr(settings, name)) for name in (*results.PLACE[1:], *results.RUN)]
+    same = (rows[[*results.PLACE[1:], *results.RUN]].astype(str) == run).all(axis=1)
+    own = rows[same & rows.notebook.str[:2].isin(numbers)]
+    missing = sorted(set(numbers) - set(own.notebook.str[:2]))
+    if not missing:
+        return own, f"Notebooks {', '.join(numbers)} ran here."
+    names = f"{'Notebooks' if len(missing) > 1 else 'Notebook'} {', '.join(missing)}"
+    if run != KEPT_RUN:
+        return own, (f"{names} did not run here with these settings, and the repository keeps "
+                     "numbers of the digits, preset quick, only: those rows are missing.")
+    old = pd.read_csv(kept, dtype={"notebook": str, "labels_per_class": str})
+    old = old[old.notebook.str[:2].isin(missing) & (old.preset == run[1])
+              & (old.dataset == run[0])]
+    return (pd.concat([own, old.assign(method=old.method + " (kept)")], ignore_index=True),
+            f"{names} did not run here, (kept): kept numbers of the repository, preset quick.")
 
 
 def completed(table: pd.DataFrame, name: str, **facts: Any) -> pd.DataFrame:

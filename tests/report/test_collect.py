@@ -55,3 +55,39 @@ def test_a_published_number_without_a_source_is_refused(tmp_path):
     frame.to_csv(tmp_path / "published.csv", index=False)
     with pytest.raises(UserError, match="source"):
         collect.published(tmp_path / "published.csv")
+
+
+class Run:
+    dataset, preset, seed, changed = "digits", "quick", 0, ""
+
+
+def board(folder, settings=Run):
+    """What notebook 04 shows where only it has run, and what is said of it."""
+    results.record(folder, "04_fine_tuning",
+                   [dict(method="BYOL", protocol="p", metric="test accuracy", mean=0.7)], settings)
+    return collect.with_kept(folder, ["01", "03", "04"], settings)
+
+
+def test_a_notebook_that_has_not_run_gives_its_kept_numbers_marked_as_such(tmp_path):
+    frame, said = board(tmp_path)
+    assert said.startswith("Notebooks 01, 03 did not run here, (kept): kept numbers")
+    here = frame.notebook == "04_fine_tuning"
+    assert list(frame.method[here]) == ["BYOL"] and len(frame[~here]) > 20
+    assert frame.method[~here].str.endswith(" (kept)").all()
+    assert set(frame.dataset) == {"digits"} and set(frame.preset) == {"quick"}
+
+
+@pytest.mark.parametrize("other", [dict(dataset="stl10"), dict(preset="smoke"), dict(seed=1),
+                                   dict(changed="draws=5")])
+def test_kept_numbers_never_stand_beside_those_of_other_settings(tmp_path, other):
+    board(tmp_path)
+    frame, said = board(tmp_path, type("Other", (Run,), other))
+    assert list(frame.method) == ["BYOL"] and "those rows are missing" in said
+
+
+def test_numbers_measured_here_need_no_kept_ones(tmp_path):
+    for number in ("01", "03"):
+        results.record(tmp_path, number,
+                       [dict(method="x", protocol="p", metric="test accuracy", mean=0.5)], Run)
+    frame, said = board(tmp_path)
+    assert len(frame) == 3 and said == "Notebooks 01, 03, 04 ran here."
