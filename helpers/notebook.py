@@ -1,4 +1,4 @@
-"""What notebook cells call beside the rooms: `prepare`, `show_source`, `explorer`.
+"""What notebook cells call beside the rooms: `prepare`, `show_source`, `explorer` and others.
 
 Only the standard library is imported here: the first cell runs before the packages are there.
 """
@@ -8,18 +8,26 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import inspect
+import os
+import shlex
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helpers.common.environment import ROOT, in_notebook, install_missing, share_folders
+from helpers.common.environment import (
+    ROOT,
+    in_notebook,
+    install_missing,
+    on_colab,
+    share_folders,
+)
 from helpers.common.errors import UserError
 from helpers.report.web_image import image, png
 
-__all__ = ["explorer", "image", "png", "prepare", "show_source", "skip_the_rest", "source_of",
-           "tell_plan"]
+__all__ = ["download", "explorer", "image", "png", "prepare", "show_source", "show_tensorboard",
+           "skip_the_rest", "source_of", "tell_plan"]
 if TYPE_CHECKING:
     from ipywidgets import VBox
     from matplotlib.figure import Figure
@@ -103,6 +111,37 @@ def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
         control.observe(show, names="value")
     show()
     return VBox([HBox(list(controls.values()), layout={"flex_flow": "row wrap"}), canvas])
+
+
+def download(path: Path) -> None:
+    """Hand a file over to the person's browser on Colab, and say where it is."""
+    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+    if on_colab() and in_notebook():
+        importlib.import_module("google.colab.files").download(str(path))
+
+
+def show_tensorboard(folder: Path, wanted: bool = True) -> None:
+    """Show the curves below `folder` in TensorBoard, in the page that a person has open, on Colab
+    or in Jupyter; else say in one line how to see them. Only then a server is started.
+
+    Args:
+        wanted: whether the person asked for it.
+    """
+    command = f"--logdir {shlex.quote(str(folder))}"
+    if importlib.util.find_spec("tensorboard") is None:
+        print("TensorBoard is not installed (pip install tensorboard); the numbers are in "
+              f"{folder / 'metrics.csv'} as well")
+    elif wanted and _page_is_open():
+        program = Path(sys.executable).with_name("tensorboard")
+        if program.exists():  # also where the kernel's environment is not the shell's
+            os.environ.setdefault("TENSORBOARD_BINARY", str(program))
+        importlib.import_module("tensorboard.notebook").start(command)
+    else:
+        print(f"not shown here; in a shell: tensorboard {command}")
+
+
+def _page_is_open() -> bool:
+    return importlib.import_module("helpers.models.weights.choose").widgets_work()
 
 
 def skip_the_rest(reason: str) -> None:

@@ -5,6 +5,7 @@ import base64
 import io
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib
@@ -113,6 +114,52 @@ def test_the_first_cell_needs_nothing_but_the_standard_library_to_begin():
             "import helpers.notebook")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_weights_are_handed_to_the_browser_on_colab_and_named_elsewhere(tmp_path, monkeypatch,
+                                                                        capsys):
+    file, handed = tmp_path / "encoder.safetensors", []
+    file.write_bytes(bytes(1_500_000))
+    monkeypatch.setattr(notebook, "in_notebook", lambda: True)
+    monkeypatch.setitem(sys.modules, "google.colab.files", SimpleNamespace(download=handed.append))
+    notebook.download(file)
+    assert handed == []
+    monkeypatch.setattr(notebook, "on_colab", lambda: True)
+    notebook.download(file)
+    assert handed == [str(file)] and capsys.readouterr().out == f"{file} (1.5 MB)\n" * 2
+
+
+@pytest.fixture
+def tensorboard(monkeypatch):
+    """What TensorBoard is started with; `widgets_work` says whether a page is open.
+    """
+    started, page = [], SimpleNamespace(open=True)
+    monkeypatch.setitem(sys.modules, "tensorboard.notebook", SimpleNamespace(start=started.append))
+    monkeypatch.setattr("helpers.models.weights.choose.widgets_work", lambda: page.open)
+    monkeypatch.setitem(notebook.os.environ, "TENSORBOARD_BINARY", "")
+    return started, page
+
+
+def test_tensorboard_starts_where_a_person_wants_it_and_has_a_page_open(tensorboard, capsys):
+    started, page = tensorboard
+    folder = Path("runs") / "of mine"
+    notebook.show_tensorboard(folder, wanted=False)
+    page.open = False
+    notebook.show_tensorboard(folder)
+    assert started == []
+    assert capsys.readouterr().out == (
+        "not shown here; in a shell: tensorboard --logdir 'runs/of mine'\n" * 2)
+    page.open = True
+    notebook.show_tensorboard(folder)
+    assert started == ["--logdir 'runs/of mine'"]
+
+
+def test_without_tensorboard_one_line_says_where_the_numbers_are(tensorboard, monkeypatch, capsys):
+    monkeypatch.setattr(notebook.importlib.util, "find_spec", lambda name: None)
+    notebook.show_tensorboard(Path("runs"))
+    said = capsys.readouterr().out
+    assert tensorboard[0] == [] and said.count("\n") == 1
+    assert "pip install tensorboard" in said and "runs/metrics.csv" in said
 
 
 def test_a_plan_is_told_once_and_another_one_again(capsys):

@@ -16,7 +16,7 @@ from helpers.models.weights import registry
 from helpers.models.weights.checkpoint import is_own, load_encoder
 from helpers.models.weights.convert import read_weights
 from helpers.models.weights.export import export_onnx, export_program
-from helpers.models.weights.hub import default_folder, fetch, weights_file
+from helpers.models.weights.hub import at_hand, default_folder, fetch, weights_file
 
 COLUMNS = 100  # of a line
 
@@ -39,7 +39,7 @@ def listing() -> str:
     rows = [(entry.name, entry.encoder, entry.method.partition(" (")[0],
              _cut(entry.dataset, 40),
              entry.size.replace("of unknown size", "?").replace("about ", "~"),
-             "yes" if _is_here(entry) else "no") for entry in registry.entries().values()]
+             "yes" if at_hand(entry.name) else "no") for entry in registry.entries().values()]
     heads = ("name", "encoder", "method", "trained on", "size", "here")
     return "\n".join([*in_columns([heads, *rows], gap=" "), "",
                       "accuracies, commands and licences: add --details"])
@@ -55,12 +55,8 @@ def _in_detail(entry: registry.Entry) -> str:
     facts = [entry.in_words, scores, f"made by {entry.command}", f"licence: {entry.licence}"]
     wrapped = [textwrap.fill(fact, COLUMNS, initial_indent="    ", subsequent_indent="      ",
                              break_long_words=False) for fact in facts if fact]
-    here = "here" if _is_here(entry) else "to be fetched"
+    here = "here" if at_hand(entry.name) else "to be fetched"
     return "\n".join([f"{entry.name}, {entry.encoder}, {here}", *wrapped])
-
-
-def _is_here(entry: registry.Entry) -> bool:
-    return bool(registry.kept(entry)) or (default_folder() / entry.file).is_file()
 
 
 def _cut(text: str, width: int) -> str:

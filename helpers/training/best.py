@@ -36,7 +36,7 @@ def best_encoder(passes: int, device: str) -> tuple[str, str]:
         last = list(BEST)[-1]
         return "", f"{last} would take about {max(1, BEST[last] * seconds / 60):,.0f} minutes here"
     entry = registry.entry(fast[0])
-    if not (hub.default_folder() / entry.file).is_file() and not has_network():
+    if not hub.at_hand(entry.name) and not has_network():
         return "", f"{entry.name} ({entry.size}) is not on this disk, and there is no network"
     return entry.name, (f"the best of the list that takes minutes here ({entry.size}, about "
                         f"{BEST[entry.name] * seconds:,.0f} s for what is done with it)")

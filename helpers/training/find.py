@@ -12,8 +12,8 @@ from helpers.methods.presets import recipe_for, short_steps, title
 from helpers.models.encoder import Encoder
 from helpers.models.weights import registry as manifest
 from helpers.models.weights.checkpoint import load_encoder
-from helpers.models.weights.choose import AUTO, Choice
-from helpers.models.weights.hub import named_encoder
+from helpers.models.weights.choose import AUTO, PLAIN, PRETRAINED, Choice
+from helpers.models.weights.hub import at_hand, named_encoder
 from helpers.settings import Settings
 from helpers.training.best import fetched_best, passes_for
 from helpers.training.pretraining import pretrain
@@ -21,6 +21,11 @@ from helpers.training.recipe_file import NAME as RECIPE
 from helpers.training.recipe_file import read_recipe
 from helpers.training.released import released_name
 from helpers.training.runs import Run, images_of
+
+# Yes and no to "was the backbone pretrained?": where such an encoder began, and the Self-Learner
+# project's
+BEGAN = {PRETRAINED: ("imagenet", "self-learner-byol-imagenet"),
+         PLAIN: ("scratch", "self-learner-byol")}
 
 
 def find_or_pretrain(method: str, splits: Splits, settings: Settings,
@@ -66,12 +71,18 @@ def chosen_encoder(choice: Choice, splits: Splits, settings: Settings,
     """The encoder that was chosen, in eval mode on the settings' device, and its name in plots.
 
     "auto" is BYOL's encoder as `find_or_pretrain` has it; "train" is never a listed one for
-    photographs.
+    photographs. "pretrained backbone" and "random start" are BYOL's that began so: that of the run
+    folder, else the Self-Learner project's; the latter has to be here already, else one is trained.
 
     Args:
         use: "features" or "fine-tuning": for a folder of photographs "auto" may then be the best
             listed encoder that this machine can use so in minutes.
     """
+    if choice.kind in BEGAN:
+        encoder = _that_began(choice.kind, splits, settings)
+        if encoder is not None:
+            return encoder.eval().to(settings.device), title("byol", BEGAN[choice.kind][0])
+        choice = Choice.of(BEGAN[choice.kind][1])
     encoder = choice.encoder(settings.encoder, splits.image_size, splits.channels)
     if encoder is not None:
         print(f"going on with {choice.label}, a {encoder.name} with {encoder.num_features} "
@@ -80,6 +91,19 @@ def chosen_encoder(choice: Choice, splits: Splits, settings: Settings,
     encoder = find_or_pretrain("byol", splits, settings, released=choice.kind == AUTO, use=use)
     taken = encoder.meta.get("released")
     return encoder, taken or title("byol", encoder.meta.get("start", "scratch"))
+
+
+def _that_began(kind: str, splits: Splits, settings: Settings) -> Encoder | None:
+    """BYOL's encoder that began as `BEGAN` says; None where the listed one is to be taken."""
+    start, listed = BEGAN[kind]
+    recipe = recipe_for("byol", settings, len(splits.unlabeled))
+    run = Run(recipe, settings, images=images_of(splits, settings))
+    encoder, path = _earlier(run, splits, start)
+    if encoder is not None:
+        print(f"{run.name}: the encoder of an earlier run, {path}")
+    elif kind == PLAIN and not at_hand(listed):
+        encoder = _gone_on_with(run, splits) or _made_now(run, splits)
+    return encoder
 
 
 def _best(run: Run, splits: Splits, use: str) -> Encoder | None:
@@ -127,18 +151,22 @@ def _gone_on_with(run: Run, splits: Splits) -> Encoder | None:
     return None
 
 
-def _earlier(run: Run, splits: Splits) -> tuple[Encoder, Path] | tuple[None, None]:
+def _earlier(run: Run, splits: Splits,
+             start: str = "") -> tuple[Encoder, Path] | tuple[None, None]:
+    """The newest encoder of the run folder that fits, and began so; "" is anyhow."""
     settings = run.settings
     need_drive(settings.run_dir)
     found = settings.checkpoints.glob(f"{run.name}-*/encoder.safetensors")
     for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
         encoder = load_encoder(path)
         # Another start brings its own architecture; without one it has to be the settings'.
-        started = encoder.meta.get("start", "scratch") != "scratch"
+        began = encoder.meta.get("start", "scratch")
         takes = (encoder.config["channels"], encoder.config["image_size"])
         if takes != (splits.channels, splits.image_size):
             continue
-        if not started and encoder.name != settings.encoder:
+        if start not in ("", began):
+            continue
+        if began == "scratch" and encoder.name != settings.encoder:
             continue
         reason = _unfit(encoder.meta, run.images)
         if not reason:

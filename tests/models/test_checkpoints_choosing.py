@@ -97,6 +97,16 @@ def test_in_notebook_02_yes_means_imagenet_and_no_means_random_weights(word, mon
     assert ask_start().choice() == expected
 
 
+@pytest.mark.parametrize("word", ["True", "False", "yes", "no", True, False])
+def test_from_notebook_03_on_yes_means_a_pretrained_backbone_and_no_a_random_start(
+        word, monkeypatch):
+    kind = "pretrained backbone" if str(word) in ("True", "yes") else "random start"
+    assert ask_encoder(word).choice() == Choice(kind)
+    typed(monkeypatch, str(word))
+    assert ask_encoder().choice() == Choice(kind)
+    assert Choice(kind).encoder("slim", 16, 1) is None
+
+
 @pytest.mark.parametrize("value", [True, False])
 def test_in_notebook_02_the_setting_may_be_a_plain_true_or_false(value):
     assert ask_start(value).choice() == Choice("imagenet" if value else "train")
@@ -184,10 +194,10 @@ def test_what_is_settled_needs_no_drop_down(widgets):
 @ASKS
 def test_a_question_shows_itself_and_its_drop_down_in_the_cell(ask, widgets, monkeypatch, capsys):
     shown = []
-    monkeypatch.setattr("IPython.display.display", shown.append)
+    monkeypatch.setattr("IPython.display.display", lambda *what: shown.extend(what))
     asked = ask()
     asked._ipython_display_()
-    assert shown == [asked.menu]
+    assert shown == [asked.menu, asked.button]
     assert capsys.readouterr().out.startswith("Start from" if ask is ask_start else "Which encoder")
 
 
@@ -195,8 +205,8 @@ def test_on_colab_a_file_is_uploaded(monkeypatch, tmp_path):
     monkeypatch.setenv("FEWLABELS_WEIGHTS_DIR", str(tmp_path))
     monkeypatch.setattr(choosing, "on_colab", lambda: True)
     monkeypatch.setattr(choosing, "in_notebook", lambda: True)
-    monkeypatch.setattr(choosing.hub, "upload", lambda target: target)
-    assert ask_encoder("file").choice().path.parent == tmp_path
+    monkeypatch.setattr(choosing.hub, "upload", lambda: tmp_path / "mine")
+    assert ask_encoder("file").choice() == Choice("file", path=tmp_path / "mine")
 
 
 @pytest.mark.parametrize("kind", ["auto", "train"])

@@ -439,6 +439,21 @@ def test_deviation_and_rank_have_a_panel_each_on_a_plain_axis_with_its_limit():
         assert [line.get_label() for line in ax.lines] == ["features", "projections"]
 
 
+def test_the_watch_writes_nothing_over_its_legends():
+    steps = range(0, 1101, 85)
+    rows = [dict(step=step, knn=0.9, dimensions=96, feature_std=0.6, projection_std=0.9,
+                 rank=50 - step / 200, projection_rank=30 - step / 150) for step in steps]
+    figure = plots.pretraining_watch([1.0] * 1100, [0.99] * 1100, rows)
+    figure.canvas.draw()
+    legends = [ax.get_legend() for ax in figure.axes if ax.get_legend()]
+    assert len(legends) == 2
+    for legend in legends:
+        box = legend.get_window_extent()
+        assert not any(box.overlaps(text.get_window_extent()) for text in legend.axes.texts)
+        assert not any(box.contains(*point) for line in legend.axes.lines
+                       for point in legend.axes.transData.transform(line.get_xydata()))
+
+
 def test_rows_of_an_earlier_release_are_drawn_without_projections():
     rows = [{name: value for name, value in row.items() if "projection" not in name}
             for row in MONITOR]

@@ -75,6 +75,24 @@ def test_the_newest_run_is_found_and_names_where_it_started(splits, settings, ca
     assert chosen_encoder(Choice("train"), splits, settings)[1] == "BYOL"
 
 
+def test_yes_and_no_find_the_encoder_that_began_so(splits, settings, monkeypatch):
+    monkeypatch.setenv("FEWLABELS_WEIGHTS_DIR", str(settings.run_dir))
+    said = {"yes": Choice("pretrained backbone"), "no": Choice("random start")}
+    train("byol", splits, settings, encoder=fresh_encoder(splits, settings.replace(seed=5)),
+          start="imagenet")
+    assert chosen_encoder(said["yes"], splits, settings)[1] == "BYOL from imagenet"
+    made = train("byol", splits, settings.replace(pretrain_steps=5)).encoder
+    encoder, name = chosen_encoder(said["no"], splits, settings)
+    assert name == "BYOL" and torch.equal(encoder.backbone.stem[0].weight,
+                                          made.backbone.stem[0].weight)
+    elsewhere = settings.replace(run_dir=settings.run_dir / "elsewhere")
+    path = save_encoder(build("slim", channels=1, image_size=16, width=8),
+                        settings.run_dir / "pretrained_backbone_BYOL_checkpoint.pth")
+    assert chosen_encoder(said["yes"], splits, elsewhere)[1] == "self-learner-byol-imagenet"
+    path.rename(settings.run_dir / "BYOL_checkpoint.pth")
+    assert chosen_encoder(said["no"], splits, elsewhere)[1] == "self-learner-byol"
+
+
 def test_a_start_is_left_as_it_was(splits, settings):
     start = fresh_encoder(splits, settings)
     before = copy.deepcopy(start.state_dict())

@@ -21,6 +21,9 @@ from helpers.models.grow import grown
 from helpers.models.weights import hub, registry
 
 ASK, AUTO, TRAIN, IMAGENET, FILE = "ask", "auto", "train", "imagenet", "file"
+# what yes and no mean from notebook 03 on: where the training of BYOL's encoder began
+PRETRAINED, PLAIN = "pretrained backbone", "random start"
+KINDS = (AUTO, TRAIN, IMAGENET, FILE, PRETRAINED, PLAIN)
 YES = ("yes", "y", "true", "t", "1", "on")
 NO = ("no", "n", "false", "f", "0", "off")
 LABELS = {AUTO: "the usual encoder", TRAIN: "random weights", IMAGENET: "ImageNet backbone"}
@@ -32,8 +35,9 @@ class Choice:
     """An answer.
 
     Args:
-        kind: "auto" (see `helpers.training.find.chosen_encoder`), "train", "imagenet", "listed"
-            (weights of the manifest) or "file".
+        kind: "auto", "train", "pretrained backbone", "random start" (for these see
+            `helpers.training.find.chosen_encoder`), "imagenet", "listed" (weights of the manifest)
+            or "file".
         name: of the listed weights; "" for the other kinds.
         path: of a file of one's own.
     """
@@ -44,8 +48,8 @@ class Choice:
 
     @classmethod
     def of(cls, name: str) -> Choice:
-        """The choice of this name: one of the four words, or the name of listed weights."""
-        return cls(name) if name in (AUTO, TRAIN, IMAGENET, FILE) else cls("listed", name)
+        """The choice of this name: one of `KINDS`, or the name of listed weights."""
+        return cls(name) if name in KINDS else cls("listed", name)
 
     @property
     def label(self) -> str:
@@ -71,7 +75,7 @@ class Choice:
         Raises:
             UserError: the weights cannot be had or read.
         """
-        if self.kind in (AUTO, TRAIN):
+        if self.kind in (AUTO, TRAIN, PRETRAINED, PLAIN):
             return None
         if self.kind == IMAGENET:
             name = name if name in hub.IMAGENET else "resnet18"
@@ -94,19 +98,20 @@ class Asked:
         default: the name that is taken on Enter, and when no input is available.
         variable: an environment variable that answers when the setting is open.
         setting: an answer, or "ask".
-        yes_no: whether yes means ImageNet's backbone and no means random weights.
+        yes_no: the kinds of `Choice` that yes and no (True and False) mean.
 
     Raises:
         UserError: the setting or the variable is no answer.
     """
 
     def __init__(self, title: str, choices: dict[str, str], default: str, variable: str,
-                 setting: object = ASK, *, yes_no: bool = False) -> None:
+                 setting: object = ASK, *, yes_no: tuple[str, ...] = ()) -> None:
         self.title, self.choices, self.default = title, choices, default
         self.variable, self.yes_no = variable, yes_no
-        self.answer, self.menu = self._settled(setting), None
+        self.answer, self.menu, self.button = self._settled(setting), None, None
         if self.answer is None and widgets_work():
             self.menu = self._dropdown()
+            self.button = None if on_colab() else self._upload_button()
         elif self.answer is None:
             self.answer = self._typed()
 
@@ -117,7 +122,9 @@ class Asked:
             UserError: a file is wanted and nobody names one.
         """
         answer = self.answer or Choice.of(self.menu.value)
-        return _ask_for_file() if answer == Choice(FILE) else answer
+        if answer != Choice(FILE):
+            return answer
+        return _ask_for_file(self.button.value if self.button else None)
 
     def _settled(self, setting: object) -> Choice | None:
         """What the setting or the environment answers, None where both leave the question open."""
@@ -135,14 +142,17 @@ class Asked:
         """The choice meant by a name, a number from 1, or the path of a file."""
         text = text.strip().strip("'\"")
         word, names = text.lower(), list(self.choices)
-        if self.yes_no and word in YES + NO:
-            return Choice(IMAGENET if word in YES else TRAIN)
         if word.isdecimal() and 1 <= int(word) <= len(names):
             word = names[int(word) - 1]
+        if self.yes_no and word in YES + NO:
+            return Choice(self.yes_no[word in NO])
         if word in names:
             return Choice.of(word)
         numbered = ", ".join(f"{number} or {name}" for number, name in enumerate(names, 1))
-        accepted = f"{'yes or no, ' * self.yes_no}{numbered}, or the path of a file"
+        accepted = f"{'yes or no, ' * bool(self.yes_no)}{numbered}, or the path of a file"
+        by_hand = registry.of_file(text)
+        if by_hand and not Path(text).is_file():
+            return Choice.of(by_hand)
         if "/" in text or os.sep in text or word.endswith(SUFFIXES):
             return Choice(FILE, path=_existing(text, f"or use {accepted}"))
         raise UserError(f"{text!r} is not an answer to {self.title!r}: use {accepted}")
@@ -154,6 +164,16 @@ class Asked:
         options = [(f"{name}: {meaning}", name) for name, meaning in self.choices.items()]
         layout = {"width": "max-content", "max_width": "calc(100% - 4px)"}  # 4 px are its margins
         return ipywidgets.Dropdown(options=options, value=self.default, layout=layout)
+
+    def _upload_button(self) -> Any:
+        """A button that uploads a file from the person's computer, and then chooses it."""
+        import ipywidgets
+
+        button = ipywidgets.FileUpload(
+            description="Upload a file", multiple=False,
+            tooltip="up to 10 MB, Jupyter's limit; put larger ones on its machine, give the path")
+        button.observe(lambda _: setattr(self.menu, "value", FILE), names="value")
+        return button
 
     def _typed(self) -> Choice:
         """What a person types, asked again until it is an answer; else the default."""
@@ -178,7 +198,7 @@ class Asked:
             from IPython.display import display
 
             print(f"{self.title}\nTo take another answer, choose it and run the cells below again:")
-            display(self.menu)
+            display(*filter(None, (self.menu, self.button)))
 
 
 def ask_start(setting: object = ASK) -> Asked:
@@ -189,18 +209,19 @@ def ask_start(setting: object = ASK) -> Asked:
             a file; "ask" leaves it open, and then FEWLABELS_PRETRAINED may answer.
     """
     return Asked("Start from the backbone pretrained on ImageNet?", start_choices(), TRAIN,
-                 "FEWLABELS_PRETRAINED", setting, yes_no=True)
+                 "FEWLABELS_PRETRAINED", setting, yes_no=(IMAGENET, TRAIN))
 
 
 def ask_encoder(setting: object = ASK) -> Asked:
     """Which encoder a notebook goes on with, the question from notebook 03 on.
 
     Args:
-        setting: a name or number of `encoder_choices()`, the path of a file; "ask" leaves it open,
-            and then FEWLABELS_WEIGHTS may answer.
+        setting: yes (BYOL's encoder whose backbone was pretrained on ImageNet) or no (whose start
+            was random), a name or number of `encoder_choices()`, the path of a file; "ask" leaves
+            it open, and then FEWLABELS_WEIGHTS may answer.
     """
     return Asked("Which encoder shall we go on with?", encoder_choices(), AUTO,
-                 "FEWLABELS_WEIGHTS", setting)
+                 "FEWLABELS_WEIGHTS", setting, yes_no=(PRETRAINED, PLAIN))
 
 
 def start_choices() -> dict[str, str]:
@@ -243,10 +264,12 @@ def read_line(prompt: str) -> str | None:
     return None
 
 
-def _ask_for_file() -> Choice:
+def _ask_for_file(uploaded: Any = None) -> Choice:
+    if uploaded:  # with the button
+        return Choice(FILE, path=hub.keep_uploaded(*hub.first_of(uploaded)))
     if on_colab() and in_notebook():
         print("Choose the file in the dialog below.")
-        return Choice(FILE, path=hub.upload(hub.default_folder() / "uploaded.weights"))
+        return Choice(FILE, path=hub.upload())
     text = (read_line("Path of the file: ") or "").strip().strip("'\"")
     if not text:
         raise UserError(

@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from helpers.common.download import Failed
 from helpers.common.environment import in_notebook, on_colab
@@ -20,6 +21,7 @@ from helpers.models.weights.layouts import find_encoders
 from helpers.models.weights.registry import Entry, check_hash, lock_hash
 from helpers.models.weights.safe_read import read_tensors
 
+UPLOADED = "uploaded.weights"
 WAITS = (2.0, 8.0)  # seconds before the second and the third attempt at one source
 IMAGENET = {
     "resnet18": "imagenet-resnet18", "resnet34": "imagenet-resnet34",
@@ -49,14 +51,23 @@ def fetch(name: str, folder: str | Path | None = None) -> Path:
     """
     entry = registry.entry(name)
     folder = Path(folder).expanduser() if folder else default_folder()
-    for path in (registry.kept(entry), folder / entry.file):
-        if path and path.is_file():
-            return _checked_again(entry, path, folder)
+    path = at_hand(name, folder)
+    if path:
+        return _checked_again(entry, path, folder)
     try:
         return _download(entry, folder)
     except OSError as problem:
         why = problem.strerror or problem
         raise UserError(f"cannot use the folder {folder} ({why}): choose another") from None
+
+
+def at_hand(name: str, folder: str | Path | None = None) -> Path | None:
+    """The file of the weights called `name`, where it is in the repository, in `folder` (see
+    `fetch`) or in the current one, under its own name or its makers'; else None."""
+    entry = registry.entry(name)
+    places = (Path(folder) if folder else default_folder(), Path.cwd())
+    by_hand = (place / file for place in places for file in entry.files)
+    return registry.kept(entry) or next((path for path in by_hand if path.is_file()), None)
 
 
 def weights_file(words: str | Path) -> Path:
@@ -116,13 +127,16 @@ def pretrained(name: str, image_size: int, channels: int = 3,
     return read_weights(path, name, image_size, channels)[0]
 
 
-def upload(target: str | Path) -> Path:
+def upload(target: str | Path | None = None) -> Path:
     """Let a person upload one file in Colab's dialog and keep it as `target`.
+
+    Args:
+        target: None is as for `keep_uploaded`.
 
     Raises:
         UserError: this is not Colab, nothing was uploaded, or the file holds no weights.
     """
-    target = Path(target)
+    target = Path(target or default_folder() / UPLOADED)
     if not (on_colab() and in_notebook()):
         raise UserError(f"files can be uploaded on Colab only: put yours at {target} instead")
     uploaded = importlib.import_module("google.colab.files").upload()
@@ -132,6 +146,26 @@ def upload(target: str | Path) -> Path:
     for copy in uploaded:  # Colab also leaves a copy where the notebook runs
         if Path(copy).resolve() != target.resolve():
             Path(copy).unlink(missing_ok=True)
+    return keep_uploaded(name, content, target)
+
+
+def first_of(uploaded: Any) -> tuple[str, bytes]:
+    """Name and content of the first file in the value of an ipywidgets `FileUpload`, which has them
+    by name in version 7 and in a row in 8."""
+    file = next(iter(uploaded.values())) if isinstance(uploaded, dict) else uploaded[0]
+    return file.get("name") or file["metadata"]["name"], bytes(file["content"])
+
+
+def keep_uploaded(name: str, content: bytes, target: Path | None = None) -> Path:
+    """Keep an uploaded file, which was called `name`, as `target`.
+
+    Args:
+        target: None is `UPLOADED` in the `default_folder()`.
+
+    Raises:
+        UserError: the file holds no weights.
+    """
+    target = target or default_folder() / UPLOADED
     write_atomically(target, content)
     try:
         read_tensors(target)

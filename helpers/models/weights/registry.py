@@ -65,6 +65,11 @@ class Entry:
     input_size: int | None = None
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """What the file is called here, and what its makers call it."""
+        return (self.file, *(source["name"] for source in self.sources if "name" in source))
+
+    @property
     def most_bytes(self) -> int | None:
         """How many bytes may come when it is fetched; None where nobody knows."""
         about = self.megabytes and round(1.2e6 * self.megabytes)
@@ -114,6 +119,11 @@ def _as_expected(entry: Entry) -> Entry:
     if wrong:
         raise ValueError(f"{entry.name}: {wrong[0]} is not what it has to be")
     return entry
+
+
+def of_file(name: str) -> str:
+    """The name of the entry whose file is called so, here or by its makers; "" if there is none."""
+    return next((entry.name for entry in entries().values() if name in entry.files), "")
 
 
 def kept(entry: Entry) -> Path | None:

@@ -113,13 +113,13 @@ def _column(ax: Axes, monitor: Monitor, key: str, color: str, dash: Any, name: s
 
 
 def _limit(ax: Axes, kind: str, title: str) -> None:
-    """Shade where a representation counts as collapsed."""
+    """Shade where a representation counts as collapsed; the legend has a room of its own above."""
     lowest = LOWEST[kind]
-    ax.set(title=title, ylim=(0, None))
+    ax.set(title=title, ylim=(0, 1.4 * ax.get_ylim()[1]))
     ax.axhspan(0, lowest, color=WRONG, alpha=0.18, lw=0)
     ax.annotate(f"collapsed below {lowest:g}", (0.98, lowest), (0, 2), ha="right", fontsize=8.5,
                 xycoords=("axes fraction", "data"), textcoords="offset points", color=GRAY)
-    ax.legend(loc="best")
+    ax.legend(loc="upper right")
 
 
 def _accuracy(ax: Axes, monitor: Monitor, color: str) -> None:

@@ -1,4 +1,5 @@
-"""Colab's upload dialog, with a person who always chooses the file that UPLOADED_FILE names."""
+"""Colab's dialogs: a person who always uploads the file that UPLOADED_FILE names, and whose browser
+takes every download."""
 
 import os
 from pathlib import Path
@@ -13,3 +14,8 @@ def upload() -> dict[str, bytes]:
         Path(name).write_bytes(data)
         print(f"Saving {name} to {name}")
     return content
+
+
+def download(filename: str) -> None:
+    """The browser saves a file, which has to be there."""
+    print(f"Downloading {filename}: {Path(filename).stat().st_size} bytes")
