@@ -36,7 +36,7 @@ PREFIX = "FEWLABELS_"
 OTHER_VARIABLES = ("OFFLINE", "PRETRAINED", "WEIGHTS", "WEIGHTS_DIR", "HEADS", "FUZZ")
 
 DEFAULTS: dict[str, Any] = {
-    "seed": 0, "noise_sigma": 0.0, "noise_schedule": "ramp",
+    "seed": 0, "noise_sigma": 0.0, "noise_schedule": "ramp", "precision": "auto",
     "run_dir": "runs", "results_dir": "results", "data_dir": "data",
 }
 
@@ -87,6 +87,7 @@ class Settings:
     `label_counts` are labels per class (0 = all labels); `draws` is how many random choices of
     the labelled images each few-label number is averaged over. `noise_sigma` is the one deviation
     that noise-BYOL trains with (0: the dataset's own range), `noise_schedule` when it comes.
+    `precision` is that of trainings: "auto" (by machine and image size), "32", "bf16" or "fp16".
     `split` says how a folder of classes is divided, and comes as an argument only.
     """
 
@@ -108,6 +109,7 @@ class Settings:
     step_factor: float
     noise_sigma: float
     noise_schedule: str
+    precision: str
     run_dir: Path
     results_dir: Path
     data_dir: Path
@@ -145,6 +147,10 @@ class Settings:
         }
         _check_known("encoder", values["encoder"], ENCODERS)
         _check_known("noise schedule", values["noise_schedule"], NOISE_SCHEDULES)
+        if values["precision"] != "auto":
+            from helpers.common.compute import check_precision  # slow; --help needs it not
+
+            values["precision"] = check_precision(str(values["precision"]), device)
         typed = {name: _typed(name, value) for name, value in values.items()}
         return cls(**typed, split=split, why=why)
 
@@ -159,7 +165,8 @@ class Settings:
     def changed(self) -> str:
         """What departs from the preset, as "encoder=resnet18; draws=5"; not seed or folders."""
         usual = {**PRESETS[self.preset], "noise_sigma": 0.0, "noise_schedule": "ramp",
-                 "image_size": _image_size(self.dataset, self.preset), "split": Split()}
+                 "precision": "auto", "image_size": _image_size(self.dataset, self.preset),
+                 "split": Split()}
         values = {name: getattr(self, name) for name in usual}
         return "; ".join(f"{name}={values[name]}" for name in usual if values[name] != usual[name])
 

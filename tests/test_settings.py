@@ -83,6 +83,22 @@ def test_noise_is_a_deviation_and_a_schedule(monkeypatch):
         Settings.resolve(noise_schedule="sudden")
 
 
+def test_a_precision_that_the_device_lacks_is_refused(monkeypatch):
+    monkeypatch.setattr("helpers.common.compute.precision", lambda *_, **__: "32-true")
+    assert (Settings.resolve().precision, Settings.resolve(precision=32).precision) == ("auto",
+                                                                                        "32")
+    assert Settings.resolve(precision="32").changed == "precision=32"
+    for wanted in ("bf16", "fp16"):
+        with pytest.raises(UserError, match=f"'{wanted}': this cpu has no arithmetic for it: "
+                           "choose auto, 32$"):
+            Settings.resolve(precision=wanted)
+    with pytest.raises(UserError, match="'half': unknown: choose auto, 32$"):
+        Settings.resolve(precision="half")
+    monkeypatch.setattr("helpers.common.compute.precision", lambda *_, **__: "bf16-mixed")
+    monkeypatch.setenv("FEWLABELS_PRECISION", "bf16")
+    assert Settings.resolve().precision == "bf16"
+
+
 def test_an_argument_beats_the_environment(monkeypatch):
     monkeypatch.setenv("FEWLABELS_PRESET", "smoke")
     monkeypatch.setenv("FEWLABELS_SEED", "5")

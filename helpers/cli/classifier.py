@@ -62,7 +62,8 @@ def train(options: argparse.Namespace) -> None:
     name = options.weights or _usual_weights(options)
     encoder, _ = named_encoder(name, options.image_size)
     settings = Settings.resolve(dataset=options.data, seed=options.seed, device=options.device,
-                                image_size=encoder.config["image_size"], run_dir=options.run_dir)
+                                image_size=encoder.config["image_size"], run_dir=options.run_dir,
+                                precision=options.precision)
     splits = _splits(options, settings)
     encoder = for_channels(encoder, name, splits.channels).eval().to(settings.device)
     print(splits)
@@ -179,14 +180,14 @@ def evaluate(path: Path, options: argparse.Namespace) -> None:
     wanted, left_out = name_or_path(settings.dataset), {}
     if wanted in DATASETS:
         splits = load(wanted, image_size=classifier.image_size, data_dir=settings.data_dir)
-        _check_classes(classifier, splits.classes, wanted)
+        check_classes(classifier, splits.classes, wanted)
         probabilities, labels = predict(classifier, splits.test.images)[0], splits.test.labels
         names = splits.classes
     else:
         root = Path(wanted)
         listing = scan(unpacked(root, settings.data_dir) if root.is_file() else root)
         names = listing.classes
-        _check_classes(classifier, names, wanted)
+        check_classes(classifier, names, wanted)
         images = [image for image in listing.images if image.label >= 0]
         test = [image for image in images if image.split == "test"]
         probabilities, labels, left_out = labelled_predictions(classifier, test or images)
@@ -208,7 +209,8 @@ def _say(classifier: KeptClassifier, wanted: str, found: dict, more: dict, left_
             print(f"left out: {count:,} images, {what}")
 
 
-def _check_classes(classifier: KeptClassifier, names: tuple[str, ...], where: str) -> None:
+def check_classes(classifier: KeptClassifier, names: tuple[str, ...], where: str) -> None:
+    """A UserError unless a classifier knows all classes of some images."""
     unknown = [name for name in names if name not in classifier.classes]
     if unknown:
         raise UserError(f"{where} has the class {unknown[0]} ({len(unknown)} of {len(names)} are "

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from helpers.cli import classifier
 from helpers.cli.features import latents_of
+from helpers.cli.parsing import refuse_split, split_of
 from helpers.cli.plan import of_training
 from helpers.cli.recipe_options import overrides, value_of_words
 from helpers.common.errors import UserError
@@ -23,6 +25,13 @@ from helpers.data.splits import Splits
 from helpers.evaluation.batch_probe import adam_probe, batch_accuracy
 from helpers.evaluation.features import extract_features
 from helpers.evaluation.label_counts import usable_counts
+from helpers.evaluation.linear_sgd import (
+    EPOCHS,
+    choose_linear,
+    crop_view,
+    linear_features,
+    view_features,
+)
 from helpers.evaluation.probes import few_label_scores, knn_accuracy, mlp_probe, score
 from helpers.methods.presets import fine_tuning, recipe_for, within_epochs
 from helpers.methods.recipes import Recipe
@@ -41,6 +50,7 @@ from helpers.training.trainer import Hardware
 
 MOST_NAMED = 3  # runs in a line
 USUAL_PROTOCOLS = ("knn", "linear")
+LISTED_KS = (20, 200)  # of kNN, in the list of released weights
 
 Frozen = Callable[[LatentPart, LatentPart, Settings], list[dict]]  # of train and test
 
@@ -62,7 +72,7 @@ def pretrain(options: argparse.Namespace) -> None:
     if options.resume and is_first():
         images = runs.images_of(splits, settings)
         _say_if_nothing_to_resume(runs.Run(recipe, settings, start.start, images), splits)
-    hardware = Hardware(options.devices, options.num_nodes, compiled=options.compile)
+    hardware = Hardware(options.devices, options.num_nodes, settings.precision, options.compile)
     done = pretraining.pretrain(splits, settings, recipe, encoder=encoder, start=start,
                                 resume=options.resume, hardware=hardware,
                                 stop_on_collapse=options.stop_on_collapse)
@@ -82,7 +92,8 @@ def _asked(options: argparse.Namespace) -> tuple[Settings, Recipe, str]:
     chosen = {name: getattr(options, name) if getattr(options, name) is not None else
               kept.get(name) for name in ("dataset", "preset", "encoder", "image_size", "seed")}
     settings = Settings.resolve(**chosen, batch_size=options.batch_size, device=options.device,
-                                noise_sigma=options.noise_sigma, run_dir=options.out,
+                                precision=options.precision, noise_sigma=options.noise_sigma,
+                                run_dir=options.out, split=split_of(options),
                                 noise_schedule=options.noise_schedule)
     usual = recipe_for(options.method, settings)
     recipe = usual.replace(**kept.get("recipe", {})).replace(**overrides(options, usual))
@@ -108,23 +119,26 @@ def evaluate(options: argparse.Namespace) -> None:
     """`evaluate FILE`: of a classifier, see `helpers.cli.classifier`; test accuracies of an encoder
     by the chosen protocols."""
     if is_classifier(options.checkpoint) and not options.protocol:
+        refuse_split(options, "a classifier is judged by the folder's own test images, or by all")
         classifier.evaluate(Path(options.checkpoint), options)
         return
     images = options.folder or options.dataset
     if is_latents(images):
+        refuse_split(options, f"{images} was split when its features were written")
         latents, _ = latents_of(images, options.checkpoint)
         settings = Settings.resolve(dataset=images, seed=options.seed, device=options.device)
         rows = _measured_frozen(options.protocol or USUAL_PROTOCOLS, latents.part("train"),
-                                latents.part("test"), settings)
+                                latents.part("test"), settings, options.k)
         _say_rows(options, latents.name, rows)
         return
     encoder, _ = named_encoder(options.checkpoint)
     settings = Settings.resolve(dataset=images, seed=options.seed,
-                                device=options.device, image_size=encoder.config["image_size"])
+                                device=options.device, precision=options.precision,
+                                image_size=encoder.config["image_size"], split=split_of(options))
     splits = _load(settings)
     encoder = for_channels(encoder, options.checkpoint, splits.channels)
     rows = _measured(encoder, options.checkpoint, options.protocol or USUAL_PROTOCOLS, splits,
-                     settings)
+                     settings, options.k)
     _say_rows(options, splits.name, rows)
 
 
@@ -164,8 +178,8 @@ def _protocol(row: dict) -> str:
 
 
 def _measured(encoder: Encoder, name: str, protocols: Iterable[str], splits: Splits,
-              settings: Settings) -> list[dict]:
-    """One row a protocol and label count."""
+              settings: Settings, ks: Sequence[int] = LISTED_KS) -> list[dict]:
+    """One row a protocol and label count; of kNN one for each of the `ks`."""
     if splits.channels != encoder.config["channels"]:
         raise UserError(
             f"{name} takes images of {encoder.config['channels']} channel(s), but {splits.name} "
@@ -174,24 +188,27 @@ def _measured(encoder: Encoder, name: str, protocols: Iterable[str], splits: Spl
     frozen = [protocol for protocol in protocols if protocol in PROTOCOLS]
     parts = [in_memory(extract_features(encoder, part.images), part.labels)
              for part in (splits.train, splits.test)] if frozen else []
-    rows = _measured_frozen(frozen, *parts, settings) if frozen else []
-    return rows + (_finetune(encoder, splits, settings) if "finetune" in protocols else [])
+    rows = _measured_frozen(frozen, *parts, settings, ks) if frozen else []
+    return rows + [row for protocol in protocols if protocol in OF_IMAGES
+                   for row in OF_IMAGES[protocol](encoder, splits, settings)]
 
 
 def _measured_frozen(protocols: Iterable[str], train: LatentPart, test: LatentPart,
-                     settings: Settings) -> list[dict]:
+                     settings: Settings, ks: Sequence[int]) -> list[dict]:
     """Rows of the protocols that need features alone."""
-    if "finetune" in protocols:
-        raise UserError("fine-tuning needs the images: name their folder in place of features")
+    if set(protocols) & set(OF_IMAGES):
+        raise UserError(f"{' and '.join(OF_IMAGES)} need the images: name their folder in place of "
+                        "features")
     if not (len(train) and len(test)):
         raise UserError("these features have no labelled train and test images: write those of a "
                         "folder with classes")
-    return [row for protocol in protocols for row in PROTOCOLS[protocol](train, test, settings)]
+    chosen = PROTOCOLS | {"knn": partial(_knn, ks=ks)}
+    return [row for protocol in protocols for row in chosen[protocol](train, test, settings)]
 
 
 def _load(settings: Settings, labelled: bool = True) -> Splits:
     return load(settings.dataset, image_size=settings.image_size, seed=settings.seed,
-                data_dir=settings.data_dir, labelled=labelled)
+                data_dir=settings.data_dir, split=settings.split, labelled=labelled)
 
 
 def _row(protocol: str, count: int, scores: list[float]) -> dict:
@@ -200,9 +217,10 @@ def _row(protocol: str, count: int, scores: list[float]) -> dict:
                 std=deviation, n=len(scores))
 
 
-def _knn(train: LatentPart, test: LatentPart, settings: Settings) -> list[dict]:
+def _knn(train: LatentPart, test: LatentPart, settings: Settings,
+         ks: Sequence[int] = LISTED_KS) -> list[dict]:
     bank, queries = train.take(), test.take()
-    ks = dict.fromkeys(min(k, len(bank)) for k in (20, 200))  # of fewer images all vote
+    ks = dict.fromkeys(min(k, len(bank)) for k in ks)  # of fewer images all vote
     return [_row(f"kNN, k = {k}", 0,
                  [knn_accuracy(bank, train.labels, queries, test.labels, k)]) for k in ks]
 
@@ -231,6 +249,24 @@ def _batched(name: str, hidden: tuple[int, ...]) -> Frozen:
     return measure
 
 
+def _sgd(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict]:
+    """DINO's linear protocol, see `helpers.evaluation.linear_sgd`, its rate chosen on validation.
+
+    Raises:
+        UserError: there are no validation images.
+    """
+    train, val, test = splits.train, splits.val, splits.test
+    if not len(val):
+        raise UserError("sgd chooses its learning rate on validation images, and there are none")
+    describe = partial(linear_features, encoder)
+    views = view_features(describe, train.images, crop_view(settings.dataset, settings.image_size),
+                          settings.linear_views, settings.seed, settings.device)
+    found = choose_linear(views, train.labels, describe(val.images), val.labels,
+                          len(splits.classes), epochs=settings.scale(EPOCHS), seed=settings.seed)
+    return [_row(f"linear, SGD, rate {found.rate:g}", 0,
+                 [found.score(describe(test.images), test.labels)])]
+
+
 def _finetune(encoder: Encoder, splits: Splits, settings: Settings) -> list[dict]:
     recipe = fine_tuning(settings)
     return [_row(f"fine-tuned, {settings.finetune_steps} steps", count,
@@ -250,3 +286,4 @@ PROTOCOLS: dict[str, Frozen] = {
     "knn": _knn, "linear": _linear, "mlp": _mlp,
     "adam": _batched("logistic regression (Adam)", ()),
     "mlp-adam": _batched("MLP 512-128 (Adam)", (512, 128))}
+OF_IMAGES = {"sgd": _sgd, "finetune": _finetune}  # these need them, not features alone

@@ -6,33 +6,25 @@ Heavy modules are imported inside the commands, so that `--help` answers at once
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn
 
+from helpers.cli.noise_options import add_noise_commands
+from helpers.cli.parsing import (
+    A_DATASET,
+    Parser,
+    add_device,
+    add_split_options,
+    count,
+    later,
+    positive,
+)
 from helpers.cli.recipe_options import add_recipe_options, views_of
 from helpers.common.errors import UserError
-from helpers.common.names import DATASETS, ENCODERS, METHODS, NOISE_SCHEDULES
+from helpers.common.names import ENCODERS, METHODS, NOISE_SCHEDULES
 from helpers.settings import PRESETS
 
-DEVICES = ("auto", "cuda", "mps", "cpu")
-PROTOCOLS = ("knn", "linear", "mlp", "finetune", "adam", "mlp-adam")
-A_DATASET = f"{', '.join(DATASETS)}, or a folder of images"
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line; what it has parsed knows the command's own parser."""
-
-    def parse_known_args(self, *arguments: Any) -> tuple[argparse.Namespace, list[str]]:
-        found, others = super().parse_known_args(*arguments)
-        if "parser" not in found:  # that of a command comes before the one around it
-            found.parser = self
-        return found, others
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see `{self.prog} --help`)")
+PROTOCOLS = ("knn", "linear", "sgd", "mlp", "finetune", "adam", "mlp-adam")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,6 +62,7 @@ def parser() -> Parser:
     _add_train(commands.add_parser("train", help="train a classifier and keep it in a file"))
     _add_predict(commands.add_parser("predict", help="classify images with a kept classifier"))
     _add_features(commands.add_parser("features", help="write features of images to the disk"))
+    add_noise_commands(commands)
     _add_weights(commands.add_parser("weights", help="list, fetch and check released encoders"))
     doctor = commands.add_parser("doctor", help="say what this machine has and what will run on it")
     _add_doctor(doctor)
@@ -83,7 +76,7 @@ def _add_doctor(command: Parser) -> None:
     command.add_argument("--device", choices=["t4", "cpu"], help="default: this machine")
     command.add_argument("--dataset", help=A_DATASET)
     command.add_argument("--preset", choices=list(PRESETS))
-    command.set_defaults(command=_later("doctor", "say"))
+    command.set_defaults(command=later("doctor", "say"))
 
 
 def _add_run(command: Parser) -> None:
@@ -91,9 +84,9 @@ def _add_run(command: Parser) -> None:
                          help="only these notebooks, such as 01 03")
     command.add_argument("--dataset", help=f"auto, {A_DATASET}")
     command.add_argument("--preset", choices=["auto", *PRESETS])
-    command.add_argument("--seed", type=_count)
+    command.add_argument("--seed", type=count)
     command.add_argument("--out", default="results", metavar="FOLDER", help="default: results")
-    command.add_argument("--jobs", type=_positive, metavar="N",
+    command.add_argument("--jobs", type=positive, metavar="N",
                          help="how many run side by side; default: the cores (a GPU: 1)")
     command.add_argument("--list", action="store_true", help="name the notebooks and stop")
     command.set_defaults(command=_run)
@@ -109,28 +102,28 @@ def _add_pretrain(command: Parser) -> None:
     command.add_argument("--start", metavar="WEIGHTS", help="imagenet, a name from `weights list`, "
                          "or a file; default: random weights")
     command.add_argument("--preset", choices=["auto", *PRESETS])
-    command.add_argument("--epochs", type=_positive, help="default: the preset's number of steps")
-    command.add_argument("--batch-size", type=_positive)
-    command.add_argument("--image-size", type=_positive, metavar="PIXELS")
+    command.add_argument("--epochs", type=positive, help="default: the preset's number of steps")
+    command.add_argument("--batch-size", type=positive)
+    command.add_argument("--image-size", type=positive, metavar="PIXELS")
     command.add_argument("--noise-sigma", metavar="SIGMA",
                          help="noise-byol: one deviation, images in [-1, 1]")
     command.add_argument("--noise-schedule", choices=NOISE_SCHEDULES,
                          help="noise-byol: when the noise comes")
-    command.add_argument("--seed", type=_count)
+    command.add_argument("--seed", type=count)
     command.add_argument("--out", metavar="FOLDER", help="default: FEWLABELS_RUN_DIR, else runs")
     command.add_argument("--resume", action="store_true",
                          help="go on from the last checkpoint in --out")
     command.add_argument("--stop-on-collapse", action="store_true",
                          help="end the training where it collapses")
-    command.add_argument("--device", choices=DEVICES,
-                         help="default: a GPU where there is one")
-    command.add_argument("--devices", type=_positive, default=1, metavar="N",
+    add_device(command, trains=True)
+    command.add_argument("--devices", type=positive, default=1, metavar="N",
                          help="GPUs (or CPU processes) of each machine that share every batch")
-    command.add_argument("--num-nodes", type=_positive, default=1, metavar="N", help="machines")
+    command.add_argument("--num-nodes", type=positive, default=1, metavar="N", help="machines")
     command.add_argument("--compile", action="store_true", help="torch.compile the networks where "
                          "that works: worth a try on a GPU, no gain on a CPU")
     add_recipe_options(command)
-    command.set_defaults(command=_later("commands", "pretrain"))
+    add_split_options(command)
+    command.set_defaults(command=later("commands", "pretrain"))
 
 
 def _add_train(command: Parser) -> None:
@@ -143,19 +136,19 @@ def _add_train(command: Parser) -> None:
     command.add_argument("--weights", metavar="WEIGHTS", help="a name from `weights list`, or a "
                          "file; default: for a folder the best that this machine runs in minutes, "
                          "else the released encoder for such images")
-    command.add_argument("--protocol", choices=PROTOCOLS[1:4], default="linear",
+    command.add_argument("--protocol", choices=("linear", "mlp", "finetune"), default="linear",
                          help="a head on frozen features (linear, mlp), or the whole network")
     command.add_argument("--out", required=True, metavar="FILE", help="such as my.safetensors")
-    command.add_argument("--per-class", type=_positive, metavar="N",
+    command.add_argument("--per-class", type=positive, metavar="N",
                          help="use N labels of each class only, a random choice")
-    command.add_argument("--image-size", type=_positive, metavar="PIXELS",
+    command.add_argument("--image-size", type=positive, metavar="PIXELS",
                          help="default: what the weights were trained on")
-    command.add_argument("--seed", type=_count)
+    command.add_argument("--seed", type=count)
     command.add_argument("--run-dir", metavar="FOLDER", help="of finetune's checkpoints and logs")
     command.add_argument("--resume", action="store_true",
                          help="finetune: go on from the last checkpoint of the same training")
-    command.add_argument("--device", choices=DEVICES, help="default: a GPU where there is one")
-    command.set_defaults(command=_later("classifier", "train"))
+    add_device(command, trains=True)
+    command.set_defaults(command=later("classifier", "train"))
 
 
 def _add_predict(command: Parser) -> None:
@@ -166,8 +159,8 @@ def _add_predict(command: Parser) -> None:
                          help="default: predictions.csv")
     command.add_argument("--sheet", metavar="PNG",
                          help="draw the surest and the least sure images of each class")
-    command.add_argument("--device", choices=DEVICES, help="default: a GPU where there is one")
-    command.set_defaults(command=_later("classifier", "predict_files"))
+    add_device(command)
+    command.set_defaults(command=later("classifier", "predict_files"))
 
 
 def _add_features(command: Parser) -> None:
@@ -178,11 +171,11 @@ def _add_features(command: Parser) -> None:
                          help="default: latents; evaluate and train take it in place of images")
     command.add_argument("--dtype", choices=("float16", "float32"), default="float16",
                          help="default: float16")
-    command.add_argument("--image-size", type=_positive, metavar="PIXELS",
+    command.add_argument("--image-size", type=positive, metavar="PIXELS",
                          help="default: what the weights were trained on")
-    command.add_argument("--seed", type=_count, help="of the validation split")
-    command.add_argument("--device", choices=DEVICES, help="default: a GPU where there is one")
-    command.set_defaults(command=_later("features", "features"))
+    command.add_argument("--seed", type=count, help="of the validation split")
+    add_device(command)
+    command.set_defaults(command=later("features", "features"))
 
 
 def _add_evaluate(command: Parser) -> None:
@@ -192,11 +185,14 @@ def _add_evaluate(command: Parser) -> None:
                          help="the same as --dataset; or what `features` wrote of them")
     command.add_argument("--dataset", default="auto", help=A_DATASET)
     command.add_argument("--protocol", nargs="+", choices=PROTOCOLS,
-                         help="of an encoder; default: knn linear")
-    command.add_argument("--seed", type=_count)
-    command.add_argument("--device", choices=DEVICES, help="default: a GPU where there is one")
+                         help="of an encoder; default: knn linear; sgd is DINO's linear one")
+    command.add_argument("--k", nargs="+", type=positive, default=[10, 20, 100, 200], metavar="N",
+                         help="neighbours that vote in knn; default: 10 20 100 200")
+    command.add_argument("--seed", type=count)
+    add_device(command, trains=True)
     command.add_argument("--json", action="store_true", help="print JSON in place of a table")
-    command.set_defaults(command=_later("commands", "evaluate"))
+    add_split_options(command)
+    command.set_defaults(command=later("commands", "evaluate"))
 
 
 def _add_weights(command: Parser) -> None:
@@ -211,7 +207,7 @@ def _add_weights(command: Parser) -> None:
     export.add_argument("file", help=what)
     export.add_argument("target", help="a path that ends in .onnx or .pt2")
     _add_release(actions.add_parser("release", help="measure one of your encoders and list it"))
-    command.set_defaults(command=_later("weights", "weights"))
+    command.set_defaults(command=later("weights", "weights"))
 
 
 def _add_release(action: Parser) -> None:
@@ -226,7 +222,7 @@ def _add_release(action: Parser) -> None:
                         help="side to which images are resized on their way in; default: not at "
                              "all")
     action.add_argument("--dataset", help="to measure it on; default: the one it was trained on")
-    action.set_defaults(command=_later("commands", "release"))
+    action.set_defaults(command=later("commands", "release"))
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -239,21 +235,3 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     return runner.run(options.only, dataset=options.dataset, preset=options.preset,
                       seed=options.seed, out=options.out, jobs=options.jobs)
-
-
-def _later(module: str, function: str) -> Callable[[argparse.Namespace], int | None]:
-    """A command of this room, imported when it is run."""
-    return lambda options: getattr(importlib.import_module(f"helpers.cli.{module}"),
-                                   function)(options)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)

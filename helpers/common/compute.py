@@ -13,10 +13,13 @@ import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
+from helpers.common.errors import UserError
+
 # Names and numbers of glibc's malloc.h; see https://man7.org/linux/man-pages/man3/mallopt.3.html
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 NEVER, MMAP_DEFAULT, MIB = 2**31 - 1, 65536, 2**20
 SMALL = 32  # up to this side, in pixels, a second thread gains nothing worth having
+PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}  # and Lightning's words
 GPU_QUESTION = "import torch; print(torch.cuda.is_bf16_supported(including_emulation=False))"
 
 
@@ -125,3 +128,15 @@ def precision(device: str, forks: bool = False) -> str:
                   ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
         return "bf16-mixed" if any(check() for check in checks) else "32-true"
     return "32-true"
+
+
+def check_precision(wanted: str, device: str) -> str:
+    """`wanted`; a UserError where it is none of `PRECISIONS`, or the device lacks its arithmetic
+    (a CPU can emulate bf16, many times slower)."""
+    usual = precision(device, forks=True)  # a notebook may fork after it has asked
+    has = [word for word, name in PRECISIONS.items()
+           if word == "32" or name == usual or (word == "fp16" and device == "cuda")]
+    if wanted not in has:
+        why = f"this {device} has no arithmetic for it" if wanted in PRECISIONS else "unknown"
+        raise UserError(f"precision {wanted!r}: {why}: choose auto, {', '.join(has)}")
+    return wanted

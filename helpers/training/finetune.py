@@ -19,7 +19,7 @@ from helpers.models.encoder import Encoder
 from helpers.settings import Settings
 from helpers.training.accuracy_curve import AccuracyCurve
 from helpers.training.loader import BatchLoader
-from helpers.training.trainer import fit
+from helpers.training.trainer import Hardware, fit
 from helpers.transforms import views
 
 
@@ -62,7 +62,7 @@ def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Se
     watch = [AccuracyCurve(data, val, recipe.patience, logs)] if val is not None else []
     module = Classifier(encoder, head, view, recipe)
     history = fit(module, loader, title=title, seed=seed, callbacks=watch, folder=folder,
-                  resume=resume)
+                  resume=resume, hardware=Hardware(half=settings.precision))
     return Trained(module.eval(), history.losses, watch[0].rows if watch else [], history.seconds)
 
 

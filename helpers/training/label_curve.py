@@ -103,6 +103,8 @@ def kept_training(name: str, encoder: Encoder, splits: Splits, settings: Setting
     evaluate_on = evaluate_on or splits.test
     numbers = {**asdict(recipe), "per_class": per_class, "draws": settings.draws,
                "seed": settings.seed}
+    if settings.precision != "auto":
+        numbers["precision"] = settings.precision
     weights = {key: value.cpu().numpy() for key, value in encoder.state_dict().items()}
     samples = [(images[::max(1, len(images) // SAMPLED)].numpy(), labels.numpy())
                for images, labels in (splits.train, evaluate_on)]

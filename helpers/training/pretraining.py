@@ -58,7 +58,7 @@ def pretrain(splits: Splits, settings: Settings, recipe: BYOLRecipe | DINORecipe
             for again, it stays ended; `find_or_pretrain` does not take its encoder.
     """
     need_drive(settings.run_dir)
-    hardware = hardware or Hardware()
+    hardware = hardware or Hardware(half=settings.precision)
     settle_rank(hardware.devices, hardware.nodes)
     word, file = (start.start, start.path) if isinstance(start, Choice) else (start, None)
     run = Run(recipe, settings, word, images_of(splits, settings), file)
@@ -117,6 +117,13 @@ def _command(run: Run, splits: Splits) -> str:
                    start=run.file or run.start, image_size=settings.image_size, seed=settings.seed)
     if run.start == "scratch":
         del options["start"]
+    if settings.precision != "auto":
+        options["precision"] = settings.precision
+    for part in ("train", "val", "test"):
+        if getattr(settings.split, part) is not None:
+            options[f"split_{part}"] = f"{getattr(settings.split, part):g}"
+    if settings.split.classes:
+        options["classes"] = ",".join(settings.split.classes)
     usual = recipe_for(run.recipe.method, preset_settings(settings))
     for name, value in vars(run.recipe).items():
         if name == "views":

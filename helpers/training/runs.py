@@ -66,6 +66,8 @@ class Run:
             recipe = recipe.replace(views=_since_first_views(recipe.views))
         numbers = {**marked(recipe), "encoder": self.settings.encoder,
                    "size": self.settings.image_size, "start": self.start}
+        if self.settings.precision != "auto":
+            numbers["precision"] = self.settings.precision
         if self.images:
             numbers["pictures"] = self.images
         mark = hashlib.sha256(json.dumps(numbers, sort_keys=True).encode()).hexdigest()[:8]

@@ -17,12 +17,12 @@ from helpers.evaluation.noise import noisy_images
 from helpers.evaluation.probes import knn_accuracy
 from helpers.methods.build import build_method
 from helpers.methods.byol import BYOL
-from helpers.methods.presets import recipe_for
+from helpers.methods.presets import SMALL_ENCODERS, recipe_for
 from helpers.methods.recipes import BYOLRecipe
 from helpers.settings import Settings
 from helpers.training.loader import BatchLoader
 from helpers.training.runs import fresh_encoder
-from helpers.training.trainer import fit
+from helpers.training.trainer import Hardware, fit
 
 if TYPE_CHECKING:
     import optuna
@@ -35,6 +35,15 @@ SPACE: dict[str, Any] = {
     "lr": (3e-4, 2e-2, True), "momentum gap": (3e-3, 0.2, True), "sigma": (0.3, 4.0, False),
     "hidden": [64, 128, 256, 512], "projection": [32, 64, 128]
 }
+# what a larger encoder has in place of these: its recipe's heads are those of the papers
+LARGE: dict[str, Any] = {
+    "lr": (1e-5, 1e-2, True), "hidden": [512, 1024, 2048, 4096], "projection": [64, 128, 256]
+}
+
+
+def space_for(settings: Settings) -> dict[str, Any]:
+    """What is searched for the settings' encoder, in the form of `SPACE`."""
+    return SPACE if settings.encoder in SMALL_ENCODERS else {**SPACE, **LARGE}
 
 
 def available() -> bool:
@@ -43,19 +52,19 @@ def available() -> bool:
 
 
 def usual(settings: Settings) -> dict[str, float]:
-    """The other notebooks' recipe for noise-BYOL as values of `SPACE`, the nearest of choices."""
-    recipe = recipe_for("noise-byol", settings)
+    """The other notebooks' recipe for noise-BYOL as values of its space, the nearest of choices."""
+    recipe, space = recipe_for("noise-byol", settings), space_for(settings)
     widths = {"hidden": recipe.hidden_dim, "projection": recipe.projection_dim}
-    nearest = {name: min(SPACE[name], key=lambda choice, width=width: abs(choice - width))
+    nearest = {name: min(space[name], key=lambda choice, width=width: abs(choice - width))
                for name, width in widths.items()}
     return {"lr": recipe.lr, "momentum gap": round(1 - recipe.ema, 6), "sigma": recipe.noise[1],
             **nearest}
 
 
-def width_trials() -> list[dict[str, int]]:
+def width_trials(space: dict[str, Any]) -> list[dict[str, int]]:
     """Trials that only fix the widths, so that each choice is tried at least once: what no trial
     has tried cannot be judged."""
-    hidden, projection = SPACE["hidden"], SPACE["projection"]
+    hidden, projection = space["hidden"], space["projection"]
     return [{"hidden": width, "projection": projection[number % len(projection)]}
             for number, width in enumerate(hidden)]
 
@@ -105,7 +114,8 @@ def train(values: dict[str, float], splits: Splits, settings: Settings, steps: i
     module = build_method(recipe, fresh_encoder(splits, settings), settings)
     loader = BatchLoader(splits.unlabeled, None, batch_size=recipe.batch_size, steps=steps,
                          seed=settings.seed, device=settings.device)
-    fit(module, loader, seed=settings.seed, callbacks=[watch] if watch else [])
+    fit(module, loader, seed=settings.seed, callbacks=[watch] if watch else [],
+        hardware=Hardware(half=settings.precision))
     return module
 
 
@@ -136,7 +146,7 @@ def open_study(name: str, storage: Path, settings: Settings) -> optuna.Study:
                                                n_startup_trials=STARTUP)
     if not study.trials:
         study.enqueue_trial(usual(settings))
-        for choices in width_trials():
+        for choices in width_trials(space_for(settings)):
             study.enqueue_trial(choices)
     return study
 
@@ -151,7 +161,7 @@ def run(study: optuna.Study, splits: Splits, settings: Settings, *, trials: int,
     """
     import optuna
 
-    _check_space(study)
+    _check_space(study, space_for(settings))
 
     def objective(trial: optuna.Trial) -> float:
         def judge(score: float, step: int) -> bool:
@@ -159,7 +169,7 @@ def run(study: optuna.Study, splits: Splits, settings: Settings, *, trials: int,
             return trial.should_prune()
 
         watch = Watch(splits, sigma, judge)
-        train(suggest(trial), splits, settings, steps, watch)
+        train(suggest(trial, space_for(settings)), splits, settings, steps, watch)
         if len(watch.scores) < steps // eval_interval(steps):
             raise optuna.TrialPruned
         return watch.scores[-1]
@@ -177,12 +187,12 @@ def run(study: optuna.Study, splits: Splits, settings: Settings, *, trials: int,
                        catch=(UserError,))
 
 
-def _check_space(study: optuna.Study) -> None:
-    """Raise a UserError where a choice of earlier trials differs from that of `SPACE`; limits of
+def _check_space(study: optuna.Study, space: dict[str, Any]) -> None:
+    """Raise a UserError where a choice of earlier trials differs from that of `space`; limits of
     numbers may move."""
     from optuna.distributions import check_distribution_compatibility
 
-    for name, limits in SPACE.items():
+    for name, limits in space.items():
         for trial in study.trials:
             try:
                 if name in trial.distributions:
@@ -202,12 +212,12 @@ def _distribution(limits: Any) -> Any:
     return FloatDistribution(limits[0], limits[1], log=limits[2])
 
 
-def suggest(trial: optuna.Trial) -> dict[str, float]:
-    """A point of `SPACE`."""
+def suggest(trial: optuna.Trial, space: dict[str, Any]) -> dict[str, float]:
+    """A point of a space such as `SPACE`."""
     return {
         name: trial.suggest_categorical(name, limits) if isinstance(limits, list) else
         trial.suggest_float(name, limits[0], limits[1], log=limits[2])
-        for name, limits in SPACE.items()
+        for name, limits in space.items()
     }
 
 

@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from helpers.common.compute import memory_kept, precision, threads_for
+from helpers.common.compute import PRECISIONS, memory_kept, precision, threads_for
 from helpers.training.callbacks import Compiled, History, ProgressLine, RandomStates
 from helpers.training.checkpoints import Saver
 from helpers.training.distributed import launched, trainer_options
@@ -36,8 +36,8 @@ class Hardware:
     Args:
         devices, nodes: GPUs (or CPU processes) of each machine, and machines, that share every
             batch; where torchrun started this process, its numbers count.
-        half: mixed precision; None decides by machine and size of the images; a word of
-            Lightning's, such as "16-mixed", is taken as it is.
+        half: mixed precision; None or "auto" decides by machine and size of the images; a word of
+            `PRECISIONS` or of Lightning's, such as "16-mixed", is taken as it is.
         compiled: use torch.compile, where the machine can; the results differ by rounding.
     """
 
@@ -100,8 +100,8 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
 
 def _precision(loader: BatchLoader, half: bool | str | None, forks: bool) -> str:
     """Lightning's word for the precision."""
-    if isinstance(half, str):
-        return half
-    if half is None:
+    if isinstance(half, str) and half != "auto":
+        return PRECISIONS.get(half, half)
+    if half in (None, "auto"):
         half = loader.images.shape[-1] >= HALF_FROM[loader.device]
     return precision(loader.device, forks) if half else "32-true"

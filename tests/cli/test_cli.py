@@ -35,8 +35,9 @@ finally:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           cwd=runner.ROOT)
     assert done.returncode == 0
-    for name in ("run", "pretrain", "evaluate", "train", "predict", "weights", "doctor"):
-        assert f"\n    {name} " in done.stdout
+    for name in ("run", "pretrain", "evaluate", "train", "predict", "weights", "doctor", "search",
+                 "robustness", "similarity"):
+        assert f"    {name}" in [line[:4 + len(name)] for line in done.stdout.splitlines()]
     assert done.stdout.rstrip().endswith("[]")
 
 

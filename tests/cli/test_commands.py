@@ -4,13 +4,21 @@ import json
 import os
 import re
 from argparse import Namespace
+from functools import partial
 
 import pytest
 import torch
+from shapes import CLASSES, shapes
 
 from helpers.cli import commands
 from helpers.cli.main import PROTOCOLS, main
 from helpers.common.names import METHODS
+from helpers.evaluation.linear_sgd import (
+    choose_linear,
+    crop_view,
+    linear_features,
+    view_features,
+)
 from helpers.models.encoder import build
 from helpers.models.weights import registry as manifest
 from helpers.models.weights.checkpoint import load_encoder, save_encoder
@@ -40,7 +48,7 @@ def evaluate(checkpoint, *protocols, **options):
             **{
                 "checkpoint": str(checkpoint), "dataset": "digits", "protocol": protocols
                 or ["knn"], "seed": None, "json": True, "folder": None,
-                "device": None, **options
+                "device": None, "precision": None, "k": [20, 200], **options
             }))
 
 
@@ -104,11 +112,47 @@ def test_a_missing_checkpoint_is_one_line_and_status_2(tmp_path, capsys):
 def test_the_shell_command_reaches_the_function(checkpoint, capsys):
     assert main(["evaluate",
                  str(checkpoint), "--dataset", "digits", "--protocol", "knn", "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["results"]) == 2
+    found = json.loads(capsys.readouterr().out)["results"]
+    assert [row["protocol"] for row in found] == [f"kNN, k = {k}" for k in (10, 20, 100, 200)]
+
+
+def test_sgd_is_notebook_08s_linear_protocol(checkpoint, capsys):
+    evaluate(checkpoint, "sgd")
+    (row,) = json.loads(capsys.readouterr().out)["results"]
+    settings = Settings.resolve(dataset="digits", image_size=16)
+    encoder, splits = load_encoder(checkpoint).eval(), commands._load(settings)
+    views = view_features(partial(linear_features, encoder), splits.train.images,
+                          crop_view("digits", 16), settings.linear_views)
+    found = choose_linear(views, splits.train.labels, linear_features(encoder, splits.val.images),
+                          splits.val.labels, 10, epochs=settings.scale(100))
+    assert row["protocol"] == f"linear, SGD, rate {found.rate:g}"
+    assert row["mean"] == found.score(linear_features(encoder, splits.test.images),
+                                      splits.test.labels)
+
+
+def test_a_split_of_the_command_line_is_that_of_notebook_08(tmp_path, monkeypatch, capsys):
+    torch.manual_seed(0)
+    colour = save_encoder(build("slim", channels=3, image_size=16, width=8),
+                          tmp_path / "colour.safetensors")
+    monkeypatch.setenv("FEWLABELS_DATA_DIR", str(tmp_path / "data"))
+    seen = []
+    monkeypatch.setattr(commands, "_measured", lambda _, __, ___, splits, *____:
+                        seen.append(splits) or [])
+    folder, wanted = shapes(tmp_path / "images"), ",".join(CLASSES[:2])
+    line = ["evaluate", str(colour), str(folder), "--split-train", "2", "--split-test", "50%",
+            "--classes", wanted]
+    assert main(line) == 0
+    assert seen[0].classes == tuple(sorted(CLASSES[:2]))
+    assert seen[0].train.labels.bincount().tolist() == [2, 2]
+    assert len(seen[0].test) == pytest.approx(len(seen[0].unlabeled) + len(seen[0].val), abs=4)
+    for words, said in ((["digits", "--split-val", "3"], "digits has its own train, val"),
+                        ([str(folder), "--split-val", "much"], "val is 'much': give auto")):
+        assert main(["evaluate", str(colour), *words]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_the_protocols_of_the_shell_are_those_that_exist():
-    assert set(PROTOCOLS) == {*commands.PROTOCOLS, "finetune"}
+    assert set(PROTOCOLS) == {*commands.PROTOCOLS, *commands.OF_IMAGES}
 
 
 def test_a_row_has_the_deviation_of_a_sample_and_none_for_a_single_number():
@@ -224,5 +268,5 @@ def test_released_weights_are_evaluated_by_their_name(capsys, monkeypatch):
     monkeypatch.setenv("FEWLABELS_OFFLINE", "1")
     arguments = ["evaluate", "byol-slim-digits", "--dataset", "digits", "--protocol", "knn"]
     assert main(arguments) == 0
-    first = capsys.readouterr().out.splitlines()[-2]
+    first = capsys.readouterr().out.splitlines()[-3]
     assert first.startswith("kNN, k = 20") and float(re.search(r"(\d+\.\d)%", first)[1]) > 95

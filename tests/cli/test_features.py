@@ -57,7 +57,7 @@ def test_a_classifier_of_features_on_disk_is_that_of_the_images(latents, tmp_pat
     (["train", "LATENTS", "--weights", "byol-slim-imagenette", "--out", "a.safetensors"],
      "not of byol-slim-imagenette"),
     (["evaluate", "byol-slim-imagenette", "LATENTS"], "not of byol-slim-imagenette"),
-    (["evaluate", "byol-slim-digits", "LATENTS", "--protocol", "finetune"], "needs the images"),
+    (["evaluate", "byol-slim-digits", "LATENTS", "--protocol", "finetune"], "need the images"),
     (["features", "digits", "--weights", "byol-slim-digits", "--out", "LATENTS"],
      "another dtype (float32, not float16)"),
     (["features", "no-such", "--weights", "byol-slim-digits"], "no such name or folder"),

@@ -41,6 +41,16 @@ def test_the_usual_recipe_lies_within_what_is_searched(settings):
         assert value in limits if isinstance(limits, list) else limits[0] <= value <= limits[1]
 
 
+@pytest.mark.parametrize("encoder", ["vit_digits", "vit_small", "resnet50"])
+def test_other_encoders_have_a_space_around_their_own_recipe(encoder, settings):
+    own = settings.replace(encoder=encoder)
+    recipe, space, usual = recipe_for("noise-byol", own), search.space_for(own), search.usual(own)
+    assert (usual["hidden"], usual["projection"]) == (recipe.hidden_dim, recipe.projection_dim)
+    low, high, _ = space["lr"]
+    assert low < usual["lr"] < high
+    assert {trial["hidden"] for trial in search.width_trials(space)} == set(space["hidden"])
+
+
 def test_the_first_trial_is_the_usual_recipe_and_later_ones_lie_in_the_space(
         splits, settings, tmp_path, monkeypatch):
     monkeypatch.setattr(search, "train", fixed([[0.1, 0.2, 0.3, 0.4]] * 6))
