@@ -49,6 +49,17 @@ def small_table() -> str:
     return tables.by_labels(few[few.method.isin(SMALL)])
 
 
+def worth() -> str:
+    """What images without labels are worth, in one sentence."""
+    few = tables.few_labels(claims.quick_digits(results()))
+    one = few[(few.protocol == "linear probe") & (few.labels_per_class == "1")]
+    learned, pixels = (f"{100 * one[one.method == method]['mean'].item():.0f} %"
+                       for method in ("BYOL", "raw pixels"))
+    return (f"With one label per class, a classifier of handwritten digits gets {learned} right "
+            f"where it may use what was learned from images without labels, and {pixels} on the "
+            "plain pixels.")
+
+
 def sentences(*points: str) -> str:
     """What was found, of these points only if any are given."""
     text = claims.findings(results(), collect.published(), collect.noise_trainings())
@@ -130,7 +141,8 @@ def times() -> str:
 
 
 PAGES: dict[Path, Mapping[str, Callable[[], str]]] = {
-    ROOT / "README.md": {"few-labels": small_table, "findings": lambda: sentences(*FINDINGS)},
+    ROOT / "README.md": {"worth": worth, "few-labels": small_table,
+                         "findings": lambda: sentences(*FINDINGS)},
     ROOT / "docs" / "results.md": {
         "findings": sentences,
         "few-labels": lambda: tables.by_labels(tables.few_labels(claims.quick_digits(results()))),

@@ -147,22 +147,23 @@ def stamp_notebook(path: Path, address: str, times: dict[str, Time]) -> str:
 def stamp_readme(path: Path, notebooks: Sequence[Path], address: str, times: dict[str, Time]
                  ) -> str:
     """The README with its clone line and the table between its `<!-- notebooks -->` marks anew."""
-    lines = ["| notebook | open it | read it | time |", "| --- | --- | --- | --- |"]
+    lines = ["| read it | run it | time |", "| --- | --- | --- |"]
     for notebook in notebooks:
         copy = Path("docs", "executed", notebook.name)
-        outputs = f"[outputs]({copy.as_posix()})" if (path.parent / copy).exists() else ""
+        shown = copy if (path.parent / copy).exists() else Path("notebooks", notebook.name)
         title = "".join(json.loads(notebook.read_text(encoding="utf-8"))["cells"][0]["source"])
         title = title.splitlines()[0].lstrip("# ")
         time = in_words(times[notebook.stem].seconds) if notebook.stem in times else ""
-        lines.append(f"| [{title}](notebooks/{notebook.name}) | {badge(notebook.name, address)} "
-                     f"| {outputs} | {time} |")
+        lines.append(f"| [{title}]({shown.as_posix()}) | {badge(notebook.name, address)} "
+                     f"| {time} |")
     if times.keys() >= {notebook.stem for notebook in notebooks}:
         total = in_words(sum(row.seconds for row in times.values()))
-        lines.append(f"| all, one after the other | | | {total} |")
+        lines.append(f"| all, one after the other | | {total} |")
     table = "\n".join(lines)
     text = README_TABLE.sub(lambda match: f"{match[1]}{table}\n{match[2]}",
                             path.read_text(encoding="utf-8"))
     text = re.sub(r"https://github\.com/[\w.-]+/[\w.-]+(?=/actions/)", address, text)
+    text = re.sub(rf"(?<={COLAB}/github/)[\w.-]+/[\w.-]+(?=/blob/)", repository(address), text)
     folder = address.rsplit("/", 1)[1]
     return re.sub(r"git clone https://github\.com/[\w./-]+(?:(\s+(?:&& )?cd )[\w.-]+)?",
                   lambda match: f"git clone {address}" + (match[1] + folder if match[1] else ""),

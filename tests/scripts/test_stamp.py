@@ -178,25 +178,26 @@ def time_line(path):
 
 
 def test_without_times_and_copies_the_table_has_neither(root):
-    assert table_of(root) == [["notebook", "open it", "read it", "time"], ["---"] * 4,
-                              ["[1. A first look](notebooks/01_first_look.ipynb)", "", "", ""]]
+    assert table_of(root) == [["read it", "run it", "time"], ["---"] * 3,
+                              ["[1. A first look](notebooks/01_first_look.ipynb)", "", ""]]
 
 
 def test_the_table_has_copies_times_and_a_sum(root):
     copy_of(root)
     measure(root, {}, dict(cores=16, seconds=21))
-    assert [row[2:] for row in table_of(root)[2:]] == [
-        ["[outputs](docs/executed/01_first_look.ipynb)", "70 seconds"], ["", "70 seconds"]]
+    assert [[row[0], row[-1]] for row in table_of(root)[2:]] == [
+        ["[1. A first look](docs/executed/01_first_look.ipynb)", "70 seconds"],
+        ["all, one after the other", "70 seconds"]]
 
 
 def test_a_time_of_other_sizes_or_of_a_gpu_is_not_the_usual_one(root):
     measure(root, dict(device="cuda", seconds=9), dict(preset="full"))
-    assert [row[3] for row in table_of(root)[2:]] == [""]
+    assert [row[2] for row in table_of(root)[2:]] == [""]
 
 
 def test_a_sum_needs_every_notebook(root):
     measure(root, dict(notebook="02_other"))
-    assert [row[3] for row in table_of(root)[2:]] == [""]
+    assert [row[2] for row in table_of(root)[2:]] == [""]
 
 
 def test_the_first_cell_gets_the_measured_time_and_keeps_what_follows(root):
