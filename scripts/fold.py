@@ -1,4 +1,5 @@
-"""Fold the cells of notebooks that a reader need not see first: setup, records, closing words.
+"""Fold the cells of notebooks that a reader need not see first: setup, records, closing words;
+explain each setting in one line.
 
     python -m scripts.fold                  all notebooks of notebooks/
     python -m scripts.fold --check          only say which would change; exit status 1 if one would
@@ -17,6 +18,7 @@ from typing import Any
 
 from helpers.common.environment import ROOT
 from helpers.common.files import write_atomically
+from scripts.fields import explained
 
 SETUP = "Setup: finds or fetches the repository and adds missing packages"
 RECORD, CLOSING = "Keep the numbers in results/summary.csv", "What came out, in words"
@@ -56,10 +58,13 @@ def fold(cell: dict[str, Any], title: str) -> None:
 
 
 def folded(text: str) -> str:
-    """A notebook's JSON with its cells folded."""
+    """A notebook's JSON with its cells folded and its settings explained."""
     notebook = json.loads(text)
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    number = "".join(notebook["cells"][0]["source"])[2:4]
     for cell in code:
+        if "parameters" in cell["metadata"].get("tags", []):
+            cell["source"] = explained("".join(cell["source"]), number).splitlines(keepends=True)
         title = title_of(cell, cell is code[-1])
         if title:
             fold(cell, title)

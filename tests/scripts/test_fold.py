@@ -2,14 +2,15 @@
 
 import ast
 import json
+import re
 import shutil
 
 import nbformat
 import pytest
 
 from helpers.common.environment import ROOT
+from scripts import fields, stamp
 from scripts import fold as tool
-from scripts import stamp
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -65,3 +66,23 @@ def test_a_stamped_notebook_stays_folded(tmp_path):
     setup = cells_of(stamped)[0]
     assert setup["source"][0] == f"#@title {tool.SETUP}\n" and tool.folded(stamped) == stamped
     assert 'prepare("01")' in "".join(setup["source"])
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_setting_is_used_and_explained_and_rare_ones_come_last(path):
+    cells = cells_of(path.read_text(encoding="utf-8"))
+    (own,) = ("".join(cell["source"]) for cell in cells
+              if "parameters" in cell["metadata"].get("tags", []))
+    others = "\n".join("".join(cell["source"]) for cell in cells[2:])
+    lines, names = own.splitlines(), fields.FIELD.findall(own)
+    assert names and all(re.search(rf"\b{name}\b", others) for name in names)
+    assert all(lines[lines.index(line) - 1].startswith(fields.MARKDOWN) and len(line) <= 100
+               for line in lines if fields.FIELD.match(line))
+    assert all(len(line) <= 100 for line in lines)
+    rare = [name in fields.RARE for name in names]
+    assert rare == sorted(rare) and own.count("Rarely changed:") == any(rare)
+
+
+def test_a_setting_that_nothing_explains_is_refused():
+    with pytest.raises(KeyError, match="NEW"):
+        fields.explained("NEW = 1  # @param {type: \"integer\"}", "03")
