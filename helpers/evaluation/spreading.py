@@ -20,6 +20,7 @@ from sklearn.semi_supervised import LabelSpreading
 from torch import Tensor
 
 from helpers.common.compute import numpy_threads
+from helpers.common.progress_bar import working
 from helpers.data.splits import Labeled, Splits
 from helpers.evaluation.features import pixel_features
 from helpers.evaluation.probes import label_subsets
@@ -80,5 +81,6 @@ class Spreading:
 def spreading_scores(splits: Splits, counts: Sequence[int], draws: int,
                      seed: int = 0) -> dict[tuple[str, int], list[float]]:
     """Test accuracies by ("label spreading", labels per class), one for each label subset."""
-    spreading = Spreading(splits, seed)
-    return {(NAME, count): spreading.scores(count, draws) for count in counts}
+    with working(NAME):
+        spreading = Spreading(splits, seed)
+        return {(NAME, count): spreading.scores(count, draws) for count in counts}

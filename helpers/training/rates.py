@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from helpers.common.progress_bar import progress
 from helpers.data.splits import Splits
 from helpers.methods.presets import HEAD_RATE, RATES, fine_tuning
 from helpers.methods.recipes import ClassifierRecipe
@@ -26,7 +27,7 @@ def choose_rate(name: str, encoder: Encoder, splits: Splits,
         lr: kept_training(f"rate {lr:g}, {name}", encoder, splits, trial, recipe,
                           per_class=TRIAL_LABELS, evaluate_on=splits.val,
                           folder=settings.checkpoints)[0]
-        for lr, recipe in tried.items()
+        for lr, recipe in progress(list(tried.items()), f"rates of {name}", "trainings")
     }
     middle = RATES[len(RATES) // 2]
     best = max(RATES, key=lambda lr: (found[lr], -abs(RATES.index(lr) - RATES.index(middle))))

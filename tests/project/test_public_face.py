@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -23,6 +24,35 @@ def test_the_workflow_runs_the_check_of_the_repository():
     steps = yaml.safe_load((ROOT / ".github/workflows/check.yml").read_text())["jobs"]["check"]
     assert [step["run"] for step in steps["steps"] if "run" in step] == [".ci/run"]
     assert (ROOT / ".ci/run").stat().st_mode & 0o111
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob(".github/workflows/*.yml")),
+                         ids=lambda path: path.stem)
+def test_what_a_workflow_names_is_there(path):
+    flow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    steps = [step for job in flow["jobs"].values() for step in job["steps"]]
+    commands = "\n".join(step["run"] for step in steps if "run" in step)
+    modules = re.findall(r"python -m ((?:scripts|helpers)[\w.]*)", commands)
+    files = re.findall(r"-[rc] (\S+)|(\.ci/\S+)", commands)
+    watched = flow[True].get("push", {}).get("paths", [])  # "on" reads as True
+    names = [f"{module.replace('.', '/')}.py" for module in modules]
+    names += [name for pair in files for name in pair if name]
+    names += [name.removesuffix("/**") for name in watched]
+    assert names and [name for name in names if not (ROOT / name).exists()] == []
+    assert all("@v" in step["uses"] for step in steps if "uses" in step)
+    cached = [step["with"].get("cache-dependency-path") for step in steps if "with" in step]
+    assert all(list(ROOT.glob(pattern)) for pattern in cached if pattern)
+
+
+def test_the_gallery_needs_only_what_its_workflow_installs():
+    flow = yaml.safe_load((ROOT / ".github/workflows/pages.yml").read_text())
+    commands = " ".join(step.get("run", "") for step in flow["jobs"]["pages"]["steps"])
+    said = re.search(r"pip install (.*?) -c", commands)[1].split()
+    assert {"nbconvert", "pillow", "tqdm"} == set(said)
+    missing = ("torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "sklearn",
+               "psutil", "ipywidgets", "pytorch_lightning")
+    code = f"import sys; sys.modules.update(dict.fromkeys({missing})); import scripts.gallery"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 def test_the_container_for_editors_installs_what_make_installs():
