@@ -33,7 +33,7 @@ LARGEST_SEED = 2**31  # NumPy's generators end at 2**32, and some seeds are a fe
 ALL_LABELS = 0  # in `label_counts`: every label there is
 PREFIX = "FEWLABELS_"
 # read elsewhere, the last by the tests
-OTHER_VARIABLES = ("OFFLINE", "PRETRAINED", "WEIGHTS", "WEIGHTS_DIR", "HEADS", "FUZZ")
+OTHER_VARIABLES = ("OFFLINE", "PRETRAINED", "WEIGHTS", "WEIGHTS_DIR", "HEADS", "WORKERS", "FUZZ")
 
 DEFAULTS: dict[str, Any] = {
     "seed": 0, "noise_sigma": 0.0, "noise_schedule": "ramp", "precision": "auto",

@@ -6,10 +6,13 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sklearn.pipeline import Pipeline
 
 from helpers.cli.features import latents_of
+from helpers.cli.parsing import refuse_split, split_of
+from helpers.cli.recipe_options import given_fields
 from helpers.common.errors import UserError
 from helpers.common.files import atomic_path, check_writable, one_at_a_time
 from helpers.common.names import DATASETS
@@ -30,6 +33,7 @@ from helpers.evaluation.predictions import (
     write_predictions,
 )
 from helpers.evaluation.probes import label_subsets
+from helpers.methods.recipes import ClassifierRecipe
 from helpers.models.classifier_file import KeptClassifier, load_classifier
 from helpers.models.weights.hub import for_channels, named_encoder, weights_file
 from helpers.models.weights.registry import sha256
@@ -45,7 +49,11 @@ from helpers.training.protocols import (
     train_whole,
 )
 from helpers.training.released import PHOTOGRAPHS
+from helpers.training.runs import fresh_encoder
 
+SCRATCH = "scratch"  # in place of weights
+WHOLE = ("finetune", "last-block")  # protocols that train the encoder, too
+WHOLE_OPTIONS = ("epochs", "eval_every", "log_every", "save_every")
 SHEETS = (".png", ".jpg", ".pdf", ".svg")  # endings of a sheet
 USUAL = {"digits": "byol-slim-digits", "fashion-mnist": "byol-slim-digits"}  # by dataset
 
@@ -59,23 +67,48 @@ def train(options: argparse.Namespace) -> None:
     if is_latents(options.data):
         _train_on_disk(out, options)
         return
+    whole = options.protocol in WHOLE
+    changes = _changes(options)
     name = options.weights or _usual_weights(options)
-    encoder, _ = named_encoder(name, options.image_size)
+    scratch = name == SCRATCH
+    if scratch and not whole:
+        raise UserError("random weights are trained as a whole: add --protocol finetune")
+    if options.encoder and not scratch:
+        raise UserError("--encoder is for --weights scratch: other weights have their own")
+    encoder = None if scratch else named_encoder(name, options.image_size)[0]
+    size = encoder.config["image_size"] if encoder else options.image_size
     settings = Settings.resolve(dataset=options.data, seed=options.seed, device=options.device,
-                                image_size=encoder.config["image_size"], run_dir=options.run_dir,
-                                precision=options.precision)
+                                encoder=options.encoder, image_size=size, run_dir=options.run_dir,
+                                precision=options.precision, split=split_of(options))
     splits = _splits(options, settings)
-    encoder = for_channels(encoder, name, splits.channels).eval().to(settings.device)
+    encoder = (for_channels(encoder, name, splits.channels) if encoder else
+               fresh_encoder(splits, settings)).eval().to(settings.device)
     print(splits)
     features = None
-    if options.protocol == "finetune":
-        start = f"{name} {sha256(weights_file(name))[:8]}"
-        head, recipe = train_whole(encoder, splits, settings, start, resume=options.resume)
+    if whole:
+        start = name if scratch else f"{name} {sha256(weights_file(name))[:8]}"
+        head, recipe = train_whole(
+            encoder, splits, settings, start, changes=changes, epochs=options.epochs,
+            resume=options.resume, last_block=options.protocol == "last-block",
+            eval_every=options.eval_every, log_every=options.log_every,
+            save_every=options.save_every)
     else:
         features = Features(encoder, splits)
         head, recipe = _head(features, options.protocol, settings.seed)
     keep_classifier(out, head, splits, features=features, protocol=options.protocol, recipe=recipe,
                     weights=str(name))
+
+
+def _changes(options: argparse.Namespace) -> dict[str, Any]:
+    """The recipe's fields that are given; a UserError where the protocol trains a head alone."""
+    changes = given_fields(options)
+    ClassifierRecipe(**{"steps": 1} | changes)  # complains of values that are none
+    if options.protocol not in WHOLE:
+        named = [*changes, *(name for name in WHOLE_OPTIONS if getattr(options, name))]
+        if named:
+            raise UserError(f"--{named[0].replace('_', '-')} is for --protocol "
+                            f"{' or '.join(WHOLE)}, and {options.protocol} trains a head alone")
+    return changes
 
 
 def _head(features: Features, protocol: str, seed: int) -> tuple[Pipeline, dict]:
@@ -84,7 +117,9 @@ def _head(features: Features, protocol: str, seed: int) -> tuple[Pipeline, dict]
 
 def _train_on_disk(out: Path, options: argparse.Namespace) -> None:
     """A head on features that were written before; their images are not needed."""
-    if options.protocol == "finetune" or options.labels or options.per_class:
+    refuse_split(options, f"{options.data} was split when its features were written")
+    _changes(options)
+    if options.protocol in WHOLE or options.labels or options.per_class:
         raise UserError(f"{options.data} holds features: for fine-tuning, --labels and --per-class "
                         "name the images")
     latents, encoder = latents_of(options.data, options.weights)
@@ -105,7 +140,7 @@ def _usual_weights(options: argparse.Namespace) -> str:
     if settings.dataset in DATASETS or settings.preset == "smoke":
         return usual
     passes = count_files(settings.dataset) or OF_AN_ARCHIVE
-    if options.protocol == "finetune":
+    if options.protocol in WHOLE:
         passes = 3 * LONGER * settings.finetune_steps * settings.batch_size
     return fetched_best(passes, settings.device, "train") or usual
 
@@ -117,18 +152,16 @@ def _splits(options: argparse.Namespace, settings: Settings) -> Splits:
     """
     wanted = name_or_path(settings.dataset)
     check_size(settings.image_size)
-    if options.classes and not options.labels:
-        raise UserError("--classes names the classes of a labels file: give --labels as well")
     if wanted in DATASETS and options.labels:
         raise UserError(f"--labels is for a folder, and {settings.dataset} has its own labels")
     if wanted in DATASETS:
         splits = load(wanted, image_size=settings.image_size, seed=settings.seed,
-                      data_dir=settings.data_dir)
+                      data_dir=settings.data_dir, split=settings.split)
     else:
         with one_at_a_time(settings.data_dir):
             listing = _listing(options, settings, Path(wanted))
             splits = load_listing(listing, settings.image_size, settings.seed, settings.data_dir,
-                                  held_out=held_out_share(listing))
+                                  held_out=held_out_share(listing), split=settings.split)
     if not options.per_class:
         return splits
     (some,) = label_subsets(splits.train.labels, options.per_class, 1, settings.seed)
@@ -139,9 +172,8 @@ def _listing(options: argparse.Namespace, settings: Settings, root: Path) -> Lis
     """The images of a folder or archive by its folders, or by a table of labels."""
     root = unpacked(root, settings.data_dir) if root.is_file() else root
     if not options.labels:
-        return scan(root)
-    classes = [name.strip() for name in (options.classes or "").split(",") if name.strip()]
-    return labelled_listing(root, Path(options.labels), classes)
+        return scan(root, classes=settings.split.classes)
+    return labelled_listing(root, Path(options.labels), settings.split.classes)
 
 
 def predict_files(options: argparse.Namespace) -> None:

@@ -75,6 +75,7 @@ def pretrain(options: argparse.Namespace) -> None:
     hardware = Hardware(options.devices, options.num_nodes, settings.precision, options.compile)
     done = pretraining.pretrain(splits, settings, recipe, encoder=encoder, start=start,
                                 resume=options.resume, hardware=hardware,
+                                save_every=options.save_every,
                                 stop_on_collapse=options.stop_on_collapse)
     if not is_first():  # one of several processes says it
         return

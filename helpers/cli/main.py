@@ -14,12 +14,14 @@ from helpers.cli.parsing import (
     A_DATASET,
     Parser,
     add_device,
+    add_save_every,
     add_split_options,
     count,
     later,
     positive,
 )
 from helpers.cli.recipe_options import add_recipe_options, views_of
+from helpers.cli.train_options import add_overfit, add_train
 from helpers.common.errors import UserError
 from helpers.common.names import ENCODERS, METHODS, NOISE_SCHEDULES
 from helpers.settings import PRESETS
@@ -32,6 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options, unknown = parser().parse_known_args(arguments)
         options.views = views_of(unknown, options.parser)
+        if getattr(options, "workers", None):
+            os.environ["FEWLABELS_WORKERS"] = str(options.workers)
         return options.command(options) or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -59,10 +63,11 @@ def parser() -> Parser:
     _add_run(commands.add_parser("run", help="execute the notebooks"))
     _add_pretrain(commands.add_parser("pretrain", help="train an encoder on images without labels"))
     _add_evaluate(commands.add_parser("evaluate", help="measure an encoder with few labels"))
-    _add_train(commands.add_parser("train", help="train a classifier and keep it in a file"))
+    add_train(commands.add_parser("train", help="train a classifier and keep it in a file"))
     _add_predict(commands.add_parser("predict", help="classify images with a kept classifier"))
     _add_features(commands.add_parser("features", help="write features of images to the disk"))
     add_noise_commands(commands)
+    add_overfit(commands.add_parser("overfit", help="can a network learn one batch by heart?"))
     _add_weights(commands.add_parser("weights", help="list, fetch and check released encoders"))
     doctor = commands.add_parser("doctor", help="say what this machine has and what will run on it")
     _add_doctor(doctor)
@@ -113,6 +118,7 @@ def _add_pretrain(command: Parser) -> None:
     command.add_argument("--out", metavar="FOLDER", help="default: FEWLABELS_RUN_DIR, else runs")
     command.add_argument("--resume", action="store_true",
                          help="go on from the last checkpoint in --out")
+    add_save_every(command)
     command.add_argument("--stop-on-collapse", action="store_true",
                          help="end the training where it collapses")
     add_device(command, trains=True)
@@ -124,31 +130,6 @@ def _add_pretrain(command: Parser) -> None:
     add_recipe_options(command)
     add_split_options(command)
     command.set_defaults(command=later("commands", "pretrain"))
-
-
-def _add_train(command: Parser) -> None:
-    command.add_argument("data", metavar="FOLDER_OR_DATASET",
-                         help=f"{A_DATASET}, or what `features` wrote")
-    command.add_argument("--labels", metavar="FILE",
-                         help="CSV with the columns file (in the folder) and class")
-    command.add_argument("--classes", metavar="NAMES",
-                         help="with --labels: the only classes there are, such as cat,dog")
-    command.add_argument("--weights", metavar="WEIGHTS", help="a name from `weights list`, or a "
-                         "file; default: for a folder the best that this machine runs in minutes, "
-                         "else the released encoder for such images")
-    command.add_argument("--protocol", choices=("linear", "mlp", "finetune"), default="linear",
-                         help="a head on frozen features (linear, mlp), or the whole network")
-    command.add_argument("--out", required=True, metavar="FILE", help="such as my.safetensors")
-    command.add_argument("--per-class", type=positive, metavar="N",
-                         help="use N labels of each class only, a random choice")
-    command.add_argument("--image-size", type=positive, metavar="PIXELS",
-                         help="default: what the weights were trained on")
-    command.add_argument("--seed", type=count)
-    command.add_argument("--run-dir", metavar="FOLDER", help="of finetune's checkpoints and logs")
-    command.add_argument("--resume", action="store_true",
-                         help="finetune: go on from the last checkpoint of the same training")
-    add_device(command, trains=True)
-    command.set_defaults(command=later("classifier", "train"))
 
 
 def _add_predict(command: Parser) -> None:

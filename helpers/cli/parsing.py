@@ -51,11 +51,20 @@ def positive(text: str) -> int:
 
 
 def add_device(command: argparse.ArgumentParser, trains: bool = False) -> None:
-    """--device, and for what trains --precision."""
+    """--device and --workers, and for what trains --precision."""
     command.add_argument("--device", choices=DEVICES, help="default: a GPU where there is one")
+    command.add_argument("--workers", type=positive, metavar="N",
+                         help="threads that decode images; default: one a core")
     if trains:
         command.add_argument("--precision", choices=PRECISIONS,
                              help="default: half precision where the device has it and it pays")
+
+
+def add_save_every(command: argparse.ArgumentParser) -> None:
+    """--save-every, of a training with checkpoints."""
+    command.add_argument("--save-every", type=positive, default=0, metavar="EPOCHS",
+                         help="keep a checkpoint of each such epoch, epoch-0020.ckpt; evaluate "
+                         "takes them; default: the newest two only")
 
 
 def add_split_options(command: argparse.ArgumentParser, classes: bool = True) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from helpers.common.errors import UserError
@@ -10,12 +11,15 @@ from helpers.common.fields import did_you_mean, takes_several, value_of
 from helpers.methods.recipes import PRETRAINING, Recipe, field_types
 
 
-def add_recipe_options(command: argparse.ArgumentParser) -> None:
-    """An option for each field of a recipe that has none of its own yet."""
+def add_recipe_options(command: argparse.ArgumentParser,
+                       recipes: Sequence[type[Recipe]] = PRETRAINING) -> None:
+    """An option for each field of recipes that has none of its own yet."""
+    own = {cls.__name__.removesuffix("Recipe"): field_types(cls) for cls in recipes}
+    command.set_defaults(has_views=any("views" in fields for fields in own.values()))
+    views = ". A field of the views as well: --views.angle 25"
     group = command.add_argument_group(
-        "recipe", "what helpers/methods/recipes.py says of each; default: the preset's. "
-        "A field of the views as well: --views.angle 25")
-    own = {cls.__name__.removesuffix("Recipe"): field_types(cls) for cls in PRETRAINING}
+        "recipe", "what helpers/methods/recipes.py says of each; default: the preset's"
+        + views * command.get_default("has_views"))
     for name in dict.fromkeys(name for fields in own.values() for name in fields):
         option = f"--{name.replace('_', '-')}"
         if name == "views" or option in command._option_string_actions:
@@ -30,11 +34,10 @@ def views_of(words: list[str], command: argparse.ArgumentParser) -> dict[str, li
     """The fields of views, from words such as `--views.angle 25`; other words are refused, and so
     are these where the command has no recipe."""
     known = command._option_string_actions
-    has_recipe = any(action.dest.startswith("recipe.") for action in known.values())
     views: dict[str, list[str]] = {}
     name = ""
     for word in words:
-        if has_recipe and word.startswith("--views."):
+        if command.get_default("has_views") and word.startswith("--views."):
             name, _, value = word.removeprefix("--views.").partition("=")
             views[name] = [value] if value else []
         elif name and not word.startswith("--"):
@@ -48,13 +51,19 @@ def views_of(words: list[str], command: argparse.ArgumentParser) -> dict[str, li
     return views
 
 
-def overrides(options: argparse.Namespace, usual: Recipe) -> dict[str, Any]:
-    """The recipe's fields that the command line gives."""
+def given_fields(options: argparse.Namespace) -> dict[str, Any]:
+    """The values of a recipe's own options, by field."""
     given = {}
     for name, words in vars(options).items():
         if name.startswith("recipe."):
             words = words if isinstance(words, list) else [words]
             given[name.removeprefix("recipe.")] = value_of_words(words)
+    return given
+
+
+def overrides(options: argparse.Namespace, usual: Recipe) -> dict[str, Any]:
+    """The recipe's fields that the command line of `pretrain` gives."""
+    given = given_fields(options)
     if options.batch_size:
         given["batch_size"] = options.batch_size
     if options.method == "noise-byol":

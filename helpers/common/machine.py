@@ -6,6 +6,8 @@ import os
 import platform
 from pathlib import Path
 
+from helpers.common.errors import UserError
+
 # the first that a CPU has decides its speed
 BF16 = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16", "avx2": "AVX2"}
 
@@ -13,6 +15,18 @@ BF16 = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16", "avx2": "AVX2"}
 def cores() -> int:
     """The CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def workers() -> int:
+    """Threads that decode images: FEWLABELS_WORKERS, else one a core.
+
+    Raises:
+        UserError: the variable is no whole number above zero.
+    """
+    wanted = os.environ.get("FEWLABELS_WORKERS") or str(cores())
+    if not wanted.isdecimal() or int(wanted) == 0:
+        raise UserError(f"FEWLABELS_WORKERS is {wanted!r}: give a whole number above zero")
+    return int(wanted)
 
 
 def chip(device: str = "cpu", cpuinfo: Path = Path("/proc/cpuinfo")) -> str:

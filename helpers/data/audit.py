@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from helpers.common.machine import workers
 from helpers.data.folder_names import shown
 from helpers.data.images import Unreadable, open_image, read_image
 from helpers.data.listing import ORDER, ImageFile
@@ -111,7 +111,7 @@ def folder_report(root: Path | str, classes: Sequence[str] = (),
         UserError: the folder has no classes, an empty class, or a class that train lacks.
     """
     listing = scan(Path(root), classes=classes)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, warnings.catch_warnings():
+    with ThreadPoolExecutor(workers()) as pool, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which does not matter here
         opened = list(pool.map(lambda file: _open(listing.root, file), listing.images))
     files = pd.DataFrame(opened).sort_values("name", ignore_index=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 from helpers.common.errors import UserError
 from helpers.data.splits import Labeled, Splits
 
+CHUNK = 256  # rows that change places at a time
 TEST_SEED = 0  # a test split that we have to draw ourselves is the same for every seed
 
 
@@ -65,10 +66,11 @@ def take_out(images: Tensor, labels: Tensor, span: tuple[int, int], count: int, 
     border = stop - len(chosen)
     moving = torch.from_numpy(chosen[chosen < border])
     places = torch.from_numpy(np.setdiff1d(np.arange(border, stop), chosen))
-    for rows in (images, labels):
-        displaced = rows[places]
-        rows[places] = rows[moving]
-        rows[moving] = displaced
+    for some, others in zip(places.split(CHUNK), moving.split(CHUNK), strict=True):
+        for rows in (images, labels):
+            displaced = rows[some]
+            rows[some] = rows[others]
+            rows[others] = displaced
     return (start, border), (border, stop)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections import Counter
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 
 from helpers.common.errors import UserError
+from helpers.common.machine import workers
 from helpers.common.progress_bar import progress
 from helpers.common.split import Split, amount_text
 from helpers.data import depth
@@ -157,7 +157,7 @@ def decode(listing: Listing, image_size: int, writer: BlockWriter) -> dict[str, 
 def _ranges(found: list[ImageFile]) -> depth.Ranges:
     """What is black and white in images of more than 8 bits, the same in all of them."""
     deep = [image.path for image in found if image.path.suffix.lower() not in depth.SHALLOW]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(workers()) as pool:
         return depth.common_ranges(filter(None, pool.map(extremes, deep)))
 
 
@@ -174,7 +174,7 @@ def decoded(found: list[ImageFile], image_size: int, ranges: depth.Ranges = dept
             return image, str(problem)
 
     remaining = iter(found)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(workers()) as pool:
         while chunk := list(islice(remaining, CHUNK)):
             yield list(pool.map(one, chunk))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ IMAGENETTE = {160: ("160px", "imagenette2-160", "e793b78cc4c9e9a4ccc0c1155377a41
 IMAGENETTE_URL = "https://s3.amazonaws.com/fast-ai-imageclas/"
 IMAGENETTE_IMAGES = 13_394
 Archive = tuple[str, Path, str]  # address, file, md5
+# training and test images (uint8, N x C x H x W each), labels of all of them, names of the classes
+Blocks = tuple[list[torch.Tensor], list[int], list[str]]
 
 
 def _torchvision(name: str, source: type, parts: tuple[Any, Any], data_dir: Path,
@@ -88,8 +91,8 @@ def stl10(image_size: int, seed: int, data_dir: Path) -> Splits:
         labels = [-1] * len(pretext) + train.labels.tolist() + test.labels.tolist()
         return {"labels": labels, "sizes": [len(block) for block in blocks]}
 
-    key = hashlib.blake2b(f"{FORMAT} {image_size}".encode(), digest_size=5).hexdigest()
-    images, kept = cached(data_dir / "cache" / f"stl10-{key}", (3, image_size, image_size), build)
+    images, kept = cached(data_dir / "cache" / f"stl10-{_key(image_size)}",
+                          (3, image_size, image_size), build)
     pretext, train, _ = kept["sizes"]
     spans = {"pretext": (0, pretext), "train": (pretext, pretext + train),
              "test": (pretext + train, len(images))}
@@ -104,11 +107,14 @@ def cifar10(image_size: int, seed: int, data_dir: Path) -> Splits:
     """
     source = datasets.CIFAR10
     archive = (source.url, data_dir / source.filename, source.tgz_md5)
-    train, test = _torchvision("cifar10", source, (True, False), data_dir, [archive])
-    # [N, H, W, 3] -> [N, 3, H, W]
-    blocks = [torch.from_numpy(part.data).permute(0, 3, 1, 2) for part in (train, test)]
-    return _from_blocks("cifar10", blocks, train.targets + test.targets, train.classes, image_size,
-                        seed)
+
+    def read() -> Blocks:
+        train, test = _torchvision("cifar10", source, (True, False), data_dir, [archive])
+        # [N, H, W, 3] -> [N, 3, H, W]
+        blocks = [torch.from_numpy(part.data).permute(0, 3, 1, 2) for part in (train, test)]
+        return blocks, train.targets + test.targets, train.classes
+
+    return _kept("cifar10", 3, image_size, seed, data_dir, read)
 
 
 def fashion_mnist(image_size: int, seed: int, data_dir: Path) -> Splits:
@@ -120,20 +126,36 @@ def fashion_mnist(image_size: int, seed: int, data_dir: Path) -> Splits:
     raw = data_dir / "FashionMNIST" / "raw"
     archives = [(source.mirrors[0] + file, raw / file, md5) for file, md5 in source.resources]
     unpacked = tuple(path.with_suffix("") for _, path, _ in archives)
-    train, test = _torchvision("fashion-mnist", source, (True, False), data_dir, archives,
-                               unpacked)
-    labels = train.targets.tolist() + test.targets.tolist()
-    blocks = [part.data[:, None] for part in (train, test)]  # [N, H, W] -> [N, 1, H, W]
-    return _from_blocks("fashion-mnist", blocks, labels, train.classes, image_size, seed)
+
+    def read() -> Blocks:
+        train, test = _torchvision("fashion-mnist", source, (True, False), data_dir, archives,
+                                   unpacked)
+        blocks = [part.data[:, None] for part in (train, test)]  # [N, H, W] -> [N, 1, H, W]
+        return blocks, train.targets.tolist() + test.targets.tolist(), train.classes
+
+    return _kept("fashion-mnist", 1, image_size, seed, data_dir, read)
 
 
-def _from_blocks(name: str, blocks: list[torch.Tensor], labels: list[int], classes: list[str],
-                 image_size: int, seed: int) -> Splits:
-    images = torch.cat([resize(block, image_size) for block in blocks])
-    border = len(blocks[0])
-    spans = {"train": (0, border), "test": (border, len(images))}
-    return carve(name, images, torch.tensor(labels), spans, tuple(classes),
+def _kept(name: str, channels: int, image_size: int, seed: int, data_dir: Path,
+          read: Callable[[], Blocks]) -> Splits:
+    """Splits of training and test images that are resized once, into a file: 60,000 images of 224
+    pixels are 9 GB there, and memory holds only those that change places for validation."""
+    def build(writer: BlockWriter) -> dict[str, Any]:
+        blocks, labels, classes = read()
+        writer.expect(sum(map(len, blocks)))
+        for chunk in (chunk for block in blocks for chunk in block.split(CHUNK)):
+            writer.append(resize(chunk, image_size).numpy())
+        return {"labels": labels, "border": len(blocks[0]), "classes": list(classes)}
+
+    images, kept = cached(data_dir / "cache" / f"{name}-{_key(image_size)}",
+                          (channels, image_size, image_size), build)
+    spans = {"train": (0, kept["border"]), "test": (kept["border"], len(images))}
+    return carve(name, images, torch.tensor(kept["labels"]), spans, tuple(kept["classes"]),
                  Shares(val=HELD_OUT, test=0, seed=seed))
+
+
+def _key(image_size: int) -> str:
+    return hashlib.blake2b(f"{FORMAT} {image_size}".encode(), digest_size=5).hexdigest()
 
 
 def imagenette(image_size: int, seed: int, data_dir: Path) -> Splits:

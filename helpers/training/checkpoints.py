@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -36,10 +37,12 @@ class Saver(Callback):
     Args:
         minutes: between two checkpoints; the first one comes after `SELDOM`.
         epoch: steps of an epoch, whose end is saved as well, but not twice within a minute.
+        keep: epochs after each of which a checkpoint stays, as `epoch-0020.ckpt`; 0: none does.
     """
 
-    def __init__(self, folder: Path, minutes: float = 5.0, epoch: float = math.inf) -> None:
-        self.folder, self.minutes, self.epoch = folder, minutes, epoch
+    def __init__(self, folder: Path, minutes: float = 5.0, epoch: float = math.inf,
+                 keep: int = 0) -> None:
+        self.folder, self.minutes, self.epoch, self.keep = folder, minutes, epoch, keep
         self.last, self.previous = folder / "last.ckpt", folder / "previous.ckpt"
         self.saved_at, self.wait = time.monotonic(), min(minutes, SELDOM)
 
@@ -63,7 +66,13 @@ class Saver(Callback):
         if trainer.world_size > 1 and not epoch_ends and step % ASK_EVERY:
             return
         minutes = (time.monotonic() - self.saved_at) / 60
-        if from_first(minutes > self.wait or (epoch_ends and minutes > SELDOM)):
+        epochs = int(step // self.epoch)
+        if self.keep and epoch_ends and epochs and epochs % self.keep == 0:
+            self.save(trainer)
+            if trainer.is_global_zero:
+                with atomic_path(self.folder / f"epoch-{epochs:04}.ckpt") as path:
+                    shutil.copyfile(self.last, path)
+        elif from_first(minutes > self.wait or (epoch_ends and minutes > SELDOM)):
             self.save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

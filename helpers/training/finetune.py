@@ -40,7 +40,9 @@ class Trained:
 def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Settings,
                      recipe: ClassifierRecipe, *, view: Callable[..., Tensor] | None = None,
                      seed: int | None = None, val: Labeled | None = None, title: str = "",
-                     folder: Path | None = None, resume: bool = False) -> Trained:
+                     folder: Path | None = None, resume: bool = False,
+                     eval_every: int | None = None, log_every: int | None = None,
+                     save_every: int = 0) -> Trained:
     """Train `encoder`, in place, and a fresh head on labelled images.
 
     Args:
@@ -50,6 +52,8 @@ def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Se
         val: draws accuracy curves against these images; a recipe with patience needs them.
         title: of the progress bar; without one there is none.
         folder, resume: keeps checkpoints and logs there, and goes on from the newest one.
+        eval_every, log_every: steps, see `AccuracyCurve`.
+        save_every: epochs, see `fit`.
     """
     seed = settings.seed if seed is None else seed
     torch.manual_seed(seed)
@@ -59,10 +63,12 @@ def train_classifier(encoder: Encoder, data: Labeled, classes: int, settings: Se
     loader = BatchLoader(data.images, data.labels, batch_size=recipe.batch_size,
                          steps=recipe.steps, seed=seed, device=settings.device)
     logs = None if folder is None else folder / "logs"
-    watch = [AccuracyCurve(data, val, recipe.patience, logs)] if val is not None else []
+    watch = []
+    if val is not None or logs is not None:
+        watch = [AccuracyCurve(data, val, recipe.patience, logs, eval_every, log_every)]
     module = Classifier(encoder, head, view, recipe)
     history = fit(module, loader, title=title, seed=seed, callbacks=watch, folder=folder,
-                  resume=resume, hardware=Hardware(half=settings.precision))
+                  resume=resume, save_every=save_every, hardware=Hardware(half=settings.precision))
     return Trained(module.eval(), history.losses, watch[0].rows if watch else [], history.seconds)
 
 

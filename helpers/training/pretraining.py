@@ -43,7 +43,8 @@ class Pretrained:
 
 def pretrain(splits: Splits, settings: Settings, recipe: BYOLRecipe | DINORecipe, *,
              encoder: Encoder | None = None, start: Choice | str = "scratch", resume: bool = True,
-             stop_on_collapse: bool = False, hardware: Hardware | None = None) -> Pretrained:
+             stop_on_collapse: bool = False, save_every: int = 0,
+             hardware: Hardware | None = None) -> Pretrained:
     """Train on the unlabelled images by a recipe and keep the encoder.
 
     In the run's folder `recipe.yaml` lies beside the encoder and starts the same run again.
@@ -56,6 +57,7 @@ def pretrain(splits: Splits, settings: Settings, recipe: BYOLRecipe | DINORecipe
             back.
         stop_on_collapse: end the training when the representation collapses, not only warn. Asked
             for again, it stays ended; `find_or_pretrain` does not take its encoder.
+        save_every: epochs after each of which a checkpoint stays; 0: none does.
     """
     need_drive(settings.run_dir)
     hardware = hardware or Hardware(half=settings.precision)
@@ -75,7 +77,7 @@ def pretrain(splits: Splits, settings: Settings, recipe: BYOLRecipe | DINORecipe
             write_recipe(run)
         history = fit(module, loader, title=f"{recipe.method} on {splits.name}",
                       seed=settings.seed, callbacks=[monitor], folder=run.folder, resume=resume,
-                      hardware=hardware)
+                      save_every=save_every, hardware=hardware)
         done = len(history.losses)
         path = run.folder / "encoder.safetensors"
         if is_first():

@@ -13,16 +13,19 @@ import torch
 from sklearn.pipeline import Pipeline
 from torch import Tensor, nn
 
+from helpers.common.errors import UserError
 from helpers.data.latents import Latents, marks_of
 from helpers.data.splits import Labeled, Splits
-from helpers.evaluation.features import extract_features
+from helpers.evaluation.features import extract_features, is_vit
 from helpers.evaluation.predictors import chosen_probe
 from helpers.evaluation.probes import linear_probe, mlp_probe
 from helpers.methods.presets import fine_tuning
+from helpers.methods.recipes import ClassifierRecipe
 from helpers.models.encoder import Encoder
 from helpers.settings import Settings
 from helpers.training.finetune import train_classifier
 from helpers.training.runs import images_of
+from helpers.training.vit_starts import only_the_last_block
 
 LONGER, PATIENCE = 2, 5  # times the preset's steps, at most: validation ends fine-tuning
 MOST_EPOCHS = 100  # passes over the labelled images
@@ -107,26 +110,58 @@ def train_mlp(features: Features, seed: int) -> tuple[Pipeline, dict[str, Any]]:
 
 
 def train_whole(encoder: Encoder, splits: Splits, settings: Settings, start: str, *,
-                resume: bool = False) -> tuple[nn.Module, dict[str, Any]]:
+                changes: dict[str, Any] | None = None, epochs: int | None = None,
+                last_block: bool = False, resume: bool = False,
+                **intervals: int | None) -> tuple[nn.Module, dict[str, Any]]:
     """A fine-tuned copy of the encoder with its head, ended by validation where there is one; and
     its recipe.
 
     Checkpoints and logs are in a folder of the settings' checkpoints, which is said.
 
     Args:
-        start: the weights in words, which tell this run from others.
+        start: the weights in words, which tell this run from others; "scratch" for random ones.
+        changes: fields of the recipe that differ from the usual one.
+        epochs: in place of steps.
+        last_block: train a ViT's last block and its final norm only.
+        intervals: as `train_classifier` has them.
+
+    Raises:
+        UserError: patience without validation images, or the last block of another network.
     """
-    most = -(-MOST_EPOCHS * len(splits.train) // settings.batch_size)
-    longest, patience = settings.finetune_steps, None
-    if len(splits.val):
-        longest, patience = LONGER * longest, PATIENCE
-    recipe = fine_tuning(settings, steps=min(longest, most), patience=patience)
+    if last_block and not is_vit(encoder):
+        raise UserError(f"{start}: only a ViT has a last block to train by itself")
+    recipe = _whole_recipe(splits, settings, start, changes or {})
+    if epochs:
+        recipe = recipe.replace(steps=-(-epochs * len(splits.train) // recipe.batch_size))
+    if recipe.patience and not len(splits.val):
+        raise UserError("patience needs validation images, and there are none: label more, or "
+                        "leave it out")
     facts = [dataclasses.asdict(recipe), start, images_of(splits, settings), splits.classes,
              splits.train.labels.tolist(), settings.seed]
+    facts += [encoder.config] * (start == "scratch") + ["last block"] * last_block
     mark = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
     folder = settings.checkpoints / f"finetune-{mark}"
     print(f"checkpoints and logs: {folder}")
-    done = train_classifier(copy.deepcopy(encoder), splits.train, len(splits.classes), settings,
-                            recipe, val=splits.val if patience else None,
-                            title=f"fine-tuning on {splits.name}", folder=folder, resume=resume)
+    encoder = copy.deepcopy(encoder)
+    if last_block:
+        only_the_last_block(encoder)
+    done = train_classifier(encoder, splits.train, len(splits.classes), settings, recipe,
+                            val=splits.val if len(splits.val) else None,
+                            title=f"fine-tuning on {splits.name}", folder=folder, resume=resume,
+                            **intervals)
     return done.classifier, {**dataclasses.asdict(recipe), "done": len(done.losses)}
+
+
+def _whole_recipe(splits: Splits, settings: Settings, start: str,
+                  changes: dict[str, Any]) -> ClassifierRecipe:
+    """The usual numbers of a start, with changes."""
+    batch = ClassifierRecipe(**{"steps": 1, "batch_size": settings.batch_size} | changes).batch_size
+    most = -(-MOST_EPOCHS * len(splits.train) // batch)
+    longest = settings.supervised_steps if start == "scratch" else settings.finetune_steps
+    usual = dict(patience=None, batch_size=batch)
+    if len(splits.val):
+        longest, usual["patience"] = LONGER * longest, PATIENCE
+    usual["steps"] = min(longest, most)
+    if start == "scratch":
+        return ClassifierRecipe(**usual).replace(**changes)
+    return fine_tuning(settings, **usual).replace(**changes)

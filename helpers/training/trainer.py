@@ -49,12 +49,13 @@ class Hardware:
 
 def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", seed: int = 0,
         callbacks: Sequence[Callback] = (), folder: Path | None = None, resume: bool = False,
-        save_minutes: float = 5.0, hardware: Hardware = Hardware()) -> History:
+        save_minutes: float = 5.0, save_every: int = 0, hardware: Hardware = Hardware()) -> History:
     """Train `module` on `loader` for all its steps.
 
     Args:
         title: shown before the progress bar; without one there is no bar.
         folder: where `Saver` puts checkpoints; None saves nothing.
+        save_every: epochs after each of which a checkpoint stays there; 0: none does.
         resume: go on from `folder`'s newest whole checkpoint of such a module if there is one.
 
     Returns:
@@ -73,7 +74,7 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
     watchers += [Compiled()] * hardware.compiled + [ProgressLine(title)] * bool(title)
     checkpoint = None
     if folder is not None:
-        saver = Saver(folder, save_minutes, loader.steps_per_epoch)
+        saver = Saver(folder, save_minutes, loader.steps_per_epoch, save_every)
         watchers.append(saver)
         saver.make_folder()
         checkpoint = saver.newest(module, watchers) if resume else None

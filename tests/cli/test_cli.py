@@ -36,7 +36,7 @@ finally:
                           cwd=runner.ROOT)
     assert done.returncode == 0
     for name in ("run", "pretrain", "evaluate", "train", "predict", "weights", "doctor", "search",
-                 "robustness", "similarity"):
+                 "robustness", "similarity", "overfit"):
         assert f"    {name}" in [line[:4 + len(name)] for line in done.stdout.splitlines()]
     assert done.stdout.rstrip().endswith("[]")
 

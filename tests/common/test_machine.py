@@ -3,6 +3,7 @@
 import pytest
 
 from helpers.common import machine
+from helpers.common.errors import UserError
 
 
 @pytest.mark.parametrize("text, name", [
@@ -26,3 +27,14 @@ def test_a_chip_has_a_name_where_the_system_has_no_such_file(tmp_path, monkeypat
 def test_a_gpus_name_is_torchs(monkeypatch):
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "Tesla T4")
     assert machine.chip("cuda") == "Tesla T4"
+
+
+def test_the_threads_that_decode_are_one_a_core_or_as_many_as_wanted(monkeypatch):
+    monkeypatch.delenv("FEWLABELS_WORKERS", raising=False)
+    assert machine.workers() == machine.cores()
+    monkeypatch.setenv("FEWLABELS_WORKERS", "7")
+    assert machine.workers() == 7
+    for wrong in ("0", "-1", "many"):
+        monkeypatch.setenv("FEWLABELS_WORKERS", wrong)
+        with pytest.raises(UserError, match=f"FEWLABELS_WORKERS is '{wrong}': give a whole"):
+            machine.workers()

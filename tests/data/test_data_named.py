@@ -130,6 +130,20 @@ def test_cifar10_keeps_images_and_labels_together(tmp_path, any_checksum):
     assert np.array_equal(splits.test.images, written[100:])
 
 
+def test_cifar10_is_enlarged_once_into_a_file(tmp_path, any_checksum):
+    written = torch.from_numpy(write_cifar10(tmp_path))
+    first = data.load("cifar10", image_size=48, data_dir=tmp_path)
+    whole = torch.nn.functional.interpolate(written.float(), size=48, mode="bilinear")
+    assert as_set(first.unlabeled) | as_set(first.val.images) == as_set(
+        whole[:100].round().to(torch.uint8))
+    shutil.rmtree(tmp_path / "cifar-10-batches-py")
+    again = data.load("cifar10", image_size=48, data_dir=tmp_path, seed=1)
+    assert torch.equal(first.test.images, again.test.images)
+    assert as_set(first.val.images) != as_set(again.val.images)
+    (block,) = (tmp_path / "cache").glob("cifar10-*/images.npy")
+    assert block.stat().st_size == pytest.approx(120 * 3 * 48 * 48, rel=0.01)
+
+
 def test_cifar10_with_a_wrong_checksum_is_not_used(tmp_path):
     write_cifar10(tmp_path)
     with pytest.raises(UserError, match="cifar10: the download failed"):

@@ -1,6 +1,8 @@
 """Training with labels, in a handful of steps on images that are easy to tell apart."""
 
+import csv
 import dataclasses
+import io
 
 import pytest
 import torch
@@ -49,7 +51,8 @@ def same(model: nn.Module, before: dict) -> bool:
 
 
 def train(settings, data=None, steps=20, **options):
-    given = {name: options.pop(name) for name in ("seed", "val") if name in options}
+    given = {name: options.pop(name) for name in ("seed", "val", "folder", "resume", "eval_every",
+                                                  "log_every", "save_every") if name in options}
     recipe = ClassifierRecipe(steps=steps, batch_size=settings.batch_size,
                               **{"lr": 1e-2, **options})
     return supervised.train_classifier(encoder(), data or images(), 2, settings, recipe,
@@ -85,6 +88,33 @@ def test_a_curve_is_drawn_only_with_validation_images(settings):
     assert train(settings, steps=2).curve == []
     curve = train(settings, steps=2, val=images(seed=1)).curve
     assert [row["step"] for row in curve] == [1, 2]
+
+
+def test_intervals_say_when_it_is_evaluated_logged_and_kept_and_a_resumed_one_logs_the_same(
+        settings, tmp_path):
+    ways = dict(steps=12, folder=tmp_path, eval_every=4, log_every=3, save_every=2,
+                val=images(seed=1))
+    run = train(settings, **ways)
+    log = tmp_path / "logs" / "metrics.csv"
+    whole = log.read_text()
+    rows = list(csv.DictReader(io.StringIO(whole)))
+    assert [row["step"] for row in run.curve] == [4, 8, 12]
+    assert [row["step"] for row in rows] == ["3", "4", "6", "8", "9", "12"]
+    assert [bool(row["val_loss"]) for row in rows] == [False, True, False, True, False, True]
+    assert float(rows[1]["train_loss"]) == pytest.approx(run.losses[3])  # since the row of step 3
+    assert float(rows[2]["train_loss"]) == pytest.approx(sum(run.losses[4:6]) / 2)
+    assert list(log.parent.glob("events.out*"))
+    assert {path.name for path in tmp_path.glob("epoch*")} == {"epoch-0002.ckpt", "epoch-0004.ckpt"}
+    (tmp_path / "epoch-0002.ckpt").rename(tmp_path / "last.ckpt")
+    again = train(settings, **ways, resume=True)
+    assert again.losses == run.losses and log.read_text() == whole
+    assert same(again.classifier, run.classifier.state_dict())
+
+
+def test_a_training_without_validation_images_logs_too(settings, tmp_path):
+    train(settings, steps=8, folder=tmp_path)
+    rows = list(csv.DictReader((tmp_path / "logs" / "metrics.csv").open()))
+    assert len(rows) == 8 and set(rows[0]) == {"step", "train_loss", "train_accuracy"}
 
 
 def test_early_stopping_ends_a_training_that_no_longer_gets_better_and_gives_the_best_weights_back(

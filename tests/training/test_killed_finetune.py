@@ -22,7 +22,7 @@ from helpers.cli.main import main
 from helpers.training import trainer
 
 Saver = trainer.Saver
-trainer.Saver = lambda folder, minutes, epoch: Saver(folder, 0, epoch)
+trainer.Saver = lambda folder, minutes, epoch, keep: Saver(folder, 0, epoch, keep)
 
 def stamps(place):
     found = place.glob("*/finetune-*/last.ckpt")

@@ -202,6 +202,21 @@ def test_an_epochs_end_is_saved_but_not_twice_within_a_minute(tmp_path, monkeypa
     assert saved == [3, 8, 9]
 
 
+def test_a_checkpoint_of_every_second_epoch_stays_and_can_be_gone_on_from(tmp_path):
+    module, steps = make(STEPS), loader(STEPS)
+    losses = fit(module, steps, folder=tmp_path, save_every=2).losses
+    epochs = int(STEPS // steps.steps_per_epoch)
+    kept = sorted(tmp_path.glob("epoch-*.ckpt"))
+    assert [path.name for path in kept] == [f"epoch-{n:04}.ckpt" for n in range(2, epochs + 1, 2)]
+    for path in (tmp_path / "last.ckpt", tmp_path / "previous.ckpt"):
+        path.unlink()
+    kept[0].rename(tmp_path / "last.ckpt")
+    again = make(STEPS)
+    assert fit(again, loader(STEPS), folder=tmp_path, resume=True).losses == losses
+    assert all(torch.equal(a, b) for a, b in zip(module.parameters(), again.parameters(),
+                                                 strict=True))
+
+
 def test_the_first_checkpoint_comes_after_a_minute_and_the_next_after_five(tmp_path, monkeypatch):
     saved, saver = [], Saver(tmp_path)
     trainer = SimpleNamespace(world_size=1, is_global_zero=False, lightning_module=make(1),
