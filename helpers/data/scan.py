@@ -156,8 +156,9 @@ def _add_classes(listing: Listing, folder: Path, split: str, classes: list[Path]
     if split == "train":
         if len(names) < 2:
             raise UserError(
-                f"folder {folder}: {len(names)} class folders found, at least 2 are needed "
-                f"({folder.name}/<class>/)")
+                f"folder {folder}: one class folder ({some(names)}), at least 2 are needed: "
+                "without classes its images can only be learned from (`python -m helpers pretrain`)"
+                if names else f"folder {folder}: no class folders: add {folder.name}/<class>/")
         listing.classes = names
     if not names:
         raise UserError(f"folder {folder}: no class folders: add {folder.name}/<class>/ "

@@ -17,9 +17,13 @@ MOST_WATCHED = 1_000  # images, which a training is watched by
 
 
 def has_classes(root: Path) -> bool:
-    """Whether a folder has any other folder than those of images without labels."""
-    names = [folder.name for folder in subfolders(root, Listing("", root))]
-    return any(split_of(name)[0] != "pretext" for name in names)
+    """Whether two folders beside each other can be classes: not those of images without labels, and
+    neither one that is alone nor splits, unless there are classes in them."""
+    folders = [folder for folder in subfolders(root, Listing("", root))
+               if split_of(folder.name)[0] != "pretext"]
+    if len(folders) < 2 or all(split_of(folder.name)[0] for folder in folders):
+        return any(map(has_classes, folders))
+    return True
 
 
 def load_unlabelled(root: Path, image_size: int, data_dir: Path) -> Splits:

@@ -21,8 +21,8 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from helpers.common.compute import numpy_threads
-from helpers.common.errors import UserError
 from helpers.common.progress_bar import working
+from helpers.evaluation.features import require_finite
 
 FEWEST = 4  # different points that a map is worth making for: three always lie in one plane
 MANY = 5000  # points from which more than one thread of t-SNE is worth its while
@@ -36,7 +36,7 @@ def pca(features: Tensor, dims: int = 2) -> np.ndarray:
     Raises:
         UserError: the features hold NaN or infinite numbers.
     """
-    _require_finite(features)
+    require_finite(features)
     if len(features) < 2:
         return np.zeros((len(features), dims), np.float32)
     directions = min(dims, *features.shape)
@@ -44,15 +44,9 @@ def pca(features: Tensor, dims: int = 2) -> np.ndarray:
     return np.pad(points, ((0, 0), (0, dims - directions)))
 
 
-def _require_finite(features: Tensor) -> None:
-    if not features.isfinite().all():
-        raise UserError("the features hold NaN or infinite numbers, of which there is no map: the "
-                        "encoder's training went wrong, so train again or use other weights")
-
-
 def _few_places(features: Tensor) -> bool:
     """Whether the features lie at so few places that their exact map is that of `pca`."""
-    _require_finite(features)
+    require_finite(features)
     return len(torch.unique(features, dim=0)) < FEWEST
 
 

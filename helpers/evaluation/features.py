@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helpers.common.compute import threads_for
+from helpers.common.errors import UserError
 from helpers.models.encoder import Encoder
 from helpers.models.vit import ViT
 from helpers.transforms.views import normalise
@@ -58,8 +59,8 @@ def batch_for(images: Tensor, device: torch.device) -> int:
     return max(16, min(MOST, CPU_PIXELS // max(1, images.shape[2:].numel())))
 
 
-def extract_features(encoder: nn.Module, images: Tensor, batch_size: int | None = None) -> Tensor:
-    """Representations of `images`, in eval mode; on a GPU in half precision.
+def outputs(network: nn.Module, images: Tensor, batch_size: int | None = None) -> Tensor:
+    """What a network gives for `images`, in eval mode; on a GPU in half precision.
 
     There products are rounded to fp16 (11 bits). Even bf16 (8 bits), on a CPU, leaves accuracies of
     the released encoder on Imagenette at 48 pixels (1,982 test images) as they are to 0.1 points:
@@ -67,21 +68,39 @@ def extract_features(encoder: nn.Module, images: Tensor, batch_size: int | None 
     74.57; with k = 200 it is 67.15 for 67.31. On digits both stay the same to 0.1 points.
 
     Args:
-        encoder: maps B x C x H x W in [-1, 1] to B x D.
+        network: maps B x C x H x W in [-1, 1] to B x D.
         images: uint8 N x C x H x W, or float in normalised units (noisy ones).
         batch_size: images in a forward pass; by default what suits them and the device.
 
     Returns:
         float32 N x D on the CPU.
     """
-    device = next(encoder.parameters()).device
-    with evaluating(encoder), threads_for(images), half_on_gpu(device):
-        return batched(lambda batch: encoder(normalise(batch.to(device))), images,
+    device = next(network.parameters()).device
+    with evaluating(network), threads_for(images), half_on_gpu(device):
+        return batched(lambda batch: network(normalise(batch.to(device))), images,
                        batch_size or batch_for(images, device))
 
 
-# a classifier is called in just the same way: N x C x H x W to N x classes
-predict_logits = extract_features
+predict_logits = outputs  # of a classifier: N x C x H x W to N x classes
+
+
+def extract_features(encoder: nn.Module, images: Tensor, batch_size: int | None = None) -> Tensor:
+    """Representations of `images`: the `outputs` of an encoder, all of them finite.
+
+    Raises:
+        UserError: NaN or infinite numbers are among them, of which no measure means anything.
+    """
+    features = outputs(encoder, images, batch_size)
+    require_finite(features)
+    return features
+
+
+def require_finite(features: Tensor) -> None:
+    """A UserError where features are NaN or infinite."""
+    if not features.isfinite().all():
+        raise UserError("the features hold NaN or infinite numbers: the encoder's training went "
+                        "wrong, or it needs more than half precision: train again, use other "
+                        "weights or another device")
 
 
 def is_vit(encoder: Encoder) -> bool:
@@ -111,7 +130,9 @@ def last_blocks(encoder: Encoder, images: Tensor, blocks: int = 4,
         return torch.cat([state[:, 0] for state in last] + mean, dim=1)
 
     with evaluating(encoder), half_on_gpu(device):
-        return batched(tokens, images, batch_for(images, device))
+        features = batched(tokens, images, batch_for(images, device))
+    require_finite(features)
+    return features
 
 
 def pixel_features(images: Tensor) -> Tensor:

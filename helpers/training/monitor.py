@@ -22,7 +22,7 @@ from helpers.evaluation.collapse import (
     effective_rank,
     feature_std,
 )
-from helpers.evaluation.features import extract_features
+from helpers.evaluation.features import outputs
 from helpers.evaluation.probes import knn_accuracy
 from helpers.training.callbacks import History
 from helpers.training.distributed import from_first, is_first
@@ -141,12 +141,12 @@ class Monitor(Callback):
     def measure(self, module: pl.LightningModule) -> dict[str, float]:
         """The encoder as it is now: knn, feature_std, rank, dimensions and collapse metrics."""
         with torch.compiler.set_stance("force_eager"):  # compiling for it would not pay
-            queries = extract_features(module.encoder, self.val.images[:self.limit])
+            queries = outputs(module.encoder, self.val.images[:self.limit])
             bank = queries[:0]
             if len(self.train):
-                bank = extract_features(module.encoder, self.train.images[:self.limit])
+                bank = outputs(module.encoder, self.train.images[:self.limit])
             some = torch.cat([queries, bank[:max(0, min(RANKED, self.limit) - len(queries))]])
-            projections = [extract_features(projector, some.to(next(projector.parameters()).dtype))
+            projections = [outputs(projector, some.to(next(projector.parameters()).dtype))
                            for projector in observed(module)[1:]]
         metrics = getattr(module, "collapse_metrics", {})
         row = dict(

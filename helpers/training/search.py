@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import Callback
 from helpers.common.errors import UserError
 from helpers.common.progress_bar import progress
 from helpers.data.splits import Labeled, Splits
-from helpers.evaluation.features import extract_features
+from helpers.evaluation.features import outputs
 from helpers.evaluation.noise import noisy_images
 from helpers.evaluation.probes import knn_accuracy
 from helpers.methods.build import build_method
@@ -80,10 +80,10 @@ def recipe_of(values: dict[str, float], settings: Settings, steps: int) -> BYOLR
 
 def robust_knn(encoder: Any, splits: Splits, part: Labeled, sigma: float, seed: int = 0) -> float:
     """kNN accuracy on `part`, mean of clean and noisy images, against clean training images."""
-    bank = extract_features(encoder, splits.train.images)
+    bank = outputs(encoder, splits.train.images)
     queries = (part.images, noisy_images(part.images, sigma, seed))
     return sum(
-        knn_accuracy(bank, splits.train.labels, extract_features(encoder, images), part.labels)
+        knn_accuracy(bank, splits.train.labels, outputs(encoder, images), part.labels)
         for images in queries) / 2
 
 

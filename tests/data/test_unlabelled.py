@@ -28,6 +28,23 @@ def test_images_without_any_class_are_there_for_pretraining(folder, tmp_path):
     assert "no image has a label; 6 are kept apart" in str(splits)
 
 
+@pytest.mark.parametrize("places", [["all"], ["train/all"], ["train/all", "val/all"], ["train"],
+                                    ["images"], ["walk/images"], ["all", "unlabeled"]])
+def test_one_class_is_none(places, tmp_path):
+    for place in places:
+        for n in range(10):
+            paint(tmp_path / "walk" / place / f"{n}.png", (n, len(place), 0))
+    splits = load(tmp_path / "walk", image_size=16, data_dir=tmp_path / "data", labelled=False)
+    assert len(splits.unlabeled) + len(splits.val) == 10 * len(places) and not splits.classes
+
+
+@pytest.mark.parametrize("place", ["", "train", "photos", "photos/train"])
+def test_two_classes_are_classes_for_pretraining_too(place, tmp_path):
+    make_folder(tmp_path / "walk" / place, parts=("",))
+    splits = load(tmp_path / "walk", image_size=16, data_dir=tmp_path / "data", labelled=False)
+    assert splits.classes == ("ant", "bee")
+
+
 def test_what_needs_labels_says_what_can_be_done_without(folder, tmp_path):
     with pytest.raises(UserError, match="no class folders: .*helpers pretrain") as caught:
         load(folder, image_size=16, data_dir=tmp_path / "data")

@@ -116,3 +116,11 @@ def test_features_can_be_trained_on(describe):
     layer(found.sub_(1)).sum().backward()
     assert layer.weight.grad.abs().sum() > 0
     assert not found.requires_grad
+
+
+@pytest.mark.parametrize("describe", [extract_features, linear_features, last_blocks])
+def test_features_of_no_numbers_are_one_line_before_anything_is_made_of_them(describe):
+    encoder = build("vit_digits", channels=1, image_size=16)
+    encoder.backbone.norm.bias.data[3] = torch.inf
+    with pytest.raises(UserError, match="NaN or infinite"):
+        describe(encoder, torch.zeros(4, 1, 16, 16, dtype=torch.uint8))

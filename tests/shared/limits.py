@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-MOST_MB, MOST_SECONDS = 250, 20  # beside twice the file; a slow and busy machine
+MOST_MB, MOST_SECONDS = 250, 10  # beside twice the file; of a slow machine's processors
 
 
 @contextlib.contextmanager
@@ -17,9 +17,9 @@ def little_is_used(size):
         pytest.skip("peak memory is measured on Linux")
     before = _memory(status, "VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
-    began = time.monotonic()
+    began = time.process_time()
     yield
-    assert time.monotonic() - began < MOST_SECONDS
+    assert time.process_time() - began < MOST_SECONDS
     assert _memory(status, "VmHWM") - before < MOST_MB + 2 * size / 1e6
 
 
