@@ -37,6 +37,8 @@ need = "$(PYTHON$(1))" -c 'import sys; sys.exit("%d%d" % sys.version_info[:2] !=
 
 # The kernels of notebooks are those of .venv, whatever else is installed for this user.
 export JUPYTER_PREFER_ENV_PATH := 1
+# Compiled code is kept: the tests start Python hundreds of times.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run notebook check test tests executed gallery stamp colab-check lowest-check clean distclean
 help:

@@ -6,6 +6,7 @@ next step are launched. (In fp16, on GPUs without bf16, the scaler of DINO's gra
 number a step, which is not seen here.)
 """
 
+import itertools
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -94,14 +95,11 @@ def images(size):
 
 
 def made(method, encoder):
-    """A learner of the full preset for photographs, made before tensors are fake."""
+    """A learner of the full preset for photographs."""
     settings = Settings.resolve(dataset="stl10", device="cpu", preset="full", encoder=encoder,
                                 image_size=ENCODERS[encoder])
     network = build(encoder, channels=3, image_size=ENCODERS[encoder])
     return build_method(recipe_for(method, settings), network, settings, 100.0)
-
-
-LEARNERS = {(method, encoder): made(method, encoder) for method in METHODS for encoder in ENCODERS}
 
 
 def test_a_copy_from_the_host_and_a_value_that_is_read_are_noticed(gpu):
@@ -117,9 +115,16 @@ def test_a_copy_from_the_host_and_a_value_that_is_read_are_noticed(gpu):
         x + torch.ones(4)
 
 
-@pytest.mark.parametrize("method,encoder", LEARNERS)
-def test_a_step_of_pretraining_never_waits_for_the_host(method, encoder, gpu, monkeypatch):
-    module = moved(LEARNERS[method, encoder])
+@pytest.fixture
+def learner(method, encoder):
+    """It comes before `gpu`, while tensors are real."""
+    return made(method, encoder)
+
+
+@pytest.mark.parametrize("method,encoder", itertools.product(METHODS, ENCODERS))
+def test_a_step_of_pretraining_never_waits_for_the_host(
+        method, encoder, learner, gpu, monkeypatch):
+    module = moved(learner)
     monkeypatch.setattr(type(module), "global_step", 10)
     with Transfers() as seen:
         loss = module.training_step((images(ENCODERS[encoder]), None), 0)
