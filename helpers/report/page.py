@@ -27,7 +27,9 @@ def results_page(frame: pd.DataFrame, about: str, notebooks: Mapping[str, str]) 
     parts = [f"<p>{escaped(about)}</p>"]
     for column, title, rows in tables.headlines(frame):
         wide = tables.wide_table(rows, column, tables.percent_interval)
-        parts += [f"<h2>Test accuracy by {title}</h2>", image(_figure(column, rows)),
+        drawn = rows[rows[column] != "all"]  # a run does not tell of how many "all" are
+        parts += [f"<h2>Test accuracy by {title}</h2>",
+                  image(_figure(column, drawn)) if len(drawn) else "",
                   f'<div class="wide">{_table(wide)}</div>',
                   '<p class="note">In %; in brackets the 95 % confidence interval of the mean '
                   "(Student's t) where something was repeated.</p>"]
@@ -42,8 +44,7 @@ def results_page(frame: pd.DataFrame, about: str, notebooks: Mapping[str, str]) 
 
 def _figure(column: str, rows: pd.DataFrame) -> Figure:
     if column == "labels_per_class":
-        few = tables.label_rows(rows[rows.labels_per_class != "all"])  # a run does not tell of how
-        return label_curve(few, 0, "Accuracy against labels per class")  # many "all" are
+        return label_curve(tables.label_rows(rows), 0, "Accuracy against labels per class")
     series = {method: (own.sigma.to_numpy(), own["mean"].to_numpy())
               for method, own in rows.groupby("method", sort=False)}
     return curves(series, "sigma of the noise, images in [-1, 1]", "test accuracy (%)",

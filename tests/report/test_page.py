@@ -40,6 +40,12 @@ def test_a_run_without_the_headline_notebooks_has_a_page_as_well():
     assert "did not run" in page
 
 
+def test_a_run_with_all_labels_only_has_its_table_and_nothing_to_draw():
+    frame = rows()
+    page = results_page(frame[(frame.labels_per_class == "all") & frame.sigma.isna()], "digits", {})
+    assert "<td>80.0 (75.0–85.0)</td>" in page and "data:image" not in page
+
+
 def test_an_executed_notebook_becomes_a_page(tmp_path):
     cells = [nbformat.v4.new_markdown_cell("# A title"), nbformat.v4.new_code_cell("1 + 1")]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01.ipynb")
