@@ -130,12 +130,16 @@ def test_cifar10_keeps_images_and_labels_together(tmp_path, any_checksum):
     assert np.array_equal(splits.test.images, written[100:])
 
 
-def test_cifar10_is_enlarged_once_into_a_file(tmp_path, any_checksum):
-    written = torch.from_numpy(write_cifar10(tmp_path))
+def test_cifar10_is_enlarged_once_into_a_file_a_few_at_a_time(tmp_path, any_checksum,
+                                                              monkeypatch):
+    written, seen, resize = torch.from_numpy(write_cifar10(tmp_path)), [], named.resize
+    monkeypatch.setattr(named, "resize", lambda images, size: (seen.append(len(images)),
+                                                               resize(images, size))[1])
     first = data.load("cifar10", image_size=48, data_dir=tmp_path)
     whole = torch.nn.functional.interpolate(written.float(), size=48, mode="bilinear")
     assert as_set(first.unlabeled) | as_set(first.val.images) == as_set(
         whole[:100].round().to(torch.uint8))
+    assert seen == [64, 36, 20]
     shutil.rmtree(tmp_path / "cifar-10-batches-py")
     again = data.load("cifar10", image_size=48, data_dir=tmp_path, seed=1)
     assert torch.equal(first.test.images, again.test.images)
