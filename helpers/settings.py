@@ -63,13 +63,16 @@ PRESETS: dict[str, dict[str, Any]] = {
     "gpu": dict(encoder="slim", batch_size=128, pretrain_steps=10_000, dino_steps=3_000,
                 supervised_steps=2_000, resnet_steps=500, finetune_steps=200, draws=3,
                 label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=3, step_factor=1.0, trials=12,
-                stem="auto", vit="vit_tiny", networks=("slim", "resnet18"), second_share=0.4),
+                stem="auto", vit="vit_tiny", second_share=0.4,
+                networks=("slim", "resnet18", "mobilenet_v3_small")),
     # A GPU and photographs: about 100 epochs of STL-10's 105,000 unlabelled images.
     "full": dict(encoder="resnet18", batch_size=256, pretrain_steps=40_000, dino_steps=40_000,
                  supervised_steps=4_000, resnet_steps=4_000, finetune_steps=1_500, draws=5,
                  label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=5, step_factor=1.0,
                  stem="auto", vit="vit_tiny", vit_start="imagenet", second_share=1.0,
-                 linear_views=20, networks=("resnet18", "resnet50", "vit_small"),
+                 linear_views=20,
+                 networks=("resnet18", "resnet50", "mobilenet_v3_small", "efficientnet_b0",
+                           "vit_small"),
                  network_counts="1 2 5 10 20 50 100 all", trials=40),
 }
 WHAT = {

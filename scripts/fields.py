@@ -22,11 +22,12 @@ EXPLAINED = {  # of one notebook alone where its number comes first
     "ENCODER": "the network; auto: that of the preset",
     "IMAGE_SIZE": "side of the images in pixels; auto: that of the preset",
     "BATCH_SIZE": "images a step; auto: that of the preset",
+    "PRECISION": "mixed precision of trainings; auto: by machine and size of the images",
     "STOP_ON_COLLAPSE": "end a training whose features collapse",
     "DEVICES": "how many GPUs, or processes on a CPU, share the training",
     "SHOW_TENSORBOARD": "show the curves in TensorBoard, too",
     "DRAWS": "label subsets, random choices of the few labelled images",
-    "START": "where the pretrained weights of the three ways come from",
+    "START": "where the weights come from: other classes, imagenet, or a listed ViT's name",
     "FEW": "labels per class of the three ways",
     "06.SIGMA": "the noise of noisy images, which are in [-1, 1]",
     "11.SIGMA": "the noise on the images that judge a trial",
@@ -42,7 +43,7 @@ EXPLAINED = {  # of one notebook alone where its number comes first
     "WORST": "how many suspicious images are shown",
     "COUNTS": "labels per class of the linear classifiers",
     "TRAIN_COUNTS": "labels per class of whole networks; auto: those of the preset",
-    "MODELS": "networks from scratch, such as resnet18, vit_small; auto: those of the preset",
+    "MODELS": "networks from scratch, by name; auto: those of the preset; all: five kinds",
     "RESULTS_DIR": "where the other notebooks wrote their numbers; auto: results/",
     "TRIALS": "trials that the study has in the end; 0: as many as the preset says",
     "STEPS": "steps of one training; 0: a tenth of those of notebook 02",
@@ -51,8 +52,9 @@ EXPLAINED = {  # of one notebook alone where its number comes first
     "STRATEGY": "how the next images are chosen",
     "PER_ROUND": "images that a round asks about",
 }
-RARE = ("ENCODER", "IMAGE_SIZE", "BATCH_SIZE", "CLASSES", "TRAIN", "VAL", "TEST", "INJECTED",
-        "TRAIN_COUNTS", "MODELS", "RUN_DIR", "STOP_ON_COLLAPSE", "DEVICES", "SHOW_TENSORBOARD")
+RARE = ("ENCODER", "IMAGE_SIZE", "BATCH_SIZE", "PRECISION", "CLASSES", "TRAIN", "VAL", "TEST",
+        "INJECTED", "TRAIN_COUNTS", "MODELS", "RUN_DIR", "STOP_ON_COLLAPSE", "DEVICES",
+        "SHOW_TENSORBOARD")
 FIELD = re.compile(r"(\w+) = .*# @param")
 MARKDOWN = "# @markdown "
 APART = f"{MARKDOWN}---\n{MARKDOWN}Rarely changed:"

@@ -189,7 +189,7 @@ def _vit(work: Work) -> None:
 def _check_up(work: Work) -> None:
     from helpers.evaluation.diagnostics.faults import DATA_FAULTS, FAULTS
 
-    chosen, networks = work.settings, 1 + len(FAULTS) + len(DATA_FAULTS)
+    chosen, networks = work.settings, 1 + len(FAULTS) + len(DATA_FAULTS) + 3
     checks = (4 * 65 + networks * (60 + 40)) * _effort(work)
     # half of them, as they end when the loss is small
     work.loops.append(work.loop(chosen.vit, chosen.scale(checks // 2), batch=32))
@@ -222,7 +222,13 @@ def _noise(work: Work) -> None:
     chosen = work.settings
     _maps(work)
     steps = max(2, int(chosen.second_share * chosen.pretrain_steps))
-    work.usual("noise-byol", noise_sigma=0.5, noise_schedule="constant", pretrain_steps=steps)
+    constant = dict(noise_sigma=0.5, noise_schedule="constant")
+    work.usual("noise-byol", **constant, pretrain_steps=steps)
+    if chosen.dataset == "digits" and not chosen.encoder.startswith("vit"):
+        steps = chosen.scale(200)  # the ViT beside it
+        work.usual("noise-byol", encoder="vit_digits", pretrain_steps=steps)
+        work.usual("noise-byol", encoder="vit_digits", **constant,
+                   pretrain_steps=max(2, int(chosen.second_share * steps)))
     work.classifier(chosen.encoder, chosen.supervised_steps, 2)
     cases = len(sigmas_for(chosen.dataset)) + 5 * len(SEVERITIES)
     networks = 2 + 3  # classifiers and encoders

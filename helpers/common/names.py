@@ -9,7 +9,8 @@ from pathlib import Path
 METHODS = {"byol": "BYOL", "noise-byol": "noise-BYOL", "dino": "DINO"}
 DATASETS = ("digits", "stl10", "cifar10", "imagenette", "fashion-mnist")
 ENCODERS = ("slim", "slim_fine", "resnet18", "resnet34", "resnet50", "resnet101",
-            "mobilenet_v3_small", "vit_digits", "vit_tiny", "vit_small", "vit_base")
+            "mobilenet_v3_small", "efficientnet_b0", "vit_digits", "vit_tiny", "vit_small",
+            "vit_base")
 # side in pixels
 DEFAULT_IMAGE_SIZE = {"digits": 16, "stl10": 96, "cifar10": 32, "imagenette": 128,
                       "fashion-mnist": 28}

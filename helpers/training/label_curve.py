@@ -23,7 +23,7 @@ from helpers.models.weights import registry as manifest
 from helpers.models.weights.convert import read_weights
 from helpers.models.weights.hub import IMAGENET, default_folder
 from helpers.report.claims import gain_over
-from helpers.settings import ALL_LABELS, Settings, parse_label_counts
+from helpers.settings import ALL_LABELS, PRESETS, Settings, parse_label_counts
 from helpers.training.finetune import Trained, few_label_training
 from helpers.training.runs import fresh_encoder
 
@@ -52,14 +52,15 @@ def trained_counts(text: str, settings: Settings, splits: Splits) -> list[int]:
 
 def model_names(text: str, settings: Settings) -> tuple[str, ...]:
     """Networks to train from scratch, from words such as "resnet18, vit_small"; "auto" is what the
-    preset has time for. An unknown name raises a UserError."""
-    if str(text).strip() == AUTO:
-        return settings.networks
+    preset has time for, "all" those of the preset full. An unknown name raises a UserError."""
+    if str(text).strip() in (AUTO, "all"):
+        return settings.networks if str(text).strip() == AUTO else PRESETS["full"]["networks"]
     names = tuple(dict.fromkeys(re.split(r"[,\s]+", str(text).strip())))
     unknown = [name for name in names if name not in BACKBONES]
     if unknown:
         raise UserError(
-            f"no network is called {unknown[0]!r}: choose among {', '.join(BACKBONES)}, or auto")
+            f"no network is called {unknown[0]!r}: choose among {', '.join(BACKBONES)}, "
+            "or auto, or all")
     return names
 
 

@@ -14,6 +14,8 @@ from helpers.data.splits import Labeled, Splits
 from helpers.evaluation.probes import label_subsets
 from helpers.methods.recipes import ClassifierRecipe
 from helpers.models.encoder import Encoder, build
+from helpers.models.weights import registry
+from helpers.models.weights.hub import named_encoder
 from helpers.settings import Settings
 from helpers.training.finetune import train_classifier
 
@@ -24,15 +26,29 @@ PATIENCE = 6
 
 
 def start_named(text: str, settings: Settings) -> str:
-    """One of `STARTS`; "auto" is the settings'.
+    """One of `STARTS`, or the name of a listed ViT; "auto" is the settings'.
 
     Raises:
         UserError: it is none of them.
     """
     start = settings.vit_start if text == "auto" else text
-    if start not in STARTS:
-        raise UserError(f"there is no start {text!r}: choose auto, {', '.join(STARTS)}")
+    listed = [name for name, entry in registry.entries().items() if entry.encoder.startswith("vit")]
+    if start not in (*STARTS, *listed):
+        raise UserError(f"there is no start {text!r}: choose auto, {', '.join(STARTS)}, or a "
+                        f"listed ViT ({', '.join(listed)})")
     return start
+
+
+def fetched_start(start: str, splits: Splits) -> Encoder:
+    """A ViT with weights from elsewhere: torchvision's for "imagenet", else those of this name.
+
+    Raises:
+        UserError: they cannot be had here, or do not go with images of this size.
+    """
+    name = "imagenet-vit-base" if start == "imagenet" else start
+    encoder, report = named_encoder(name, splits.image_size, splits.channels)
+    print(report)
+    return encoder
 
 
 def trainable(module: nn.Module) -> int:

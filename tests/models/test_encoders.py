@@ -27,7 +27,7 @@ def test_the_settings_name_every_encoder():
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", ["slim", "slim_fine", "resnet18", "mobilenet_v3_small",
-                                  "vit_tiny", "vit_digits"])
+                                  "efficientnet_b0", "vit_tiny", "vit_digits"])
 def test_an_encoder_turns_images_into_num_features_numbers(name, channels):
     encoder = build(name, channels=channels, image_size=16).eval()
     with torch.inference_mode():
@@ -203,16 +203,18 @@ def test_the_normalisation_is_no_part_of_the_weights():
     assert all(name.startswith("backbone.") for name in build("slim").state_dict())
 
 
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_b0"])
 @pytest.mark.parametrize("size,side", [(16, 1), (64, 4), (96, 3)])
-def test_a_mobilenet_keeps_more_of_small_images(size, side):
-    encoder = build("mobilenet_v3_small", channels=1, image_size=size).eval()
+def test_a_mobile_network_keeps_more_of_small_images(name, size, side):
+    encoder = build(name, channels=1, image_size=size).eval()
     with torch.inference_mode():
         assert encoder.backbone.features(torch.zeros(1, 1, size, size)).shape[-1] == side
 
 
-def test_mobilenet_features_of_large_images_are_torchvisions():
-    peer = models.mobilenet_v3_small(weights=None).eval()
-    encoder = build("mobilenet_v3_small", image_size=96)
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_b0"])
+def test_features_of_large_images_by_a_mobile_network_are_torchvisions(name):
+    peer = getattr(models, name)(weights=None).eval()
+    encoder = build(name, image_size=96)
     encoder.backbone.load_state_dict({k: v for k, v in peer.state_dict().items()
                                       if not k.startswith("classifier")})
     peer.classifier = torch.nn.Identity()

@@ -469,6 +469,23 @@ def test_right_and_wrong_differ_in_sign_and_in_colour():
     assert marks == {"✓ 3": RIGHT, "✗ 9": WRONG}
 
 
+def test_two_images_side_by_side_have_a_verdict_each_below_their_own():
+    wide = torch.cat([some_images(2)] * 2, dim=3)
+    figure = plots.predictions(wide, [3, 4], {"BYOL": ([3, 4], [3, 9])}, DIGITS, "T")
+    found = [(text.get_text(), text.xy[0]) for text in figure.axes[1].texts
+             if text.get_text()[0] in "✓✗"]
+    assert found == [("✓ 4", 0.25), ("✗ 9", 0.75)]
+
+
+def test_clean_and_noisy_points_in_space_are_dots_and_crosses():
+    cloud = np.random.default_rng(0).normal(size=(2, len(LABELS), 3))
+    alone = plots.embedding_3d(cloud[0], LABELS, DIGITS, "T")
+    both = plots.embedding_3d(cloud[0], LABELS, DIGITS, "T", noisy=cloud[1])
+    assert [len(figure.axes[0].collections) for figure in (alone, both)] == [1, 2]
+    said = [text.get_text() for text in both.legends[0].get_texts()]
+    assert said[-2:] == ["clean", "noisy"]
+
+
 def test_points_and_their_noisy_twins_have_the_same_colours():
     ax = plots.embeddings({"PCA": points()}, LABELS, DIGITS, {"PCA": points(seed=1)}, "T").axes[0]
     noisy, clean = ax.collections

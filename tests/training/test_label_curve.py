@@ -64,7 +64,8 @@ def test_auto_takes_what_the_preset_has_time_for(digits, settings):
     full = Settings.resolve(preset="full", dataset="digits", device="cpu")
     assert model_names("auto", settings) == ("slim",)
     assert trained_counts("auto", settings, digits) == [1, 10, 0]
-    assert model_names("auto", full) == ("resnet18", "resnet50", "vit_small")
+    assert model_names("auto", full) == model_names("all", settings) == (
+        "resnet18", "resnet50", "mobilenet_v3_small", "efficientnet_b0", "vit_small")
     assert trained_counts("auto", full, digits) == [1, 2, 5, 10, 20, 50, 100, 0]
 
 

@@ -1,7 +1,11 @@
 """Three ways of training: what is trained, from where, and on what."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from foreign_weights import as_vit
+from safetensors.torch import save_file
 
 from helpers.common.errors import UserError
 from helpers.data.loading import load
@@ -62,6 +66,24 @@ def test_three_ways_train_what_they_say_and_leave_the_start_alone(splits):
 def test_a_start_is_one_that_there_is():
     settings = Settings.resolve(preset="quick", dataset="digits", device="cpu")
     assert vit_starts.start_named("auto", settings) == "other classes"
-    assert vit_starts.start_named("imagenet", settings) == "imagenet"
+    for name in ("imagenet", "google-vit-base-in21k", "imagenet-vit-base", "dino-vits16"):
+        assert vit_starts.start_named(name, settings) == name
     with pytest.raises(UserError, match="no start 'ImageNet21k': choose auto, other classes, imag"):
         vit_starts.start_named("ImageNet21k", settings)
+    with pytest.raises(UserError, match="no start 'dino-resnet50'.*google-vit-base-in21k") as error:
+        vit_starts.start_named("dino-resnet50", settings)  # is no ViT
+    assert "\n" not in str(error.value)
+
+
+def test_a_listed_vit_is_read_for_the_images_at_hand(tmp_path, monkeypatch, capsys):
+    torch.manual_seed(0)
+    peer = build("vit_base", image_size=224, channels=3, width=48, depth=2, heads=12)
+    save_file(as_vit("hugging face", peer), tmp_path / "google-vit-base-in21k.safetensors")
+    monkeypatch.setenv("FEWLABELS_WEIGHTS_DIR", str(tmp_path))
+    images = torch.zeros(2, 3, 48, 48)
+    photographs = SimpleNamespace(image_size=48, channels=3)
+    encoder = vit_starts.fetched_start("google-vit-base-in21k", photographs)
+    assert "tensors used" in capsys.readouterr().out and encoder(images).shape == (2, 48)
+    read, given = (each.backbone.blocks[0].mlp[0].weight for each in (encoder, peer))
+    assert torch.equal(read, given)
+    assert vit_starts.trainable(vit_starts.only_the_last_block(encoder)) > 0

@@ -125,10 +125,9 @@ def predictions(images: Any, labels: Any, predicted: Mapping[str, Any], classes:
     """Images with what each method predicts: green and ✓ when right, red and ✗ when wrong.
 
     Args:
-        images: N x C x H x W, uint8 or float in [-1, 1]; twice as wide as high, a clean one and
-            what the methods saw side by side.
+        images: N x C x H x W, uint8 or float in [-1, 1]; twice as wide as high, two side by side.
         labels: N class numbers.
-        predicted: N class numbers for each method.
+        predicted: N class numbers for each method; of two images side by side a pair of such.
         classes: names of the classes.
     """
     labels, names = array(labels), [cut(name) for name in classes]
@@ -145,9 +144,12 @@ def predictions(images: Any, labels: Any, predicted: Mapping[str, Any], classes:
         ax.set_anchor("N")  # so that the verdicts below keep clear of the note
         ax.set_title(names[labels[index]], fontsize=9.5)
         for line, (method, classified) in enumerate(predicted.items()):
-            label = int(array(classified)[index])
-            mark, color = ("✓", RIGHT) if label == labels[index] else ("✗", WRONG)
-            _beneath(ax, line, f"{mark} {names[label]}", 0.5, "center", color)
+            halves = classified if isinstance(classified, tuple) else (classified,)
+            for half, found in enumerate(halves, 1):
+                label = int(array(found)[index])
+                mark, color = ("✓", RIGHT) if label == labels[index] else ("✗", WRONG)
+                middle = (half - 0.5) / len(halves)
+                _beneath(ax, line, f"{mark} {names[label]}", middle, "center", color)
             if index % columns == 0:
                 _beneath(ax, line, method, -0.18, "right", GRAY)
     headline(figure, title, "above: the true class · below: ✓ right, ✗ wrong")

@@ -91,18 +91,22 @@ def _legend(figure: Figure, classes: Sequence[str], labels: np.ndarray, noisy: b
 
 @styled
 def embedding_3d(points: Any, labels: Any, classes: Sequence[str], title: str,
-                 angle: float = 30) -> Figure:
-    """An N x 3 embedding seen from one side, `angle` in degrees, coloured by class."""
+                 angle: float = 30, noisy: Any = None) -> Figure:
+    """An N x 3 embedding seen from one side, `angle` in degrees, coloured by class; `noisy` are
+    the same images under noise, as crosses."""
     points, labels = array(points), array(labels)
     figure = plt.figure(figsize=(0.75 * WIDTH, 5.0), layout="constrained")
     ax = figure.add_subplot(projection="3d", elev=20, azim=angle)
     ax.scatter(*points.T, s=14, c=_shades(labels, classes), alpha=0.85, linewidths=0)
+    if noisy is not None:
+        ax.scatter(*array(noisy).T, s=14, c=_shades(labels, classes), alpha=0.85, marker="x",
+                   linewidths=0.9)
     ax.set_box_aspect(None, zoom=1.05)
     for axis, name in zip((ax.xaxis, ax.yaxis, ax.zaxis), "123", strict=True):
         axis.set_ticklabels([])
         axis.set_label_text(f"dimension {name}", fontsize=9)
         axis.labelpad = -10
-    _legend(figure, classes, labels, False)
+    _legend(figure, classes, labels, noisy is not None)
     headline(figure, title,
              f"n = {len(labels):,} images, seen from {angle:g}° · the axes have no unit")
     return figure
