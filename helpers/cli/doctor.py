@@ -11,6 +11,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +29,7 @@ from helpers.common.errors import UserError
 from helpers.report.times import in_words, nearest, read_times
 
 GIB = 1024**3
+COLUMNS = 100  # of a printed line
 
 
 class Found(NamedTuple):
@@ -40,11 +42,12 @@ class Found(NamedTuple):
 def report(root: Path = ROOT) -> str:
     """Everything that was found, a line each, and what to do next; a problem begins with "!"."""
     found = {name: examine(check) for name, check in checks(root).items()}
-    lines = [f"{'!' if each.problem else ' '} {name:<9} {each.fact}"
+    lines = [textwrap.fill(f"{'!' if each.problem else ' '} {name:<9} {each.fact}", COLUMNS,
+                           subsequent_indent=" " * 12, break_on_hyphens=False)
              for name, each in found.items()]
     problems = [name for name, each in found.items() if each.problem]
-    last = ("Everything is in order: `python -m helpers run` executes all notebooks, or open the "
-            "first one in Jupyter.")
+    last = ("Everything is in order: `python -m helpers run` executes all notebooks, or open one "
+            "in Jupyter.")
     if problems:
         last = f'Look at the lines marked with "!" first: {", ".join(problems)}.'
     return "\n".join([*lines, "", last])

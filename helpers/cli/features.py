@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+from helpers.cli.parsing import split_of
 from helpers.common.errors import UserError
 from helpers.data.latents import Latents, made_by, read_latents
 from helpers.data.latents_writing import write_latents
@@ -20,9 +21,9 @@ def features(options: argparse.Namespace) -> None:
     """`features IMAGES --weights NAME --out FOLDER`: write them, and say what they take."""
     encoder, _ = named_encoder(options.weights, options.image_size)
     settings = Settings.resolve(dataset=options.data, seed=options.seed, device=options.device,
-                                image_size=encoder.config["image_size"])
+                                image_size=encoder.config["image_size"], split=split_of(options))
     splits = load(settings.dataset, image_size=settings.image_size, seed=settings.seed,
-                  data_dir=settings.data_dir, labelled=False)
+                  data_dir=settings.data_dir, split=settings.split, labelled=False)
     encoder = for_channels(encoder, options.weights, splits.channels).eval().to(settings.device)
     made = made_by(encoder, options.weights, options.dtype)
     counts = write_latents(options.out, splits, made,

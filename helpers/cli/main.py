@@ -103,7 +103,7 @@ def _add_pretrain(command: Parser) -> None:
                          help="a recipe as YAML: one of configs/, or a run folder's recipe.yaml; "
                          "other options override it")
     command.add_argument("--dataset", help=A_DATASET)
-    command.add_argument("--encoder", choices=ENCODERS, help="default: the preset's")
+    command.add_argument("--encoder", "--arch", choices=ENCODERS, help="default: the preset's")
     command.add_argument("--start", metavar="WEIGHTS", help="imagenet, a name from `weights list`, "
                          "or a file; default: random weights")
     command.add_argument("--preset", choices=["auto", *PRESETS])
@@ -156,6 +156,7 @@ def _add_features(command: Parser) -> None:
                          help="default: what the weights were trained on")
     command.add_argument("--seed", type=count, help="of the validation split")
     add_device(command)
+    add_split_options(command)
     command.set_defaults(command=later("features", "features"))
 
 

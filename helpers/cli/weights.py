@@ -9,6 +9,7 @@ import argparse
 import textwrap
 from pathlib import Path
 
+from helpers.cli.doctor import COLUMNS
 from helpers.common.errors import UserError
 from helpers.common.markup import in_columns
 from helpers.models.classifier_file import is_classifier, load_classifier
@@ -17,8 +18,6 @@ from helpers.models.weights.checkpoint import is_own, load_encoder
 from helpers.models.weights.convert import read_weights
 from helpers.models.weights.export import export_onnx, export_program
 from helpers.models.weights.hub import at_hand, default_folder, fetch, weights_file
-
-COLUMNS = 100  # of a line
 
 
 def weights(options: argparse.Namespace) -> None:

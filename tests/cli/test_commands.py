@@ -186,6 +186,17 @@ def test_pretrain_says_where_the_encoder_is_and_what_it_is_worth(method, pretrai
     assert pretrained["recipe"].method == method
 
 
+def test_dino_takes_the_options_of_its_own_repository(pretrained):
+    line = ("--arch vit_digits --optimizer sgd --lr 0.03 --weight-decay 1e-4 1e-3 --epochs 2 "
+            "--global-scale 0.14 1 --local-scale 0.05 0.14 --local-crops 4 --save-every 1")
+    assert main(["pretrain", "dino", "--dataset", "digits", *line.split()]) == 0
+    recipe, settings = pretrained["recipe"], pretrained["settings"]
+    assert (settings.encoder, pretrained["save_every"]) == ("vit_digits", 1)
+    assert (recipe.optimizer, recipe.lr, recipe.weight_decay) == ("sgd", 0.03, (1e-4, 1e-3))
+    assert (recipe.global_scale, recipe.local_scale, recipe.local_crops) == ((0.14, 1.0),
+                                                                             (0.05, 0.14), 4)
+
+
 def test_a_start_is_chosen_as_in_the_notebook(pretrained, checkpoint):
     main(["pretrain", "byol", "--dataset", "digits"])
     assert (pretrained["encoder"], pretrained["start"].start) == (None, "scratch")

@@ -59,6 +59,13 @@ def test_the_doctor_says_what_is_here_and_what_will_run(no_gpu, capsys):
     assert "  plan      dataset digits (embedded: no GPU here), preset quick" in said
 
 
+def test_lines_wrap_at_words(monkeypatch):
+    monkeypatch.setattr(doctor, "checks", lambda root: {"disk": lambda: doctor.Found("fine " * 99)})
+    lines = doctor.report().splitlines()
+    assert max(map(len, lines)) <= 100 and " ".join(lines).count("fine ") == 99
+    assert all(line.startswith(" " * 12 + "fine") for line in lines[1:-2])
+
+
 def test_without_problems_the_last_line_says_how_to_start_and_else_where_to_look(monkeypatch):
     monkeypatch.setattr(doctor, "checks", lambda root: {"disk": lambda: doctor.Found("fine")})
     assert "python -m helpers run" in doctor.report().splitlines()[-1]

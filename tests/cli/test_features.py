@@ -4,8 +4,10 @@ import json
 
 import pytest
 import torch
+from shapes import CLASSES, shapes
 
 from helpers.cli.main import main
+from helpers.data.latents import read_latents
 from helpers.models.classifier_file import load_classifier
 
 
@@ -36,6 +38,16 @@ def test_features_on_disk_give_what_the_images_give(latents, capsys):
     assert from_disk == measured(capsys, "--dataset", "digits", *protocols)
     both = {row["protocol"]: row["mean"] for row in from_disk if row["labels_per_class"] == "all"}
     assert both["logistic regression (Adam)"] == pytest.approx(both["linear probe"], abs=0.01)
+
+
+def test_a_folder_is_split_as_it_is_asked_for(tmp_path, capsys):
+    folder = shapes(tmp_path / "photos")
+    assert main(["features", str(folder), "--weights", "byol-slim-imagenette", "--out",
+                 str(tmp_path / "latents"), "--classes", ",".join(CLASSES[:2]), "--split-val", "3",
+                 "--split-test", "2"]) == 0
+    found = read_latents(tmp_path / "latents")
+    assert found.classes == CLASSES[:2]
+    assert (len(found.part("val")), len(found.part("test"))) == (6, 4)
 
 
 @pytest.mark.parametrize("protocol", ["linear", "mlp"])
