@@ -1,4 +1,4 @@
-"""Fold the cells of notebooks that a reader need not see first: setup, records, closing words;
+"""Fold the cells of notebooks that a reader need not see first: setup, records, words;
 explain each setting in one line.
 
     python -m scripts.fold                  all notebooks of notebooks/
@@ -22,7 +22,8 @@ from scripts.fields import explained
 
 SETUP = "Setup: finds or fetches the repository and adds missing packages"
 RECORD, CLOSING = "Keep the numbers in results/summary.csv", "What came out, in words"
-DRAWING = "A drawing of the repository"
+DRAWING, KEPT = "A drawing of the repository", "Keep the classifier in one file"
+SENTENCE = "The same in words"
 TITLE, COMMENT = re.compile(r"\A#@title .*\n"), re.compile(r"\A# .*\n")
 
 
@@ -38,6 +39,10 @@ def title_of(cell: dict[str, Any], last: bool = False) -> str:
         return RECORD
     if re.search(r"\bSVG\(", source):
         return DRAWING
+    if re.search(r"\bkeep_classifier\(", source):
+        return KEPT
+    if re.search(r"\bMarkdown\(\s*f\"", source) and "tables." not in source and not last:
+        return SENTENCE
     says = re.search(r"\bclosing\.\w+\(", source) or (last and "Markdown(" in source)
     return CLOSING if says else ""
 

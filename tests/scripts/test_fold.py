@@ -41,11 +41,21 @@ def test_setup_and_records_are_folded_parameters_are_not_and_no_code_changes(pat
     assert tool.folded(after) == after
 
 
-def test_only_the_last_words_of_a_notebook_are_folded():
+def test_words_are_folded_tables_are_not():
     cell = dict(cell_type="code", metadata={}, source=["Markdown('so')"])
     assert tool.title_of(cell, last=True) == tool.CLOSING and tool.title_of(cell) == ""
     closing = dict(cell, source=["Markdown(closing.images(scores))"])
     assert tool.title_of(closing) == tool.CLOSING
+    sentence = dict(cell, source=["Markdown(\n", "    f\"It is {best}.\")"])
+    assert tool.title_of(sentence) == tool.SENTENCE
+    assert tool.title_of(dict(cell, source=["Markdown(f\"{tables.by_labels(few)}\")"])) == ""
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_classifier_is_kept_in_a_folded_cell(path):
+    for cell in cells_of(path.read_text(encoding="utf-8")):
+        if "keep_classifier(" in "".join(cell["source"]):
+            assert cell["source"][0] == f"#@title {tool.KEPT}\n" and tool.is_folded(cell)
 
 
 def test_the_command_folds_and_checks(tmp_path, capsys):
