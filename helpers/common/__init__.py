@@ -7,6 +7,7 @@ __getattr__, __all__ = offer(
     compute="one_thread threads_for",
     progress_bar="progress working",
     environment="ROOT run_folder",
+    fields="number_of",
     files="write_atomically",
     markup="as_cell escaped",
     split="Split",

@@ -126,7 +126,8 @@ def value_of(text: Any) -> Any:
     return text
 
 
-def number_of(name: str, value: Any, kind: str, least: int, most: float) -> int | float:
+def number_of(name: str, value: Any, kind: str, least: int,
+              most: float = math.inf) -> int | float:
     """A number or its text as an "int" or a "float" from `least` on and below `most`.
 
     Raises:

@@ -41,7 +41,7 @@ class LabelGrid:
     def __init__(self, rounds: Rounds, draw: Callable[[int], bytes]) -> None:
         from ipywidgets import HTML, Box, Button, Text, VBox
 
-        self.rounds, self.draw, self.typed = rounds, draw, ""
+        self.rounds, self.draw, self.typed, self.tiles = rounds, draw, "", []
         self.head, self.images = HTML(), Box(layout=WRAP)
         key_of = {name: key for key, name in rounds.keys.items()}
         buttons = [self._button(f"{name} [{key_of[name]}]" if name in key_of else name,
@@ -83,7 +83,7 @@ class LabelGrid:
         """Draw the round as it stands."""
         rounds, table = self.rounds, self.rounds.table
         self.head.value = self._said()
-        if [row for row, _ in getattr(self, "tiles", [])] != rounds.batch:
+        if [row for row, _ in self.tiles] != rounds.batch:
             self.tiles = [(row, self._tile(row)) for row in rounds.batch]
             self.images.children = [tile for _, tile in self.tiles]
         for place, (row, tile) in enumerate(self.tiles):

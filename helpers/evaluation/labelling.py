@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from helpers.common.errors import UserError
+from helpers.common.fields import number_of
 from helpers.common.files import write_atomically
 from helpers.common.markup import as_cell
 from helpers.data.labels import COLUMNS, NONE, Line, label_lines
@@ -153,7 +154,8 @@ class Rounds:
 
     def __init__(self, table: LabelTable, features: Tensor, size: int = 10, strategy: str = AUTO,
                  seed: int = 0) -> None:
-        self.table, self.features, self.size = table, features, size
+        self.table, self.features = table, features
+        self.size = number_of("images in a round", size, "int", 1)
         self.strategy, self.seed, self.history = strategy, seed, []
         self.keys = keys_of(table.classes)
         self._choose()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from helpers.common.fields import number_of
 from helpers.transforms.views import normalise
 
 BATCH = 512  # images that share a draw of random numbers
@@ -34,7 +35,11 @@ def noisy_images(images: Tensor, sigma: float, seed: int) -> Tensor:
 
     Returns:
         float32 N x C x H x W in normalised units, not clipped.
+
+    Raises:
+        UserError: sigma is below zero or no number.
     """
+    sigma = number_of("sigma", sigma, "float", 0)
     batches = [normalise(batch) for batch in images.split(BATCH)]
     return torch.cat([batch + sigma * unit_noise(batch, seed, BATCH * number)
                       for number, batch in enumerate(batches)])

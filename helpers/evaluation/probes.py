@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from helpers.common.compute import numpy_threads
 from helpers.common.errors import UserError
+from helpers.common.fields import number_of
 
 FEW_NUMBERS = 4_000_000  # in the features: up to this many, a second thread gains nothing
 FEW_IMAGES = 10  # of a class: with fewer, the tenth that early stopping keeps apart may have none
@@ -109,8 +110,9 @@ def label_subsets(labels: Tensor, per_class: int, draws: int, seed: int = 0) -> 
         Index tensors into `labels`; the same for the same arguments on every machine.
 
     Raises:
-        UserError: fewer than no labels per class.
+        UserError: fewer than no labels per class, or no subset.
     """
+    draws = number_of("draws", draws, "int", 1)
     if per_class < 0:
         raise UserError(f"{per_class} labels per class cannot be drawn: choose 1 or more, or 0 for "
                         "all")

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from helpers.common.errors import UserError
+from helpers.common.fields import number_of
 from helpers.common.progress_bar import progress
 from helpers.data.splits import Labeled, Splits
 from helpers.evaluation.features import outputs
@@ -157,10 +158,13 @@ def run(study: optuna.Study, splits: Splits, settings: Settings, *, trials: int,
     that of the noise on validation images, normalised units.
 
     Raises:
-        UserError: earlier trials have chosen from another `SPACE`.
+        UserError: earlier trials have chosen from another `SPACE`, or a number cannot be.
     """
     import optuna
 
+    for name, value in (("trials", trials), ("steps", steps)):
+        number_of(name, value, "int", 1)
+    number_of("sigma", sigma, "float", 0)
     _check_space(study, space_for(settings))
 
     def objective(trial: optuna.Trial) -> float:

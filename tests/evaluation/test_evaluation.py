@@ -271,3 +271,8 @@ def test_features_are_the_same_whatever_the_batch():
     torch.testing.assert_close(evaluation.extract_features(encoder, images, 70),
                                evaluation.extract_features(encoder, images, 8), atol=1e-5,
                                rtol=1e-4)
+
+
+def test_no_label_subset_is_refused():
+    with pytest.raises(UserError, match="draws must be a whole number above zero, not 0"):
+        probes.label_subsets(LABELS, per_class=5, draws=0)

@@ -223,3 +223,17 @@ def test_a_thumbnail_is_a_png_of_its_side(channels):
         assert (opened.format, opened.size) == ("PNG", (32, 32))
         pixels = np.asarray(opened).reshape(32, 32, channels)
     assert pixels[0, 0].tolist() == image[:, 0, 0].tolist()
+
+
+def test_a_table_that_is_full_is_shown_and_asks_for_nothing(path):
+    table = LabelTable(path, FILES[:2], CLASSES)
+    table.answer(0, "cat")
+    table.answer(1, "dog")
+    grid = label_grid.LabelGrid(Rounds(table, torch.randn(2, 4)), lambda row: b"")
+    assert "every image was asked about" in grid.head.value
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5])
+def test_a_round_of_no_images_is_one_line(path, size):
+    with pytest.raises(UserError, match="images in a round must be a whole number above zero"):
+        Rounds(LabelTable(path, FILES, CLASSES), torch.randn(40, 4), size=size)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers.common.errors import UserError
 from helpers.data.splits import Labeled
 from helpers.evaluation import noise, predictors, robustness
 from helpers.evaluation.layers import layer_similarity
@@ -314,3 +315,9 @@ def test_an_encoder_without_tokens_says_so():
     with pytest.raises(ValueError, match="only a ViT"):
         layer_similarity(build("slim", channels=1, image_size=16),
                                     normalise(some_images(2)), normalise(some_images(2)), "class")
+
+
+@pytest.mark.parametrize("sigma", [-1, float("nan"), float("inf")])
+def test_noise_that_cannot_be_is_one_line(sigma):
+    with pytest.raises(UserError, match="sigma must be a number from zero on"):
+        noise.noisy_images(some_images(), sigma, seed=0)

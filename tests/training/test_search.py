@@ -170,3 +170,13 @@ def test_a_file_that_is_no_study_is_left_alone(settings, tmp_path):
     with pytest.raises(UserError, match="cannot be used as a study"):
         search.open_study("s", tmp_path / "s.db", settings)
     assert (tmp_path / "s.db").read_text() == "notes"
+
+
+@pytest.mark.parametrize(("wrong", "what"), [({"trials": -1}, "trials must"),
+                                             ({"steps": 0}, "steps must"),
+                                             ({"sigma": -1}, "sigma must")])
+def test_a_search_that_cannot_be_is_one_line_and_no_empty_table(splits, settings, tmp_path, wrong,
+                                                                what):
+    study = search.open_study("s", tmp_path / "a.db", settings)
+    with pytest.raises(UserError, match=what):
+        search.run(study, splits, settings, **{"trials": 1, "steps": 4, "sigma": 1.0, **wrong})
