@@ -133,3 +133,10 @@ def test_every_answer_that_a_form_on_colab_offers_is_understood(number):
     assert {"byol-slim-digits", PHOTOGRAPHS["byol"]} < set(names)
     for answer in (*offered[1:], *names):
         assert ask(answer).answer is not None
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_no_slider_and_no_number_goes_beyond_the_images_of_a_small_folder(path):
+    code = "\n".join(cells_of(path, "code"))
+    assert not re.findall(r"image: int = [1-9]|image=range\(\d+\)", code)
+    assert not re.findall(r"max\(\d+, [A-Z_]{3,}\)", code)  # a wrong number in the form is told
