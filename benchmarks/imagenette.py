@@ -8,6 +8,7 @@
     labels FOLDER --weights NAME_OR_FILE       from scratch, features, fine-tuned
     baselines FOLDER                           raw pixels and random weights
     search FOLDER                              one change of the recipe at a time
+    whitened FOLDER --weights NAME_OR_FILE     the features' directions made alike
     draw                                       the figures anew from what is kept
 
 FOLDER has train/<class>/ and val/<class>/, as Imagenette (https://github.com/fastai/imagenette)
@@ -30,10 +31,11 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.photos import data, labels, race, runs  # noqa: E402
+from benchmarks.photos import data, labels, race, runs, whitened  # noqa: E402
 from benchmarks.photos import search as search_of  # noqa: E402
 from benchmarks.photos.protocols import PROTOCOLS, evaluated  # noqa: E402
 from helpers.common.errors import UserError
+from helpers.common.files import write_atomically
 from helpers.common.names import METHODS
 from helpers.data.splits import Splits
 from helpers.models.encoder import Encoder
@@ -155,6 +157,18 @@ def evaluate(options: argparse.Namespace) -> None:
               options.results, settings.device)
 
 
+def compare_whitened(options: argparse.Namespace) -> None:
+    """kNN and few labels on features whose directions are made alike, more and more."""
+    encoder, splits, settings = loaded(options)
+    rows = []
+    for row in whitened.compare(encoder, splits, settings):
+        rows.append(dict(weights=named(options.weights), **row))
+        print(f"power {row['power']:g}: {row['protocol']}, {row['labels_per_class']} labels per "
+              f"class: {row['mean']:.1%}", flush=True)
+    path = options.results / f"whitened-{named(options.weights)}{device_suffix(settings)}.csv"
+    write_atomically(path, data.as_csv(rows))
+
+
 def named(weights: str) -> str:
     """What results on weights are called: what `train` wrote by its folder, since all such files
     have one name."""
@@ -227,7 +241,7 @@ def parsed() -> argparse.Namespace:
     verbs = parser.add_subparsers(dest="what", required=True)
     for name, add in {"train": add_train, "race": add_race, "evaluate": add_evaluate,
                       "labels": add_weights, "baselines": add_training_free,
-                      "search": add_search}.items():
+                      "search": add_search, "whitened": add_weights}.items():
         verb = verbs.add_parser(name)
         verb.add_argument("folder", help="train/<class>/ and val/<class>/")
         verb.add_argument("--results", type=Path, default=data.RESULTS)
@@ -301,7 +315,8 @@ def main() -> None:
     options = parsed()
     try:
         {"train": train, "race": race_all, "evaluate": evaluate, "labels": compare_labels,
-         "search": search_recipe, "baselines": baselines, "draw": draw}[options.what](options)
+         "search": search_recipe, "baselines": baselines, "draw": draw,
+         "whitened": compare_whitened}[options.what](options)
     except UserError as error:
         sys.exit(f"error: {error}")
 

@@ -155,6 +155,8 @@ PAGES: dict[Path, Mapping[str, Callable[[], str]]] = {
         "selection-photographs": lambda: selection("imagenette"),
         "race": lambda: trials.race(pd.read_csv(collect.KEPT / "imagenette-side-by-side.csv")),
         "search": lambda: trials.search(pd.read_csv(collect.KEPT / "imagenette-search.csv")),
+        "whitened": lambda: trials.whitened(pd.concat(
+            map(pd.read_csv, sorted(collect.KEPT.glob("whitened-*.csv"))))),
         "published": lambda: tables.literature(collect.published())},
     ROOT / "docs" / "speed.md": {"speed": speed, "times": times},
     ROOT / "weights" / "byol-slim-imagenette.md": {"numbers": lambda: card("BYOL")},

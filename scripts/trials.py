@@ -45,6 +45,22 @@ def search(frame: pd.DataFrame) -> str:
     return markdown(pd.DataFrame(lines))
 
 
+def whitened(frame: pd.DataFrame) -> str:
+    """A line for each protocol and encoder, a column for each power, test accuracy.
+
+    Args:
+        frame: weights, power, protocol, labels_per_class, mean and std, as
+            `benchmarks/imagenette.py whitened` keeps them.
+    """
+    text = [f"{100 * row.mean_:.1f}" + (f" ± {100 * row.std_:.1f}" if row.std_ > 0 else "")
+            for row in frame.rename(columns={"mean": "mean_", "std": "std_"}).itertuples()]
+    wide = frame.assign(text=text).pivot_table(
+        index=["weights", "protocol", "labels_per_class"], columns="power", values="text",
+        aggfunc="first", sort=False)
+    wide = wide.rename(columns=lambda power: f"power {power:g}").reset_index()
+    return markdown(wide.rename(columns=lambda name: name.replace("_", " ")))
+
+
 def _mean(values: pd.Series, form: str = ".1f") -> str:
     """Mean ± standard deviation, or the one value."""
     mean = f"{values.mean():{form}}"

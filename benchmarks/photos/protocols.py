@@ -41,6 +41,11 @@ def row(protocol: str, labels: object, scores: Iterable[float], **more: object) 
 def knn(encoder: Encoder | None, splits: Splits, settings: Settings) -> Iterator[dict]:
     """k = 20 and k = 200, all training images as neighbours."""
     bank, queries = (features_of(encoder, part.images) for part in (splits.train, splits.test))
+    yield from knn_on(bank, queries, splits)
+
+
+def knn_on(bank: Tensor, queries: Tensor, splits: Splits) -> Iterator[dict]:
+    """The same on features of the training and the test images, N x D and M x D."""
     for k in (20, 200):
         yield row(f"kNN, k = {k}", "all",
                   [knn_accuracy(bank, splits.train.labels, queries, splits.test.labels, k)])
@@ -49,15 +54,20 @@ def knn(encoder: Encoder | None, splits: Splits, settings: Settings) -> Iterator
 def linear(encoder: Encoder | None, splits: Splits, settings: Settings) -> Iterator[dict]:
     """Linear probes with 1, 5, 10, 50 and all labels per class, each with the strength that
     validation chose for it."""
-    bank, val, test = (features_of(encoder, part.images)
-                       for part in (splits.train, splits.val, splits.test))
+    features = [features_of(encoder, part.images)
+                for part in (splits.train, splits.val, splits.test)]
+    yield from linear_on(*features, splits, settings)
 
+
+def linear_on(bank: Tensor, val: Tensor, test: Tensor, splits: Splits, settings: Settings,
+              counts: Iterable[int] = STEPS) -> Iterator[dict]:
+    """The same on features, N x D, of the three parts; `counts` of labels per class (0 = all)."""
     def scores(count: int, strength: float, part: Labeled, features: Tensor, draws: int,
                seed: int) -> list[float]:
         return few_label_scores(bank, splits.train.labels, features, part.labels, count, draws,
                                 seed, strength)
 
-    for count in STEPS:
+    for count in counts:
         tried = {
             strength: statistics.fmean(
                 scores(count, strength, splits.val, val, 2, settings.seed + OTHER_DRAWS))

@@ -13,6 +13,7 @@ import pytest
 import torch
 from image_folders import make_folder
 from matplotlib.figure import Figure
+from sklearn.decomposition import PCA
 from torch.nn import functional as F
 
 from helpers.common.errors import UserError
@@ -25,7 +26,17 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import imagenette  # noqa: E402
-from benchmarks.photos import clock, data, labels, peer, protocols, race, runs, search  # noqa: E402
+from benchmarks.photos import (  # noqa: E402
+    clock,
+    data,
+    labels,
+    peer,
+    protocols,
+    race,
+    runs,
+    search,
+    whitened,
+)
 
 
 @pytest.fixture(scope="module")
@@ -196,6 +207,33 @@ def test_every_protocol_gives_rows_of_a_file_that_was_named(images, tmp_path, mo
     } == set(table.protocol)
     assert set(table.method) == {"BYOL"} and table["mean"].between(0, 1).all()
     assert table.sigma.dropna().tolist() == list(protocols.SIGMAS)
+
+
+def test_a_whitened_file_holds_each_power_of_the_weights_that_were_named(
+        images, tmp_path, monkeypatch):
+    monkeypatch.setattr(whitened, "COUNTS", (1,))
+    monkeypatch.setenv("FEWLABELS_DATA_DIR", str(tmp_path / "data"))
+    path = save_encoder(build("slim", channels=3, image_size=48), tmp_path / "own.safetensors",
+                        method="byol")
+    imagenette.compare_whitened(argparse.Namespace(
+        folder=images[0], weights=str(path), seed=0, draws=2, device="cpu", results=tmp_path))
+    table = pd.read_csv(tmp_path / "whitened-own.csv")
+    assert table.power.unique().tolist() == list(whitened.POWERS)
+    assert table.protocol.tolist()[:3] == ["kNN, k = 20", "kNN, k = 200", "linear probe"]
+    encoder, splits, settings = load_encoder(path).eval(), images[1], images[2]
+    plain = next(protocols.knn(encoder, splits, settings))["mean"]
+    assert table["mean"][0] == pytest.approx(plain, abs=0.051)  # centred, else as they are
+
+
+def test_whitening_makes_directions_alike_and_leaves_out_those_without_any_variance():
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.tensor([10.0, 1.0, 0.1, 0.0])
+    features = torch.randn(500, 4, generator=generator) * spread + 3
+    axes = PCA().fit(features.numpy())
+    for power, wanted in ((0.0, spread[:3]), (0.5, spread[:3].sqrt()), (1.0, torch.ones(3))):
+        made = whitened.whitened(features, axes, power)
+        torch.testing.assert_close(made.std(0).float(), wanted, rtol=0.1, atol=0.0)
+        assert made.mean(0).abs().max() < 1e-3
 
 
 def test_the_search_changes_one_thing_at_a_time_and_goes_on_where_it_stopped(

@@ -31,3 +31,11 @@ def test_a_race_has_a_line_for_each_budget_machine_and_contender():
     ])
     assert trials.race(
         frame).splitlines()[-1] == "| 3 min, A, 48 px | BYOL | 9.0 | 42.0 ± 2.8 | 2 |"
+
+
+def test_whitened_features_have_a_column_for_each_power_and_a_line_for_each_protocol():
+    rows = [dict(weights="own", power=power, protocol="linear probe", labels_per_class=1,
+                 mean=0.5 - power / 10, std=std) for power, std in ((0.0, 0.01), (0.25, None))]
+    lines = trials.whitened(pd.DataFrame(rows)).splitlines()
+    assert lines[0] == "| weights | protocol | labels per class | power 0 | power 0.25 |"
+    assert lines[2:] == ["| own | linear probe | 1 | 50.0 ± 1.0 | 47.5 |"]
