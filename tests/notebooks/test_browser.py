@@ -73,6 +73,8 @@ def is_readable(lab, name, what):
 
 @notebook("02_byol_training.ipynb")
 def test_the_question_of_notebook_02_is_answered_in_the_page(opened):
+    from playwright.sync_api import expect
+
     question, answered = opened.output("ask_start("), opened.output("asked.choice()")
     assert "Start from the backbone pretrained on ImageNet?" in question.text_content()
     assert "start: random weights, encoder slim" in answered.text_content()
@@ -92,6 +94,16 @@ def test_the_question_of_notebook_02_is_answered_in_the_page(opened):
     opened.wait_done()
     assert opened.state()["errors"] == []
     assert "start: byol-slim-digits.safetensors, encoder slim" in answered.text_content()
+
+    menu.select_option(index=0)
+    question.locator("input[type=file]").set_input_files(
+        ROOT / "weights" / "byol-slim-digits.safetensors")
+    expect(menu.locator("option:checked")).to_have_text(re.compile("^file:"), timeout=PATIENCE)
+    opened.screenshot("02_uploaded")
+    opened.run_from("asked.choice()")
+    opened.wait_done()
+    assert opened.state()["errors"] == []
+    assert "start: uploaded.weights, encoder slim" in answered.text_content()
 
 
 @notebook("07_noise_robustness.ipynb")
