@@ -24,6 +24,7 @@ from helpers.common.environment import (
     share_folders,
 )
 from helpers.common.errors import UserError
+from helpers.common.markup import wrapped
 from helpers.report.web_image import image, png
 
 __all__ = ["download", "explorer", "image", "png", "prepare", "show_source", "show_tensorboard",
@@ -174,7 +175,8 @@ def prepare(number: str = "", root: Path = ROOT) -> None:
         except UserError as problem:  # the notebook says what it leaves out
             print(problem)
     share_folders(root)
-    print(importlib.import_module("helpers.cli.doctor").brief(root))  # it needs the packages
+    doctor = importlib.import_module("helpers.cli.doctor")  # it needs the packages
+    print(wrapped(doctor.brief(root)))
     if number:
         with contextlib.suppress(UserError):  # a wrong variable was named above
             tell_plan(number, importlib.import_module("helpers.settings").Settings.resolve())
@@ -190,11 +192,11 @@ def prepare(number: str = "", root: Path = ROOT) -> None:
 
 
 def tell_plan(number: str, settings: Settings) -> None:
-    """Say in one line what a notebook will do with these settings, what it downloads and how long
-    it takes; what was said before is not said again."""
+    """Say in a sentence what a notebook will do with these settings, what it downloads and how
+    long it takes; what was said before is not said again."""
     line = str(importlib.import_module("helpers.cli.plan").plan(number, settings))
     if line not in _told:
-        print(line)
+        print(wrapped(line))
     _told.add(line)
 
 

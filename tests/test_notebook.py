@@ -166,8 +166,10 @@ def test_a_plan_is_told_once_and_another_one_again(capsys):
     chosen = Settings.resolve(preset="quick", dataset="digits", device="cpu")
     for settings in (chosen, chosen, chosen.replace(preset="full")):
         notebook.tell_plan("01", settings)
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("Plan of notebook 01: dataset digits") and "preset full" in second
+    said = capsys.readouterr().out
+    first, second = said.removeprefix("Plan of notebook 01: ").split("\nPlan of notebook 01: ")
+    assert first.startswith("dataset digits") and "preset full" in " ".join(second.split())
+    assert max(map(len, said.splitlines())) <= 100  # between words
 
 
 @pytest.fixture

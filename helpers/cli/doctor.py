@@ -11,7 +11,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -26,10 +25,10 @@ from helpers.common.environment import (
     requirements,
 )
 from helpers.common.errors import UserError
+from helpers.common.markup import wrapped
 from helpers.report.times import in_words, nearest, read_times
 
 GIB = 1024**3
-COLUMNS = 100  # of a printed line
 
 
 class Found(NamedTuple):
@@ -42,8 +41,7 @@ class Found(NamedTuple):
 def report(root: Path = ROOT) -> str:
     """Everything that was found, a line each, and what to do next; a problem begins with "!"."""
     found = {name: examine(check) for name, check in checks(root).items()}
-    lines = [textwrap.fill(f"{'!' if each.problem else ' '} {name:<9} {each.fact}", COLUMNS,
-                           subsequent_indent=" " * 12, break_on_hyphens=False)
+    lines = [wrapped(f"{'!' if each.problem else ' '} {name:<9} {each.fact}", further=" " * 12)
              for name, each in found.items()]
     problems = [name for name, each in found.items() if each.problem]
     last = ("Everything is in order: `python -m helpers run` executes all notebooks, or open one "

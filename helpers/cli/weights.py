@@ -6,12 +6,10 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 from pathlib import Path
 
-from helpers.cli.doctor import COLUMNS
 from helpers.common.errors import UserError
-from helpers.common.markup import in_columns
+from helpers.common.markup import in_columns, wrapped
 from helpers.models.classifier_file import is_classifier, load_classifier
 from helpers.models.weights import registry
 from helpers.models.weights.checkpoint import is_own, load_encoder
@@ -52,10 +50,9 @@ def details() -> str:
 def _in_detail(entry: registry.Entry) -> str:
     scores = ", ".join(f"{name} {value:.1%}" for name, value in entry.accuracy.items())
     facts = [entry.in_words, scores, f"made by {entry.command}", f"licence: {entry.licence}"]
-    wrapped = [textwrap.fill(fact, COLUMNS, initial_indent="    ", subsequent_indent="      ",
-                             break_long_words=False) for fact in facts if fact]
+    lines = [wrapped(fact, indent="    ", further="      ") for fact in facts if fact]
     here = "here" if at_hand(entry.name) else "to be fetched"
-    return "\n".join([f"{entry.name}, {entry.encoder}, {here}", *wrapped])
+    return "\n".join([f"{entry.name}, {entry.encoder}, {here}", *lines])
 
 
 def _cut(text: str, width: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Sequence
 
 # what Markdown or HTML gives a meaning within a line; "_" has one at the edge of a word alone
@@ -10,6 +11,7 @@ MARKS = re.compile(r"""[&<>"`*\[\]|\\!~$]|(?<!\w)_|_(?!\w)""")
 # A page that sets formulas looks for dollars and for backslashes before a word, whether they were
 # escaped or not: a wide dollar is none, and an invisible sign parts a backslash from its word.
 NO_FORMULA = {"$": "&#65284;", "\\": "&#92;&#8288;"}
+COLUMNS = 100  # of a printed line
 FORMULA = ("=", "+", "-", "@")  # with these a spreadsheet begins a formula
 
 
@@ -34,6 +36,14 @@ def _computed(text: str) -> bool:
     """Whether a text begins as a formula does (a sign alone is none), or as `as_cell` writes it."""
     start = text.lstrip()
     return len(start) > 1 and start.startswith((*FORMULA, "'"))
+
+
+def wrapped(text: str, indent: str = "", further: str = "    ") -> str:
+    """Lines of at most `COLUMNS` that break between words, each line of `text` on its own; `indent`
+    begins it, `further` goes before what is left of it."""
+    return "\n".join(textwrap.fill(line, COLUMNS, initial_indent=indent, subsequent_indent=further,
+                                   break_long_words=False, break_on_hyphens=False)
+                     for line in text.splitlines())
 
 
 def in_columns(rows: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:

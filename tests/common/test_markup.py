@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.common.markup import as_cell, escaped, from_cell
+from helpers.common.markup import COLUMNS, as_cell, escaped, from_cell, wrapped
 from helpers.data.labels import read_labels
 from helpers.evaluation.labelling import LabelTable
 from helpers.report import record, summary, tables
@@ -133,3 +133,12 @@ def test_results_of_a_dataset_with_the_name_of_a_formula_are_safe_and_read_back(
     assert not [cell for cell in cells if cell.startswith(("=", "+", "@", "-d"))]
     row = summary(tmp_path).iloc[0]
     assert (row.method, row.dataset, row.sigma) == ("=1+1", "-d", -1)
+
+
+def test_printed_lines_break_between_words_alone():
+    path = "/a-very/" + "long-folder/" * 9
+    text = f"{'word ' * 40}end\n\nthe file {path} is kept whole"
+    lines = wrapped(text).splitlines()
+    assert " ".join(" ".join(lines).split()) == " ".join(text.split())
+    assert all(len(line) <= COLUMNS for line in lines if path not in line)
+    assert [line for line in lines if path in line] == [f"    {path}"] and "" in lines
