@@ -76,7 +76,8 @@ class Run:
     @property
     def mark(self) -> str:
         """What tells it from others on any machine: dataset, preset, seed, method and recipe."""
-        return f"{self.folder.parent.name}/{self.folder.name}"
+        usual = dataclasses.replace(self, settings=self.settings.replace(precision="auto"))
+        return f"{usual.folder.parent.name}/{usual.folder.name}"
 
 
 def marked(recipe: BYOLRecipe | DINORecipe) -> dict[str, Any]:

@@ -84,6 +84,15 @@ def test_the_seed_of_the_settings_is_used_unless_another_is_given(settings):
                                                                     seed=4).losses
 
 
+def test_the_precision_is_that_of_the_settings(settings, monkeypatch):
+    asked = []
+    fit = supervised.fit
+    monkeypatch.setattr(supervised, "fit", lambda *parts, hardware, **options: asked.append(
+        hardware.half) or fit(*parts, **options))
+    train(settings.replace(precision="bf16"), steps=1)
+    assert asked == ["bf16"]
+
+
 def test_a_curve_is_drawn_only_with_validation_images(settings):
     assert train(settings, steps=2).curve == []
     curve = train(settings, steps=2, val=images(seed=1)).curve

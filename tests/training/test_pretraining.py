@@ -365,8 +365,14 @@ def test_methods_do_not_share_an_encoder(splits, settings):
 def test_another_recipe_or_start_has_another_folder(settings):
     folders = {run_of("byol", settings).folder, run_of("byol", settings, "imagenet").folder,
                run_of("byol", settings.replace(pretrain_steps=7)).folder,
-               run_of("byol", settings.replace(batch_size=32)).folder}
-    assert len(folders) == 4
+               run_of("byol", settings.replace(batch_size=32)).folder,
+               run_of("byol", settings.replace(precision="32")).folder}
+    assert len(folders) == 5
+
+
+def test_a_released_encoder_is_that_of_its_run_whatever_the_precision(settings):
+    marks = {run_of("byol", settings.replace(precision=word)).mark for word in ("auto", "32")}
+    assert marks == {run_of("byol", settings).mark}
 
 
 def test_pretraining_is_watched_and_keeps_its_curves(splits, settings):

@@ -400,3 +400,11 @@ def test_a_full_disk_leaves_the_last_checkpoint_good(tmp_path, monkeypatch):
         fit(make(4), loader(4), folder=tmp_path)
     assert (tmp_path / "last.ckpt").read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["last.ckpt"]
+
+
+@pytest.mark.parametrize(("asked", "word"), [("32", "32-true"), ("bf16", "bf16-mixed"),
+                                             ("fp16", "16-mixed"), ("16-mixed", "16-mixed")])
+def test_a_precision_that_is_asked_for_is_lightnings(asked, word):
+    assert training._precision(loader(1), asked, False) == word
+    assert training._precision(loader(1), "auto", False) == training._precision(loader(1), None,
+                                                                                False)
