@@ -138,5 +138,5 @@ def test_every_answer_that_a_form_on_colab_offers_is_understood(number):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
 def test_no_slider_and_no_number_goes_beyond_the_images_of_a_small_folder(path):
     code = "\n".join(cells_of(path, "code"))
-    assert not re.findall(r"image: int = [1-9]|image=range\(\d+\)", code)
+    assert not re.findall(r"image: int = [1-9]|image=range\(\d+\)|images\[[1-9]", code)
     assert not re.findall(r"max\(\d+, [A-Z_]{3,}\)", code)  # a wrong number in the form is told
