@@ -150,13 +150,17 @@ def speeds(folder: Path = KEPT) -> dict[str, dict[str, Any]]:
 
 
 def contents_in(folder: Path) -> dict[str, dict[str, Any]]:
-    """The JSON files of a folder that hold an object, by name without ending."""
+    """The JSON files of a folder that hold an object, by name without ending.
+
+    Raises:
+        UserError: a file is damaged; its numbers would be missing without a word.
+    """
     found = {}
     for path in sorted(folder.glob("*.json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
+        except (OSError, ValueError) as problem:
+            raise UserError(f"{path} cannot be read ({problem}): restore or remove it") from None
         if isinstance(content, dict):
             found[path.stem] = content
     return found

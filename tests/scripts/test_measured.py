@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from helpers.common.errors import UserError
 from helpers.report import collect, results
 from scripts.measured import learning_curves, read_results
 
@@ -103,9 +104,15 @@ def test_noise_is_averaged_over_its_draws_before_trainings_are_compared(tmp_path
 def test_files_that_hold_no_results_are_passed_over(tmp_path):
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "images.csv").write_text("image,score\na,1\n")
-    (tmp_path / "broken.json").write_text("{")
     (tmp_path / "list.json").write_text("[1]")
     assert read_results(tmp_path).empty and not collect.speeds(tmp_path)
+
+
+def test_a_damaged_file_is_named_and_not_passed_over(tmp_path):
+    (tmp_path / "broken.json").write_text("{")
+    for read in (read_results, collect.speeds):
+        with pytest.raises(UserError, match="broken.json cannot be read .*restore or remove it"):
+            read(tmp_path)
 
 
 def test_the_table_that_notebook_10_reads_holds_every_number_of_the_files():
