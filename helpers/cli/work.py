@@ -225,7 +225,7 @@ def _noise(work: Work) -> None:
     constant = dict(noise_sigma=0.5, noise_schedule="constant")
     work.usual("noise-byol", **constant, pretrain_steps=steps)
     if chosen.dataset == "digits" and not chosen.encoder.startswith("vit"):
-        steps = chosen.scale(200)  # the ViT beside it
+        steps = chosen.scale(150)  # the ViT beside it
         work.usual("noise-byol", encoder="vit_digits", pretrain_steps=steps)
         work.usual("noise-byol", encoder="vit_digits", **constant,
                    pretrain_steps=max(2, int(chosen.second_share * steps)))

@@ -96,8 +96,9 @@ def test_the_question_of_notebook_02_is_answered_in_the_page(opened):
     assert "start: byol-slim-digits.safetensors, encoder slim" in answered.text_content()
 
     menu.select_option(index=0)
-    question.locator("input[type=file]").set_input_files(
-        ROOT / "weights" / "byol-slim-digits.safetensors")
+    with opened.page.expect_file_chooser() as chooser:
+        question.locator("button", has_text="Upload a file").click()
+    chooser.value.set_files(ROOT / "weights" / "byol-slim-digits.safetensors")
     expect(menu.locator("option:checked")).to_have_text(re.compile("^file:"), timeout=PATIENCE)
     opened.screenshot("02_uploaded")
     opened.run_from("asked.choice()")
