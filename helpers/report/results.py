@@ -28,6 +28,7 @@ FIRST_COLUMNS = [*PLACE, *MEASURED]  # of files that were written before runs we
 REQUIRED = ["method", "metric", "mean"]
 NUMBERS = ["sigma", "mean", "std", "n", "seconds"]
 SHOWN = [*PLACE, *MEASURED[:5], "result", "n", "note"]
+ROUNDING = 1e-9  # deviations below are those of equal numbers
 HEADINGS = {"labels_per_class": "labels/class", "n": "runs"}
 
 
@@ -115,7 +116,8 @@ def in_words(row: Mapping[str, Any]) -> str:
     """Mean and, where there is one, deviation of a row; accuracies in percent."""
     percent = _is_accuracy(row["metric"])
     scale, unit, form = (100, " %", ".1f") if percent else (1, "", ".4g")
-    deviation = "" if pd.isna(row["std"]) else f" ± {scale * row['std']:{form}}"
+    std = row["std"] if row["std"] > ROUNDING else 0.0
+    deviation = "" if pd.isna(row["std"]) else f" ± {scale * std:{form}}"
     return f"{scale * row['mean']:{form}}{deviation}{unit}"
 
 

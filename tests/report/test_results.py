@@ -229,3 +229,9 @@ def test_a_full_disk_is_one_line_and_what_was_there_stays(tmp_path, monkeypatch)
     with pytest.raises(UserError, match="cannot write .*summary.csv .*free some space"):
         results.record(tmp_path, "02", [row()], QUICK)
     assert (tmp_path / "summary.csv").read_text() == before
+
+
+def test_equal_numbers_that_were_computed_have_no_deviation():
+    row = dict(metric="gain over x, points", mean=14.2857, std=1.872e-15)
+    assert results.in_words(row) == "14.29 ± 0"
+    assert results.in_words(row | dict(std=float("nan"))) == "14.29"
