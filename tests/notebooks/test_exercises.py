@@ -18,8 +18,10 @@ from helpers.methods.recipes import ClassifierRecipe
 from helpers.models.encoder import build
 from helpers.models.vit import build_vit
 from helpers.settings import Settings
+from helpers.training.finetune import train_classifier
 from helpers.training.recipe_file import read_recipe
 from helpers.transforms.corruptions import SEVERITIES
+from helpers.transforms.views import CleanView, normalise
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,6 +103,16 @@ def vit():
     """A small ViT with a head for ten classes."""
     torch.manual_seed(0)
     return build_vit("vit_digits", 16, 1, num_classes=10)
+
+
+def test_the_baseline_trains_on_images_as_they_are(settings):
+    (argument,) = lines("01_resnet18_baseline", 2, "view=")
+    arguments = eval(f"dict({argument})", {"CleanView": CleanView})
+    images = torch.randint(0, 256, (20, 1, 16, 16), dtype=torch.uint8)
+    assert torch.equal(arguments["view"](images), normalise(images))
+    data = Labeled(images, torch.arange(20) % 10)
+    train_classifier(build("slim", channels=1, image_size=16), data, 10, settings,
+                     ClassifierRecipe(steps=1, batch_size=20), **arguments)
 
 
 def test_without_its_predictor_byol_compares_projections(settings):
