@@ -10,15 +10,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 SPLIT_WORDS = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-    "validate": "val", "dev": "val", "eval": "val", "evaluation": "val", "test": "test",
-    "testing": "test", "holdout": "test", "pretext": "pretext", "unlabeled": "pretext",
-    "unlabelled": "pretext",
+    "train": "train", "training": "train", "trn": "train", "trainval": "train", "val": "val",
+    "valid": "val", "validation": "val", "validate": "val", "dev": "val", "eval": "val",
+    "evaluation": "val", "test": "test", "testing": "test", "tst": "test", "holdout": "test",
+    "pretext": "pretext", "unlabeled": "pretext", "unlabelled": "pretext",
 }
 # what may stand beside such a word: training_set, TrainImages, seg_train, train2017
 FILLERS = frozenset({
-    "data", "dataset", "final", "folder", "image", "images", "img", "imgs", "part", "photo",
-    "photos", "pic", "pics", "picture", "pictures", "samples", "seg", "set", "split", "subset"})
+    "data", "dataset", "final", "folder", "image", "images", "img", "imgs", "labeled",
+    "labelled", "part", "photo", "photos", "pic", "pics", "picture", "pictures", "samples", "seg",
+    "set", "split", "subset"})
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+")  # also at a capital: TrainImages
 # what a NAS, a memory stick, a trash or a repair of the disk leaves behind; "." begins others
 LEFTOVERS = frozenset({
@@ -45,6 +46,7 @@ def split_of(name: str) -> tuple[str, tuple[str, ...]]:
     """The split that a folder's name speaks of ("" for none, or for two), and its other words."""
     words = [part for word in WORD.findall(name) for part in _parted(word.lower())]
     said = [word for word in words if word in SPLIT_WORDS]
+    said = [word for word in said if SPLIT_WORDS[word] == "pretext"] or said  # train_unlabeled
     if len(said) != 1:
         return "", tuple(words)
     return SPLIT_WORDS[said[0]], tuple(word for word in words if word not in SPLIT_WORDS)

@@ -106,10 +106,12 @@ def _unwrapped(root: Path, listing: Listing) -> Path:
 
 
 def _undoubled(folder: Path) -> Path:
-    """The folder of the classes of train/train/<class>/ or train/images/<class>/."""
+    """The folder of the classes of train/train/<class>/, train/images/<class>/ or
+    cats_train/cats_train/<class>/."""
     while True:
         entries = [entry for entry in entries_of(folder) if not is_leftover(entry.name)]
-        if (len(entries) != 1 or not is_plain(entries[0].name)
+        if (len(entries) != 1
+                or not (is_plain(entries[0].name) or entries[0].name == folder.name)
                 or not any(map(os.path.isdir, entries_of(entries[0])))):
             return folder
         folder = entries[0]

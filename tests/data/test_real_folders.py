@@ -46,12 +46,23 @@ def named(notes):
     ("training_set", "test_set"), ("train_images", "test_images"), ("Training", "Testing"),
     ("seg_train/seg_train", "seg_test/seg_test"), ("TRAIN", "TEST"), ("train2017", "test2017"),
     ("Train Set", "Test Set"), ("trainset", "testset"), ("TrainData", "TestData"),
-    ("train/images", "test/images"), ("flowers_train", "flowers_test"), ("train", "holdout")])
+    ("train/images", "test/images"), ("flowers_train", "flowers_test"), ("train", "holdout"),
+    ("trn", "tst"), ("trainval", "test"), ("cats_train/cats_train", "cats_test/cats_test"),
+    ("train_labeled", "test_labeled")])
 def test_splits_are_known_under_the_names_that_people_use(tmp_path, read, parts):
     splits = read(make_folder(tmp_path / "insects", parts))
     assert splits.classes == ("ant", "bee")
     assert len(splits.test) == 20
     assert len(splits.unlabeled) + len(splits.val) == 20
+
+
+@pytest.mark.parametrize("name", ["unlabeled", "train_unlabeled", "unlabelled_train"])
+def test_images_without_labels_lie_beside_the_labelled(tmp_path, read, name):
+    root = make_folder(tmp_path / "pics", parts=("train_labeled", "test"))
+    for n in range(5):
+        paint(root / name / f"{n}.png", (n, 7, 255))
+    splits = read(root)
+    assert splits.classes == ("ant", "bee") and len(splits.unlabeled) == len(splits.train) + 5
 
 
 @pytest.mark.parametrize("name", ["dev", "eval", "Evaluation", "VALIDATION", "validation_set",
