@@ -95,7 +95,7 @@ def with_kept(results_dir: str | Path, numbers: Sequence[str], settings: Any,
     old = old[old.notebook.str[:2].isin(missing) & (old.preset == run[1])
               & (old.dataset == run[0])]
     return (pd.concat([own, old.assign(method=old.method + " (kept)")], ignore_index=True),
-            f"{names} did not run here, (kept): kept numbers of the repository, preset quick.")
+            f"{names} did not run here: (kept) marks the repository's kept numbers, preset quick.")
 
 
 def completed(table: pd.DataFrame, name: str, **facts: Any) -> pd.DataFrame:

@@ -70,7 +70,7 @@ def board(folder, settings=Run):
 
 def test_a_notebook_that_has_not_run_gives_its_kept_numbers_marked_as_such(tmp_path):
     frame, said = board(tmp_path)
-    assert said.startswith("Notebooks 01, 03 did not run here, (kept): kept numbers")
+    assert said.startswith("Notebooks 01, 03 did not run here: (kept) marks the repository")
     here = frame.notebook == "04_fine_tuning"
     assert list(frame.method[here]) == ["BYOL"] and len(frame[~here]) > 20
     assert frame.method[~here].str.endswith(" (kept)").all()
