@@ -17,7 +17,7 @@ from helpers.models.weights.convert import read_weights
 
 
 @pytest.mark.parametrize(("trained", "slow"), [
-    ("module.encoder_q.", "module.encoder_k."), ("encoder_q.0.", "encoder_k.0."),
+    ("module.encoder_q.", "module.encoder_k."), ("q.", "k."), ("encoder_q.0.", "encoder_k.0."),
     ("net_q.", "net_k."), ("q_encoder.", "k_encoder."), ("visual.", "visual_m."),
     ("backbone.", "backbone_momentum."), ("online.", "key_encoder.")])
 def test_the_trained_one_of_two_encoders_is_taken(tmp_path, trained, slow):
@@ -29,6 +29,19 @@ def test_the_trained_one_of_two_encoders_is_taken(tmp_path, trained, slow):
     assert report.place == trained
     assert torch.equal(encoder.backbone.state_dict()["layer4.1.bn2.weight"],
                        state["layer4.1.bn2.weight"])
+
+
+@pytest.mark.parametrize(("places", "is_said"), [
+    (("net1.", "net2."), True), (("z_model.", "a_model."), True), (("encoder.", "slow."), True),
+    (("encoder.", "ema."), False), (("online.", "target."), False), (("q.", "k."), False),
+    (("student.", "teacher."), False)])
+def test_a_choice_among_networks_that_no_name_tells_apart_is_said(tmp_path, places, is_said):
+    state = resnet18().state_dict()
+    torch.save({place + name: value for place in places for name, value in state.items()},
+               tmp_path / "w.pth")
+    _, report = read_weights(tmp_path / "w.pth")
+    said = [note for note in report.notes if "no name tells which" in note]
+    assert len(said) == is_said and all(place in "".join(said) for place in places if is_said)
 
 
 @pytest.mark.parametrize(("width", "depth", "heads"), [(256, 6, 4), (384, 7, 6), (192, 9, 3)])

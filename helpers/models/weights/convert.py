@@ -17,7 +17,7 @@ from helpers.models.encoder import Encoder
 from helpers.models.vit import PRESETS
 from helpers.models.weights import fitting
 from helpers.models.weights.checkpoint import FORMAT, is_own, load_encoder
-from helpers.models.weights.layouts import Layout, find_encoders, rename
+from helpers.models.weights.layouts import Layout, find_encoders, rank, rename
 from helpers.models.weights.safe_read import read_tensors
 
 # how our encoders' tensors begin
@@ -133,6 +133,11 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
     made.meta = own.meta if own else {"source": path.name, "layout": layout.title}
     if own is None:
         notes += tuple(_remarks(layout, config, trained_on, heads))
+    rivals = sorted({start for _, start in others if start != prefix
+                     and rank(start) == rank(prefix)})
+    if rivals:
+        notes += (f"no name tells which of its networks was trained: {prefix or 'the first'} is "
+                  f"taken, not {', '.join(rivals)}; save the one that you mean alone",)
     taken = {name for names in used.values() for name in names}
     copies = [start for _, start in others if not prefix.startswith(start)]
     left_out = {names[name]: _reason(name, prefix, copies)

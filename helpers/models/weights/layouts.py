@@ -197,13 +197,14 @@ def find_encoders(names: set[str]) -> list[tuple[Layout, str]]:
         starts = [name[:-len(first)] for name in names if name.endswith(first)]
         found += [(layout, start) for start in starts
                   if (not start or start[-1] in "./") and start + second in names]
-    return sorted(found, key=lambda one: (_rank(one[1]), len(one[1]), one[1]))
+    return sorted(found, key=lambda one: (rank(one[1]), len(one[1]), one[1]))
 
 
-SLOW_COPY = r"(?:^|[./])(?:\w+_[km]|[km]_\w+)(?:[./]|$)"  # MoCo's encoder_k, ALBEF's encoder_m
+SLOW_COPY = r"(?:^|[./])(?:(?:\w+_)?[km]|[km]_\w+)(?:[./]|$)"  # MoCo's encoder_k, ALBEF's encoder_m
 
 
-def _rank(prefix: str) -> int:
+def rank(prefix: str) -> int:
+    """What an encoder is, by the names before it: 0 the trained one, the others its copies."""
     words = (r"teacher|ema", "student", rf"momentum|target|key|{SLOW_COPY}")
     return max((rank for rank, word in enumerate(words, 1) if re.search(word, prefix)), default=0)
 
