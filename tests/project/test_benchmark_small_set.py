@@ -52,7 +52,7 @@ def test_every_network_is_trained_from_each_seed_and_what_is_there_is_not_traine
     monkeypatch.setattr(small_set, "extract_features",
                         lambda _, images: images.float().mean((2, 3)))
     file = tmp_path / "small-set.csv"
-    small_set.measured(small_set.small_set(splits), SimpleNamespace(), file, 1)
+    small_set.measured(small_set.small_set(splits), SimpleNamespace(), file, 1, 3)
     vit = [(seed, rate) for name, seed, rate in made if name.startswith("ViT")]
     assert vit == [(0, 5e-4), (1, 5e-4), (2, 5e-4)]
     assert {name for name, _, _ in made} == {*small_set.NETWORKS, small_set.TUNED}
@@ -60,5 +60,5 @@ def test_every_network_is_trained_from_each_seed_and_what_is_there_is_not_traine
     assert len(rows) == len(made) + 1 and (rows.network == small_set.FROZEN).sum() == 1
     rows.iloc[:-2].to_csv(file, index=False)
     before = len(made)
-    small_set.measured(small_set.small_set(splits), SimpleNamespace(), file, 1)
+    small_set.measured(small_set.small_set(splits), SimpleNamespace(), file, 1, 3)
     assert len(made) == before + 2 and len(pd.read_csv(file)) == len(rows)
