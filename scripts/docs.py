@@ -153,6 +153,7 @@ PAGES: dict[Path, Mapping[str, Callable[[], str]]] = {
         "photographs-labels": lambda: tables.by_labels(tables.photographs(results())[1]),
         "selection-digits": lambda: selection("digits"),
         "selection-photographs": lambda: selection("imagenette"),
+        "small-set": lambda: trials.small_set(pd.read_csv(collect.KEPT / "small-set.csv")),
         "race": lambda: trials.race(pd.read_csv(collect.KEPT / "imagenette-side-by-side.csv")),
         "search": lambda: trials.search(pd.read_csv(collect.KEPT / "imagenette-search.csv")),
         "whitened": lambda: trials.whitened(pd.concat(

@@ -65,3 +65,20 @@ def _mean(values: pd.Series, form: str = ".1f") -> str:
     """Mean ± standard deviation, or the one value."""
     mean = f"{values.mean():{form}}"
     return f"{mean} ± {values.std():.1f}" if len(values) > 1 else mean
+
+
+def small_set(frame: pd.DataFrame) -> str:
+    """A line for each network that was trained on few photographs, best first, and what a ViT
+    lacks to the CNNs in a sentence.
+
+    Args:
+        frame: network, weights and test, a row a training, as `benchmarks/small_set.py` keeps them.
+    """
+    groups = sorted(frame.groupby("network"), key=lambda group: -group[1].test.mean())
+    lines = [{"network": name, "weights, millions": f"{own.weights.iloc[0] / 1e6:.1f}",
+              "test accuracy": _mean(100 * own.test), "n": len(own)} for name, own in groups]
+    means = {name: 100 * own.test.mean() for name, own in groups}
+    leads = [f"{name} {value - means[vit]:+z.1f}" for vit in means if vit.startswith("ViT")
+             for name, value in means.items() if name != vit]
+    said = f"\n\nAgainst the ViT, in points: {'; '.join(leads)}." if leads else ""
+    return markdown(pd.DataFrame(lines)) + said

@@ -10,6 +10,7 @@ from helpers.settings import PRESETS, Settings
 SMALL_ENCODERS = ("slim", "slim_fine", "vit_digits")
 # chosen on validation, digits
 SMALL_BYOL = dict(hidden_dim=256, projection_dim=64, lr=2e-3, ema=0.98)
+SLIM_EMA = 0.96  # of slim without noise (benchmarks/digits_recipe.py)
 # On photographs a CPU takes few steps; a target that moves faster learns more in them
 # (benchmarks/imagenette.py).
 SMALL_PHOTO_EMA = 0.9
@@ -62,6 +63,8 @@ def recipe_for(method: str, settings: Settings,
     recipe = _dino(settings) if method == "dino" else _byol(settings)
     if method == "noise-byol":
         recipe = _with_noise(recipe, settings)
+    elif method == "byol" and settings.encoder == "slim" and recipe.ema == SMALL_BYOL["ema"]:
+        recipe = recipe.replace(ema=SLIM_EMA)
     return recipe if images is None else within_epochs(recipe, settings.dataset, images)
 
 

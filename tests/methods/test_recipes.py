@@ -23,7 +23,7 @@ def settings():
 
 
 # What the runs of the first release are called: a recipe may get fields, never another mark. Its
-# digits had noise in their views.
+# digits had noise in their views, and BYOL's target moved more slowly.
 @pytest.mark.parametrize("preset,dataset,encoder,method,folder", [
     ("quick", "digits", None, "byol", "byol-7e72411d"),
     ("quick", "digits", None, "noise-byol", "noise-byol-3b1c36d0"),
@@ -43,12 +43,14 @@ def test_runs_have_the_marks_that_they_always_had(preset, dataset, encoder, meth
     chosen = Settings.resolve(preset=preset, dataset=dataset, encoder=encoder, device="cpu")
     views = dict(noise=0.1) if dataset == "digits" else None
     recipe = recipe_for(method, chosen).replace(views=views)
+    if method == "byol" and dataset == "digits":
+        recipe = recipe.replace(ema=0.98)
     assert Run(recipe, chosen).folder.name == folder
 
 
 @pytest.mark.parametrize("method,folder", [
-    ("byol", "byol-db5350a0"), ("noise-byol", "noise-byol-578ade32"), ("dino", "dino-701d19a5")])
-def test_runs_with_clean_views_of_digits_have_marks_of_their_own(settings, method, folder):
+    ("byol", "byol-c6af97aa"), ("noise-byol", "noise-byol-578ade32"), ("dino", "dino-701d19a5")])
+def test_runs_of_todays_recipes_for_digits_have_marks_of_their_own(settings, method, folder):
     assert Run(recipe_for(method, settings), settings).folder.name == folder
 
 

@@ -39,3 +39,11 @@ def test_whitened_features_have_a_column_for_each_power_and_a_line_for_each_prot
     lines = trials.whitened(pd.DataFrame(rows)).splitlines()
     assert lines[0] == "| weights | protocol | labels per class | power 0 | power 0.25 |"
     assert lines[2:] == ["| own | linear probe | 1 | 50.0 ± 1.0 | 47.5 |"]
+
+
+def test_a_small_set_tells_the_lead_over_the_vit():
+    rows = [("CNN", 0.6), ("CNN", 0.64), ("ViT, small", 0.4), ("ViT, small", 0.44)]
+    frame = pd.DataFrame([dict(network=name, weights=1.2e6, test=test) for name, test in rows])
+    lines = trials.small_set(frame).splitlines()
+    assert lines[2:4] == ["| CNN | 1.2 | 62.0 ± 2.8 | 2 |", "| ViT, small | 1.2 | 42.0 ± 2.8 | 2 |"]
+    assert lines[-1] == "Against the ViT, in points: CNN +20.0."

@@ -20,9 +20,9 @@ from helpers.training.checkpoints import Saver
 from helpers.training.runs import Run
 
 OLD = Path(__file__).parent / "old_runs"
-HEADS = {"byol": dict(hidden_dim=32, projection_dim=16),
+THEN = {"byol": dict(hidden_dim=32, projection_dim=16, ema=0.98),
          "dino": dict(hidden_dim=32, bottleneck_dim=16, output_dim=64)}
-METHODS = list(HEADS)
+METHODS = list(THEN)
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,8 @@ def settings_in(folder):
 
 
 def recipe_of(method, settings):
-    """The views of then had noise."""
-    return recipe_for(method, settings).replace(**HEADS[method], views=dict(noise=0.1))
+    """The views of then had noise, and the target of BYOL moved more slowly."""
+    return recipe_for(method, settings).replace(**THEN[method], views=dict(noise=0.1))
 
 
 @pytest.fixture
