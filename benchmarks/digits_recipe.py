@@ -3,10 +3,10 @@
     python -m benchmarks.digits_recipe              all variants, two seeds each
 
 Each variant changes the recipe that the digits had as long as their views were noisy, and trains
-for the preset's steps. It is judged on the digits' validation images: kNN, and linear probes on 1, 5 and 10 labels per class
-of train, means over ten label subsets. Test is never read. One row a training in
-benchmarks/results/digits-recipe.csv, written after each; a training that is in the file is not made
-again.
+for the preset's steps. It is judged on the digits' validation images: kNN, and linear probes on 1,
+5 and 10 labels per class of train, means over ten label subsets. Test is never read. One row a
+training in benchmarks/results/digits-recipe.csv, written after each; a training that is in the file
+is not made again.
 """
 
 from __future__ import annotations
