@@ -96,9 +96,9 @@ def mean(numbers, notebook, **where):
     return rows["mean"].item()
 
 
-@pytest.mark.parametrize("labels,least", [(1, 0.78), (5, 0.93), (10, 0.95)])
+@pytest.mark.parametrize("labels,least", [(1, 0.80), (5, 0.94), (10, 0.96)])
 def test_byol_features_are_worth_what_is_claimed(numbers, labels, least):
-    probe = dict(protocol="linear probe", labels_per_class=labels)
+    probe = dict(protocol="linear probe", labels_per_class=labels, metric="test accuracy")
     byol = mean(numbers, "03", method="BYOL", **probe)
     assert byol >= least
     assert byol > max(
