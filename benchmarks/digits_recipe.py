@@ -29,6 +29,7 @@ from helpers.settings import Settings
 from helpers.training.loader import BatchLoader
 from helpers.training.runs import fresh_encoder
 from helpers.training.trainer import fit
+from helpers.transforms.views import DigitView
 
 RESULT = Path(__file__).parent / "results" / "digits-recipe.csv"
 SEEDS, COUNTS, DRAWS = 2, (1, 5, 10), 10
@@ -42,7 +43,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "no warp": {"views": {"warp": 0.0}}, "warp 0.09": {"views": {"warp": 0.09}},
     "ink 0.4": {"views": {"ink": 0.4}}, "noise 0.1": {"views": {"noise": 0.1}},
 }
-AFFINE = {"angle": 12.5, "zoom": 0.14, "stretch": 0.1, "shear": 0.125, "shift": 0.125}
+AFFINE = ("angle", "zoom", "stretch", "shear", "shift")  # fields of the view's affine map
 
 
 def changed(usual: BYOLRecipe, changes: dict[str, Any]) -> BYOLRecipe:
@@ -50,7 +51,7 @@ def changed(usual: BYOLRecipe, changes: dict[str, Any]) -> BYOLRecipe:
     fields = {"ema": 0.98, **changes}
     if "scaled" in fields:
         factor = fields.pop("scaled")
-        fields["views"] = {name: value * factor for name, value in AFFINE.items()}
+        fields["views"] = {name: getattr(DigitView, name) * factor for name in AFFINE}
     return usual.replace(**fields)
 
 
