@@ -5,7 +5,9 @@ Only the standard library is imported here: the first cell runs before the packa
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import importlib.util
 import inspect
 import os
@@ -82,7 +84,8 @@ def _highlight(text: str) -> str | None:
 
 
 def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
-    """Sliders and lists above a figure, which is drawn whenever they come to values not shown yet.
+    """Sliders and lists above a figure, which is drawn when they come to values not shown yet; the
+    next figure in the same direction is drawn before it is asked for.
 
     A page without a running kernel shows none of it: draw the figure once without widgets, too.
 
@@ -93,25 +96,37 @@ def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
     """
     from ipywidgets import HTML, Dropdown, HBox, SelectionSlider, VBox
 
-    canvas = HTML()
-    controls, drawn = {}, {}
+    canvas, controls = HTML(), {}
     for name, values in choices.items():
         values = list(values)
         numbers = all(isinstance(value, int | float) for value in values)
         kind = SelectionSlider if numbers else Dropdown
         controls[name] = kind(options=values, value=values[0], description=name.replace("_", " "))
+    places = {name: 0 for name in controls}
 
-    def show(*_: Any) -> None:
-        chosen = {name: control.value for name, control in controls.items()}
-        key = tuple(chosen.values())
-        if key not in drawn:
-            drawn[key] = image(draw(**chosen))
-        canvas.value = drawn[key]
+    @functools.cache
+    def drawn(*chosen: int) -> str:
+        values = {name: control.options[place]
+                  for (name, control), place in zip(controls.items(), chosen, strict=True)}
+        return image(draw(**values), quick=True)
 
-    for control in controls.values():
-        control.observe(show, names="value")
-    show()
+    def show(name: str, place: int) -> None:
+        further = places | {name: place + (1 if place >= places[name] else -1)}
+        places[name] = place
+        canvas.value = drawn(*places.values())
+        if 0 <= further[name] < len(controls[name].options):
+            _soon(lambda: drawn(*further.values()))  # while the person looks at this one
+
+    for name, control in controls.items():
+        control.observe(lambda change, name=name: show(name, change["new"]), names="index")
+        show(name, 0)
     return VBox([HBox(list(controls.values()), layout={"flex_flow": "row wrap"}), canvas])
+
+
+def _soon(call: Callable[[], Any]) -> None:
+    """Call something when the kernel is idle; where there is no kernel, never."""
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop().call_later(0.05, call)
 
 
 def download(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Small helps for cells: source that is shown, figures that answer to widgets, cells that are
 skipped."""
 
+import asyncio
 import base64
 import io
 import subprocess
@@ -62,6 +63,26 @@ def test_an_explorer_starts_with_the_first_choices_and_draws_again_when_one_chan
     assert image.value == before and len(asked) == 4  # what was shown before is not drawn again
 
 
+def test_an_explorer_draws_ahead_in_the_direction_of_the_last_move():
+    asked = []
+
+    def draw(height):
+        asked.append(height)
+        return figure(height)
+
+    async def moves():
+        slider = explorer(draw, height=range(6)).children[0].children[0]
+        seen = []
+        for place in (0, 1, 4, 3, 5):
+            slider.index = place
+            await asyncio.sleep(0.3)
+            seen.append(set(asked))
+            asked.clear()
+        return seen
+
+    assert asyncio.run(moves()) == [{0, 1}, {2}, {4, 5}, {3}, set()]
+
+
 def test_an_explorer_says_in_words_what_is_written_in_its_figure():
     def draw(digit):
         drawn, axes = plt.subplots(1, 2)
@@ -89,6 +110,12 @@ def test_a_figure_among_widgets_has_two_pixels_for_each_of_the_page():
     shown = notebook.image(figure())
     pixels = Image.open(io.BytesIO(base64.b64decode(shown.split("base64,")[1].split('"')[0])))
     assert f"width:{pixels.width // 2}px; max-width:100%" in shown and pixels.width > 150
+
+
+def test_a_figure_drawn_quickly_keeps_its_edges_and_is_as_sharp():
+    shown = notebook.image(figure(), quick=True)
+    pixels = Image.open(io.BytesIO(base64.b64decode(shown.split("base64,")[1].split('"')[0])))
+    assert "width:100px" in shown and pixels.size == (200, 200)  # of 1 x 1 inch
 
 
 def test_a_figure_becomes_the_same_png_every_time():

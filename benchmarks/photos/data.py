@@ -24,7 +24,8 @@ from helpers.report.collect import KEPT
 from helpers.settings import Settings
 
 # where the trainings of listed weights are written down
-RECORDS = {"byol-slim-imagenette": KEPT / "imagenette-byol-slim-48px-40min-seed0.json"}
+RECORDS = {"byol-slim-imagenette": KEPT / "imagenette-byol-slim-48px-40min-seed0.json",
+           "byol-fine-imagenette": KEPT / "imagenette-byol-slim_fine-96px-13epochs-seed0.json"}
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "imagenette"
 # of the images, pixels: a CPU's miniature, and that of the public benchmarks
 SIDE, GPU_SIDE = 48, 128
@@ -68,7 +69,7 @@ def before(start: str) -> dict[str, float]:
     if start not in RECORDS:
         raise UserError(f"nobody wrote down what {start} cost: start from {', '.join(RECORDS)}")
     cost = json.loads(RECORDS[start].read_text())["cost"]
-    return dict(minutes=cost["cpu_seconds"] / 60, epochs=cost["epochs"])
+    return dict(minutes=cost.get("minutes", cost["cpu_seconds"] / 60), epochs=cost["epochs"])
 
 
 def as_csv(rows: list[dict] | pd.DataFrame) -> str:

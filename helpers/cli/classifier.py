@@ -21,7 +21,7 @@ from helpers.data.folder import broken_note, held_out_share, load_listing
 from helpers.data.labels import labelled_listing
 from helpers.data.latents import is_latents
 from helpers.data.listing import OF_AN_ARCHIVE, Listing, count_files
-from helpers.data.loading import check_size, load, name_or_path
+from helpers.data.loading import check_size, load, load_for, name_or_path
 from helpers.data.scan import scan
 from helpers.data.splits import Labeled, Splits
 from helpers.data.stream import image_files
@@ -155,8 +155,7 @@ def _splits(options: argparse.Namespace, settings: Settings) -> Splits:
     if wanted in DATASETS and options.labels:
         raise UserError(f"--labels is for a folder, and {settings.dataset} has its own labels")
     if wanted in DATASETS:
-        splits = load(wanted, image_size=settings.image_size, seed=settings.seed,
-                      data_dir=settings.data_dir, split=settings.split)
+        splits = load_for(settings)
     else:
         with one_at_a_time(settings.data_dir):
             listing = _listing(options, settings, Path(wanted))

@@ -20,7 +20,7 @@ from helpers.cli.plan import of_training
 from helpers.cli.recipe_options import overrides, value_of_words
 from helpers.common.errors import UserError
 from helpers.data.latents import LatentPart, in_memory, is_latents
-from helpers.data.loading import load
+from helpers.data.loading import load_for
 from helpers.data.splits import Splits
 from helpers.evaluation.batch_probe import adam_probe, batch_accuracy
 from helpers.evaluation.features import extract_features
@@ -61,7 +61,7 @@ def pretrain(options: argparse.Namespace) -> None:
     settings, recipe, start = _asked(options)
     if is_first() and settings.preset == "full" and not options.epochs:
         print(of_training(options.method, recipe.steps, settings))
-    splits = _load(settings, labelled=False)
+    splits = load_for(settings, labelled=False)
     if options.epochs:
         steps = math.ceil(options.epochs * len(splits.unlabeled) / recipe.batch_size)
         recipe = recipe.replace(steps=steps)
@@ -136,7 +136,7 @@ def evaluate(options: argparse.Namespace) -> None:
     settings = Settings.resolve(dataset=images, seed=options.seed,
                                 device=options.device, precision=options.precision,
                                 image_size=encoder.config["image_size"], split=split_of(options))
-    splits = _load(settings)
+    splits = load_for(settings)
     encoder = for_channels(encoder, options.checkpoint, splits.channels)
     rows = _measured(encoder, options.checkpoint, options.protocol or USUAL_PROTOCOLS, splits,
                      settings, options.k)
@@ -162,7 +162,7 @@ def release(options: argparse.Namespace) -> None:
     meta = {"dataset": "auto", "seed": 0, **encoder.meta}
     settings = Settings.resolve(dataset=options.dataset or meta["dataset"], seed=meta["seed"],
                                 image_size=encoder.config["image_size"])
-    rows = _measured(encoder, options.file, ("knn", "linear"), _load(settings), settings)
+    rows = _measured(encoder, options.file, ("knn", "linear"), load_for(settings), settings)
     accuracy = {_protocol(row): round(row["mean"], 4) for row in rows
                 if row["labels_per_class"] in (1, 10, "all")}
     entry = registry.release(options.file, options.name, what=options.what, licence=options.licence,
@@ -205,11 +205,6 @@ def _measured_frozen(protocols: Iterable[str], train: LatentPart, test: LatentPa
                         "folder with classes")
     chosen = PROTOCOLS | {"knn": partial(_knn, ks=ks)}
     return [row for protocol in protocols for row in chosen[protocol](train, test, settings)]
-
-
-def _load(settings: Settings, labelled: bool = True) -> Splits:
-    return load(settings.dataset, image_size=settings.image_size, seed=settings.seed,
-                data_dir=settings.data_dir, split=settings.split, labelled=labelled)
 
 
 def _row(protocol: str, count: int, scores: list[float]) -> dict:

@@ -10,7 +10,7 @@ from helpers.cli.parsing import split_of
 from helpers.common.errors import UserError
 from helpers.data.latents import Latents, made_by, read_latents
 from helpers.data.latents_writing import write_latents
-from helpers.data.loading import load
+from helpers.data.loading import load_for
 from helpers.evaluation.features import extract_features
 from helpers.models.encoder import Encoder
 from helpers.models.weights.hub import for_channels, named_encoder
@@ -22,8 +22,7 @@ def features(options: argparse.Namespace) -> None:
     encoder, _ = named_encoder(options.weights, options.image_size)
     settings = Settings.resolve(dataset=options.data, seed=options.seed, device=options.device,
                                 image_size=encoder.config["image_size"], split=split_of(options))
-    splits = load(settings.dataset, image_size=settings.image_size, seed=settings.seed,
-                  data_dir=settings.data_dir, split=settings.split, labelled=False)
+    splits = load_for(settings, labelled=False)
     encoder = for_channels(encoder, options.weights, splits.channels).eval().to(settings.device)
     made = made_by(encoder, options.weights, options.dtype)
     counts = write_latents(options.out, splits, made,

@@ -14,7 +14,7 @@ from helpers.cli.classifier import check_classes
 from helpers.common.errors import UserError
 from helpers.common.files import atomic_path, check_writable
 from helpers.data.latents import marks_of
-from helpers.data.loading import load
+from helpers.data.loading import load_for
 from helpers.data.splits import Labeled, Splits
 from helpers.evaluation.features import predict_logits
 from helpers.evaluation.layers import layer_similarity
@@ -43,7 +43,7 @@ def search(options: argparse.Namespace) -> None:
     name = f"noise-byol {settings.encoder} {steps} steps sigma {options.sigma:g}"
     storage = settings.run_dir / "search" / f"{settings.checkpoints.name}.db"
     study = searching.open_study(name, storage, settings)
-    splits = _loaded(settings)
+    splits = load_for(settings)
     searching.run(study, splits, settings, trials=options.trials or settings.trials, steps=steps,
                   sigma=options.sigma)
     rows = searching.rows(study)
@@ -150,14 +150,9 @@ def _asked(file: str, options: argparse.Namespace) -> tuple[Settings, Encoder, S
     encoder, _ = named_encoder(file)
     settings = Settings.resolve(dataset=options.dataset, seed=options.seed, device=options.device,
                                 image_size=encoder.config["image_size"])
-    splits = _loaded(settings)
+    splits = load_for(settings)
     encoder = for_channels(encoder, file, splits.channels)
     return settings, encoder.eval().to(settings.device), splits
-
-
-def _loaded(settings: Settings) -> Splits:
-    return load(settings.dataset, image_size=settings.image_size, seed=settings.seed,
-                data_dir=settings.data_dir, split=settings.split)
 
 
 def _predictor(file: str, encoder: Encoder, splits: Splits, settings: Settings,

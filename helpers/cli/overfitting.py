@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from helpers.common.errors import UserError
-from helpers.data.loading import load
+from helpers.data.loading import load_for
 from helpers.evaluation.diagnostics.overfit import (
     CANDIDATES,
     best_learning_rate,
@@ -38,8 +38,7 @@ def overfit(options: argparse.Namespace) -> int:
         size = named_encoder(options.weights, size)[0].config["image_size"]
     settings = Settings.resolve(dataset=options.data, encoder=options.encoder, image_size=size,
                                 seed=options.seed, device=options.device)
-    splits = load(settings.dataset, image_size=settings.image_size, seed=settings.seed,
-                  data_dir=settings.data_dir)
+    splits = load_for(settings)
     order = torch.randperm(len(splits.train),
                            generator=torch.Generator().manual_seed(settings.seed))
     rows = order[:options.batch_size]

@@ -6,7 +6,7 @@ import os
 import platform
 from pathlib import Path
 
-from helpers.common.errors import UserError
+from helpers.common.fields import number_of
 
 # the first that a CPU has decides its speed
 BF16 = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16", "avx2": "AVX2"}
@@ -23,10 +23,8 @@ def workers() -> int:
     Raises:
         UserError: the variable is no whole number above zero.
     """
-    wanted = os.environ.get("FEWLABELS_WORKERS") or str(cores())
-    if not wanted.isdecimal() or int(wanted) == 0:
-        raise UserError(f"FEWLABELS_WORKERS is {wanted!r}: give a whole number above zero")
-    return int(wanted)
+    name = "FEWLABELS_WORKERS"
+    return number_of(name, os.environ.get(name) or cores(), "int", 1)
 
 
 def chip(device: str = "cpu", cpuinfo: Path = Path("/proc/cpuinfo")) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from helpers.common.environment import locate, need_drive, places_of
 from helpers.common.errors import UserError
@@ -16,8 +17,17 @@ from helpers.data.folder import load_folder
 from helpers.data.splits import Splits, only_classes
 from helpers.data.unlabelled import has_classes, load_unlabelled
 
+if TYPE_CHECKING:
+    from helpers.settings import Settings
+
 FOLDER_SIZE = 96
 SMALLEST, LARGEST = 8, 1024
+
+
+def load_for(settings: Settings, labelled: bool = True) -> Splits:
+    """What `load` gives for the dataset, size, seed and split of some settings."""
+    return load(settings.dataset, image_size=settings.image_size, seed=settings.seed,
+                data_dir=settings.data_dir, split=settings.split, labelled=labelled)
 
 
 def load(name_or_folder: str | Path, *, image_size: int | None = None, seed: int = 0,

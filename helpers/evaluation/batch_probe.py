@@ -38,13 +38,6 @@ class BatchProbe(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         return self.layers((features - self.mean) / self.scale)
 
-    def folded(self) -> list[tuple[Tensor, Tensor]]:
-        """Weights (out x in) and biases of the layers, the scaling folded into the first."""
-        (weight, bias), *others = [(weight.detach(), bias.detach())
-                                   for weight, bias in layers_of(self.layers)]
-        weight = weight / self.scale
-        return [(weight, bias - weight @ self.mean), *others]
-
 
 def adam_probe(train: LatentPart, classes: int, hidden: Sequence[int] = (), *,
                penalty: float = PENALTY, seed: int = 0) -> BatchProbe:

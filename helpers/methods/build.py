@@ -11,7 +11,7 @@ from helpers.methods.recipes import BYOLRecipe, DINORecipe, field_types
 from helpers.models.encoder import Encoder
 from helpers.settings import Settings
 from helpers.transforms.multicrop import LocalCrop, MultiCrop, multicrop_for
-from helpers.transforms.views import Noisy, PhotoView, view_for
+from helpers.transforms.views import DRAWINGS, Noisy, PhotoView, view_for
 
 if TYPE_CHECKING:
     from helpers.methods.byol import BYOL
@@ -61,18 +61,23 @@ def two_views(recipe: BYOLRecipe, settings: Settings, encoder: Encoder | None = 
 def crops_for(recipe: DINORecipe, settings: Settings, encoder: Encoder | None = None) -> Any:
     """The global and local crops of DINO, a `MultiCrop`; their sides are multiples of the
     encoder's patch."""
-    for name in {"size", "scale"} & set(recipe.views or {}):
-        raise UserError(f"views.{name} of DINO is what global_scale and local_scale say")
+    views = dict(recipe.views or {})
+    if "scale" in views:
+        raise UserError("views.scale of DINO is what global_scale and local_scale say")
+    size = None
+    if settings.dataset not in DRAWINGS:  # which are seen whole
+        size = changed_view(PhotoView(), views).size
+        views.pop("size", None)
     patch = getattr(encoder.backbone, "patch_size", 8) if encoder else 8
-    made = multicrop_for(settings.dataset, settings.image_size, step=patch,
+    made = multicrop_for(settings.dataset, settings.image_size, size=size, step=patch,
                          local_crops=recipe.local_crops, global_scale=recipe.global_scale,
                          local_scale=recipe.local_scale)
-    first, second = (changed_view(view, recipe.views) for view in (made.first, made.second))
+    first, second = (changed_view(view, views) for view in (made.first, made.second))
     if isinstance(made.local, LocalCrop):
-        view = changed_view(made.local.view, recipe.views)
+        view = changed_view(made.local.view, views)
         local = dataclasses.replace(made.local, view=view)
     else:
-        local = changed_view(made.local, recipe.views)
+        local = changed_view(made.local, views)
     return MultiCrop(first, second, local, recipe.local_crops)
 
 

@@ -7,15 +7,17 @@ from helpers.common.names import DATASETS, METHODS
 from helpers.methods.recipes import BYOLRecipe, ClassifierRecipe, DINORecipe
 from helpers.settings import PRESETS, Settings
 
-SMALL_ENCODERS = ("slim", "slim_fine", "vit_digits")
+FINE_ENCODERS = ("slim_fine", "slim_deep")
+SMALL_ENCODERS = ("slim", *FINE_ENCODERS, "vit_digits")
 # chosen on validation, digits
 SMALL_BYOL = dict(hidden_dim=256, projection_dim=64, lr=2e-3, ema=0.98)
 SLIM_EMA = 0.96  # of slim without noise (benchmarks/digits_recipe.py)
 # On photographs a CPU takes few steps; a target that moves faster learns more in them
 # (benchmarks/imagenette.py).
 SMALL_PHOTO_EMA = 0.9
-# slim_fine goes on from slim's weights, so at half its rate, and its views have two thirds of the
-# image's side, as slim's have. The fall of the rate may begin at any step, should time run out.
+# The fine ones go on from a smaller one's weights, so at half the rate, and their views have two
+# thirds of the image's side, as slim's have. The fall of the rate may begin at any step, should
+# time run out.
 FINE_BYOL = dict(lr=1e-3, schedule="stable", warmup=0.02)
 FINE_VIEWS = dict(scale=(0.2, 1.0), blur=0.0, solarize=0.0)
 # Heads of Grill et al. 2020; the rate is for batches of 256 and grows with them, as theirs does
@@ -25,6 +27,7 @@ LARGE_BYOL = dict(hidden_dim=4096, projection_dim=256, lr=1e-3, ema=0.99)
 SMALL_DINO = dict(hidden_dim=256, bottleneck_dim=64, output_dim=512, lr=2e-3, ema=0.99,
                   weight_decay=(1e-4, 1e-4), temperature=(0.04, 0.04), batch_norm=True,
                   local_crops=6)
+FINE_DINO = dict(lr=1e-3, global_scale=FINE_VIEWS["scale"])
 # What a ResNet has instead of the defaults, as in the paper's repository, but for the outputs:
 # 65,536 are the paper's for ImageNet's million images, and most of a small network's time.
 RESNET_DINO = dict(weight_decay=(1e-4, 1e-4), batch_norm=True, global_scale=(0.14, 1.0),
@@ -106,9 +109,8 @@ def _byol(settings: Settings) -> BYOLRecipe:
     small = BYOLRecipe(**size, **SMALL_BYOL)
     if settings.dataset in DRAWINGS:
         return small
-    if settings.encoder == "slim_fine":
-        views = FINE_VIEWS | dict(size=settings.image_size // 24 * 16)
-        small = small.replace(**FINE_BYOL, views=views)
+    if settings.encoder in FINE_ENCODERS:
+        small = small.replace(**FINE_BYOL, views=FINE_VIEWS | _fine_side(settings))
     return small.replace(ema=SMALL_PHOTO_EMA)
 
 
@@ -122,12 +124,21 @@ def _with_noise(plain: BYOLRecipe, settings: Settings) -> BYOLRecipe:
 
 
 def _dino(settings: Settings) -> DINORecipe:
+    from helpers.transforms.views import DRAWINGS
+
     size = dict(steps=settings.dino_steps, batch_size=settings.batch_size)
+    if settings.encoder in FINE_ENCODERS and settings.dataset not in DRAWINGS:
+        views = dict(blur=0.0, solarize=0.0) | _fine_side(settings)
+        return DINORecipe(**size, **SMALL_DINO | FINE_DINO, views=views)
     if settings.encoder in SMALL_ENCODERS:
         return DINORecipe(**size, **SMALL_DINO)
     own = {} if settings.encoder.startswith("vit") else RESNET_DINO
     large = DINORecipe(**size, **own)
     return large.replace(lr=large.lr * settings.batch_size / 256)  # section 3.2
+
+
+def _fine_side(settings: Settings) -> dict[str, int]:
+    return dict(size=settings.image_size // 24 * 16)
 
 
 def title(method: str, start: str = "scratch") -> str:

@@ -55,6 +55,12 @@ class Encoder(nn.Module):
         where images are resized."""
         return 1 if self.input_size else getattr(self.backbone, "patch_size", 1)
 
+    def take_any_side(self) -> None:
+        """From now on images are not resized; a ViT's positions belong to one side, so it stays."""
+        if not hasattr(self.backbone, "patch_size"):
+            self.input_size = None
+            self.config.pop("input_size", None)
+
     def prepare(self, x: Tensor) -> Tensor:
         """B x C x H x W from [-1, 1] to the size and the range that the backbone takes."""
         if self.input_size and x.shape[-1] != self.input_size:

@@ -1,6 +1,9 @@
-"""A trained slim encoder grows into a slim_fine one, and so keeps what it has learned."""
+"""A trained slim encoder grows into a larger kind and goes on as it was (as Chen et al. 2016 let
+networks grow, arXiv:1511.05641)."""
 
 from __future__ import annotations
+
+import re
 
 import torch
 from torch import Tensor
@@ -8,26 +11,46 @@ from torch.nn import functional as F
 
 from helpers.models.encoder import Encoder, build
 
+State = dict[str, Tensor]
+
+
+def grown(encoder: Encoder, name: str) -> Encoder:
+    """An encoder called `name` with the weights of a smaller kind, which takes views and images as
+    they come (`input_size` is gone); the encoder itself where its kind grows into no such one."""
+    grow = GROWTH.get((encoder.name, name))
+    if grow is None:
+        return encoder
+    options = {key: value for key, value in encoder.config.items()
+               if key not in ("name", "input_size")}
+    state = encoder.state_dict()
+    new = build(name, **options | dict(width=len(state["backbone.stem.0.weight"])))
+    with torch.no_grad():
+        new.load_state_dict(grow(new.state_dict(), state))
+    return new
+
 
 def finer(kernel: Tensor) -> Tensor:
     """A 3x3 convolution's weights, O x I x 3 x 3, as those of a 6x6 convolution of stride 2.
 
     On an image of twice the side it gives what the 3x3 convolution gives on that image halved, each
-    four pixels averaged (as Chen et al. 2016, arXiv:1511.05641, grow networks that go on as they
-    were).
+    four pixels averaged.
     """
     return F.interpolate(kernel, scale_factor=2, mode="nearest") / 4
 
 
-def grown(encoder: Encoder) -> Encoder:
-    """A slim_fine encoder for images of the same size that begins with the weights of a slim one.
+def _with_finer_stem(new: State, old: State) -> State:
+    """The first three blocks are slim's; the last is new, its weights are random."""
+    name = "backbone.stem.0.weight"
+    return new | old | {name: finer(old[name])}
 
-    The first three blocks are the old ones; the last is new, its weights are random.
-    """
-    options = {key: value for key, value in encoder.config.items() if key != "name"}
-    state = encoder.state_dict()
-    state["backbone.stem.0.weight"] = finer(state["backbone.stem.0.weight"])
-    new = build("slim_fine", **options | dict(width=len(state["backbone.stem.0.weight"])))
-    with torch.no_grad():
-        new.load_state_dict(new.state_dict() | state)
-    return new
+
+def _with_more_blocks(new: State, old: State) -> State:
+    """The second block of a stage adds nothing at first: the scales of its last normalisation are
+    0."""
+    kept = {re.sub(r"(blocks\.[1-9]\.)", r"\g<1>0.", name): value for name, value in old.items()}
+    silent = {name: torch.zeros_like(value) for name, value in new.items()
+              if re.search(r"blocks\.\d\.1\.residual\.4\.weight", name)}
+    return new | kept | silent
+
+
+GROWTH = {("slim", "slim_fine"): _with_finer_stem, ("slim_fine", "slim_deep"): _with_more_blocks}

@@ -18,9 +18,13 @@ QUICK = {"compress_level": 3}  # a fifth quicker than the usual 6, for a fifth m
 SHARP = 2  # pixels of a figure for each of the page: sharp on fine screens, too
 
 
-def image(figure: Figure) -> str:
-    """A figure as an HTML image that shrinks with the window; `alt` is what is written in it."""
-    data = png(figure)
+def image(figure: Figure, quick: bool = False) -> str:
+    """A figure as an HTML image that shrinks with the window; `alt` is what is written in it.
+
+    Args:
+        quick: leave its empty edges, which takes two thirds of the time.
+    """
+    data = png_with_edges(figure) if quick else png(figure)
     width = int.from_bytes(data[16:20], "big") // SHARP  # of a PNG these bytes are the width
     return (f'<img src="data:image/png;base64,{base64.b64encode(data).decode()}" '
             f'alt="{html.escape(writing(figure))}" '
@@ -31,6 +35,16 @@ def png(figure: Figure) -> bytes:
     """A figure as the bytes of a PNG file."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=100 * SHARP, bbox_inches="tight", pil_kwargs=QUICK)
+    return file.getvalue()
+
+
+def png_with_edges(figure: Figure) -> bytes:
+    """As `png`, but drawn once: to know where to cut its edges, matplotlib draws a figure twice."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    file = io.BytesIO()
+    figure.set_dpi(100 * SHARP)
+    FigureCanvasAgg(figure).print_png(file, pil_kwargs=QUICK)
     return file.getvalue()
 
 

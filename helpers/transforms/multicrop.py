@@ -64,7 +64,8 @@ def local_size(image_size: int, step: int = 8) -> int:
     return max(1, round(LOCAL_SHARE * image_size / step)) * step
 
 
-def multicrop_for(dataset: str, image_size: int, *, step: int = 8, local_crops: int = 6,
+def multicrop_for(dataset: str, image_size: int, *, size: int | None = None, step: int = 8,
+                  local_crops: int = 6,
                   global_scale: tuple[float, float] = (0.4, 1.0),
                   local_scale: tuple[float, float] | None = None) -> MultiCrop:
     """The crops that DINO takes of a dataset.
@@ -74,6 +75,7 @@ def multicrop_for(dataset: str, image_size: int, *, step: int = 8, local_crops: 
     sometimes solarized instead.
 
     Args:
+        size: side of a photograph's global crop, in pixels; None is that of `view_for`'s views.
         step: the sides of crops are multiples of it, in pixels; a ViT's patch size.
         local_crops: how many, 6 to 10 in the paper.
         global_scale, local_scale: smallest and largest areas, as shares of the image. Of drawings a
@@ -84,7 +86,8 @@ def multicrop_for(dataset: str, image_size: int, *, step: int = 8, local_crops: 
     if dataset in DRAWINGS:
         local = LocalCrop(view, local_size(image_size, step), local_scale or DRAWN_LOCAL)
         return MultiCrop(view, view, local, local_crops)
-    side = (view.size or image_size) // step * step  # a CPU's views are smaller than the images
+    # a CPU's views are smaller than the images
+    side = max(1, (size or view.size or image_size) // step) * step
     large = replace(view, size=side, scale=global_scale)
     blurred = 1.0 if view.blur else 0.0
     local = replace(view, size=local_size(side, step), blur=0.5 * blurred,

@@ -120,7 +120,7 @@ def test_sgd_is_notebook_08s_linear_protocol(checkpoint, capsys):
     evaluate(checkpoint, "sgd")
     (row,) = json.loads(capsys.readouterr().out)["results"]
     settings = Settings.resolve(dataset="digits", image_size=16)
-    encoder, splits = load_encoder(checkpoint).eval(), commands._load(settings)
+    encoder, splits = load_encoder(checkpoint).eval(), commands.load_for(settings)
     views = view_features(partial(linear_features, encoder), splits.train.images,
                           crop_view("digits", 16), settings.linear_views)
     found = choose_linear(views, splits.train.labels, linear_features(encoder, splits.val.images),
@@ -247,7 +247,7 @@ def test_a_release_is_measured_and_listed(tmp_path, monkeypatch, capsys):
     (entry,) = manifest.entries().values()
     settings = Settings.resolve(dataset="digits", seed=1)
     assert entry.accuracy["kNN, k = 20"] == round(
-        commands._measured(encoder, "", ["knn"], commands._load(settings), settings)[0]["mean"], 4)
+        commands._measured(encoder, "", ["knn"], commands.load_for(settings), settings)[0]["mean"], 4)
     assert {
         "linear probe", "linear probe, 1 label per class", "linear probe, 10 labels per class"
     } < set(entry.accuracy)

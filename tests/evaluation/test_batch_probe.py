@@ -28,15 +28,6 @@ def test_logistic_regression_is_that_of_scikit_learn(digits):
                                                         abs=0.005)
 
 
-def test_the_scaling_is_folded_into_the_first_layer(digits):
-    train, test = digits
-    probe = adam_probe(train, 10, (16, 8))
-    x = test.take()
-    for number, (weight, bias) in enumerate(probe.folded()):
-        x = torch.nn.functional.linear(x.relu() if number else x, weight, bias)
-    assert torch.allclose(x, probe(test.take()), atol=1e-3)
-
-
 def test_hidden_layers_learn_what_a_line_cannot_part():
     generator = torch.Generator().manual_seed(0)
     points = torch.rand(800, 2, generator=generator) * 2 - 1

@@ -161,8 +161,28 @@ def test_crops_follow_the_recipe(settings):
     photos = crops_for(recipe.replace(views=None, global_scale=(0.3, 0.9), local_scale=None),
                        settings.replace(dataset="stl10", image_size=96))
     assert photos.first.scale == (0.3, 0.9) and photos.local.scale == (0.05, 0.3)
+    assert (photos.first.size, photos.local.size) == (96, 40)
+    small = crops_for(recipe.replace(views=dict(size=64, blur=0.0)),
+                      settings.replace(dataset="stl10", image_size=96))
+    assert (small.first.size, small.second.size, small.local.size) == (64, 64, 24)
+    assert small.first.blur == small.local.blur == 0
+    with pytest.raises(UserError, match="size"):
+        crops_for(recipe.replace(views=dict(size=8)), settings)
     with pytest.raises(UserError, match="views.scale of DINO is what global_scale"):
         crops_for(recipe.replace(views=dict(scale=(0.1, 1.0))), settings)
+
+
+@pytest.mark.parametrize("name", ["slim_fine", "slim_deep"])
+def test_the_fine_encoders_see_photographs_in_smaller_views_without_blur(settings, name):
+    photos = settings.replace(dataset="stl10", image_size=96, encoder=name)
+    crops = crops_for(recipe_for("dino", photos), photos)
+    assert (crops.first.size, crops.second.size, crops.local.size) == (64, 64, 24)
+    assert crops.first.scale == (0.2, 1.0) and crops.local.scale == (0.05, 0.2)
+    for view in (*two_views(recipe_for("byol", photos), photos), crops.first, crops.second,
+                 crops.local):
+        assert view.blur == view.solarize == 0
+    assert {view.size for view in two_views(recipe_for("byol", photos), photos)} == {64}
+    assert recipe_for("dino", settings.replace(encoder=name)).views is None  # of drawings
 
 
 def test_fine_tuning_has_the_settings_steps_and_a_faster_head(settings):

@@ -26,8 +26,9 @@ def test_the_settings_name_every_encoder():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", ["slim", "slim_fine", "resnet18", "mobilenet_v3_small",
-                                  "efficientnet_b0", "vit_tiny", "vit_digits"])
+@pytest.mark.parametrize("name", ["slim", "slim_fine", "slim_deep", "resnet18",
+                                  "mobilenet_v3_small", "efficientnet_b0", "vit_tiny",
+                                  "vit_digits"])
 def test_an_encoder_turns_images_into_num_features_numbers(name, channels):
     encoder = build(name, channels=channels, image_size=16).eval()
     with torch.inference_mode():
@@ -161,6 +162,25 @@ def test_slims_weights_are_those_of_its_layers_added_by_hand():
 def test_slim_fine_has_a_stem_of_36_pixels_and_one_block_more_than_slim():
     slim, fine = (weights(build(name, image_size=96)) for name in ("slim", "slim_fine"))
     assert fine - slim == (36 - 9) * 3 * 32 + 9 * 128 * 256 + 9 * 256**2 + 128 * 256 + 6 * 256
+
+
+def test_slim_deep_has_two_blocks_in_every_stage_but_the_first():
+    fine, deep = (weights(build(name, image_size=96)) for name in ("slim_fine", "slim_deep"))
+    assert deep - fine == sum(2 * 9 * width**2 + 4 * width for width in (64, 128, 256))
+
+
+def test_an_encoder_that_takes_any_side_resizes_nothing_and_is_rebuilt_so():
+    encoder = build("slim", image_size=48, input_size=48).eval()
+    seen = []
+    stem = encoder.backbone.stem
+    stem.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[-1]))
+    encoder(images())
+    encoder.take_any_side()
+    encoder(images())
+    assert seen == [48, 32] and build(**encoder.config).input_size is None
+    vit = build("vit_tiny", image_size=48, input_size=48)
+    vit.take_any_side()
+    assert vit.input_size == 48
 
 
 def test_a_residual_block_halves_the_image_and_adds_its_shortcut():

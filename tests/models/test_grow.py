@@ -34,7 +34,7 @@ def test_a_finer_kernel_gives_on_an_image_what_the_kernel_gives_on_half_of_it(im
 
 
 def test_a_grown_encoders_third_block_says_of_an_image_what_slims_said_of_half_of_it(slim, images):
-    old, new = slim.backbone, grown(slim).eval().backbone
+    old, new = slim.backbone, grown(slim, "slim_fine").eval().backbone
     with torch.inference_mode():
         expected = old.blocks(old.stem(F.avg_pool2d(images, 2)))
         result = new.blocks[:3](new.stem(images))
@@ -42,9 +42,23 @@ def test_a_grown_encoders_third_block_says_of_an_image_what_slims_said_of_half_o
 
 
 def test_a_grown_encoder_has_a_fourth_block_and_twice_the_features(slim, images):
-    new = grown(slim)
+    new = grown(slim, "slim_fine")
     assert (new.name, len(new.backbone.blocks)) == ("slim_fine", 4)
     assert new(images).shape == (4, 2 * slim.num_features)
+
+
+def test_a_deeper_encoder_begins_with_what_the_fine_one_says(slim, images):
+    fine = grown(slim, "slim_fine").eval()
+    deep = grown(fine, "slim_deep").eval()
+    assert deep.name == "slim_deep" and deep.num_features == fine.num_features
+    with torch.inference_mode():
+        torch.testing.assert_close(deep(images), fine(images), atol=1e-5, rtol=1e-4)
+    assert sum(map(torch.Tensor.numel, deep.parameters())) > 2 * sum(
+        map(torch.Tensor.numel, fine.parameters()))
+
+
+def test_what_does_not_grow_into_a_kind_stays_as_it_is(slim):
+    assert grown(slim, "slim_deep") is slim and grown(slim, "resnet18") is slim
 
 
 def test_slim_fine_has_the_same_work_at_twice_the_side_up_to_its_stem(images):
@@ -58,17 +72,18 @@ def test_a_start_from_slims_weights_grows_where_slim_fine_is_wished_for(slim, tm
     assert start.encoder("slim", 64, 3).name == "slim"
 
 
-def test_bare_weights_of_slim_fine_are_known_by_their_stem(slim, tmp_path):
-    new = grown(slim)
+@pytest.mark.parametrize("name", ["slim_fine", "slim_deep"])
+def test_bare_weights_of_slims_kinds_are_known_by_their_layers(slim, name, tmp_path):
+    new = grown(grown(slim, "slim_fine"), name)
     torch.save(new.backbone.state_dict(), tmp_path / "bare.pth")
     read, _ = read_weights(tmp_path / "bare.pth")
-    assert read.name == "slim_fine"
+    assert read.name == name
     for name, value in new.state_dict().items():
         assert torch.equal(read.state_dict()[name], value), name
 
 
 def test_a_grown_encoder_takes_gradients_in_its_new_stem(slim, images):
-    new = grown(slim).train()
+    new = grown(slim, "slim_fine").train()
     new(images).sum().backward()
     assert isinstance(new.backbone.stem[0], nn.Conv2d)
     assert new.backbone.stem[0].weight.grad.abs().sum() > 0

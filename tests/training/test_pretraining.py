@@ -93,6 +93,14 @@ def test_yes_and_no_find_the_encoder_that_began_so(splits, settings, monkeypatch
     assert chosen_encoder(said["no"], splits, elsewhere)[1] == "self-learner-byol"
 
 
+def test_a_start_for_larger_images_sees_views_as_they_come_and_stays_as_it_was(splits, settings):
+    side = splits.image_size
+    for size, kept in ((side, None), (2 * side, 2 * side)):
+        start = build("slim", channels=splits.channels, image_size=side, input_size=size)
+        made = train("byol", splits, settings, encoder=start, start=f"{size}px").encoder
+        assert (made.input_size, start.input_size) == (kept, size)
+
+
 def test_a_start_is_left_as_it_was(splits, settings):
     start = fresh_encoder(splits, settings)
     before = copy.deepcopy(start.state_dict())

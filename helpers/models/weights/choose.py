@@ -68,8 +68,8 @@ class Choice:
 
         Args:
             name: the architecture wished for. Only ImageNet's weights ask for it (resnet18 stands
-                in where there are none for it); the other weights bring their own, but that a slim
-                encoder grows into a slim_fine one.
+                in where there are none for it); the other weights bring their own, but that slim
+                grows into slim_fine, and that into slim_deep.
             image_size, channels: of the images.
 
         Raises:
@@ -85,7 +85,7 @@ class Choice:
             _or_upload(self.name, lambda: hub.fetch(self.name))
         encoder, report = hub.named_encoder(self.name or self.path, image_size, channels)
         print(report)
-        return grown(encoder) if (encoder.name, name) == ("slim", "slim_fine") else encoder
+        return grown(encoder, name)
 
 
 class Asked:

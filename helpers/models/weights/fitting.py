@@ -37,7 +37,8 @@ def deduce(path: Path, family: str, weights: Weights, heads: int | None = None) 
     """
     if family == "slim":
         width, channels, side = weights["stem.0.weight"].shape[:3]
-        name = "slim" if side == 3 else "slim_fine"
+        fine = "slim_deep" if "blocks.1.0.residual.0.weight" in weights else "slim_fine"
+        name = "slim" if side == 3 else fine
         return dict(name=name, channels=channels, image_size=16, width=width)
     if family == "resnet":
         return _deduce_resnet(path, weights)
