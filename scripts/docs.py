@@ -31,7 +31,9 @@ from scripts.measured import SEED, learning_curves, read_results
 DIGITS = collect.KEPT / "digits-quick.csv"
 RELEASED = {"BYOL": "imagenette-byol-slim-48px-40min-seed0",
             "noise-BYOL": "imagenette-noise-byol-slim-48px-15min-seed0"}
-FINE = "imagenette-byol-slim_fine-96px-13epochs-seed0"  # the released encoder for larger ones
+# the released encoders for larger ones: the second goes on from the first
+FINE = "imagenette-byol-slim_fine-96px-13epochs-seed0"
+DEEP = "imagenette-dino-slim_deep-96px-80epochs-seed0"
 # README's lines, and its sentences
 SMALL = ("BYOL", "raw pixels", "label spreading", "fine-tuned BYOL", "from scratch")
 FINDINGS = ("Few labels", "Noise", "Photographs")
@@ -81,13 +83,14 @@ def noisy(rows: pd.DataFrame) -> str:
     return tables.by_sigma(rows.assign(method=rows.method.where(~several, named)))
 
 
-def fine_card() -> str:
-    """The released encoder for larger photographs, beside all trainings of the one that it began
+def grown_card(*files: str) -> str:
+    """Released encoders for larger photographs, beside all trainings of the one that they began
     as."""
+    order = [*files, SEED.sub("", RELEASED["BYOL"])]
     merged = tables.photographs(results())[0]
-    rows = merged[merged.file.isin([FINE, SEED.sub("", RELEASED["BYOL"])])]
-    rows = rows.sort_values("file", key=lambda file: file != FINE, kind="stable")
-    return tables.encoders(rows)
+    rows = merged[merged.file.isin(order)]
+    return tables.encoders(rows.sort_values("file", key=lambda file: file.map(order.index),
+                                            kind="stable"))
 
 
 def card(method: str) -> str:
@@ -161,7 +164,8 @@ PAGES: dict[Path, Mapping[str, Callable[[], str]]] = {
         "published": lambda: tables.literature(collect.published())},
     ROOT / "docs" / "speed.md": {"speed": speed, "times": times},
     ROOT / "weights" / "byol-slim-imagenette.md": {"numbers": lambda: card("BYOL")},
-    ROOT / "weights" / "byol-fine-imagenette.md": {"numbers": fine_card},
+    ROOT / "weights" / "byol-fine-imagenette.md": {"numbers": lambda: grown_card(FINE)},
+    ROOT / "weights" / "dino-deep-imagenette.md": {"numbers": lambda: grown_card(DEEP, FINE)},
     ROOT / "weights" / "noise-byol-slim-imagenette.md": {"numbers": lambda: card("noise-BYOL")}}
 TABLES: dict[Path, Callable[[], pd.DataFrame]] = {collect.MEASURED: results,
                                                   collect.CURVES: learning_curves}

@@ -48,7 +48,7 @@ from helpers.training.protocols import (
     train_mlp,
     train_whole,
 )
-from helpers.training.released import PHOTOGRAPHS
+from helpers.training.released import FOR_FOLDERS, PHOTOGRAPHS
 from helpers.training.runs import fresh_encoder
 
 SCRATCH = "scratch"  # in place of weights
@@ -136,13 +136,12 @@ def _train_on_disk(out: Path, options: argparse.Namespace) -> None:
 def _usual_weights(options: argparse.Namespace) -> str:
     """The weights where none are named: for a folder the best that this machine runs in minutes."""
     settings = Settings.resolve(dataset=options.data, seed=options.seed, device=options.device)
-    usual = USUAL.get(settings.dataset, PHOTOGRAPHS["byol"])
     if settings.dataset in DATASETS or settings.preset == "smoke":
-        return usual
+        return USUAL.get(settings.dataset, PHOTOGRAPHS["byol"])
     passes = count_files(settings.dataset) or OF_AN_ARCHIVE
     if options.protocol in WHOLE:
         passes = 3 * LONGER * settings.finetune_steps * settings.batch_size
-    return fetched_best(passes, settings.device, "train") or usual
+    return fetched_best(passes, settings.device, "train") or FOR_FOLDERS
 
 
 def _splits(options: argparse.Namespace, settings: Settings) -> Splits:

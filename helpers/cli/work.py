@@ -93,11 +93,12 @@ class Work:
             method, chosen.encoder, steps or recipe.steps, recipe.batch_size, shown, self.channels,
             chosen.image_size, times=times, kept=kept)
 
-    def usual(self, method: str, **changes: object) -> None:
+    def usual(self, method: str, any_method: bool = False, **changes: object) -> None:
         """What `find_or_pretrain` comes to on an empty machine: released weights or a training."""
         chosen = self.settings.replace(**changes)
         recipe = recipe_for(method, chosen, self.data.unlabeled)
-        name = released_name(Run(recipe, chosen), self.channels, chosen.image_size)
+        name = released_name(Run(recipe, chosen), self.channels, chosen.image_size,
+                             any_method=any_method)
         if name:
             self.taken.append(name)
             return
@@ -153,7 +154,7 @@ def _byol(work: Work) -> None:
 def _features(work: Work) -> None:
     name = work.best_for("features")
     if not name:
-        work.usual("byol")
+        work.usual("byol", any_method=True)
         return
     images = passes_for("features", work.data.unlabeled + 2 * work.data.test, work.settings)
     work.loops.append(work.large(name, images // work.settings.batch_size, passes=1))
@@ -166,7 +167,7 @@ def _fine_tuning(work: Work) -> None:
     if name:
         work.trainings.append(work.large(name, chosen.finetune_steps, times))
         return
-    work.usual("byol")
+    work.usual("byol", any_method=True)
     work.classifier(chosen.encoder, chosen.finetune_steps, times)
 
 
@@ -211,7 +212,7 @@ def _effort(work: Work) -> int:
 
 
 def _maps(work: Work) -> None:
-    work.usual("byol")
+    work.usual("byol", any_method=True)
     work.usual("noise-byol")
 
 

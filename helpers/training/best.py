@@ -15,7 +15,7 @@ from helpers.models.encoder import Encoder
 from helpers.models.vit import PRESETS, Block
 from helpers.models.weights import hub, registry
 from helpers.settings import Settings
-from helpers.training.released import PHOTOGRAPHS
+from helpers.training.released import FOR_FOLDERS, PHOTOGRAPHS
 
 # best first by their makers' kNN on ImageNet; how many times as long as a ViT-S/14 of 224 pixels
 BEST = {"dinov2-vitb14": 3.9, "dinov2-vits14": 1.0}
@@ -82,15 +82,16 @@ def photo_encoder(name: str, folder: str | Path, settings: Settings) -> Encoder:
 
     Args:
         name: of listed weights, or a file; "auto": the best (see `best_encoder`) that this machine
-            runs on all of them in minutes, else the small released one, as in a smoke run.
+            runs on all of them in minutes, else the released one; in a smoke run the smallest.
 
     Raises:
         UserError: there are no such weights.
     """
     if name == "auto":
-        small = settings.preset == "smoke"
-        best = "" if small else fetched_best(count_files(folder), settings.device, "your photos")
-        name = best or PHOTOGRAPHS["byol"]
+        name = PHOTOGRAPHS["byol"]
+        if settings.preset != "smoke":
+            images = count_files(folder)
+            name = fetched_best(images, settings.device, "your photos") or FOR_FOLDERS
     return hub.named_encoder(name)[0].eval().to(settings.device)
 
 

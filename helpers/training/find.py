@@ -29,7 +29,7 @@ BEGAN = {PRETRAINED: ("imagenet", "self-learner-byol-imagenet"),
 
 
 def find_or_pretrain(method: str, splits: Splits, settings: Settings,
-                     released: bool = True, use: str = "") -> Encoder:
+                     released: bool = True, use: str = "", any_method: bool = False) -> Encoder:
     """The encoder that `method` has already made, a released one, or one made now; it says which.
 
     Looked for are, in this order: the newest in the run folder of the settings' architecture, or of
@@ -41,6 +41,7 @@ def find_or_pretrain(method: str, splits: Splits, settings: Settings,
     Args:
         released: whether one for photographs may be taken.
         use: of the encoder, see `chosen_encoder`.
+        any_method: whether that for photographs may be another method's, where it is better.
 
     Returns:
         The encoder in eval mode on the settings' device.
@@ -52,7 +53,7 @@ def find_or_pretrain(method: str, splits: Splits, settings: Settings,
         print(f"{run.name}: the encoder of an earlier run, {path}")
     else:
         encoder = (_gone_on_with(run, splits) or (_best(run, splits, use) if released else None)
-                   or _released(run, splits, released) or _made_now(run, splits))
+                   or _released(run, splits, released, any_method) or _made_now(run, splits))
     return encoder.eval().to(settings.device)
 
 
@@ -70,9 +71,10 @@ def chosen_encoder(choice: Choice, splits: Splits, settings: Settings,
                    use: str = "") -> tuple[Encoder, str]:
     """The encoder that was chosen, in eval mode on the settings' device, and its name in plots.
 
-    "auto" is BYOL's encoder as `find_or_pretrain` has it; "train" is never a listed one for
-    photographs. "pretrained backbone" and "random start" are BYOL's that began so: that of the run
-    folder, else the Self-Learner project's; the latter has to be here already, else one is trained.
+    "auto" is BYOL's encoder as `find_or_pretrain` has it, or a better one for photographs; "train"
+    is never a listed one for these. "pretrained backbone" and "random start" are BYOL's that began
+    so: that of the run folder, else the Self-Learner project's; the latter has to be here already,
+    else one is trained.
 
     Args:
         use: "features" or "fine-tuning": for a folder of photographs "auto" may then be the best
@@ -88,7 +90,8 @@ def chosen_encoder(choice: Choice, splits: Splits, settings: Settings,
         print(f"going on with {choice.label}, a {encoder.name} with {encoder.num_features} "
               "features")
         return encoder.eval().to(settings.device), choice.label
-    encoder = find_or_pretrain("byol", splits, settings, released=choice.kind == AUTO, use=use)
+    encoder = find_or_pretrain("byol", splits, settings, released=choice.kind == AUTO, use=use,
+                               any_method=True)
     taken = encoder.meta.get("released")
     return encoder, taken or title("byol", encoder.meta.get("start", "scratch"))
 
@@ -122,9 +125,9 @@ def _best(run: Run, splits: Splits, use: str) -> Encoder | None:
     return encoder
 
 
-def _released(run: Run, splits: Splits, photographs: bool) -> Encoder | None:
+def _released(run: Run, splits: Splits, photographs: bool, any_method: bool) -> Encoder | None:
     """The released encoder that stands for a run; it says why."""
-    name = released_name(run, splits.channels, splits.image_size, photographs)
+    name = released_name(run, splits.channels, splits.image_size, photographs, any_method)
     if not name:
         return None
     encoder, _ = named_encoder(name, splits.image_size)

@@ -11,16 +11,20 @@ from helpers.training.runs import Run
 PHOTOGRAPHS = {"byol": "byol-slim-imagenette", "noise-byol": "noise-byol-slim-imagenette"}
 # and those that see larger ones better
 FINE = {"byol": "byol-fine-imagenette"}
+BETTER = {"byol-fine-imagenette": "dino-deep-imagenette"}  # another method's, from the same images
+FOR_FOLDERS = BETTER[FINE["byol"]]  # where nobody has looked yet how large the images are
 # pixels, of the images that they are taken for: from the side of their views up
 KNOWN_SIDES, FINE_SIDES = (32, 64), (65, 160)
 
 
-def released_name(run: Run, channels: int, side: int, photographs: bool = True) -> str:
+def released_name(run: Run, channels: int, side: int, photographs: bool = True,
+                  any_method: bool = False) -> str:
     """The released weights that exactly this run has made, else those for photographs; "" for none.
 
     Args:
         channels, side: of the images, the side in pixels.
         photographs: whether those for photographs will do.
+        any_method: whether better ones by another method will do, too.
     """
     if run.settings.dataset in DATASETS:  # a folder of images may bear any name
         for name, entry in registry.entries().items():
@@ -31,5 +35,6 @@ def released_name(run: Run, channels: int, side: int, photographs: bool = True) 
         return ""
     for names, (low, high) in ((PHOTOGRAPHS, KNOWN_SIDES), (FINE, FINE_SIDES)):
         if low <= side <= high:
-            return names.get(run.name, "")
+            name = names.get(run.name, "")
+            return BETTER.get(name, name) if any_method else name
     return ""

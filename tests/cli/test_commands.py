@@ -246,8 +246,8 @@ def test_a_release_is_measured_and_listed(tmp_path, monkeypatch, capsys):
     assert main(["weights", "release", str(path), "byol-toy"]) == 0
     (entry,) = manifest.entries().values()
     settings = Settings.resolve(dataset="digits", seed=1)
-    assert entry.accuracy["kNN, k = 20"] == round(
-        commands._measured(encoder, "", ["knn"], commands.load_for(settings), settings)[0]["mean"], 4)
+    knn, *_ = commands._measured(encoder, "", ["knn"], commands.load_for(settings), settings)
+    assert entry.accuracy["kNN, k = 20"] == round(knn["mean"], 4)
     assert {
         "linear probe", "linear probe, 1 label per class", "linear probe, 10 labels per class"
     } < set(entry.accuracy)

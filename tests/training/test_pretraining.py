@@ -30,7 +30,7 @@ from helpers.training import monitor as monitors
 from helpers.training import runs
 from helpers.training.find import chosen_encoder, find_or_pretrain
 from helpers.training.pretraining import pretrain
-from helpers.training.released import FINE, PHOTOGRAPHS, released_name
+from helpers.training.released import BETTER, FINE, PHOTOGRAPHS, released_name
 from helpers.training.runs import Run, fresh_encoder
 from helpers.transforms.views import Noisy, normalise
 
@@ -212,8 +212,10 @@ def test_larger_photographs_get_the_encoder_that_sees_them_finer(photographs, ca
     splits, chosen = photographs
     larger = load(chosen.dataset, image_size=80, data_dir=chosen.run_dir / "data")
     encoder, name = chosen_encoder(Choice("auto"), larger, chosen.replace(image_size=80))
-    assert name == FINE["byol"] and (encoder.name, encoder.input_size) == ("slim_fine", 96)
+    assert name == BETTER[FINE["byol"]] and (encoder.name, encoder.input_size) == ("slim_deep", 96)
     assert f"so the released encoder {name} is taken" in capsys.readouterr().out
+    own = find_or_pretrain("byol", larger, chosen.replace(image_size=80))  # where methods compete
+    assert own.meta["released"] == FINE["byol"] and own.name == "slim_fine"
 
 
 @pytest.mark.parametrize("shape", [(1, 48, 48), (3, 24, 24), (1, 96, 96), (3, 200, 200)])
