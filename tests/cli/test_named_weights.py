@@ -13,7 +13,7 @@ from timm_models import as_released, peer_of
 
 from helpers.cli import commands
 from helpers.cli.main import main
-from helpers.data.loading import load
+from helpers.data.loading import load_for
 from helpers.data.splits import Labeled
 from helpers.models.encoder import build
 from helpers.models.weights import registry
@@ -63,13 +63,13 @@ def dataset(request, tmp_path, monkeypatch):
     if request.param == "colour":
         return str(make_folder(tmp_path / "insects", ("",), each=20))
 
-    def few(name, **options):
-        digits = load(name, **options)
+    def few(settings, **options):
+        digits = load_for(settings, **options)
         parts = {part: Labeled(*(rows[:40] for rows in getattr(digits, part)))
                  for part in ("train", "val", "test")}
         return dataclasses.replace(digits, unlabeled=digits.unlabeled[:40], **parts)
 
-    monkeypatch.setattr(commands, "load", few)
+    monkeypatch.setattr(commands, "load_for", few)
     return "digits"
 
 
