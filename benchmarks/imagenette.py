@@ -273,8 +273,8 @@ def add_train(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--method", choices=runs.METHODS, default="byol")
     verb.add_argument("--encoder", help="default: resnet18 on a GPU, else slim")
     verb.add_argument("--start", default="", metavar="NAME", help="go on from these listed "
-                      "weights; slim grows into slim_fine if that is wished for, and that into "
-                      "slim_deep")
+                      "weights; slim grows into slim_fine or slim_deep if that is wished for, "
+                      "and slim_fine into slim_deep")
     budget = verb.add_mutually_exclusive_group()
     budget.add_argument("--epochs", type=above_zero, default=60)
     budget.add_argument("--minutes", type=above_zero,

@@ -102,7 +102,7 @@ def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
         numbers = all(isinstance(value, int | float) for value in values)
         kind = SelectionSlider if numbers else Dropdown
         controls[name] = kind(options=values, value=values[0], description=name.replace("_", " "))
-    places = {name: 0 for name in controls}
+    places, waiting = {name: 0 for name in controls}, []
 
     @functools.cache
     def drawn(*chosen: int) -> str:
@@ -114,19 +114,27 @@ def explorer(draw: Callable[..., Figure], **choices: Sequence[Any]) -> VBox:
         further = places | {name: place + (1 if place >= places[name] else -1)}
         places[name] = place
         canvas.value = drawn(*places.values())
-        if 0 <= further[name] < len(controls[name].options):
-            _soon(lambda: drawn(*further.values()))  # while the person looks at this one
+        while waiting:
+            waiting.pop().cancel()
+        if 0 <= further[name] < len(controls[name].options):  # while the person looks at this one
+            waiting.extend(_soon(lambda: drawn(*further.values())))
 
     for name, control in controls.items():
         control.observe(lambda change, name=name: show(name, change["new"]), names="index")
-        show(name, 0)
+    show(next(iter(controls)), 0)
     return VBox([HBox(list(controls.values()), layout={"flex_flow": "row wrap"}), canvas])
 
 
-def _soon(call: Callable[[], Any]) -> None:
-    """Call something when the kernel is idle; where there is no kernel, never."""
+def _soon(call: Callable[[], Any]) -> list[asyncio.TimerHandle]:
+    """Call something when the kernel is idle; where there is no kernel, never. What fails then is
+    told when it is asked for."""
+    def quietly() -> None:
+        with contextlib.suppress(Exception):
+            call()
+
     with contextlib.suppress(RuntimeError):
-        asyncio.get_running_loop().call_later(0.05, call)
+        return [asyncio.get_running_loop().call_later(0.05, quietly)]
+    return []
 
 
 def download(path: Path) -> None:

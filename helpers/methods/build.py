@@ -65,7 +65,7 @@ def crops_for(recipe: DINORecipe, settings: Settings, encoder: Encoder | None = 
     if "scale" in views:
         raise UserError("views.scale of DINO is what global_scale and local_scale say")
     size = None
-    if settings.dataset not in DRAWINGS:  # which are seen whole
+    if settings.dataset not in DRAWINGS:  # global crops of these show everything
         size = changed_view(PhotoView(), views).size
         views.pop("size", None)
     patch = getattr(encoder.backbone, "patch_size", 8) if encoder else 8

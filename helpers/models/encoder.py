@@ -56,10 +56,11 @@ class Encoder(nn.Module):
         return 1 if self.input_size else getattr(self.backbone, "patch_size", 1)
 
     def take_any_side(self) -> None:
-        """From now on images are not resized; a ViT's positions belong to one side, so it stays."""
-        if not hasattr(self.backbone, "patch_size"):
+        """From now on images are not resized; a ViT goes on, for its positions belong to one side.
+        """
+        if self.input_size and not hasattr(self.backbone, "patch_size"):
+            self.config["image_size"] = self.config.pop("input_size")  # which its stem was made for
             self.input_size = None
-            self.config.pop("input_size", None)
 
     def prepare(self, x: Tensor) -> Tensor:
         """B x C x H x W from [-1, 1] to the size and the range that the backbone takes."""

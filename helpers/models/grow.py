@@ -17,6 +17,8 @@ State = dict[str, Tensor]
 def grown(encoder: Encoder, name: str) -> Encoder:
     """An encoder called `name` with the weights of a smaller kind, which takes views and images as
     they come (`input_size` is gone); the encoder itself where its kind grows into no such one."""
+    if (encoder.name, name) == ("slim", "slim_deep"):
+        encoder = grown(encoder, "slim_fine")
     grow = GROWTH.get((encoder.name, name))
     if grow is None:
         return encoder

@@ -42,9 +42,10 @@ def png_with_edges(figure: Figure) -> bytes:
     """As `png`, but drawn once: to know where to cut its edges, matplotlib draws a figure twice."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    file = io.BytesIO()
+    file, usual = io.BytesIO(), figure.get_dpi()
     figure.set_dpi(100 * SHARP)
     FigureCanvasAgg(figure).print_png(file, pil_kwargs=QUICK)
+    figure.set_dpi(usual)
     return file.getvalue()
 
 

@@ -66,7 +66,7 @@ def fetched_best(passes: int, device: str, who: str) -> str:
     none. It says which and why, after the word for `who` asks."""
     name, why = best_encoder(passes, device)
     if not name:
-        print(f"{who}: no better encoder than the small one is taken, for {why}")
+        print(f"{who}: none of DINOv2's encoders is taken, for {why}")
         return ""
     print(f"{who}: {name} is taken, {why}: {registry.entry(name).what}")
     try:

@@ -75,7 +75,8 @@ def multicrop_for(dataset: str, image_size: int, *, size: int | None = None, ste
     sometimes solarized instead.
 
     Args:
-        size: side of a photograph's global crop, in pixels; None is that of `view_for`'s views.
+        size: side of a photograph's global crop, in pixels, rounded down to a multiple of `step`;
+            None is that of `view_for`'s views.
         step: the sides of crops are multiples of it, in pixels; a ViT's patch size.
         local_crops: how many, 6 to 10 in the paper.
         global_scale, local_scale: smallest and largest areas, as shares of the image. Of drawings a

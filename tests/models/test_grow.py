@@ -58,7 +58,16 @@ def test_a_deeper_encoder_begins_with_what_the_fine_one_says(slim, images):
 
 
 def test_what_does_not_grow_into_a_kind_stays_as_it_is(slim):
-    assert grown(slim, "slim_deep") is slim and grown(slim, "resnet18") is slim
+    deep = grown(slim, "slim_deep")
+    assert grown(slim, "resnet18") is slim and grown(deep, "slim") is deep
+
+
+def test_slim_grows_into_the_deep_one_by_way_of_the_fine_one(slim, images):
+    torch.manual_seed(3)  # of the fourth block's random weights
+    fine = grown(slim, "slim_fine").eval()
+    torch.manual_seed(3)
+    deep = grown(slim, "slim_deep").eval()
+    torch.testing.assert_close(deep(images), fine(images), atol=1e-5, rtol=1e-4)
 
 
 def test_slim_fine_has_the_same_work_at_twice_the_side_up_to_its_stem(images):
