@@ -17,14 +17,13 @@ State = dict[str, Tensor]
 def grown(encoder: Encoder, name: str) -> Encoder:
     """An encoder called `name` with the weights of a smaller kind, which takes views and images as
     they come (`input_size` is gone); the encoder itself where its kind grows into no such one."""
-    if (encoder.name, name) == ("slim", "slim_deep"):
-        encoder = grown(encoder, "slim_fine")
-    grow = GROWTH.get((encoder.name, name))
-    if grow is None:
+    smaller, grow = GROWTH.get(name, ("", None))
+    begun = grown(encoder, smaller) if smaller else encoder
+    if begun.name != smaller:
         return encoder
-    options = {key: value for key, value in encoder.config.items()
+    options = {key: value for key, value in begun.config.items()
                if key not in ("name", "input_size")}
-    state = encoder.state_dict()
+    state = begun.state_dict()
     new = build(name, **options | dict(width=len(state["backbone.stem.0.weight"])))
     with torch.no_grad():
         new.load_state_dict(grow(new.state_dict(), state))
@@ -55,4 +54,5 @@ def _with_more_blocks(new: State, old: State) -> State:
     return new | kept | silent
 
 
-GROWTH = {("slim", "slim_fine"): _with_finer_stem, ("slim_fine", "slim_deep"): _with_more_blocks}
+# the kind that each grows from, and how
+GROWTH = {"slim_fine": ("slim", _with_finer_stem), "slim_deep": ("slim_fine", _with_more_blocks)}

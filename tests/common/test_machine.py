@@ -36,5 +36,6 @@ def test_the_threads_that_decode_are_one_a_core_or_as_many_as_wanted(monkeypatch
     assert machine.workers() == 7
     for wrong in ("0", "-1", "many"):
         monkeypatch.setenv("FEWLABELS_WORKERS", wrong)
-        with pytest.raises(UserError, match=f"FEWLABELS_WORKERS must be a whole .*not '{wrong}'"):
+        message = f"^FEWLABELS_WORKERS must be a whole number above zero, not '{wrong}'$"
+        with pytest.raises(UserError, match=message):
             machine.workers()

@@ -60,6 +60,10 @@ def test_a_deeper_encoder_begins_with_what_the_fine_one_says(slim, images):
 def test_what_does_not_grow_into_a_kind_stays_as_it_is(slim):
     deep = grown(slim, "slim_deep")
     assert grown(slim, "resnet18") is slim and grown(deep, "slim") is deep
+    assert all(grown(each, each.name) is each for each in (slim, deep, grown(slim, "slim_fine")))
+    assert grown(deep, "slim_fine") is deep
+    other = build("resnet18", image_size=32)
+    assert grown(other, "slim_deep") is other
 
 
 def test_slim_grows_into_the_deep_one_by_way_of_the_fine_one(slim, images):
