@@ -26,6 +26,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -235,89 +236,58 @@ def above_zero(text: str) -> float:
     return float(text)
 
 
+VERBS = {"train": train, "race": race_all, "evaluate": evaluate, "labels": compare_labels,
+         "baselines": baselines, "search": search_recipe, "whitened": compare_whitened,
+         "draw": draw}
+
+
 def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    verbs = parser.add_subparsers(dest="what", required=True)
-    for name, add in {"train": add_train, "race": add_race, "evaluate": add_evaluate,
-                      "labels": add_weights, "baselines": add_training_free,
-                      "search": add_search, "whitened": add_weights}.items():
-        verb = verbs.add_parser(name)
-        verb.add_argument("folder", help="train/<class>/ and val/<class>/")
-        verb.add_argument("--results", type=Path, default=data.RESULTS)
-        add(verb)
-    verbs.add_parser("draw").add_argument("--results", type=Path, default=KEPT)
-    return parser.parse_args()
+    made = parser.add_subparsers(dest="what", required=True)
+    verbs = {name: made.add_parser(name) for name in VERBS}
 
+    def add(names: str, *words: str, **options: Any) -> None:
+        """An option of these verbs."""
+        for name in names.split():
+            verbs[name].add_argument(*words, **options)
 
-def add_device(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--device", default="cpu",
-                      help="cpu, cuda, mps or auto (a GPU if one is here)")
-
-
-def add_size(verb: argparse.ArgumentParser) -> None:
-    add_device(verb)
-    verb.add_argument("--size", type=int,
-                      help="side of the images, pixels (default: 128 on a GPU, else 48)")
-
-
-def add_training(verb: argparse.ArgumentParser, protocols: list[str]) -> None:
-    add_size(verb)
-    verb.add_argument("--out", default="runs", help="where encoders and checkpoints go")
-    verb.add_argument("--protocols", nargs="*", choices=PROTOCOLS, default=protocols)
-
-
-def add_train(verb: argparse.ArgumentParser) -> None:
-    add_training(verb, list(PROTOCOLS))
-    verb.add_argument("--seed", type=int, default=0)
-    verb.add_argument("--method", choices=runs.METHODS, default="byol")
-    verb.add_argument("--encoder", help="default: resnet18 on a GPU, else slim")
-    verb.add_argument("--start", default="", metavar="NAME", help="go on from these listed "
-                      "weights; slim grows into slim_fine or slim_deep if that is wished for, "
-                      "and slim_fine into slim_deep")
-    budget = verb.add_mutually_exclusive_group()
+    listed = "evaluate labels whitened"  # that look at weights
+    one = f"train baselines {listed}"  # of one seed
+    add(f"race search {one}", "folder", help="train/<class>/ and val/<class>/")
+    add(f"race search {one}", "--results", type=Path, default=data.RESULTS)
+    add("draw", "--results", type=Path, default=KEPT)
+    add(f"race {one}", "--device", default="cpu",
+        help="cpu, cuda, mps or auto (a GPU if one is here)")
+    add(one, "--seed", type=int, default=0)
+    add("train race baselines", "--size", type=int,
+        help="side of the images, pixels (default: 128 on a GPU, else 48)")
+    add("train race", "--out", default="runs", help="where encoders and checkpoints go")
+    add("train evaluate", "--protocols", nargs="*", choices=PROTOCOLS, default=list(PROTOCOLS))
+    add("race", "--protocols", nargs="*", choices=PROTOCOLS, default=["knn", "linear"])
+    add(listed, "--weights", default=PHOTOGRAPHS["byol"], help="a name of the list or a file")
+    add(listed, "--draws", type=int, default=5, help="of the labelled images")
+    add("search", "--steps", type=int, default=1000)
+    add("train", "--method", choices=runs.METHODS, default="byol")
+    add("train", "--encoder", help="default: resnet18 on a GPU, else slim")
+    add("train", "--start", default="", metavar="NAME", help="go on from these listed weights; "
+        "those of slim grow into slim_fine, slim_deep or slim_joined if that is wished for")
+    budget = verbs["train"].add_mutually_exclusive_group()
     budget.add_argument("--epochs", type=above_zero, default=60)
     budget.add_argument("--minutes", type=above_zero,
                         help="of the training: CPU minutes, or a GPU's by the wall")
-
-
-def add_race(verb: argparse.ArgumentParser) -> None:
-    add_training(verb, ["knn", "linear"])
-    verb.add_argument("--minutes", type=above_zero, default=12.0,
-                      help="for each, counted as for train")
-    verb.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    add("race", "--minutes", type=above_zero, default=12.0, help="for each, counted as for train")
+    add("race", "--seeds", type=int, nargs="+", default=[0, 1, 2])
     names = "; ".join(f"on a {kind.upper()}: {', '.join(map(repr, contenders))}"
                       for kind, contenders in race.CONTENDERS.items())
-    verb.add_argument("--contenders", nargs="+", metavar="NAME", help=f"default: all; {names}")
-
-
-def add_weights(verb: argparse.ArgumentParser) -> None:
-    add_device(verb)
-    verb.add_argument("--seed", type=int, default=0)
-    verb.add_argument("--weights", default=PHOTOGRAPHS["byol"], help="a name of the list or a file")
-    verb.add_argument("--draws", type=int, default=5, help="of the labelled images")
-
-
-def add_evaluate(verb: argparse.ArgumentParser) -> None:
-    add_weights(verb)
-    verb.add_argument("--protocols", nargs="*", choices=PROTOCOLS, default=list(PROTOCOLS))
-
-
-def add_training_free(verb: argparse.ArgumentParser) -> None:
-    add_size(verb)
-    verb.add_argument("--seed", type=int, default=0)
-
-
-def add_search(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--steps", type=int, default=1000)
+    add("race", "--contenders", nargs="+", metavar="NAME", help=f"default: all; {names}")
+    return parser.parse_args()
 
 
 def main() -> None:
     options = parsed()
     try:
-        {"train": train, "race": race_all, "evaluate": evaluate, "labels": compare_labels,
-         "search": search_recipe, "baselines": baselines, "draw": draw,
-         "whitened": compare_whitened}[options.what](options)
+        VERBS[options.what](options)
     except UserError as error:
         sys.exit(f"error: {error}")
 

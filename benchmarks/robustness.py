@@ -30,6 +30,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 from torch.nn import functional as F
@@ -149,24 +150,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="noise seeds")
     parser.add_argument("--repeats", type=int, default=1, help="rounds; the median is taken")
     options = parser.parse_args()
-    rows = [
-        measure(encoder, options.methods, options.seeds, options.repeats)
-        for encoder in options.encoders
-    ]
-    print(
-        f"\n{'encoder':<12} {'naive':>9} {'tensors':>9} {'shared':>9}   naive/shared  "
-        "tensors/shared"
-    )
+    rows = [measure(encoder, options.methods, options.seeds, options.repeats)
+            for encoder in options.encoders]
     for row in rows:
         spent = row["seconds"]
-        row["ratio"] = {
-            name: round(spent[name] / spent["shared"], 2)
-            for name in ("naive", "tensors")
-        }
-        print(
-            f"{row['encoder']:<12} {spent['naive']:>7.1f} s {spent['tensors']:>7.1f} s "
-            f"{spent['shared']:>7.1f} s"
-            f"   {row['ratio']['naive']:>12.1f}  {row['ratio']['tensors']:>14.1f}")
+        row["ratio"] = {name: round(spent[name] / spent["shared"], 2)
+                        for name in ("naive", "tensors")}
+    print(pd.json_normalize(rows).filter(regex="encoder|seconds|ratio").to_string(index=False))
     machine = dict(processor=platform.machine(), python=platform.python_version(),
                    torch=torch.__version__, threads=1, device="cpu", clock="CPU seconds")
     write_atomically(RESULT, json.dumps(dict(machine=machine, rows=rows), indent=1) + "\n")

@@ -23,14 +23,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.photos.data import (  # noqa: E402
-    PACKAGES,
-    as_csv,
-    command,
-    machine,
-    photographs,
-    settings_for,
-)
+from benchmarks.photos import data  # noqa: E402
 from helpers.common.errors import UserError
 from helpers.common.files import write_atomically
 from helpers.common.progress_bar import progress
@@ -73,7 +66,7 @@ def read(name: str, weights: str) -> tuple[Splits, list[Part]]:
     if name == "digits":
         splits = load(name, image_size=size, data_dir=Settings.resolve().data_dir)
     else:
-        splits = photographs(name, settings_for(name, size=size))
+        splits = data.photographs(name, data.settings_for(name, size=size))
 
     def part(images: Labeled) -> Part:
         return extract_features(encoder, images.images), images.labels
@@ -99,13 +92,13 @@ def main() -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     rows = compared(*parts, len(splits.classes), options.repetitions, options.strategies)
-    facts = dict(command=command(), machine=machine(),
-                 versions={package: version(package) for package in PACKAGES},
+    facts = dict(command=data.command(), machine=data.machine(),
+                 versions={package: version(package) for package in data.PACKAGES},
                  settings=dict(data=name, weights=weights, repetitions=options.repetitions,
                                share=SHARE, images={each: len(getattr(splits, each))
                                                     for each in ("train", "val", "test")}),
                  cpu_seconds=round(time.process_time() - began))
-    write_atomically(options.results / f"selection-{name}.csv", as_csv(rows))
+    write_atomically(options.results / f"selection-{name}.csv", data.as_csv(rows))
     write_atomically(options.results / f"selection-{name}.json", json.dumps(facts, indent=1) + "\n")
     table = pd.DataFrame(rows).groupby(["strategy", "labels_per_class"], sort=False)
     print(table[["validation", "test"]].agg(["mean", "std"]).round(3).to_string())

@@ -25,13 +25,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.photos.data import (  # noqa: E402
-    PACKAGES,
-    as_csv,
-    command,
-    machine,
-    settings_for,
-)
+from benchmarks.photos import data  # noqa: E402
 from helpers.common.errors import UserError
 from helpers.common.files import write_atomically
 from helpers.common.split import Split
@@ -104,7 +98,7 @@ def measured(splits: Splits, settings: Settings, results: Path, epochs: int,
 
     def add(row: dict) -> None:
         rows.append(row)
-        write_atomically(results, as_csv(rows))
+        write_atomically(results, data.as_csv(rows))
 
     if not any(row["network"] == FROZEN for row in rows):
         began = time.perf_counter()
@@ -132,7 +126,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=KEPT)
     options = parser.parse_args()
     try:
-        settings = settings_for(options.folder, size=SIDE)
+        settings = data.settings_for(options.folder, size=SIDE)
         names = sorted(path.name for path in Path(options.folder, "train").iterdir())[:CLASSES]
         splits = small_set(load(options.folder, image_size=SIDE, data_dir=settings.data_dir,
                                 split=Split.of(classes=names)))
@@ -140,8 +134,8 @@ def main() -> None:
                         options.seeds)
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
-    facts = dict(command=command(), machine=machine(),
-                 versions={package: version(package) for package in PACKAGES},
+    facts = dict(command=data.command(), machine=data.machine(),
+                 versions={package: version(package) for package in data.PACKAGES},
                  settings=dict(data=Path(options.folder).resolve().name, size=SIDE,
                                classes=list(splits.classes), epochs=options.epochs, batch=BATCH,
                                images={each: len(getattr(splits, each))

@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -58,9 +57,8 @@ from torchvision.models import resnet18
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import predicting
-from helpers.common import compute
+from benchmarks.photos.data import command, machine
 from helpers.common.files import write_atomically
-from helpers.common.machine import chip
 from helpers.methods.byol import BYOL
 from helpers.methods.dino import DINO
 from helpers.methods.recipes import BYOLRecipe, DINORecipe
@@ -249,13 +247,15 @@ def lightning(images: Tensor, options: argparse.Namespace) -> float:
 # --- ours ---------------------------------------------------------------------------------------
 
 class Ready:
-    """A view that lies ready on the device in place of one that is made."""
+    """A view, or crops, that lie ready on the device in place of ones that are made."""
 
-    def __init__(self, view: Tensor) -> None:
-        self.view = view
+    local_crops = LOCAL_CROPS
 
-    def __call__(self, images: Tensor, strength: float = 1.0) -> Tensor:
-        return self.view
+    def __init__(self, made: Tensor | tuple[Tensor, Tensor]) -> None:
+        self.made = made
+
+    def __call__(self, images: Tensor, strength: float = 1.0) -> Tensor | tuple[Tensor, Tensor]:
+        return self.made
 
 
 def lightly_views(size: int) -> tuple[views.PhotoView, views.PhotoView]:
@@ -271,18 +271,6 @@ def lightly_crops(size: int) -> MultiCrop:
     local = replace(view, size=local_size(size), scale=(0.05, 0.4), blur=0.5)
     return MultiCrop(replace(view, blur=1.0), replace(view, blur=0.1, solarize=0.2), local,
                      LOCAL_CROPS)
-
-
-class ReadyCrops:
-    """Crops that lie ready on the device in place of ones that are made."""
-
-    local_crops = LOCAL_CROPS
-
-    def __init__(self, crops: tuple[Tensor, Tensor]) -> None:
-        self.crops = crops
-
-    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return self.crops
 
 
 def ours(images: Tensor, options: argparse.Namespace, pair: Any = None,
@@ -305,20 +293,14 @@ def limit(images: Tensor, options: argparse.Namespace) -> float:
     """Seconds a step of ours when the views cost nothing."""
     batch = images[:options.batch].to(options.device)
     if options.method == "dino":
-        crops = lightly_crops(options.size)(batch)
-        return ours(images, options, ReadyCrops(crops))
-    ready = [
-        view(batch).contiguous(memory_format=torch.channels_last)
-        for view in lightly_views(options.size)
-    ]
-    return ours(images, options, (Ready(ready[0]), Ready(ready[1])))
+        return ours(images, options, Ready(lightly_crops(options.size)(batch)))
+    return ours(images, options, [Ready(view(batch).contiguous(memory_format=torch.channels_last))
+                                  for view in lightly_views(options.size)])
 
 
 CONTENDERS = {
     "textbook": textbook, "lightly + Lightning": lightning, "ours": ours, "compute limit": limit
 }
-
-
 WITHOUT = {"byol": (), "dino": ("textbook",)}  # lightly's example is the plain loop for DINO
 
 
@@ -400,13 +382,6 @@ def photographs(count: int, size: int) -> Tensor:
     return (255 * smooth.clamp(0, 1)).to(torch.uint8)
 
 
-def machine(options: argparse.Namespace) -> dict:
-    """What the numbers were measured on."""
-    return dict(device=options.device, chip=chip(options.device), cores=os.cpu_count(),
-                threads=torch.get_num_threads(), precision=compute.precision(options.device),
-                torch=torch.__version__, lightning=pl.__version__, python=platform.python_version())
-
-
 def show(rows: list[dict]) -> None:
     """Print rows as a table."""
     table = pd.DataFrame(rows).map(written)
@@ -422,11 +397,9 @@ def written(value: object) -> str:
 
 def keep(name: str, options: argparse.Namespace, rows: list[dict]) -> None:
     """Write rows, the command and the machine to benchmarks/results/NAME.json."""
-    command = " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
-    path = RESULTS / f"{name}.json"
-    write_atomically(
-        path,
-        json.dumps(dict(command=command, machine=machine(options), rows=rows), indent=1) + "\n")
+    made_on = machine(options.device) | dict(torch=torch.__version__, lightning=pl.__version__)
+    record = dict(command=command(), machine=made_on, rows=rows)
+    write_atomically(RESULTS / f"{name}.json", json.dumps(record, indent=1) + "\n")
 
 
 def result_name(options: argparse.Namespace) -> str:

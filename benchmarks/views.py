@@ -11,19 +11,17 @@ reported.
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.throughput import Images, keep, lightly_views, photographs, show  # noqa: E402
+from benchmarks.throughput import Images, compared, keep, lightly_views, photographs, show
 
 
 def kornia_views(size: int) -> list[Callable[[Tensor], Tensor]]:
@@ -61,11 +59,7 @@ def race(options: argparse.Namespace) -> list[dict]:
                 torch.cuda.synchronize()
             if turn:  # the first is the warm-up
                 seconds[name].append(time.perf_counter() - began)
-    return [
-        dict(contender=name, images_per_second=options.batch / statistics.median(times),
-             ours_is=statistics.median(np.divide(times, seconds["ours"])))
-        for name, times in seconds.items()
-    ]
+    return compared(seconds, options.batch)
 
 
 def main() -> None:

@@ -48,20 +48,19 @@ TEXT = "background:transparent; color:inherit; white-space:pre; margin:0"
 def show_source(*objects: Any) -> None:
     """Show the Python source of functions, classes or modules, highlighted.
 
-    In a terminal, or without pygments, the source is printed as plain text.
+    In a terminal the source is printed as plain text.
 
     Raises:
         TypeError: an object that has no Python source (a builtin, an instance).
     """
     for thing in objects:
         text = source_of(thing)
-        shown = _highlight(text) if in_notebook() else None
-        if shown is None:
-            print(text)
-        else:
+        if in_notebook():
             from IPython.display import display
 
-            display({"text/html": shown, "text/plain": text}, raw=True)
+            display({"text/html": _highlight(text), "text/plain": text}, raw=True)
+        else:
+            print(text)
 
 
 def source_of(thing: Any) -> str:
@@ -72,13 +71,11 @@ def source_of(thing: Any) -> str:
     return where + textwrap.dedent("".join(lines)).rstrip()
 
 
-def _highlight(text: str) -> str | None:
-    try:
-        from pygments import highlight
-        from pygments.formatters import HtmlFormatter
-        from pygments.lexers import PythonLexer
-    except ImportError:
-        return None
+def _highlight(text: str) -> str:
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import PythonLexer
+
     formatter = HtmlFormatter(noclasses=True, nobackground=True, cssstyles=BOX, prestyles=TEXT)
     return highlight(text, PythonLexer(), formatter)
 

@@ -31,9 +31,10 @@ from scripts.measured import SEED, learning_curves, read_results
 DIGITS = collect.KEPT / "digits-quick.csv"
 RELEASED = {"BYOL": "imagenette-byol-slim-48px-40min-seed0",
             "noise-BYOL": "imagenette-noise-byol-slim-48px-15min-seed0"}
-# the released encoders for larger ones: the second goes on from the first
+# the released encoders for larger ones: each goes on from the one before
 FINE = "imagenette-byol-slim_fine-96px-13epochs-seed0"
 DEEP = "imagenette-dino-slim_deep-96px-80epochs-seed0"
+JOINED = "imagenette-dino-slim_joined-128px-75epochs-seed0"
 # README's lines, and its sentences
 SMALL = ("BYOL", "raw pixels", "label spreading", "fine-tuned BYOL", "from scratch")
 FINDINGS = ("Few labels", "Noise", "Photographs")
@@ -166,6 +167,8 @@ PAGES: dict[Path, Mapping[str, Callable[[], str]]] = {
     ROOT / "weights" / "byol-slim-imagenette.md": {"numbers": lambda: card("BYOL")},
     ROOT / "weights" / "byol-fine-imagenette.md": {"numbers": lambda: grown_card(FINE)},
     ROOT / "weights" / "dino-deep-imagenette.md": {"numbers": lambda: grown_card(DEEP, FINE)},
+    ROOT / "weights" / "dino-joined-imagenette.md": {
+        "numbers": lambda: grown_card(JOINED, DEEP, FINE)},
     ROOT / "weights" / "noise-byol-slim-imagenette.md": {"numbers": lambda: card("noise-BYOL")}}
 TABLES: dict[Path, Callable[[], pd.DataFrame]] = {collect.MEASURED: results,
                                                   collect.CURVES: learning_curves}

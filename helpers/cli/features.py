@@ -8,8 +8,7 @@ from pathlib import Path
 
 from helpers.cli.parsing import split_of
 from helpers.common.errors import UserError
-from helpers.data.latents import Latents, made_by, read_latents
-from helpers.data.latents_writing import write_latents
+from helpers.data.latents import Latents, made_by, read_latents, write_latents
 from helpers.data.loading import load_for
 from helpers.evaluation.features import extract_features
 from helpers.models.encoder import Encoder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Sequence, Set
@@ -18,7 +17,8 @@ from helpers.cli.order import needs_among, usual_jobs, usual_seconds
 from helpers.cli.side_by_side import Outcome, side_by_side
 from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
-from helpers.common.progress_bar import clock, progress
+from helpers.common.files import check_writable
+from helpers.common.progress_bar import progress
 from helpers.settings import Settings
 
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
@@ -69,9 +69,11 @@ def run(only: Sequence[str] | None = None, *, dataset: str | None = None, preset
     """
     paths, out = choose(find(folder), only), Path(out).resolve()
     parameters, settings = _parameters(dataset, preset, seed)
-    _make_folder(out)
+    check_writable(out / "summary.csv")
     if settings.preset == "full":
-        _say_how_long([number_of(path) for path in paths], settings)
+        from helpers.cli.plan import of_notebooks  # it takes seconds to import
+
+        print(of_notebooks([number_of(path) for path in paths], settings))
     jobs = min(jobs or usual_jobs(settings.device), len(paths))
     with mock.patch.dict(os.environ, _environment(out)), chdir(ROOT):
         by_number = {number_of(path): path for path in paths}
@@ -98,8 +100,8 @@ def _run_all(paths: dict[str, Path], out: Path, parameters: dict[str, Any], jobs
             failure = execute(paths[number], out, parameters,
                               lambda: bar.update(min(each, bar.total - bar.n)))
             if failure is None:
-                bar.write(f"{paths[number].stem:<28} {clock(time.perf_counter() - began)}",
-                          file=sys.stdout)
+                took = bar.format_interval(time.perf_counter() - began)
+                bar.write(f"{paths[number].stem:<28} {took}", file=sys.stdout)
             elif not interrupted.is_set():
                 bar.write(failure, file=sys.stderr)
             return failure is None
@@ -130,22 +132,6 @@ def _parameters(dataset: str | None, preset: str | None,
     print(f"{settings.dataset} ({settings.why}), preset {settings.preset}, on {settings.device}")
     given = {"DATASET": dataset, "PRESET": preset, "SEED": seed}
     return {name: value for name, value in given.items() if value is not None}, settings
-
-
-def _say_how_long(numbers: list[str], settings: Settings) -> None:
-    from helpers.cli.plan import of_notebooks  # it takes seconds to import
-
-    print(of_notebooks(numbers, settings))
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {_from_root(out)} ({error.strerror}): choose another --out") from None
 
 
 def _environment(out: Path) -> dict[str, str]:

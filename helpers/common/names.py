@@ -8,9 +8,9 @@ from pathlib import Path
 # and what plots and tables call them
 METHODS = {"byol": "BYOL", "noise-byol": "noise-BYOL", "dino": "DINO"}
 DATASETS = ("digits", "stl10", "cifar10", "imagenette", "fashion-mnist")
-ENCODERS = ("slim", "slim_fine", "slim_deep", "resnet18", "resnet34", "resnet50", "resnet101",
-            "mobilenet_v3_small", "efficientnet_b0", "vit_digits", "vit_tiny", "vit_small",
-            "vit_base")
+ENCODERS = ("slim", "slim_fine", "slim_deep", "slim_joined", "resnet18", "resnet34", "resnet50",
+            "resnet101", "mobilenet_v3_small", "efficientnet_b0", "vit_digits", "vit_tiny",
+            "vit_small", "vit_base")
 # side in pixels
 DEFAULT_IMAGE_SIZE = {"digits": 16, "stl10": 96, "cifar10": 32, "imagenette": 128,
                       "fashion-mnist": 28}

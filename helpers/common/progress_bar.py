@@ -130,10 +130,3 @@ def working(title: str) -> tqdm:
     """A clock for work that tells nothing on its way, and that takes more than `QUIET_SECONDS`:
     `with working("t-SNE of 1,797 points"): ...`"""
     return progress(None, title, bar_format="{desc}: {elapsed}", delay=QUIET_SECONDS)
-
-
-def clock(seconds: float) -> str:
-    """Seconds as m:ss, or h:mm:ss from an hour on."""
-    minutes, rest = divmod(int(round(seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import os
 import re
 import shutil
 import sys
@@ -22,11 +21,9 @@ from helpers.data.images import EXTENSIONS, UNREAD
 # an image is compressed already: what unpacks to more than this many times its size is a trap
 MOST_TIMES = 200
 LEAST_TRAP = 1 << 24  # bytes; smaller ones do no harm
-CHUNK = 1 << 20
 UTF8_NAME = 0x800  # a flag of a zip's member
 KNOWN = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 DRIVE = re.compile("[A-Za-z]:")  # of Windows
-NOT_ON_WINDOWS = re.compile(r'[:*?"<>|]')
 
 
 def unpacked(archive: Path, data_dir: Path) -> Path:
@@ -73,7 +70,8 @@ def _unpack(archive: Path, folder: Path) -> None:
             _check(archive, members, folder)
             _say(archive, members, len(images) - len(members))
             for member in members:
-                _write(file, member, folder / _name(member))
+                member.filename = str(_name(member))
+                file.extract(member, folder)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as problem:
         raise UserError(
             f"{archive}: this zip file is truncated or damaged ({' '.join(str(problem).split())}): "
@@ -101,8 +99,6 @@ def _name(member: zipfile.ZipInfo) -> PurePosixPath:
     if not member.flag_bits & UTF8_NAME:  # as a Mac's packer leaves it
         with contextlib.suppress(UnicodeError):
             text = text.encode("cp437").decode("utf-8")
-    if os.name == "nt" and not DRIVE.match(text):
-        text = NOT_ON_WINDOWS.sub("_", text)
     # some programs of Windows write backslashes
     return PurePosixPath(text.replace("\\", "/"))
 
@@ -158,15 +154,3 @@ def _check(archive: Path, members: list[zipfile.ZipInfo], folder: Path) -> None:
         raise UserError(
             f"{archive}: {total / 1e6:,.0f} MB of images, {free / 1e6:,.0f} MB free: free some "
             "disk space")
-
-
-def _write(file: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> None:
-    """Unpack one image; a header that lies about its size gets no more bytes than it announced."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    left = member.file_size
-    with file.open(member) as source, open(path, "wb") as target:
-        while chunk := source.read(min(CHUNK, left + 1)):
-            left -= len(chunk)
-            if left < 0:
-                raise zipfile.BadZipFile(f"{member.filename} is longer than it says")
-            target.write(chunk)

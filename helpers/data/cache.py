@@ -18,12 +18,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from helpers.common.errors import UserError
-from helpers.common.files import FULL
+from helpers.common.files import unwritable
 
 FORMAT = 1  # part of every key: raise it when the decoding or the layout changes
 BLOCK, INDEX = "images.npy", "index.json"
-CHUNK_BYTES = 1 << 24
 STALE_SECONDS = 24 * 3600  # a temporary folder this old was left by a process that was killed
 
 
@@ -96,7 +94,7 @@ def cached(folder: Path, shape: tuple[int, int, int], build: Build,
         try:
             _write(folder, shape, build)
         except OSError as problem:
-            raise _explained(problem, folder.parent) from problem
+            raise unwritable(folder.parent, problem) from problem
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     images = np.load(folder / BLOCK, mmap_mode="c")
     return torch.from_numpy(images), index["kept"]
@@ -108,17 +106,10 @@ def verified(folder: Path, shape: tuple[int, int, int]) -> dict[str, Any] | None
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         images = np.load(folder / BLOCK, mmap_mode="r")
         fits = images.shape == (index["images"], *shape) and images.dtype == np.uint8
-        whole = fits and "kept" in index and _checksum(images) == index["checksum"]
+        whole = fits and "kept" in index and zlib.crc32(images) == index["checksum"]
         return index if whole else None
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
-
-
-def _checksum(images: np.ndarray) -> int:
-    checksum, flat = 0, images.reshape(-1)
-    for start in range(0, flat.size, CHUNK_BYTES):
-        checksum = zlib.crc32(flat[start:start + CHUNK_BYTES], checksum)
-    return checksum
 
 
 def _write(folder: Path, shape: tuple[int, int, int], build: Build) -> None:
@@ -141,12 +132,3 @@ def _remove_stale(parent: Path) -> None:
     for left_over in parent.glob(".part-*"):
         if time.time() - left_over.stat().st_mtime > STALE_SECONDS:
             shutil.rmtree(left_over, ignore_errors=True)
-
-
-def _explained(problem: OSError, where: Path) -> UserError:
-    if problem.errno in FULL:
-        return UserError(
-            f"{where}: the disk is full ({problem.strerror}): free some space, or choose "
-            "another data folder or a smaller image size")
-    return UserError(f"{where}: cannot keep decoded images here ({problem.strerror or problem}): "
-                     "choose another data folder")

@@ -20,31 +20,26 @@ CHUNK = 256  # rows that change places at a time
 TEST_SEED = 0  # a test split that we have to draw ourselves is the same for every seed
 
 
-def stratified(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Indices of `count` items, the classes in the same proportions as in `labels` (int, N).
+def stratified(labels: np.ndarray, count: int, seed: int, per_class: bool = False) -> np.ndarray:
+    """Indices of `count` items, the classes in the same proportions as in `labels` (int, N), or of
+    `count` items of each class, all of a smaller one.
 
-    Every class gives at least one item and keeps at least one, where it has two.
+    In proportion every class gives at least one item and keeps at least one, where it has two.
     The draw uses NumPy's RandomState, whose stream is frozen: the same on every machine.
 
     Returns:
         int64, sorted; fewer than `count` if the classes are too small for that.
     """
     sizes = np.bincount(labels)
-    share = sizes * count / max(len(labels), 1)
-    take = np.floor(share).astype(int)
-    by_remainder = np.argsort(-(share - take), kind="stable")
-    take[by_remainder[: count - take.sum()]] += 1
-    take = np.minimum(np.maximum(take, 1), np.maximum(sizes - 1, 0))
+    take = np.full(len(sizes), count)
+    if not per_class:
+        share = sizes * count / max(len(labels), 1)
+        take = np.floor(share).astype(int)
+        by_remainder = np.argsort(-(share - take), kind="stable")
+        take[by_remainder[: count - take.sum()]] += 1
+        take = np.minimum(np.maximum(take, 1), np.maximum(sizes - 1, 0))
     random = np.random.RandomState(seed)
     chosen = [random.permutation(np.flatnonzero(labels == c))[:n] for c, n in enumerate(take)]
-    return np.sort(np.concatenate(chosen)).astype(np.int64)
-
-
-def balanced(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Indices (int64, sorted) of `count` items of each class, or all of a smaller class, drawn as
-    in `stratified`."""
-    random = np.random.RandomState(seed)
-    chosen = [random.permutation(np.flatnonzero(labels == c))[:count] for c in np.unique(labels)]
     return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
@@ -61,8 +56,7 @@ def take_out(images: Tensor, labels: Tensor, span: tuple[int, int], count: int, 
         The spans (first row, row after the last) of what stays and of the sample.
     """
     start, stop = span
-    chosen = start + (balanced if per_class else stratified)(labels[start:stop].numpy(), count,
-                                                             seed)
+    chosen = start + stratified(labels[start:stop].numpy(), count, seed, per_class)
     border = stop - len(chosen)
     moving = torch.from_numpy(chosen[chosen < border])
     places = torch.from_numpy(np.setdiff1d(np.arange(border, stop), chosen))

@@ -7,7 +7,6 @@ One image does not tell: of two float images the one whose brightest pixel is 1.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -17,28 +16,14 @@ WHITES = {"float": (1, 255, FULL), "integer": (255, 1023, 4095, 16383, FULL)}  #
 SLACK = 1.05  # floats pass their white by as much where they were resampled
 SHALLOW = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".heic", ".heif",
                      ".avif", ".tga"})  # endings of formats that have 8 bits
-
-
-class Range(NamedTuple):
-    """The numbers that become 0 and 255."""
-
-    black: float
-    white: float
-
-
+Range = tuple[float, float]  # the numbers that become 0 and 255
 Ranges = dict[str, Range]  # of "float" and of "integer" images
-USUAL: Ranges = {"integer": Range(0, FULL)}  # of an image by itself; floats are looked at
+USUAL: Ranges = {"integer": (0, FULL)}  # of an image by itself; floats are looked at
 
 
 def from_record(kept: Mapping[str, Sequence[float]]) -> Ranges:
     """The ranges of a folder as a file has them, "integer" or "float" -> black and white."""
-    return {kind: Range(*pair) for kind, pair in kept.items()}
-
-
-def of_new_images(kept: Mapping[str, Sequence[float]]) -> Ranges:
-    """The ranges by which images are read that come after those of a folder: the folder's, and the
-    usual ones for a kind that it did not have."""
-    return {**USUAL, **from_record(kept)}
+    return {kind: tuple(pair) for kind, pair in kept.items()}
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -72,8 +57,8 @@ def range_of(kind: str, low: float, high: float) -> Range:
     """
     slack = SLACK if kind == "float" else 1
     if low < min(0, (1 - slack) * high):
-        return Range(low, high)
-    return Range(0, next((top for top in WHITES[kind] if high <= top * slack), high))
+        return low, high
+    return 0, next((top for top in WHITES[kind] if high <= top * slack), high)
 
 
 def common_ranges(found: Iterable[tuple[str, float, float]]) -> Ranges:

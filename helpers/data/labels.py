@@ -96,7 +96,7 @@ def read_labels(table: Path) -> dict[str, str]:
         name, label = line.file.strip(), line.label.strip()
         if not name or label in ("", NONE):
             continue
-        if not _is_text(label):
+        if any("\udc80" <= letter <= "\udcff" for letter in label):  # bytes that are no UTF-8
             raise UserError(f"{table}, line {line.number}: the class is no text in UTF-8: save the "
                             "table as CSV in UTF-8")
         name, label = Path(name.replace("\\", "/")).as_posix(), shown(label)
@@ -147,15 +147,6 @@ def _line(table: Path, columns: list[str], number: int, cells: list[str]) -> Lin
 
 def _two_labels(table: Path, name: str, first: str, second: str) -> UserError:
     return UserError(f"{table} gives {name} two labels, {first} and {second}: keep one")
-
-
-def _is_text(name: str) -> bool:
-    """Whether all bytes of a name could be read as UTF-8."""
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _classes(table: Path, labels: dict[str, str], wanted: Sequence[str]) -> tuple[str, ...]:

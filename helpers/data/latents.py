@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from hashlib import blake2b, sha256
 from pathlib import Path
 
@@ -19,14 +21,17 @@ import torch
 from torch import Tensor
 
 from helpers.common.errors import UserError
-from helpers.common.markup import from_cell
+from helpers.common.files import atomic_path, unwritable, write_atomically
+from helpers.common.markup import as_cell, from_cell
+from helpers.common.progress_bar import progress
 from helpers.data.depth import from_record
+from helpers.data.splits import UNLABELED, Splits, Whole, everything
 from helpers.models.encoder import Encoder
 
+Describe = Callable[[Tensor], Tensor]
 ROWS = 4096  # of a shard
 FACTS, TABLE = "latents.json", "rows.csv"
 COLUMNS = ("file", "split", "class", "mark")
-SPLITS = ("pretext", "train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Latents:
 
     Attributes:
         name: the dataset's.
-        split: N names of `SPLITS`; labels: int64 N, -1 where there is none.
+        split: N names: pretext, train, val, test; labels: int64 N, -1 where there is none.
         marks: int64 N, a number for each image's pixels.
         ranges: as `Splits` has them.
     """
@@ -163,3 +168,111 @@ def read_latents(folder: str | Path) -> Latents:
         raise UserError(f"{folder} holds no whole features ({why}): write them again with "
                         "`python -m helpers features`") from None
     return found
+
+
+def write_latents(folder: str | Path, splits: Splits, made: Made, describe: Describe) -> dict:
+    """Write the features of all images of `splits`; what is there of the same images is kept.
+
+    Memory does not grow with the images. Interrupted, the next call goes on.
+
+    Args:
+        describe: uint8 n x C x S x S to float32 n x D on the CPU.
+
+    Returns:
+        How many were "kept", "computed", and were of images that are no longer there, "dropped".
+
+    Raises:
+        UserError: the folder holds other features, or cannot be written.
+    """
+    folder = Path(folder)
+    before = _known(folder, splits.name, made)
+    try:
+        return _write(folder, splits, made, describe, before)
+    except OSError as problem:
+        raise unwritable(folder, problem) from problem
+
+
+def _write(folder: Path, splits: Splits, made: Made, describe: Describe,
+           before: Latents | None) -> dict:
+    folder.mkdir(parents=True, exist_ok=True)
+    known = {} if before is None else {mark: row for row, mark in enumerate(before.marks.tolist())}
+    whole = everything(splits, most=sys.maxsize)
+    names, all_marks, counts = [], [], {"kept": 0, "computed": 0}
+    with progress(None, f"features of {splits.name}", "images", total=len(whole)) as bar:
+        for rows in torch.arange(len(whole)).split(ROWS):
+            images = whole[rows]
+            mark = marks_of(images)
+            path = folder / f"{_name(mark, made)}.npy"
+            if not path.is_file():
+                old = torch.tensor([known.get(one, -1) for one in mark.tolist()])
+                _write_shard(path, images, old, before, made, describe)
+                counts["kept"] += int((old >= 0).sum())
+                counts["computed"] += int((old < 0).sum())
+            else:
+                counts["kept"] += len(images)
+            names.append(path.stem)
+            all_marks += mark.tolist()
+            bar.update(len(images))
+    _write_table(folder / TABLE, whole, splits.classes, all_marks)
+    write_atomically(folder / FACTS, json.dumps(
+        {"name": splits.name, "classes": splits.classes, "made": asdict(made), "shards": names,
+         "ranges": splits.ranges}, indent=1))
+    for path in folder.glob("*.npy"):  # of images that have changed, and of interrupted writes
+        if path.stem not in names:
+            with suppress(OSError):  # Windows keeps what is mapped
+                path.unlink()
+    return counts | {"dropped": len(known.keys() - all_marks)}
+
+
+def _write_shard(path: Path, images: Tensor, old: Tensor, before: Latents | None, made: Made,
+                 describe: Describe) -> None:
+    """The features of some images, those that are known (`old` row >= 0) taken over."""
+    new = old < 0
+    computed = describe(images[new]) if new.any() else None
+    width = computed.shape[1] if computed is not None else before.width
+    features = np.empty((len(images), width), made.dtype)
+    if computed is not None:
+        features[new.numpy()] = computed.numpy()
+    if before is not None:
+        features[(~new).numpy()] = rows_of(before.shards, old[~new].numpy())
+    with atomic_path(path) as temporary:
+        np.save(temporary, features)
+
+
+def _known(folder: Path, name: str, made: Made) -> Latents | None:
+    """What is there already; None where nothing is.
+
+    Raises:
+        UserError: it is of other images, or made in another way.
+    """
+    if not is_latents(folder):
+        return None
+    before = read_latents(folder)
+    for what, then, now in (("dataset", before.name, name),
+                            ("encoder", before.made.sha256[:8], made.sha256[:8]),
+                            ("image size", before.made.image_size, made.image_size),
+                            ("dtype", before.made.dtype, made.dtype)):
+        if then != now:
+            raise UserError(f"{folder} holds features of another {what} ({then}, not {now}): name "
+                            "another folder, or remove it")
+    return before
+
+
+def _name(marks: Tensor, made: Made) -> str:
+    """Of a shard: it changes with the images and with what made the features."""
+    digest = blake2b(marks.numpy().tobytes(), digest_size=8)
+    digest.update(f"{made.sha256} {made.image_size} {made.dtype}".encode())
+    return digest.hexdigest()
+
+
+def _write_table(path: Path, whole: Whole, classes: tuple[str, ...], marks: list[int]) -> None:
+    with atomic_path(path) as temporary, open(temporary, "w", newline="",
+                                              encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for place, split, label, mark in zip(whole.names, whole.splits, whole.labels.tolist(),
+                                             marks, strict=True):
+            split = "pretext" if split == UNLABELED else split
+            label = classes[label] if label >= 0 else ""
+            writer.writerow([as_cell(place), split, as_cell(label),
+                             f"{mark & (1 << 64) - 1:016x}"])

@@ -37,7 +37,8 @@ IMAGENETTE = {160: ("160px", "imagenette2-160", "e793b78cc4c9e9a4ccc0c1155377a41
 IMAGENETTE_URL = "https://s3.amazonaws.com/fast-ai-imageclas/"
 IMAGENETTE_IMAGES = 13_394
 Archive = tuple[str, Path, str]  # address, file, md5
-# training and test images (uint8, N x C x H x W each), labels of all of them, names of the classes
+# images (uint8, N x C x H x W each): without a label, if there are any, for training, for testing;
+# labels of all of them, names of the classes
 Blocks = tuple[list[torch.Tensor], list[int], list[str]]
 
 
@@ -77,27 +78,16 @@ def stl10(image_size: int, seed: int, data_dir: Path) -> Splits:
     source = datasets.STL10
     archive = (source.url, data_dir / source.filename, source.tgz_md5)
 
-    def build(writer: BlockWriter) -> dict[str, Any]:
+    def read() -> Blocks:
         train, test = _torchvision("stl10", source, ("train", "test"), data_dir, [archive])
         # Mapped, as 2.8 GB need not pass through memory at once; columns come first in the file.
         file = data_dir / source.base_folder / source.train_list[2][0]
-        pretext = np.memmap(file, np.uint8, "r").reshape(-1, 3, 96, 96).transpose(0, 1, 3, 2)
-        blocks = [pretext, train.data, test.data]
-        writer.expect(sum(map(len, blocks)))
-        for block in blocks:
-            for start in range(0, len(block), CHUNK):
-                chunk = torch.from_numpy(np.ascontiguousarray(block[start:start + CHUNK]))
-                writer.append(resize(chunk, image_size).numpy())
+        pretext = np.memmap(file, np.uint8, "c").reshape(-1, 3, 96, 96).transpose(0, 1, 3, 2)
         labels = [-1] * len(pretext) + train.labels.tolist() + test.labels.tolist()
-        return {"labels": labels, "sizes": [len(block) for block in blocks]}
+        blocks = [torch.from_numpy(part) for part in (pretext, train.data, test.data)]
+        return blocks, labels, list(STL10_CLASSES)
 
-    images, kept = cached(data_dir / "cache" / f"stl10-{_key(image_size)}",
-                          (3, image_size, image_size), build)
-    pretext, train, _ = kept["sizes"]
-    spans = {"pretext": (0, pretext), "train": (pretext, pretext + train),
-             "test": (pretext + train, len(images))}
-    return carve("stl10", images, torch.tensor(kept["labels"]), spans, STL10_CLASSES,
-                 Shares(val=HELD_OUT, test=0, seed=seed))
+    return _kept("stl10", 3, image_size, seed, data_dir, read)
 
 
 def cifar10(image_size: int, seed: int, data_dir: Path) -> Splits:
@@ -138,19 +128,23 @@ def fashion_mnist(image_size: int, seed: int, data_dir: Path) -> Splits:
 
 def _kept(name: str, channels: int, image_size: int, seed: int, data_dir: Path,
           read: Callable[[], Blocks]) -> Splits:
-    """Splits of training and test images that are resized once, into a file: 60,000 images of 224
-    pixels are 9 GB there, and memory holds only those that change places for validation."""
+    """Splits of a dataset whose images are resized once, into a file: 60,000 images of 224 pixels
+    are 9 GB there, and memory holds only those that change places for validation."""
     def build(writer: BlockWriter) -> dict[str, Any]:
         blocks, labels, classes = read()
         writer.expect(sum(map(len, blocks)))
         for chunk in (chunk for block in blocks for chunk in block.split(CHUNK)):
             writer.append(resize(chunk, image_size).numpy())
-        return {"labels": labels, "border": len(blocks[0]), "classes": list(classes)}
+        border = len(labels) - len(blocks[-1])  # where the test images begin
+        return {"labels": labels, "border": border, "classes": classes}
 
     images, kept = cached(data_dir / "cache" / f"{name}-{_key(image_size)}",
                           (channels, image_size, image_size), build)
-    spans = {"train": (0, kept["border"]), "test": (kept["border"], len(images))}
-    return carve(name, images, torch.tensor(kept["labels"]), spans, tuple(kept["classes"]),
+    start = kept["labels"].count(-1)
+    border = kept.get("border") or sum(kept["sizes"][:2])  # sizes: STL-10's of earlier versions
+    spans = {"pretext": (0, start), "train": (start, border), "test": (border, len(images))}
+    return carve(name, images, torch.tensor(kept["labels"]), spans,
+                 tuple(kept.get("classes", STL10_CLASSES)),
                  Shares(val=HELD_OUT, test=0, seed=seed))
 
 

@@ -6,14 +6,22 @@ All images of a dataset lie in one block (often a memory-mapped file) in the ord
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from helpers.common.errors import UserError
 from helpers.common.split import check_classes
+from helpers.data.folder_names import split_of
+
+MOST = 100_000  # images of a `Whole`; comparing each with each takes hours from there on
+UNLABELED = "unlabeled"
+ENOUGH = 32  # images that a set to pretrain on needs
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -143,3 +151,86 @@ def _with_classes(splits: Splits, classes: Sequence[str]) -> Splits:
         names["unlabeled"] = names["train"]
     return Splits(splits.name, labeled["train"].images, **labeled, classes=tuple(classes),
                   notes=splits.notes, names=names, ranges=splits.ranges)
+
+
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """All images once. `whole[rows]` copies those few, and the many stay where they are.
+
+    Attributes:
+        blocks: uint8 n x C x H x W each, N images in all.
+        labels: int64 N, -1 for none.
+        splits: N names: "unlabeled", "train", "val" or "test".
+        names: of the N images: their files, or split and number.
+    """
+
+    blocks: tuple[Tensor, ...]
+    labels: Tensor
+    splits: np.ndarray
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: Any) -> Tensor:
+        """Images by number, uint8: one (C x H x W), or those of n numbers (n x C x H x W)."""
+        rows = np.asarray(rows)
+        starts = np.cumsum([0, *map(len, self.blocks)])
+        block = np.searchsorted(starts, rows, side="right") - 1
+        found = [self.blocks[b][row - starts[b]]
+                 for b, row in zip(block.flat, rows.flat, strict=True)]
+        return torch.stack(found) if rows.ndim else found[0]
+
+    def counts(self) -> dict[str, int]:
+        """How many images each split has, where it has any."""
+        return {split: int((self.splits == split).sum())
+                for split in dict.fromkeys(self.splits.tolist())}
+
+    def each(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """What `function` makes of the images (n x C x H x W to n x D), N x D."""
+        return torch.cat([function(block) for block in self.blocks if len(block)])
+
+
+def everything(splits: Splits, most: int = MOST) -> Whole:
+    """The images without a label, then train, val and test.
+
+    Of more than `most` images in all, the last of those without a label are left out.
+    """
+    labelled = [splits.train, splits.val, splits.test]
+    without_label = len(splits.unlabeled) - len(splits.train)
+    room = max(0, most - sum(map(len, labelled)))
+    loose = splits.unlabeled[:min(without_label, room)]
+    blocks = (loose, *(split.images for split in labelled))
+    labels = torch.cat([torch.full((len(loose),), -1), *(split.labels for split in labelled)])
+    images_of = dict(zip((UNLABELED, "train", "val", "test"), blocks, strict=True))
+    files = splits.names or {split: [f"{split} {number}" for number in range(len(own))]
+                             for split, own in images_of.items()}
+    names = tuple(name for split, own in images_of.items() for name in files[split][:len(own)])
+    return Whole(blocks, labels, np.repeat(list(images_of), [len(own) for own in blocks]), names)
+
+
+def pretext_sets(splits: Splits) -> tuple[Splits, dict[str, Tensor]]:
+    """A task and, by name, two sets of equally many images to pretrain on for it.
+
+    A folder with images in `pretext/` or `unlabeled/` has its own: these, and the images of its
+    labelled classes. Else half of the classes are the task, and the sets are the images of this
+    half and of the other one. Where there is neither there are no sets.
+    """
+    own = _own_pretext(splits)
+    if len(own) >= ENOUGH and len(splits.train) >= ENOUGH:
+        task, sets = splits, {"labelled classes": splits.train.images, "own pretext set": own}
+    elif len(splits.classes) >= 4:
+        task, other = halves(splits)
+        sets = {"same classes": task.unlabeled, "other classes": other.unlabeled}
+    else:
+        return splits, {}
+    size = min(map(len, sets.values()))
+    return task, {name: images[:size] for name, images in sets.items()}
+
+
+def _own_pretext(splits: Splits) -> Tensor:
+    """The images that lie in a folder's `pretext/`; they come first among the unlabelled."""
+    files = splits.names.get("unlabeled", ())
+    folders = [PurePosixPath(file).parts[:-1] for file in files]
+    inside = [any(split_of(name)[0] == "pretext" for name in names) for names in folders]
+    return splits.unlabeled[:sum(inside)]

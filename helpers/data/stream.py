@@ -66,7 +66,7 @@ def chunks(files: Sequence[ImageFile], image_size: int, title: str,
     Args:
         ranges: of images of more than 8 bits, as `Splits` has them; the usual ones for the others.
     """
-    known = depth.of_new_images(ranges)
+    known = {**depth.USUAL, **depth.from_record(ranges)}
     with warnings.catch_warnings(), progress(None, title, "images", total=len(files)) as bar:
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which we do not use
         for chunk in decoded(files, image_size, known):

@@ -1,11 +1,15 @@
-"""A folder of images without any class: good for pretraining, and for nothing that asks labels."""
+"""A folder of images without any class: to pretrain on, or to be labelled by a person."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from helpers.common.errors import UserError
+from helpers.common.files import one_at_a_time
 from helpers.data import depth
 from helpers.data.folder import HELD_OUT, decoded_listing
 from helpers.data.folder_names import shown, split_of
@@ -51,3 +55,26 @@ def load_unlabelled(root: Path, image_size: int, data_dir: Path) -> Splits:
                   val=Labeled(images[border:], labels[border:]), test=Labeled(none, labels[:0]),
                   classes=(), names=names, notes=notes,
                   ranges=depth.from_record(kept["ranges"]))
+
+
+def load_photos(folder: str | Path, image_size: int,
+                data_dir: str | Path = "data") -> tuple[Tensor, tuple[str, ...]]:
+    """Every image under a folder that can be read, and its name relative to the folder.
+
+    Returns:
+        uint8, N x 3 x S x S, from a cache in `data_dir`; N names.
+
+    Raises:
+        UserError: no such folder, or no image in it.
+    """
+    root, data = Path(folder).expanduser(), Path(data_dir).expanduser()
+    if not root.is_dir():
+        raise UserError(f"no folder {root}: name the folder of the photos to be labelled")
+    listing = Listing(root.resolve().name, root)
+    add_images(listing, [root], "pretext", -1)
+    if listing.unread:
+        print(f"{root.name}: {len(listing.unread)} images that cannot be read here are left out, "
+              f"such as {listing.unread[0].name}: convert them to JPEG", file=sys.stderr)
+    with one_at_a_time(data):
+        images, kept = decoded_listing(listing, image_size, data)
+    return images, tuple(kept["names"])

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor
+from torch.nn import functional as F
 
-from helpers.evaluation.calibration import calibration_error
 from helpers.evaluation.probes import confusion, per_class_accuracy
 from helpers.report.stats import share_interval
 
 FEW = 30  # images below which an accuracy hardly says anything
 MOST_COLUMNS = 20  # classes of a confusion matrix that a screen can show
 WORST = 3  # classes that are named
+BINS = 15  # of equal width, over the probabilities
+COLDEST, HOTTEST = 0.05, 20.0  # temperatures
 
 
 def judged(probabilities: Tensor, labels: Tensor) -> dict[str, Any]:
@@ -57,16 +63,49 @@ def details_in_words(found: dict[str, Any], classes: Sequence[str]) -> str:
             low, high = share_interval(int(hits), int(total))
             lines.append(f"worst: {name} {share:.1%} of {total} ({low:.1%} to {high:.1%}), most "
                          f"often taken for {classes[wrong.argmax()]}")
-    return "\n".join([*lines, *_matrix(counts, classes)])
+    if len(classes) <= MOST_COLUMNS:
+        names = [f"{number:>3} {name}" for number, name in enumerate(classes, 1)]
+        table = pd.DataFrame(counts, names, range(1, len(classes) + 1))
+        lines += [f"true class, and how often it was taken for class 1 to {len(classes)}:",
+                  table.to_string()]
+    return "\n".join(lines)
 
 
-def _matrix(counts: np.ndarray, classes: Sequence[str]) -> list[str]:
-    if len(classes) > MOST_COLUMNS:
-        return []
-    width = max(len(str(counts.max())), len(str(len(classes)))) + 1
-    names = max(map(len, classes))
-    head = "".join(f"{number:>{width}}" for number in range(1, len(classes) + 1))
-    rows = [f"{number:>3} {name:<{names}}" + "".join(f"{count:>{width}}" for count in row)
-            for number, (name, row) in enumerate(zip(classes, counts, strict=True), 1)]
-    return [f"true class, and how often it was taken for class 1 to {len(classes)}:",
-            " " * (names + 4) + head, *rows]
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """The number that logits are divided by so that the probabilities fit the labels best (Guo et
+    al. 2017).
+
+    The labels are smoothed as in Platt (1999): few images that are all classified correctly must
+    not make a classifier certain.
+
+    Args:
+        logits, labels: N x classes of images that the classifier was not trained on, N.
+
+    Returns:
+        From `COLDEST` to `HOTTEST`; 1 without an image.
+    """
+    count, classes = logits.shape
+    if not count:
+        return 1.0
+    doubt = classes / (classes - 1) / (count + 2)
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits.double() / math.exp(log_temperature)
+        return F.cross_entropy(scaled, labels, label_smoothing=doubt).item()
+
+    limits = math.log(COLDEST), math.log(HOTTEST)
+    return math.exp(minimize_scalar(loss, bounds=limits, method="bounded").x)
+
+
+def calibration_error(probabilities: Tensor, labels: Tensor) -> float:
+    """Expected calibration error, in [0, 1]: how far the largest probability is from the share of
+    correct predictions, on average over `BINS` bins (Naeini et al. 2015).
+
+    Args:
+        probabilities, labels: N x classes, N.
+    """
+    sure, predicted = probabilities.max(1)
+    correct = (predicted == labels).double()
+    bins = (sure * BINS).long().clamp(max=BINS - 1)
+    gaps = torch.zeros(BINS, dtype=torch.float64).index_add_(0, bins, correct - sure.double())
+    return float(gaps.abs().sum() / max(1, len(labels)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,8 +17,8 @@ from helpers.common.files import write_atomically
 from helpers.common.markup import as_cell
 from helpers.data.labels import COLUMNS, NONE, Line, label_lines
 from helpers.evaluation.cross_validation import cross_validation
+from helpers.evaluation.judge import judged
 from helpers.evaluation.selection import AUTO, NO_CLASS, NOT_ASKED, select, suited
-from helpers.report.stats import share_interval
 
 SKIP, UNDO = "s", "u"  # keys; the one for none of the classes is its name
 KEYS = "1234567890abcdefghijklmnopqrtvwxyz"  # of classes, all but the two above
@@ -106,20 +106,9 @@ class LabelTable:
         write_atomically(self.path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A cross-validated accuracy with its 95 % interval (Wilson), of so many images and classes."""
-
-    accuracy: float
-    low: float
-    high: float
-    images: int
-    classes: int
-
-
-def cross_validated(features: Tensor, labels: Tensor, seed: int = 0) -> Estimate | None:
-    """How good the linear probe on the labels so far is; see
-    `helpers.evaluation.cross_validation.cross_validation`.
+def cross_validated(features: Tensor, labels: Tensor, seed: int = 0) -> dict[str, Any] | None:
+    """How good the linear probe on the labels so far is, as `judged` says it; None where
+    `cross_validation` cannot tell.
 
     The labelled images are no random sample unless they were chosen at random: those in doubt are
     harder than the others, typical ones easier.
@@ -128,11 +117,7 @@ def cross_validated(features: Tensor, labels: Tensor, seed: int = 0) -> Estimate
         features, labels: N x D, N; negative labels are not known.
     """
     found = cross_validation(features, labels, seed=seed)
-    if found is None:
-        return None
-    images, classes = found.logits.shape
-    hits = int((found.logits.argmax(1) == found.labels).sum())
-    return Estimate(hits / images, *share_interval(hits, images), images, classes)
+    return found and judged(found.logits.softmax(1), found.labels)
 
 
 def keys_of(classes: Sequence[str]) -> dict[str, str]:
@@ -210,9 +195,8 @@ class Rounds:
     def _judge(self) -> None:
         found = cross_validated(self.features, self.table.labels, self.seed)
         known = int((self.table.labels >= 0).sum())
-        self.history.append(dict(
-            labels=known, strategy=self.chosen_by, accuracy=found and found.accuracy,
-            low=found and found.low, high=found and found.high))
+        told = {name: found and found[name] for name in ("accuracy", "low", "high")}
+        self.history.append(dict(labels=known, strategy=self.chosen_by, **told))
 
     def _choose(self) -> None:
         labels, classes = self.table.labels, len(self.table.classes)

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from helpers.common.files import write_atomically
 from helpers.common.markup import as_cell
-from helpers.data.whole import Whole
+from helpers.data.splits import Whole
 from helpers.evaluation.retrieval import neighbours
 
 K = 20  # neighbours; more than a small group of outliers has, which could vouch for each other

@@ -6,16 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.svm import SVC
 from torch import Tensor, nn
 
 from helpers.common.compute import threads_for_probes
 from helpers.data.splits import Splits
 from helpers.evaluation.features import extract_features, pixel_features, predict_logits
 from helpers.evaluation.noise import noisy_images
-from helpers.evaluation.probes import linear_probe, score
+from helpers.evaluation.probes import OneScale, linear_probe, score
 
 STRENGTHS = (0.003, 0.03, 0.3, 3.0)  # of a linear probe, scikit-learn's C
+SVM_STRENGTHS = (1.0, 10.0, 100.0)
+SVM_IMAGES = 5000  # of training; the SVM's time grows with their square
 
 
 @dataclass(frozen=True)
@@ -60,3 +63,20 @@ def best_probe(encoder: nn.Module | None, splits: Splits, sigma: float, seed: in
     with threads_for_probes(splits.train.images):
         best = chosen_probe(train, splits.train.labels, noisy, splits.val.labels)
     return probe_predictor(encoder, best)
+
+
+def pixel_predictions(splits: Splits) -> dict[str, Tensor]:
+    """Classes that a linear probe and a support vector machine with a Gaussian kernel (Cortes &
+    Vapnik 1995), of the first `SVM_IMAGES`, predict for the test images, from pixels and with all
+    labels; validation chooses how strongly the SVM is regularised."""
+    parts = (splits.train, splits.val, splits.test)
+    train, val, test = (pixel_features(part.images) for part in parts)
+    labels, val_labels = splits.train.labels, splits.val.labels
+    with threads_for_probes(splits.train.images):
+        linear = linear_probe(train, labels)
+        few, few_labels = train[:SVM_IMAGES].numpy(), labels[:SVM_IMAGES].numpy()
+        svms = [make_pipeline(OneScale(), SVC(C=strength)).fit(few, few_labels)
+                for strength in SVM_STRENGTHS]
+        svm = max(svms, key=lambda each: score(each, val, val_labels))
+        return {name: torch.from_numpy(probe.predict(test.numpy()))
+                for name, probe in (("raw pixels, linear", linear), ("raw pixels, SVM", svm))}

@@ -7,7 +7,7 @@ from helpers.common.names import DATASETS, METHODS
 from helpers.methods.recipes import BYOLRecipe, ClassifierRecipe, DINORecipe
 from helpers.settings import PRESETS, Settings
 
-FINE_ENCODERS = ("slim_fine", "slim_deep")
+FINE_ENCODERS = ("slim_fine", "slim_deep", "slim_joined")
 SMALL_ENCODERS = ("slim", *FINE_ENCODERS, "vit_digits")
 # chosen on validation, digits
 SMALL_BYOL = dict(hidden_dim=256, projection_dim=64, lr=2e-3, ema=0.98)

@@ -13,10 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helpers.common.errors import UserError
-from helpers.models.mobilenet import NAMES as MOBILENETS
-from helpers.models.mobilenet import build_mobilenet
-from helpers.models.resnet import NAMES as RESNETS
-from helpers.models.resnet import build_resnet
+from helpers.models.resnet import MOBILENETS, RESNETS, build_mobilenet, build_resnet
 from helpers.models.slim import KINDS as SLIMS
 from helpers.models.slim import build_slim
 from helpers.models.vit import PRESETS, build_vit

@@ -54,5 +54,11 @@ def _with_more_blocks(new: State, old: State) -> State:
     return new | kept | silent
 
 
+def _with_the_same(new: State, old: State) -> State:
+    """What is joined for features has weights already."""
+    return old
+
+
 # the kind that each grows from, and how
-GROWTH = {"slim_fine": ("slim", _with_finer_stem), "slim_deep": ("slim_fine", _with_more_blocks)}
+GROWTH = {"slim_fine": ("slim", _with_finer_stem), "slim_deep": ("slim_fine", _with_more_blocks),
+          "slim_joined": ("slim_deep", _with_the_same)}

@@ -57,25 +57,10 @@ class Attention(nn.Module):
         return self.out(gathered.transpose(1, 2).flatten(2))                           # B, T, W
 
 
-class StochasticDepth(nn.Module):
-    """While training, skip a branch for a random `rate` of the images (Huang et al., 2016)."""
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, branch: Tensor) -> Tensor:
-        if not self.training or self.rate == 0:
-            return branch
-        kept = torch.rand(len(branch), 1, 1, device=branch.device) >= self.rate        # B, 1, 1
-        return branch * kept / (1 - self.rate)  # divided, so that the expected value stays
-
-
 class Block(nn.Module):
     """Attention, then an MLP on each token; each reads a normalised copy and adds what it found."""
 
-    def __init__(self, width: int, heads: int, mlp_ratio: float, dropout: float,
-                 drop_path: float) -> None:
+    def __init__(self, width: int, heads: int, mlp_ratio: float, dropout: float) -> None:
         super().__init__()
         hidden = int(width * mlp_ratio)
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
@@ -84,12 +69,11 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout),
                                  nn.Linear(hidden, width), nn.Dropout(dropout))
-        self.skip = StochasticDepth(drop_path)
 
     def forward(self, tokens: Tensor, maps: list[Tensor] | None = None) -> Tensor:
         """B x T x W to B x T x W (paper, equations 2 and 3)."""
-        tokens = tokens + self.skip(self.dropout(self.attention(self.norm1(tokens), maps)))
-        return tokens + self.skip(self.mlp(self.norm2(tokens)))
+        tokens = tokens + self.dropout(self.attention(self.norm1(tokens), maps))
+        return tokens + self.mlp(self.norm2(tokens))
 
 
 class ViT(nn.Module):
@@ -108,35 +92,35 @@ class ViT(nn.Module):
         heads: attention heads in a block.
         mlp_ratio: hidden units of a block's MLP, as a multiple of `width`.
         dropout: rate after the position embedding and after each dense layer but query, key, value.
-        drop_path: rate of stochastic depth in the last block; grows linearly from 0 in the first.
         num_classes: adds a linear head on the class token; None gives the features themselves.
         stretch: one of `STRETCHES`: how positions are made for other sizes.
 
     Raises:
-        ValueError: the sizes do not divide, a rate is outside [0, 1), or the stretch is unknown.
+        ValueError: the sizes do not divide, or the stretch is unknown.
     """
 
     def __init__(self, *, image_size: int, patch_size: int, channels: int = 3, width: int,
                  depth: int, heads: int, mlp_ratio: float = 4, dropout: float = 0.0,
-                 drop_path: float = 0.0, num_classes: int | None = None,
-                 stretch: str = "corners") -> None:
+                 num_classes: int | None = None, stretch: str = "corners") -> None:
         super().__init__()
         if stretch not in STRETCHES:
             raise ValueError(f"stretch must be {' or '.join(STRETCHES)}, not {stretch!r}")
         self.stretch = stretch
-        check_sizes(image_size, patch_size, width, heads)
-        check_rates(dropout=dropout, drop_path=drop_path)
+        if patch_size < 1 or image_size < patch_size or image_size % patch_size:
+            raise ValueError(
+                f"image_size {image_size} is not a multiple of patch_size {patch_size}")
+        if heads < 1 or width % heads:
+            raise ValueError(f"width {width} is not a multiple of heads {heads}")
         self.image_size, self.patch_size, self.channels = image_size, patch_size, channels
         self.grid = image_size // patch_size
         self.num_features = width
-        rates = [drop_path * i / max(depth - 1, 1) for i in range(depth)]
 
         # A convolution whose stride is its size is one linear map, applied to each patch alone.
         self.patches = nn.Conv2d(channels, width, kernel_size=patch_size, stride=patch_size)
         self.class_token = nn.Parameter(torch.zeros(1, 1, width))
         self.positions = nn.Parameter(torch.zeros(1, 1 + self.grid**2, width))
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio, dropout, rate) for rate in rates)
+        self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.head = nn.Identity() if num_classes is None else nn.Linear(width, num_classes)
         self.initialise()
@@ -254,21 +238,6 @@ def interpolate_positions(positions: Tensor, old_grid: int, new_grid: int,
     else:
         plane = F.interpolate(plane, size=(new_grid, new_grid), mode="bicubic", align_corners=True)
     return torch.cat([first, plane.flatten(2).transpose(1, 2)], dim=1)
-
-
-def check_sizes(image_size: int, patch_size: int, width: int, heads: int) -> None:
-    """Raise a ValueError unless patches tile the image and heads share the width evenly."""
-    if patch_size < 1 or image_size < patch_size or image_size % patch_size:
-        raise ValueError(f"image_size {image_size} is not a multiple of patch_size {patch_size}")
-    if heads < 1 or width % heads:
-        raise ValueError(f"width {width} is not a multiple of heads {heads}")
-
-
-def check_rates(**rates: float) -> None:
-    """Raise a ValueError for a rate that is not in [0, 1)."""
-    for name, rate in rates.items():
-        if not 0 <= rate < 1:
-            raise ValueError(f"{name} is {rate}; it has to be at least 0 and below 1")
 
 
 def default_patch_size(image_size: int) -> int:

@@ -41,7 +41,7 @@ def differences(measured: pd.DataFrame, trainings: Trainings) -> str:
     own, tuned = _learned(few, least), _tuned(digits)
     for other in (*UNTRAINED[::-1], SPREADING):
         for count in few.labels_per_class.unique():
-            if _has(few, count, other) and (count == least or other == SPREADING):
+            if len(_rows(few, count, other)) and (count == least or other == SPREADING):
                 found[f"linear probe, {own} less {other}, {_labels(count)}"] = _lead(
                     digits, count, own, other)
     for count, gain in _starts(digits).items():
@@ -73,7 +73,7 @@ def _on_few_labels(digits: pd.DataFrame) -> list[str]:
     few = few_labels(digits)
     least = few.labels_per_class.iloc[0]
     own = _learned(few, least)
-    said = {name: percent(_row(few, least, name)) for name in (own, *UNTRAINED)}
+    said = {name: percent(_rows(few, least, name).iloc[0]) for name in (own, *UNTRAINED)}
     lead = _lead(digits, least, own, "raw pixels")
     return [f"**Few labels.** With {_labels(least)} a linear classifier reaches {said[own]} % on "
             f"the features of {own}, {said['raw pixels']} % on raw pixels and "
@@ -83,7 +83,7 @@ def _on_few_labels(digits: pd.DataFrame) -> list[str]:
 
 def _beside_spreading(digits: pd.DataFrame, few: pd.DataFrame, own: str) -> str:
     """The lead over label spreading, which trains no network, where that was measured."""
-    counts = [count for count in few.labels_per_class.unique() if _has(few, count, SPREADING)]
+    counts = few.labels_per_class[few.method == SPREADING].unique()
     leads = [f"{lead.gain * 100:+.1f} ({lead.interval}) with {_labels(count)}" for count in counts
              for lead in [_lead(digits, count, own, SPREADING)]]
     return f" Over label spreading on pixels it is {', '.join(leads)}." if leads else ""
@@ -146,10 +146,9 @@ def _gained(row: Mapping[str, Any]) -> Comparison:
 
 def _lead(digits: pd.DataFrame, count: str, own: str, other: str) -> Comparison:
     """An encoder against a baseline, paired where notebook 03 has recorded it so."""
-    rows = digits[(digits.metric == gain_over(other)) & (digits.method == own)
-                  & (digits.labels_per_class == count)]
+    rows = _rows(digits[digits.metric == gain_over(other)], count, own)
     if len(rows):
-        return _gained(rows.iloc[0].to_dict())
+        return _gained(rows.iloc[0])
     return _means(few_labels(digits), count, own, other)
 
 
@@ -166,18 +165,13 @@ def _learned(few: pd.DataFrame, count: str) -> str:
     return probe.method[probe["mean"].idxmax()]
 
 
-def _has(few: pd.DataFrame, count: str, name: str) -> bool:
-    return bool(((few.method == name) & (few.labels_per_class == count)).any())
-
-
-def _row(few: pd.DataFrame, count: str, name: str) -> dict[str, Any]:
-    rows = few[(few.method == name) & (few.labels_per_class == count)]
-    return rows.iloc[0].to_dict()
+def _rows(few: pd.DataFrame, count: str, name: str) -> pd.DataFrame:
+    return few[(few.method == name) & (few.labels_per_class == count)]
 
 
 def _means(few: pd.DataFrame, count: str, first: str, second: str) -> Comparison:
     """Two methods by their means, deviations and counts."""
-    values = [_row(few, count, name)[key] for name in (first, second)
+    values = [_rows(few, count, name).iloc[0][key] for name in (first, second)
               for key in ("mean", "std", "n")]
     return unpaired(*(None if pd.isna(value) else value for value in values))
 

@@ -26,11 +26,12 @@ def results_page(frame: pd.DataFrame, about: str, notebooks: Mapping[str, str]) 
     """
     parts = [f"<p>{escaped(about)}</p>"]
     for column, title, rows in tables.headlines(frame):
-        wide = tables.wide_table(rows, column, tables.percent_interval)
+        wide = tables.wide_table(rows, column, tables.percent_interval).fillna("")
+        table = wide.rename(index=escaped, columns=escaped).to_html(escape=False, border=0)
         drawn = rows[rows[column] != "all"]  # a run does not tell of how many "all" are
         parts += [f"<h2>Test accuracy by {title}</h2>",
                   image(_figure(column, drawn)) if len(drawn) else "",
-                  f'<div class="wide">{_table(wide)}</div>',
+                  f'<div class="wide">{table}</div>',
                   '<p class="note">In %; in brackets the 95 % confidence interval of the mean '
                   "(Student's t) where something was repeated.</p>"]
     if len(parts) == 1:
@@ -49,11 +50,3 @@ def _figure(column: str, rows: pd.DataFrame) -> Figure:
               for method, own in rows.groupby("method", sort=False)}
     return curves(series, "sigma of the noise, images in [-1, 1]", "test accuracy (%)",
                         "Accuracy under noise", percent=True)
-
-
-def _table(wide: pd.DataFrame) -> str:
-    head = "".join(f"<th>{escaped(name)}</th>" for name in ["", *wide.columns])
-    lines = "".join(f"<tr><th>{escaped(name)}</th>"
-                    + "".join(f"<td>{escaped(value)}</td>" for value in row) + "</tr>"
-                    for name, row in zip(wide.index, wide.fillna("").to_numpy(), strict=True))
-    return f"<table><tr>{head}</tr>{lines}</table>"

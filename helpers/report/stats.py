@@ -33,12 +33,11 @@ NAN = float("nan")
 class Comparison:
     """The first against the second.
 
-    `gain`, its standard `error` and the ends of the interval, `low` and `high`, are fractions; all
-    but the gain are NaN where there is no spread to judge by. `over` says what they are over.
+    `gain` and the ends of the interval, `low` and `high`, are fractions; the ends are NaN where
+    there is no spread to judge by. `over` says what they are over.
     """
 
     gain: float
-    error: float
     low: float
     high: float
     over: str
@@ -96,9 +95,9 @@ def unpaired(mean: float, std: float | None, n: int, other_mean: float, other_st
 def _by_t(gain: float, error: float, freedom: float, over: str) -> Comparison:
     """A gain with its standard error, and Student's interval with so many degrees of freedom."""
     if not error > 1e-9:  # NaN as well
-        return Comparison(float(gain), float(error), NAN, NAN, over)
+        return Comparison(float(gain), NAN, NAN, over)
     reach = t.ppf((1 + CONFIDENCE) / 2, freedom) * error
-    return Comparison(*map(float, (gain, error, gain - reach, gain + reach)), over)
+    return Comparison(*map(float, (gain, gain - reach, gain + reach)), over)
 
 
 def same_images(first: Tensor, second: Tensor, labels: Tensor) -> Comparison:
@@ -109,23 +108,16 @@ def same_images(first: Tensor, second: Tensor, labels: Tensor) -> Comparison:
 
     Args:
         first, second, labels: N class numbers each.
-
-    Raises:
-        ValueError: they are not of one length.
     """
-    if not len(first) == len(second) == len(labels):
-        raise ValueError("predictions of the same images are wanted, not "
-                         f"{len(first)}, {len(second)}, {len(labels)}")
     correct, other = (np.asarray(each) == np.asarray(labels) for each in (first, second))
     ours, theirs = int((correct & ~other).sum()), int((other & ~correct).sum())
     count, differ = len(correct), ours + theirs
     over = f"correct where the other is wrong: {ours} against {theirs} of {count} images"
     if not differ:
-        return Comparison(0.0, 0.0, NAN, NAN, over)
+        return Comparison(0.0, NAN, NAN, over)
     share = binomtest(ours, differ).proportion_ci(CONFIDENCE)
     low, high = ((2 * end - 1) * differ / count for end in (share.low, share.high))
-    error = (differ - (ours - theirs) ** 2 / count) ** 0.5 / count
-    return Comparison((ours - theirs) / count, error, float(low), float(high), over)
+    return Comparison((ours - theirs) / count, float(low), float(high), over)
 
 
 def share_interval(hits: int, count: int) -> tuple[float, float]:

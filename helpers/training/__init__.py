@@ -15,7 +15,6 @@ __getattr__, __all__ = offer(
     monitor="Monitor",
     noise_methods="noise_encoders noise_predictors supervised_classifiers sweep_rows",
     label_curve=
-    "curve_row gain_row imagenet_encoders kept_training label_counts model_names scratch_encoders "
-    "trained_counts",
-    rates="choose_rate",
+    "choose_rate curve_row gain_row imagenet_encoders kept_training label_counts model_names "
+    "scratch_encoders trained_counts",
 )

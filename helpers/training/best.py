@@ -99,7 +99,7 @@ def _seconds_an_image(device: str) -> float:
     """How long a ViT-S/14 of 224 pixels takes for an image, from a trial of one of its blocks."""
     sizes = PRESETS["vit_small"]
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
-        block = Block(sizes["width"], sizes["heads"], 4, 0.0, 0.0).eval().to(device)
+        block = Block(sizes["width"], sizes["heads"], 4, 0.0).eval().to(device)
         tokens = torch.zeros(IMAGES, TOKENS, sizes["width"], device=device)
         took = []
         for _ in range(3):  # the first one warms up

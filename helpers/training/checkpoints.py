@@ -18,7 +18,6 @@ from helpers.common.errors import UserError
 from helpers.common.files import atomic_path
 from helpers.models.weights.checkpoint import misfits
 from helpers.models.weights.safe_read import load_pickled
-from helpers.training.distributed import from_first
 from helpers.training.errors import cannot_write_error, not_finite_error
 
 NEEDED = {"state_dict", "optimizer_states", "global_step", "callbacks", "loops"}
@@ -72,7 +71,7 @@ class Saver(Callback):
             if trainer.is_global_zero:
                 with atomic_path(self.folder / f"epoch-{epochs:04}.ckpt") as path:
                     shutil.copyfile(self.last, path)
-        elif from_first(minutes > self.wait or (epoch_ends and minutes > SELDOM)):
+        elif trainer.strategy.broadcast(minutes > self.wait or (epoch_ends and minutes > SELDOM)):
             self.save(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:

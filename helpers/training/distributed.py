@@ -84,15 +84,6 @@ def trainer_options(device: str, devices: int, nodes: int, batch_size: int) -> d
 
 # --- what all processes do at the same step, or all of them wait for ever -------------------------
 
-def from_first(value: Any) -> Any:
-    """The first process's `value`, in every process."""
-    if rank_and_world()[1] == 1:
-        return value
-    box = [value]
-    distributed.broadcast_object_list(box, src=0)
-    return box[0]
-
-
 def from_all(value: Any) -> list[Any]:
     """Every process's `value`, in the order of their numbers."""
     world = rank_and_world()[1]

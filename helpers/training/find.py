@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from helpers.common.environment import need_drive
@@ -48,12 +47,9 @@ def find_or_pretrain(method: str, splits: Splits, settings: Settings,
     """
     recipe = recipe_for(method, settings, len(splits.unlabeled))
     run = Run(recipe, settings, images=images_of(splits, settings))
-    encoder, path = _earlier(run, splits)
-    if encoder is not None:
-        print(f"{run.name}: the encoder of an earlier run, {path}")
-    else:
-        encoder = (_gone_on_with(run, splits) or (_best(run, splits, use) if released else None)
-                   or _released(run, splits, released, any_method) or _made_now(run, splits))
+    encoder = (_earlier(run, splits) or _gone_on_with(run, splits)
+               or (_best(run, splits, use) if released else None)
+               or _released(run, splits, released, any_method) or _made_now(run, splits))
     return encoder.eval().to(settings.device)
 
 
@@ -101,10 +97,8 @@ def _that_began(kind: str, splits: Splits, settings: Settings) -> Encoder | None
     start, listed = BEGAN[kind]
     recipe = recipe_for("byol", settings, len(splits.unlabeled))
     run = Run(recipe, settings, images=images_of(splits, settings))
-    encoder, path = _earlier(run, splits, start)
-    if encoder is not None:
-        print(f"{run.name}: the encoder of an earlier run, {path}")
-    elif kind == PLAIN and not at_hand(listed):
+    encoder = _earlier(run, splits, start)
+    if encoder is None and kind == PLAIN and not at_hand(listed):
         encoder = _gone_on_with(run, splits) or _made_now(run, splits)
     return encoder
 
@@ -154,9 +148,9 @@ def _gone_on_with(run: Run, splits: Splits) -> Encoder | None:
     return None
 
 
-def _earlier(run: Run, splits: Splits,
-             start: str = "") -> tuple[Encoder, Path] | tuple[None, None]:
-    """The newest encoder of the run folder that fits, and began so; "" is anyhow."""
+def _earlier(run: Run, splits: Splits, start: str = "") -> Encoder | None:
+    """The newest encoder of the run folder that fits, and began so ("" is anyhow); it says which.
+    """
     settings = run.settings
     need_drive(settings.run_dir)
     found = settings.checkpoints.glob(f"{run.name}-*/encoder.safetensors")
@@ -173,9 +167,10 @@ def _earlier(run: Run, splits: Splits,
             continue
         reason = _unfit(encoder.meta, run.images)
         if not reason:
-            return encoder, path
+            print(f"{run.name}: the encoder of an earlier run, {path}")
+            return encoder
         print(f"{run.recipe.method}: {path} is not taken, for {reason}")
-    return None, None
+    return None
 
 
 def _unfit(meta: dict[str, Any], images: str) -> str:

@@ -13,10 +13,15 @@ from torch import Tensor, nn
 
 from helpers.data.listing import some
 from helpers.data.splits import Splits
-from helpers.evaluation.calibration import calibration_error, fit_temperature
 from helpers.evaluation.cross_validation import cross_validation
 from helpers.evaluation.features import evaluating
-from helpers.evaluation.judge import FEW, in_words, judged
+from helpers.evaluation.judge import (
+    FEW,
+    calibration_error,
+    fit_temperature,
+    in_words,
+    judged,
+)
 from helpers.evaluation.probes import linear_probe, mlp_probe, probe_layers
 from helpers.models.classifier_file import (
     KeptClassifier,
@@ -60,23 +65,22 @@ def keep_classifier(path: Path, head: nn.Module | Pipeline, splits: Splits, *,
     probe = isinstance(head, Pipeline)
     features = features or Features(encoder if probe else head.encoder, splits)
     layers = probe_layers(head) if probe else layers_of(head.head)
-    made = KeptClassifier(features.encoder, layers, splits.classes, _seen(features),
-                          dataset=splits.name, trained_on=len(splits.train), **facts)
+    seen = Seen(features.sample(KEPT), marks=features.marks, ranges=features.splits.ranges)
+    made = KeptClassifier(features.encoder, layers, splits.classes, seen, dataset=splits.name,
+                          trained_on=len(splits.train), **facts)
     made.to(next(features.encoder.parameters()).device)
     others = _cross_validated(features, head) if probe else None
     calibration = _on(made, "validation", features) or others
     if calibration:
         made.temperature = fit_temperature(calibration.logits, calibration.labels)
-    made.seen = dataclasses.replace(made.seen, threshold=_threshold(made, features.val))
+    # a distance that few images pass: of validation, else of what is kept among itself
+    distances = (made.distances(features.val.to(made.bank.device)) if len(features.val)
+                 else made.distances_within())
+    made.seen = dataclasses.replace(made.seen, threshold=distances.cpu().quantile(USUAL).item())
     said = _judge(made, _on(made, "test", features) or others, calibration)
     save_classifier(path, made)
     print(f"{path}: {said}")
     return made.eval()
-
-
-def _seen(features: Features) -> Seen:
-    """Features of a sample of what was there for training, and marks of what had a label."""
-    return Seen(features.sample(KEPT), marks=features.marks, ranges=features.splits.ranges)
 
 
 def _on(made: KeptClassifier, part: str, features: Features) -> Judges | None:
@@ -100,12 +104,6 @@ def _cross_validated(features: Features, head: Pipeline) -> Judges | None:
            partial(mlp_probe, seed=model.random_state))
     found = cross_validation(features.train, splits.train.labels, fit)
     return found and Judges("cross-validation", "labels in cross-validation", *found)
-
-
-def _threshold(made: KeptClassifier, val: Tensor) -> float:
-    """The distance that few images pass: of validation, else of what is kept among itself."""
-    distances = made.distances(val.to(made.bank.device)) if len(val) else made.distances_within()
-    return distances.cpu().quantile(USUAL).item()
 
 
 def _judge(made: KeptClassifier, judges: Judges | None, calibration: Judges | None) -> str:

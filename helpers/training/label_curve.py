@@ -15,8 +15,10 @@ import torch
 
 from helpers.common.errors import UserError
 from helpers.common.files import write_atomically
+from helpers.common.progress_bar import progress
 from helpers.data.splits import Labeled, Splits
 from helpers.evaluation.label_counts import usable_counts
+from helpers.methods.presets import HEAD_RATE, RATES, fine_tuning
 from helpers.methods.recipes import ClassifierRecipe
 from helpers.models.encoder import BACKBONES, Encoder
 from helpers.models.weights import registry as manifest
@@ -28,6 +30,7 @@ from helpers.training.finetune import Trained, few_label_training
 from helpers.training.runs import fresh_encoder
 
 AUTO = "auto"
+TRIAL_LABELS = 5  # labels per class of the trainings that choose a rate
 SAMPLED = 256  # images of a part that tell it from another
 
 
@@ -87,7 +90,7 @@ def imagenet_encoders(names: Sequence[str], splits: Splits,
             print(f"ImageNet {name} is left out: {wrong} (`python -m helpers weights fetch "
                   f"{entry.name}` gets them)")
             continue
-        encoder, _ = read_weights(path, name, splits.image_size, splits.channels)
+        encoder, _ = read_weights(path, splits.image_size, splits.channels)
         made[name] = encoder.eval().to(settings.device)
     return made
 
@@ -140,3 +143,27 @@ def gain_row(method: str, protocol: str, other: str, count: int, scores: Sequenc
     percentage points."""
     gains = 100 * (np.asarray(scores) - np.asarray(others))
     return curve_row(method, protocol, count, gains) | {"metric": gain_over(other)}
+
+
+def choose_rate(name: str, encoder: Encoder, splits: Splits,
+                settings: Settings) -> ClassifierRecipe:
+    """The recipe with that rate of `RATES` that is best on validation, of equal ones the middle.
+
+    One training a rate, on a label subset that is not among the reported ones, is evaluated on all
+    validation images. They are kept in the run folder as `kept_training` keeps them. It prints what
+    was found, and where the winner stands at an end of the grid.
+    """
+    trial = settings.replace(draws=1, seed=settings.seed + 100)
+    tried = {lr: fine_tuning(settings, lr=lr, head_lr=HEAD_RATE) for lr in RATES}
+    found = {
+        lr: kept_training(f"rate {lr:g}, {name}", encoder, splits, trial, recipe,
+                          per_class=TRIAL_LABELS, evaluate_on=splits.val,
+                          folder=settings.checkpoints)[0]
+        for lr, recipe in progress(list(tried.items()), f"rates of {name}", "trainings")
+    }
+    middle = RATES[len(RATES) // 2]
+    best = max(RATES, key=lambda lr: (found[lr], -abs(RATES.index(lr) - RATES.index(middle))))
+    shown = ", ".join(f"{lr:g}: {value:.1%}" for lr, value in found.items())
+    at_the_end = ", at the end of the grid: try further rates" * (best in (RATES[0], RATES[-1]))
+    print(f"{name}: rate {best:g}{at_the_end} (on validation {shown})")
+    return tried[best]

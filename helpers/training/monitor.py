@@ -15,7 +15,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 
-from helpers.data.splits import Labeled
+from helpers.data.splits import Labeled, Splits
 from helpers.evaluation.collapse import (
     batch_norm_settled,
     collapsed,
@@ -25,11 +25,15 @@ from helpers.evaluation.collapse import (
 from helpers.evaluation.features import outputs
 from helpers.evaluation.probes import knn_accuracy
 from helpers.training.callbacks import History
-from helpers.training.distributed import from_first, is_first
+from helpers.training.distributed import is_first
 from helpers.training.errors import not_finite_error
-from helpers.training.intervals import LIMIT
 from helpers.training.logs import Logs
 
+LIMIT = 4096  # images of either kind that an evaluation takes
+SHARE = 0.03  # of the work that evaluations may be
+# and what they may be in short trainings, which are evaluated a dozen times all the same
+LARGEST_SHARE = 0.15
+FEWEST = 64  # images of either kind that an evaluation takes even then
 ENOUGH = 32  # images from which a low rank says something: that of n images is at most n - 1
 # images for rank and deviation, if there are so many; more cost time and tell no more
 RANKED = 1024
@@ -37,6 +41,26 @@ OLD_NAMES = {"spread": "feature_std"}  # of columns, in checkpoints of earlier r
 CAUSES = """
 - gradients that reach the target: the stop-gradient was left out
 - heads without batch normalisation, or batches too small for it"""
+
+
+def eval_interval(splits: Splits, batch_size: int, steps: int) -> int:
+    """Steps between two evaluations: an epoch, or as many as keep evaluations cheap, but at most
+    a twelfth of the training.
+
+    Counted are forward passes: one for each image of an evaluation, and about eight for one of a
+    step, two views through the online network and back (three) and through the target (one).
+    """
+    images = min(LIMIT, len(splits.train)) + min(LIMIT, len(splits.val))
+    cheap = images / (8 * batch_size * SHARE)
+    return max(1, min(steps // 12, math.ceil(max(cheap, len(splits.unlabeled) / batch_size))))
+
+
+def images_for_evaluation(batch_size: int, steps: int) -> int:
+    """How many images of either kind an evaluation may take, to stay a small part of a short
+    training; see `eval_interval` for what is counted."""
+    evaluations = min(steps, 12) + 1
+    images = int(LARGEST_SHARE * 8 * batch_size * steps / evaluations / 2)
+    return min(LIMIT, max(FEWEST, images))
 
 
 def observed(module: pl.LightningModule) -> list[nn.Module]:
@@ -111,7 +135,7 @@ class Monitor(Callback):
         """Add and log a row; a UserError where the loss or a feature became NaN or infinite."""
         # the losses come before the features: they know the step at which it went wrong
         row = self.training_row(trainer, module)
-        row |= from_first(self.measure(module) if is_first() else None)
+        row |= trainer.strategy.broadcast(self.measure(module) if is_first() else None)
         if math.isnan(row["rank"]) or math.isnan(row.get("projection_rank", 0.0)):
             raise not_finite_error("a feature became NaN or infinite", row["step"])
         self.count_images(row, trainer.train_dataloader.batch_size)

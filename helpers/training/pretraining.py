@@ -20,9 +20,8 @@ from helpers.models.weights.checkpoint import save_encoder
 from helpers.models.weights.choose import Choice
 from helpers.settings import PRESETS, Settings
 from helpers.training.distributed import is_first, settle_rank
-from helpers.training.intervals import eval_interval, images_for_evaluation
 from helpers.training.loader import BatchLoader
-from helpers.training.monitor import Monitor
+from helpers.training.monitor import Monitor, eval_interval, images_for_evaluation
 from helpers.training.recipe_file import write_recipe
 from helpers.training.runs import Run, fresh_encoder, images_of
 from helpers.training.trainer import Hardware, fit

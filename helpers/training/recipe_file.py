@@ -11,7 +11,6 @@ import yaml
 from helpers.common.errors import UserError
 from helpers.common.fields import check_names, checked, value_of
 from helpers.common.files import write_atomically
-from helpers.training.errors import cannot_write_error
 from helpers.training.runs import Run
 
 NAME = "recipe.yaml"  # in a run folder
@@ -30,10 +29,7 @@ def write_recipe(run: Run) -> Path:
                    start=str(run.file.resolve()) if run.file else run.start, recipe=numbers)
     text = yaml.safe_dump(content, sort_keys=False, default_flow_style=None, allow_unicode=True)
     again = f"# python -m helpers pretrain {run.recipe.method} --config THIS_FILE\n"
-    try:
-        write_atomically(run.folder / NAME, again + text)
-    except OSError as error:
-        raise cannot_write_error(run.folder, error) from error
+    write_atomically(run.folder / NAME, again + text)
     return run.folder / NAME
 
 

@@ -11,7 +11,8 @@ from helpers.training.runs import Run
 PHOTOGRAPHS = {"byol": "byol-slim-imagenette", "noise-byol": "noise-byol-slim-imagenette"}
 # and those that see larger ones better
 FINE = {"byol": "byol-fine-imagenette"}
-BETTER = {"byol-fine-imagenette": "dino-deep-imagenette"}  # another method's, from the same images
+# another method's, from the same images
+BETTER = {"byol-fine-imagenette": "dino-joined-imagenette"}
 FOR_FOLDERS = BETTER[FINE["byol"]]  # where nobody has looked yet how large the images are
 # pixels, of the images that they are taken for: from the side of their views up
 KNOWN_SIDES, FINE_SIDES = (32, 64), (65, 160)

@@ -194,26 +194,15 @@ def run(study: optuna.Study, splits: Splits, settings: Settings, *, trials: int,
 def _check_space(study: optuna.Study, space: dict[str, Any]) -> None:
     """Raise a UserError where a choice of earlier trials differs from that of `space`; limits of
     numbers may move."""
-    from optuna.distributions import check_distribution_compatibility
-
     for name, limits in space.items():
-        for trial in study.trials:
-            try:
-                if name in trial.distributions:
-                    check_distribution_compatibility(trial.distributions[name],
-                                                     _distribution(limits))
-            except ValueError:
-                raise UserError(
-                    f"the study {study.study_name} was made with other choices of {name}: give the "
-                    "new search another name, or take the choices back") from None
-
-
-def _distribution(limits: Any) -> Any:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
-
-    if isinstance(limits, list):
-        return CategoricalDistribution(limits)
-    return FloatDistribution(limits[0], limits[1], log=limits[2])
+        kind = (tuple(limits), None) if isinstance(limits, list) else (None, limits[2])
+        earlier = [trial.distributions[name] for trial in study.trials
+                   if name in trial.distributions]
+        if any((getattr(each, "choices", None), getattr(each, "log", None)) != kind
+               for each in earlier):
+            raise UserError(
+                f"the study {study.study_name} was made with other choices of {name}: give the "
+                "new search another name, or take the choices back")
 
 
 def suggest(trial: optuna.Trial, space: dict[str, Any]) -> dict[str, float]:

@@ -131,7 +131,9 @@ def blur(x: Tensor, sigma: Tensor) -> Tensor:
 # --- colour, on [0, 1] ------------------------------------------------------------------------
 
 def grayscale(x: Tensor) -> Tensor:
-    """B x 3 x H x W to its luma, B x 1 x H x W."""
+    """Colour images to their luma, gray ones as they are: B x 1 x H x W."""
+    if x.shape[1] == 1:
+        return x
     red, green, blue = x.split(1, 1)
     return (red * GRAY[0]).add_(green, alpha=GRAY[1]).add_(blue, alpha=GRAY[2])
 
@@ -172,25 +174,13 @@ def jitter(x: Tensor, strength: tuple[float, float, float, float]) -> Tensor:
     def factor(s: float) -> Tensor:
         return uniform(count, max(0.0, 1 - s), 1 + s, device)
 
-    def change_brightness(x: Tensor) -> Tensor:
-        return blend(x, 0.0, factor(brightness))
-
-    def change_contrast(x: Tensor) -> Tensor:
-        return blend(x, luma(x).mean((2, 3), keepdim=True), factor(contrast))
-
-    def change_saturation(x: Tensor) -> Tensor:
-        return blend(x, grayscale(x), factor(saturation)) if x.shape[1] == 3 else x
-
-    def change_hue(x: Tensor) -> Tensor:
-        turns = x.shape[1] == 3 and hue
-        return shift_hue(x, uniform(count, -hue, hue, device)) if turns else x
-
-    steps = [change_brightness, change_contrast, change_saturation, change_hue]
+    steps = [
+        lambda x: blend(x, 0.0, factor(brightness)),
+        lambda x: blend(x, grayscale(x).mean((2, 3), keepdim=True), factor(contrast)),
+        lambda x: blend(x, grayscale(x), factor(saturation)),
+        lambda x: shift_hue(x, uniform(count, -hue, hue, device)) if hue else x,
+    ]
     for index in torch.randperm(4).tolist():
-        x = steps[index](x)
+        if index < 2 or x.shape[1] == 3:  # gray has neither saturation nor hue
+            x = steps[index](x)
     return x
-
-
-def luma(x: Tensor) -> Tensor:
-    """The gray version of colour or gray images, B x 1 x H x W."""
-    return grayscale(x) if x.shape[1] == 3 else x

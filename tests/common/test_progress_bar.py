@@ -12,13 +12,7 @@ import pytest
 
 from helpers.common import environment
 from helpers.common import progress_bar as module
-from helpers.common.progress_bar import clock, progress
-
-
-@pytest.mark.parametrize("seconds, text", [(0, "0:00"), (59.6, "1:00"), (61, "1:01"),
-                                           (3600, "1:00:00"), (3661, "1:01:01")])
-def test_a_clock_shows_hours_only_when_there_are_some(seconds, text):
-    assert clock(seconds) == text
+from helpers.common.progress_bar import progress
 
 
 def test_progress_yields_every_item_in_order(capsys):

@@ -126,5 +126,5 @@ def test_only_a_full_disk_asks_for_space(number, cure, tmp_path, monkeypatch):
     def fails(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(archive, "_write", fails)
+    monkeypatch.setattr(zipfile.ZipFile, "extract", fails)
     refused(zipped(tmp_path), tmp_path, f"cannot be unpacked .*: {cure}$")

@@ -7,7 +7,7 @@ from PIL import Image
 
 from helpers.common.split import Split
 from helpers.data import loading as data
-from helpers.data.whole import everything
+from helpers.data.splits import everything
 
 
 def test_a_named_dataset_counts_its_training_images_once():

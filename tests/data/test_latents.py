@@ -8,8 +8,7 @@ import torch
 
 from helpers.common.errors import UserError
 from helpers.data import latents
-from helpers.data.latents import Made, in_memory, read_latents
-from helpers.data.latents_writing import write_latents
+from helpers.data.latents import Made, in_memory, read_latents, write_latents
 from helpers.data.splits import Labeled, Splits
 
 MADE = Made("an encoder", "ab" * 32, 8, 3, "float16")

@@ -122,7 +122,7 @@ def test_deep_images_of_a_folder_share_their_range(tmp_path, read, tops, kind,  
     splits = read(deep_folder(tmp_path / "deep", tops, kind, low))
     assert any(said in note for note in splits.notes)
     means = [splits.unlabeled[splits.train.labels == n].float().mean() for n in (0, 1)]
-    white = range_of("float" if kind is np.float32 else "integer", low, max(tops.values())).white
+    white = range_of("float" if kind is np.float32 else "integer", low, max(tops.values()))[1]
     for mean, top in zip(means, tops.values(), strict=True):
         assert mean == pytest.approx(255 * ((low + top) / 2 - low) / (white - low), abs=1, rel=0.1)
 

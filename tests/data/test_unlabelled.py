@@ -7,7 +7,7 @@ from image_folders import colors, make_folder, one_line, paint
 from helpers.cli.main import main
 from helpers.common.errors import UserError
 from helpers.data.loading import load
-from helpers.data.pretext import pretext_sets
+from helpers.data.splits import pretext_sets
 from helpers.models.weights.checkpoint import load_encoder
 
 

@@ -5,8 +5,14 @@ import pytest
 import torch
 
 from helpers.data.latents import marks_of
-from helpers.evaluation.calibration import calibration_error, fit_temperature
-from helpers.evaluation.judge import details, details_in_words, in_words, judged
+from helpers.evaluation.judge import (
+    calibration_error,
+    details,
+    details_in_words,
+    fit_temperature,
+    in_words,
+    judged,
+)
 from helpers.evaluation.predictions import Extremes
 from helpers.evaluation.probes import linear_probe, mlp_probe, probe_layers
 from helpers.models.classifier_file import head_of

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from helpers.data.faults import DRAW, inject, injected_share
 from helpers.data.loading import load
-from helpers.data.whole import Whole
+from helpers.data.splits import Whole
 from helpers.evaluation import outliers
 from helpers.evaluation.features import extract_features
 from helpers.methods.presets import recipe_for

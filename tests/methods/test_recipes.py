@@ -172,7 +172,7 @@ def test_crops_follow_the_recipe(settings):
         crops_for(recipe.replace(views=dict(scale=(0.1, 1.0))), settings)
 
 
-@pytest.mark.parametrize("name", ["slim_fine", "slim_deep"])
+@pytest.mark.parametrize("name", ["slim_fine", "slim_deep", "slim_joined"])
 def test_the_fine_encoders_see_photographs_in_smaller_views_without_blur(settings, name):
     photos = settings.replace(dataset="stl10", image_size=96, encoder=name)
     crops = crops_for(recipe_for("dino", photos), photos)

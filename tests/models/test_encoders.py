@@ -26,7 +26,7 @@ def test_the_settings_name_every_encoder():
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("name", ["slim", "slim_fine", "slim_deep", "resnet18",
+@pytest.mark.parametrize("name", ["slim", "slim_fine", "slim_deep", "slim_joined", "resnet18",
                                   "mobilenet_v3_small", "efficientnet_b0", "vit_tiny",
                                   "vit_digits"])
 def test_an_encoder_turns_images_into_num_features_numbers(name, channels):

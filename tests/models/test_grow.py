@@ -57,6 +57,19 @@ def test_a_deeper_encoder_begins_with_what_the_fine_one_says(slim, images):
         map(torch.Tensor.numel, fine.parameters()))
 
 
+def test_a_joined_encoder_gives_the_averages_of_the_deep_ones_last_two_stages(slim, images):
+    deep = grown(slim, "slim_deep").eval()
+    joined = grown(deep, "slim_joined").eval()
+    with torch.inference_mode():
+        third = deep.backbone.blocks[:3](deep.backbone.stem(images)).mean((2, 3))
+        parts = joined(images).split([32, 64], dim=1)
+        for part, expected in zip(parts, (third, deep(images)), strict=True):
+            cosine = F.cosine_similarity(part, expected)
+            torch.testing.assert_close(cosine, torch.ones(4), atol=1e-5, rtol=0)
+            torch.testing.assert_close(part.square().mean(1), torch.ones(4))
+    assert joined.num_features == 96
+
+
 def test_what_does_not_grow_into_a_kind_stays_as_it_is(slim):
     deep = grown(slim, "slim_deep")
     assert grown(slim, "resnet18") is slim and grown(deep, "slim") is deep

@@ -11,7 +11,6 @@ from helpers.common.errors import UserError
 from helpers.evaluation.attention import attention_rollout
 from helpers.models.vit import (
     PRESETS,
-    StochasticDepth,
     ViT,
     build_vit,
     default_patch_size,
@@ -203,21 +202,8 @@ def test_the_mlp_ends_without_an_activation():
     assert model.blocks[0].mlp(model.embed(some_images())).min() < -4
 
 
-def test_stochastic_depth_keeps_the_expected_value_and_drops_whole_images():
-    torch.manual_seed(0)
-    branch = StochasticDepth(0.25).train()(torch.ones(20_000, 2, 3))
-    assert branch.mean().item() == pytest.approx(1.0, abs=0.02)
-    assert torch.equal(branch.flatten(1).amin(1), branch.flatten(1).amax(1))
-    assert branch.unique().tolist() == pytest.approx([0, 1 / 0.75])
-
-
-def test_stochastic_depth_grows_from_zero_to_its_rate():
-    rates = [block.skip.rate for block in small(drop_path=0.2).blocks]
-    assert rates == pytest.approx([0.0, 0.1, 0.2])
-
-
-def test_dropout_and_stochastic_depth_do_nothing_in_eval_mode_and_something_in_training():
-    model = small(dropout=0.3, drop_path=0.3)
+def test_dropout_does_nothing_in_eval_mode_and_something_in_training():
+    model = small(dropout=0.3)
     torch.testing.assert_close(model(some_images()), small()(some_images()))
     model.train()
     assert not torch.allclose(model(some_images()), model(some_images()))
@@ -239,7 +225,6 @@ def test_the_default_patch_is_near_the_root_of_the_image(size, patch):
 @pytest.mark.parametrize(("build", "message"), [
     (lambda: small(patch_size=7), "image_size 32 is not a multiple of patch_size 7"),
     (lambda: small(heads=5), "width 48 is not a multiple of heads 5"),
-    (lambda: small(dropout=1.0), "dropout is 1.0"),
     (lambda: build_vit("vit_huge", 32), "no ViT is called 'vit_huge'; choose one of vit_tiny"),
     (lambda: build_vit("vit_tiny", 17), "no patch size cuts 17 px"),
     (lambda: small()

@@ -13,7 +13,6 @@ from helpers.methods.presets import HEAD_RATE, RATES, fine_tuning
 from helpers.models.weights import registry as manifest
 from helpers.settings import Settings
 from helpers.training import label_curve as label_study
-from helpers.training import rates
 from helpers.training.label_curve import (
     curve_row,
     gain_row,
@@ -150,16 +149,16 @@ def test_a_training_is_found_under_another_name(digits, settings, tmp_path, trai
 @pytest.mark.parametrize("best, said", [(0, "at the end of the grid"), (2, "rate 0.005 (on")])
 def test_the_rate_is_the_best_on_validation_and_an_end_of_the_grid_is_told(
         digits, settings, tmp_path, monkeypatch, capsys, best, said):
-    monkeypatch.setattr(rates, "kept_training", lambda name, encoder, splits, trial, recipe, **_: [
+    monkeypatch.setattr(label_study, "kept_training", lambda _, __, ___, ____, recipe, **more: [
         0.9 if recipe.lr == RATES[best] else 0.8])
-    chosen = rates.choose_rate("slim", None, digits, settings)
+    chosen = label_study.choose_rate("slim", None, digits, settings)
     assert (chosen.lr, chosen.head_lr) == (RATES[best], HEAD_RATE)
     assert said in capsys.readouterr().out
 
 
 def test_of_equal_rates_the_middle_one_is_taken(digits, settings, monkeypatch):
-    monkeypatch.setattr(rates, "kept_training", lambda *_, **__: [0.9])
-    assert rates.choose_rate("slim", None, digits, settings).lr == RATES[len(RATES) // 2]
+    monkeypatch.setattr(label_study, "kept_training", lambda *_, **__: [0.9])
+    assert label_study.choose_rate("slim", None, digits, settings).lr == RATES[len(RATES) // 2]
 
 
 def test_a_gain_is_taken_subset_by_subset():

@@ -14,7 +14,7 @@ from helpers.evaluation import collapse
 from helpers.evaluation.collapse import effective_rank, feature_std
 from helpers.evaluation.features import extract_features
 from helpers.evaluation.probes import knn_accuracy
-from helpers.training import accuracy_curve, intervals
+from helpers.training import accuracy_curve
 from helpers.training import monitor as monitors
 from helpers.training.callbacks import History, epoch_of
 from helpers.training.loader import BatchLoader
@@ -57,6 +57,7 @@ def trainer_at(step: int, should_stop: bool = False):
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
     return SimpleNamespace(global_step=step, max_steps=99, should_stop=should_stop,
                            callbacks=[History()], optimizers=[optimizer],
+                           strategy=SimpleNamespace(broadcast=lambda value: value),
                            train_dataloader=BatchLoader(*images(), batch_size=8, steps=99))
 
 
@@ -185,11 +186,11 @@ def test_running_statistics_that_have_not_settled_are_no_collapse(batches, repor
 
 
 def test_evaluations_stay_a_small_part_of_a_short_training_and_see_enough_in_a_long_one():
-    short, long = (intervals.images_for_evaluation(64, steps) for steps in (24, 1100))
+    short, long = (monitors.images_for_evaluation(64, steps) for steps in (24, 1100))
     work = 8 * 64 * 24  # forward passes; an evaluation takes one for each image of either kind
-    assert short >= intervals.FEWEST and 13 * 2 * short < 0.2 * work
-    assert 3000 < long <= intervals.LIMIT == intervals.images_for_evaluation(64, 40_000)
-    assert intervals.images_for_evaluation(64, 1) == intervals.FEWEST
+    assert short >= monitors.FEWEST and 13 * 2 * short < 0.2 * work
+    assert 3000 < long <= monitors.LIMIT == monitors.images_for_evaluation(64, 40_000)
+    assert monitors.images_for_evaluation(64, 1) == monitors.FEWEST
 
 
 def test_a_healthy_encoder_is_not_reported(capsys):
@@ -219,7 +220,7 @@ def test_evaluations_come_each_epoch_unless_that_is_too_seldom_or_too_dear(train
                                                                      expected):
     splits = SimpleNamespace(train=images(train), val=images(304 if train == 2000 else 104),
                              unlabeled=torch.zeros(unlabelled, 1))
-    assert intervals.eval_interval(splits, 64, steps) == expected
+    assert monitors.eval_interval(splits, 64, steps) == expected
 
 
 def test_a_row_holds_the_numbers_of_the_evaluation():

@@ -35,6 +35,9 @@ IMAGES = torch.randint(0, 256, (50, 1, 16, 16), dtype=torch.uint8,
                        generator=torch.Generator().manual_seed(0))
 
 
+ALONE = SimpleNamespace(broadcast=lambda value: value)  # the strategy of a single process
+
+
 def make(steps):
     torch.manual_seed(0)
     return BYOL(build("slim", channels=1, image_size=16, width=8), (DigitView(), DigitView()),
@@ -193,12 +196,14 @@ def test_an_epochs_end_is_saved_but_not_twice_within_a_minute(tmp_path, monkeypa
     saved, saver = [], Saver(tmp_path, minutes=5, epoch=2.5)
     monkeypatch.setattr(saver, "save", lambda trainer: saved.append(trainer.global_step))
     saver.wait = saver.minutes  # not the first one
-    for step in range(1, 9):
-        saver.saved_at = time.monotonic() - (90 if step != 5 else 30)
-        saver.on_train_batch_end(SimpleNamespace(global_step=step, world_size=1), None)
+    trainer = SimpleNamespace(world_size=1, strategy=ALONE)
+    for trainer.global_step in range(1, 9):
+        saver.saved_at = time.monotonic() - (90 if trainer.global_step != 5 else 30)
+        saver.on_train_batch_end(trainer, None)
     assert saved == [3, 8]  # epochs end within steps 3, 5 and 8
     saver.saved_at -= 400
-    saver.on_train_batch_end(SimpleNamespace(global_step=9, world_size=1), None)
+    trainer.global_step = 9
+    saver.on_train_batch_end(trainer, None)
     assert saved == [3, 8, 9]
 
 
@@ -219,7 +224,8 @@ def test_a_checkpoint_of_every_second_epoch_stays_and_can_be_gone_on_from(tmp_pa
 
 def test_the_first_checkpoint_comes_after_a_minute_and_the_next_after_five(tmp_path, monkeypatch):
     saved, saver = [], Saver(tmp_path)
-    trainer = SimpleNamespace(world_size=1, is_global_zero=False, lightning_module=make(1),
+    trainer = SimpleNamespace(world_size=1, strategy=ALONE, is_global_zero=False,
+                              lightning_module=make(1),
                               save_checkpoint=lambda path: saved.append(trainer.global_step))
     for step, seconds in enumerate((50, 61, 61, 299, 301), start=1):
         trainer.global_step = step

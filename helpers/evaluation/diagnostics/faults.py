@@ -17,8 +17,8 @@ class BlockWithoutResidual(Block):
     """Replaces the tokens by what its branches found, where it should add it."""
 
     def forward(self, tokens: Tensor, maps: list[Tensor] | None = None) -> Tensor:
-        tokens = self.skip(self.dropout(self.attention(self.norm1(tokens), maps)))
-        return self.skip(self.mlp(self.norm2(tokens)))
+        tokens = self.dropout(self.attention(self.norm1(tokens), maps))
+        return self.mlp(self.norm2(tokens))
 
 
 class NormOverTokens(nn.LayerNorm):

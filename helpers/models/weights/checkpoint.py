@@ -53,12 +53,8 @@ def save_encoder(encoder: Encoder, path: str | Path, half: bool = False,
         "meta": json.dumps(meta, sort_keys=True, default=str)
     }
     strings["digest"] = digest(tensors, strings)
-    try:
-        # save_file would let nobody else read it
-        write_atomically(path, save(tensors, metadata=strings))
-    except OSError as problem:
-        raise UserError(f"cannot write {path}: {problem.strerror or problem}; choose another "
-                        "folder or make room") from None
+    # save_file would let nobody else read it
+    write_atomically(path, save(tensors, metadata=strings))
     return Path(path)
 
 

@@ -69,7 +69,7 @@ class Choice:
         Args:
             name: the architecture wished for. Only ImageNet's weights ask for it (resnet18 stands
                 in where there are none for it); the other weights bring their own, but that slim
-                grows into slim_fine and slim_deep, and slim_fine into slim_deep.
+                and its kinds grow into the larger ones (`helpers.models.grow`).
             image_size, channels: of the images.
 
         Raises:

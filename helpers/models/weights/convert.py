@@ -23,9 +23,6 @@ from helpers.models.weights.safe_read import read_tensors
 # how our encoders' tensors begin
 ROOTS = {"patches", "class_token", "positions", "registers", "blocks", "norm", "conv1", "bn1",
          "layer1", "layer2", "layer3", "layer4", "stem"}
-# what joins with another tensor: its name here, and the other's
-JOINED = {r"\.qkv\.[012]\.": ".qkv.", r"\.ls1\.gamma$": ".attention.out.weight",
-          r"\.ls2\.gamma$": ".mlp.3.weight"}
 CHANGES_FEATURES = (r"reg_token|register_|dist_token|norm_pre|fc_norm|rope|relative_position|"
                     r"storage_token|to_patch_embedding|[qk]_norm\.|mlp\.(w\d|fc1_|gate)|\.se\.")
 # what wraps a part of a network while it is trained, within the names of the part's tensors
@@ -51,8 +48,7 @@ class Report:
         layout: how it names its tensors, in words.
         place: where in the file the encoder was, such as "net/backbone.".
         encoder: the name for `helpers.models.encoder.build`.
-        used: our name of each tensor of the encoder, and its names in the file (several where we
-            join them).
+        used: the names in the file of the tensors that the encoder is made of.
         left_out: every other tensor's name, and why it was left out.
         notes: what else a careful reader should know.
     """
@@ -61,7 +57,7 @@ class Report:
     layout: str
     place: str
     encoder: str
-    used: dict[str, tuple[str, ...]]
+    used: list[str]
     left_out: dict[str, str]
     notes: tuple[str, ...] = ()
 
@@ -70,21 +66,18 @@ class Report:
         left = ", ".join(f"{count} ({reason})" for reason, count in reasons) or "none"
         lines = [
             f"{self.path.name}: {self.layout} at {self.place or 'the top'}, read as {self.encoder}",
-            f"  tensors used: {sum(map(len, self.used.values()))}; left out: {left}"
+            f"  tensors used: {len(self.used)}; left out: {left}"
         ]
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 
-def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None = None,
-                 channels: int | None = None,
-                 normalisation: str = "auto",
-                 input_size: int | None = None,
+def read_weights(path: str | Path, image_size: int | None = None, channels: int | None = None,
+                 normalisation: str = "auto", input_size: int | None = None,
                  heads: int | None = None) -> tuple[Encoder, Report]:
     """Read weights in any layout that `layouts.LAYOUTS` knows, our own among them.
 
     Args:
         path: safetensors, or a file of torch.save (.pth, .pt, .ckpt); nothing in it is executed.
-        encoder: the encoder you expect; "auto" takes what the file holds.
         image_size: side of your images, in pixels; None keeps the file's. Positions are
             interpolated.
         channels: of your images, 1 or 3; colour weights are folded to grey ones, and grey to
@@ -100,8 +93,7 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
         The encoder (its `meta` says where it came from) and the report.
 
     Raises:
-        UserError: unreadable, unknown, or of another shape; a misfit names the tensor and the
-            likely encoder.
+        UserError: unreadable, unknown, or of another shape; a misfit names the tensor.
     """
     path = Path(path)
     own = load_encoder(path) if is_own(path) else None
@@ -122,7 +114,6 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
             **fitting.deduce(path, layout.family, weights, heads), **layout.options}
         if input_size:
             config = {**config, "input_size": input_size}
-        fitting.check_expected(path, encoder, config, weights)
         made, notes = fitting.fit(path, layout.family, config, weights, image_size, channels,
                                   trained_on)
     except BROKEN as problem:
@@ -138,13 +129,11 @@ def read_weights(path: str | Path, encoder: str = "auto", image_size: int | None
     if rivals:
         notes += (f"no name tells which of its networks was trained: {prefix or 'the first'} is "
                   f"taken, not {', '.join(rivals)}; save the one that you mean alone",)
-    taken = {name for names in used.values() for name in names}
     copies = [start for _, start in others if not prefix.startswith(start)]
     left_out = {names[name]: _reason(name, prefix, copies)
-                for name in tensors if name not in taken}
-    used = {ours: tuple(map(names.__getitem__, theirs)) for ours, theirs in used.items()}
-    return made, Report(path, FORMAT if own else layout.title, prefix, made.name, used, left_out,
-                        notes)
+                for name in tensors if name not in used}
+    return made, Report(path, FORMAT if own else layout.title, prefix, made.name,
+                        sorted(map(names.get, used)), left_out, notes)
 
 
 def _unwrapped(tensors: Mapping[str, Tensor]) -> tuple[dict[str, str], dict[str, Tensor]]:
@@ -178,10 +167,10 @@ def _remarks(layout: Layout, config: dict[str, Any], trained_on: str, heads: int
 
 
 def _under_our_names(path: Path, layout: Layout, prefix: str, tensors: dict[str, Tensor]
-                     ) -> tuple[dict[str, Tensor], dict[str, tuple[str, ...]]]:
-    """The encoder's tensors under our names, and the names that each has in the file."""
+                     ) -> tuple[dict[str, Tensor], set[str]]:
+    """The encoder's tensors under our names, and the names in the file of those that it needs."""
+    used: set[str] = set()
     weights: dict[str, Tensor] = {}
-    used: dict[str, tuple[str, ...]] = {}
     for name in sorted(name for name in tensors if name.startswith(prefix)):
         ours = rename(layout.names, name.removeprefix(prefix))
         if re.search(CHANGES_FEATURES, ours):
@@ -190,8 +179,7 @@ def _under_our_names(path: Path, layout: Layout, prefix: str, tensors: dict[str,
         if ours.split(".")[0] in ROOTS:
             value = tensors[name]
             weights[ours] = value.float() if value.is_floating_point() else value
-            whole = rename(list(JOINED.items()), ours)
-            used[whole] = (*used.get(whole, ()), name)
+            used.add(name)
     return layout.change(weights), used
 
 

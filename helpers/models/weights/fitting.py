@@ -11,9 +11,9 @@ from torch import Tensor
 
 from helpers.common.errors import UserError
 from helpers.common.names import ENCODERS
-from helpers.models.encoder import IMAGENET_MEAN, IMAGENET_STD, NORMALISATIONS, Encoder, build
+from helpers.models.encoder import IMAGENET_MEAN, IMAGENET_STD, NORMALISATIONS, Encoder
 from helpers.models.vit import PRESETS, interpolate_positions
-from helpers.models.weights.checkpoint import assembled, misfits
+from helpers.models.weights.checkpoint import assembled
 
 Weights = dict[str, Tensor]
 HEAD_WIDTH = 64  # of an attention head, in every ViT of the papers
@@ -85,17 +85,6 @@ def _count(weights: Weights, prefix: str) -> int:
 
 def _stem(weights: Weights) -> str:
     return "imagenet" if weights["conv1.weight"].shape[-1] == 7 else "small"
-
-
-def check_expected(path: Path, expected: str, config: dict[str, Any], weights: Weights) -> None:
-    """Raise a UserError that names a tensor unless `config` is the encoder that was expected."""
-    if expected in ("auto", config["name"]):
-        return
-    with torch.device("meta"):
-        outline = build(expected, channels=config["channels"], image_size=config["image_size"])
-    raise UserError(f"{path} does not hold a {expected}: "
-                    f"{misfits(outline.backbone.state_dict(), weights)}; "
-                    f"it is probably a {config['name']}")
 
 
 def fit(path: Path, family: str, config: dict[str, Any], weights: Weights, image_size: int | None,

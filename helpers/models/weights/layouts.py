@@ -81,10 +81,6 @@ def _of_timm_or_dino(prefix: str, names: set[str]) -> str:
     return "symmetric" if f"{prefix}head.weight" in names else "imagenet"
 
 
-def _of_dinov2(prefix: str, names: set[str]) -> str:
-    return "imagenet"
-
-
 def _joined(weights: Weights) -> Weights:
     """Query, key and value in one tensor, as our attention has them."""
     out = {name: value for name, value in weights.items() if not re.search(r"\.qkv\.[012]\.", name)}
@@ -143,10 +139,10 @@ LAYOUTS = [
     Layout("torchvision ViT", "vit", ("class_token", "conv_proj.weight"), TORCHVISION_NAMES,
            normalisation=_of_torchvision),
     *[Layout("DINOv2 ViT with registers", "vit", (first, "patch_embed.proj.weight"), TIMM_NAMES,
-             _dinov2, {"stretch": "smooth"}, _of_dinov2)
+             _dinov2, {"stretch": "smooth"}, lambda *_: "imagenet")
       for first in ("register_tokens", "reg_token")],
     *[Layout("DINOv2 ViT", "vit", (first, "patch_embed.proj.weight"), TIMM_NAMES, _dinov2,
-             {"stretch": "dino"}, _of_dinov2)
+             {"stretch": "dino"}, lambda *_: "imagenet")
       for first in ("blocks.0.ls1.gamma", "blocks.0.0.ls1.gamma")],
     Layout("timm or DINO ViT", "vit", ("cls_token", "patch_embed.proj.weight"),
            TIMM_NAMES, options={"stretch": "dino"},

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from helpers.common.collapse import LOWEST_RANK, LOWEST_STD
-from helpers.report.plots.lines import draw_line
+from helpers.report.plots.lines import Monitor, draw_line
 from helpers.report.plots.style import (
     GRAY,
     WIDTH,
@@ -24,9 +24,8 @@ from helpers.report.plots.style import (
     styled,
 )
 
-# What counts as collapsed, by the end of a column's name.
-LOWEST = {"std": LOWEST_STD, "rank": LOWEST_RANK}
-Monitor = Sequence[Mapping[str, float]]  # a dict for each evaluation while training
+# What counts as collapsed, and what the numbers are, by the end of a column's name.
+LIMITS = {"std": (LOWEST_STD, "1 = fills the sphere"), "rank": (LOWEST_RANK, "directions in use")}
 WATCH = [["loss"] * 3 + ["momentum"] * 3, ["knn"] * 2 + ["std"] * 2 + ["rank"] * 2]
 KINDS = {"features": ("feature_std", "rank", "-"),
          "projections": ("projection_std", "projection_rank", "--")}
@@ -44,8 +43,8 @@ def pretraining_watch(losses: Sequence[float], momentum: Sequence[float], monito
         method: whose colour the curves have.
     """
     figure, axes = plt.subplot_mosaic(WATCH, figsize=(WIDTH, 6.0), layout="constrained")
-    color, smooth = method_color(method), _window(losses)
-    _loss(axes["loss"], losses, color)
+    color = method_color(method)
+    smooth = _loss(axes["loss"], losses, color)
     axes["loss"].set_title(f"loss (bold: mean of {smooth} steps)")
     axes["momentum"].plot(np.arange(1, len(momentum) + 1), momentum, color=color)
     axes["momentum"].set(title="momentum of the target network", ylabel="momentum (1 = frozen)")
@@ -57,8 +56,6 @@ def pretraining_watch(losses: Sequence[float], momentum: Sequence[float], monito
             _column(axes["rank"], monitor, rank, color, dash, name)
     _limit(axes["std"], "std", "standard deviation")
     _limit(axes["rank"], "rank", f"effective rank (features: of {monitor[0]['dimensions']:g})")
-    axes["std"].set_ylabel("1 = fills the sphere")
-    axes["rank"].set_ylabel("directions in use")
     for ax in axes.values():
         ax.set(xlabel="step", xlim=(0, None))
     headline(figure, "Pretraining under watch",
@@ -85,8 +82,6 @@ def collapse_watch(runs: Mapping[str, tuple[Sequence[float], Monitor]], title: s
     loss.set_title("loss")
     _limit(std, "std", "standard deviation of the projections")
     _limit(rank, "rank", "effective rank of the projections")
-    std.set_ylabel("1 = fills the sphere")
-    rank.set_ylabel("directions in use")
     knn.set(title="kNN on validation, from the features", ylabel="accuracy (%)")
     knn.legend(loc="lower right")
     for ax in axes.flat:
@@ -95,14 +90,13 @@ def collapse_watch(runs: Mapping[str, tuple[Sequence[float], Monitor]], title: s
     return figure
 
 
-def _window(losses: Sequence[float]) -> int:
-    return 2 * (len(losses) // 80) + 1
-
-
-def _loss(ax: Axes, losses: Sequence[float], color: str) -> None:
+def _loss(ax: Axes, losses: Sequence[float], color: str) -> int:
+    """Losses and their running mean; returns how many steps that is over."""
+    smooth = 2 * (len(losses) // 80) + 1
     steps = np.arange(1, len(losses) + 1)
-    draw_line(ax, steps, array(losses).astype(float), _window(losses), {"color": color})
+    draw_line(ax, steps, array(losses).astype(float), smooth, {"color": color})
     ax.set_ylabel("loss (-1: all agree)")
+    return smooth
 
 
 def _column(ax: Axes, monitor: Monitor, key: str, color: str, dash: Any, name: str,
@@ -114,8 +108,8 @@ def _column(ax: Axes, monitor: Monitor, key: str, color: str, dash: Any, name: s
 
 def _limit(ax: Axes, kind: str, title: str) -> None:
     """Shade where a representation counts as collapsed; the legend has a room of its own above."""
-    lowest = LOWEST[kind]
-    ax.set(title=title, ylim=(0, 1.4 * ax.get_ylim()[1]))
+    lowest, unit = LIMITS[kind]
+    ax.set(title=title, ylabel=unit, ylim=(0, 1.4 * ax.get_ylim()[1]))
     ax.axhspan(0, lowest, color=WRONG, alpha=0.18, lw=0)
     ax.annotate(f"collapsed below {lowest:g}", (0.98, lowest), (0, 2), ha="right", fontsize=8.5,
                 xycoords=("axes fraction", "data"), textcoords="offset points", color=GRAY)

@@ -119,8 +119,8 @@ def paired_gains(gains: Mapping[str, Any], title: str, xlabel: str) -> Figure:
     for place, points in enumerate(values):
         ax.scatter(points, np.full(len(points), place), s=45, color=ink, alpha=0.45, linewidths=0)
         ax.plot(points.mean(), place, marker="|", markersize=20, markeredgewidth=3, color=ink)
-        low, high = (100 * end for end in _interval(points / 100))
-        ax.plot([low, high], [place, place], color=ink, lw=2)
+        found = paired(points, np.zeros(len(points)))
+        ax.plot([found.low, found.high], [place, place], color=ink, lw=2)
         ax.annotate(f"{points.mean():+.1f}", (1.01, place), xycoords=("axes fraction", "data"),
                     va="center")
     ax.axvline(0, color="black", lw=1)
@@ -131,12 +131,6 @@ def paired_gains(gains: Mapping[str, Any], title: str, xlabel: str) -> Figure:
              "dot: one label subset, mark and number: mean, line: its 95 % confidence interval, "
              f"n = {counts} a row")
     return figure
-
-
-def _interval(gains: np.ndarray) -> tuple[float, float]:
-    """Both ends of the 95 % confidence interval of differences; NaN where there is none."""
-    found = paired(gains, np.zeros(len(gains)))
-    return found.low, found.high
 
 
 @styled
@@ -155,7 +149,7 @@ def ways(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
               ("seconds of one training", seconds, "{:.1f}"),
               ("trainable parameters (thousands)", thousands, "{:,.0f}"))
     for ax, (label, values, form) in zip(axes[0], panels, strict=True):
-        ends = scores.max(1) if values is panels[0][1] else None
+        ends = scores.max(1) if values is panels[0][1] else values
         bar_rows(ax, names, values, [form.format(value) for value in values], ends)
         ax.set(xlabel=label, xlim=(0, 1.3 * max(values)))
     for place, (name, points) in enumerate(zip(names, scores, strict=True)):

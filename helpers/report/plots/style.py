@@ -169,19 +169,12 @@ def plain_log(axis: Axis, steps: Sequence[int] = (1, 2, 5)) -> None:
 
 
 def bar_rows(ax: Axes, names: Sequence[str], values: Sequence[float], texts: Sequence[str],
-             ends: Sequence[float] | None = None, color: str | None = None) -> None:
-    """Horizontal bars, the first on top, each with a text at its end; NaN leaves a gap.
-
-    Args:
-        ends: where the texts begin, if not at the values.
-        color: of all bars; by default each has the colour of the method it is named after.
-    """
-    for place, (name, value) in enumerate(zip(names, values, strict=True)):
-        if np.isnan(value):
-            continue
-        ax.barh(place, value, height=0.68, color=color or method_color(name))
-        ax.annotate(texts[place], ((values if ends is None else ends)[place], place), (5, 0),
-                    textcoords="offset points", va="center", fontsize=9.5)
+             ends: Sequence[float]) -> None:
+    """Horizontal bars, the first on top, each with a text that begins where `ends` says."""
+    ax.barh(range(len(names)), values, height=0.68, color=[method_color(name) for name in names])
+    for place, (end, text) in enumerate(zip(ends, texts, strict=True)):
+        ax.annotate(text, (end, place), (5, 0), textcoords="offset points", va="center",
+                    fontsize=9.5)
     row_names(ax, names)
 
 
