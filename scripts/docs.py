@@ -78,10 +78,9 @@ def photographs(under_noise: bool) -> str:
 
 def noisy(rows: pd.DataFrame) -> str:
     """Encoders and baselines by sigma; a method with several encoders says which."""
-    rows = rows[rows.sigma.notna()]
     several = rows.groupby("method").encoder.transform("nunique") > 1
-    named = rows.method + ", " + rows.encoder
-    return tables.by_sigma(rows.assign(method=rows.method.where(~several, named)))
+    named = rows.assign(method=rows.method.where(~several, rows.method + ", " + rows.encoder))
+    return tables.by_sigma(named[named.sigma.notna()])
 
 
 def grown_card(*files: str) -> str:

@@ -69,7 +69,7 @@ def run(only: Sequence[str] | None = None, *, dataset: str | None = None, preset
     """
     paths, out = choose(find(folder), only), Path(out).resolve()
     parameters, settings = _parameters(dataset, preset, seed)
-    check_writable(out / "summary.csv")
+    check_writable(out / "summary.csv", "choose another --out")
     if settings.preset == "full":
         from helpers.cli.plan import of_notebooks  # it takes seconds to import
 
@@ -100,7 +100,7 @@ def _run_all(paths: dict[str, Path], out: Path, parameters: dict[str, Any], jobs
             failure = execute(paths[number], out, parameters,
                               lambda: bar.update(min(each, bar.total - bar.n)))
             if failure is None:
-                took = bar.format_interval(time.perf_counter() - began)
+                took = bar.format_interval(round(time.perf_counter() - began))
                 bar.write(f"{paths[number].stem:<28} {took}", file=sys.stdout)
             elif not interrupted.is_set():
                 bar.write(failure, file=sys.stderr)

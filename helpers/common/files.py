@@ -53,8 +53,11 @@ def write_atomically(path: str | Path, content: str | bytes) -> None:
         raise unwritable(path, problem) from problem
 
 
-def check_writable(path: str | Path) -> None:
+def check_writable(path: str | Path, other: str = "choose another folder") -> None:
     """Make the folder of a file that is to be written after long work, and try to write in it.
+
+    Args:
+        other: what to do where it cannot be written.
 
     Raises:
         UserError: it cannot be written there.
@@ -67,12 +70,14 @@ def check_writable(path: str | Path) -> None:
         with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as problem:
-        raise unwritable(path, problem) from None
+        raise unwritable(path, problem, other=other) from None
 
 
-def unwritable(path: str | Path, problem: OSError) -> UserError:
-    """The line for a file that cannot be written, or a folder that cannot be written in."""
-    cure = "free some space" if problem.errno in FULL else "choose another folder"
+def unwritable(path: str | Path, problem: OSError, room: str = "free some space",
+               other: str = "choose another folder") -> UserError:
+    """The line for a file that cannot be written, or a folder that cannot be written in; `room` and
+    `other` are what to do where the disk is full and else."""
+    cure = room if problem.errno in FULL else other
     return UserError(f"cannot write {path} ({problem.strerror or problem}): {cure} and run again")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from helpers.common.files import unwritable
 
 FORMAT = 1  # part of every key: raise it when the decoding or the layout changes
 BLOCK, INDEX = "images.npy", "index.json"
+PIECE = 256  # images of which the checksum is taken at a time
 STALE_SECONDS = 24 * 3600  # a temporary folder this old was left by a process that was killed
 
 
@@ -94,7 +96,10 @@ def cached(folder: Path, shape: tuple[int, int, int], build: Build,
         try:
             _write(folder, shape, build)
         except OSError as problem:
-            raise unwritable(folder.parent, problem) from problem
+            raise unwritable(
+                folder.parent, problem, other="choose another data folder",
+                room="free some space, choose another data folder or a smaller image size",
+            ) from problem
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     images = np.load(folder / BLOCK, mmap_mode="c")
     return torch.from_numpy(images), index["kept"]
@@ -106,10 +111,16 @@ def verified(folder: Path, shape: tuple[int, int, int]) -> dict[str, Any] | None
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         images = np.load(folder / BLOCK, mmap_mode="r")
         fits = images.shape == (index["images"], *shape) and images.dtype == np.uint8
-        whole = fits and "kept" in index and zlib.crc32(images) == index["checksum"]
+        whole = fits and "kept" in index and _checksum(images) == index["checksum"]
         return index if whole else None
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         return None
+
+
+def _checksum(images: np.ndarray) -> int:
+    """In pieces: several GB at once cannot be interrupted, and some zlibs cannot take them."""
+    pieces = (images[start:start + PIECE] for start in range(0, len(images), PIECE))
+    return functools.reduce(lambda before, piece: zlib.crc32(piece, before), pieces, 0)
 
 
 def _write(folder: Path, shape: tuple[int, int, int], build: Build) -> None:

@@ -213,7 +213,7 @@ def _write(folder: Path, splits: Splits, made: Made, describe: Describe,
             names.append(path.stem)
             all_marks += mark.tolist()
             bar.update(len(images))
-    _write_table(folder / TABLE, whole, splits.classes, all_marks)
+    _write_table(folder / TABLE, whole, splits, all_marks)
     write_atomically(folder / FACTS, json.dumps(
         {"name": splits.name, "classes": splits.classes, "made": asdict(made), "shards": names,
          "ranges": splits.ranges}, indent=1))
@@ -265,14 +265,15 @@ def _name(marks: Tensor, made: Made) -> str:
     return digest.hexdigest()
 
 
-def _write_table(path: Path, whole: Whole, classes: tuple[str, ...], marks: list[int]) -> None:
+def _write_table(path: Path, whole: Whole, splits: Splits, marks: list[int]) -> None:
     with atomic_path(path) as temporary, open(temporary, "w", newline="",
                                               encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for place, split, label, mark in zip(whole.names, whole.splits, whole.labels.tolist(),
-                                             marks, strict=True):
+        for name, split, label, mark in zip(whole.names, whole.splits, whole.labels.tolist(),
+                                            marks, strict=True):
             split = "pretext" if split == UNLABELED else split
-            label = classes[label] if label >= 0 else ""
+            place = name if splits.names else f"{split}/{name.split()[-1]}"
+            label = splits.classes[label] if label >= 0 else ""
             writer.writerow([as_cell(place), split, as_cell(label),
                              f"{mark & (1 << 64) - 1:016x}"])

@@ -134,7 +134,7 @@ def _kept(name: str, channels: int, image_size: int, seed: int, data_dir: Path,
         blocks, labels, classes = read()
         writer.expect(sum(map(len, blocks)))
         for chunk in (chunk for block in blocks for chunk in block.split(CHUNK)):
-            writer.append(resize(chunk, image_size).numpy())
+            writer.append(resize(chunk.contiguous(), image_size).numpy())
         border = len(labels) - len(blocks[-1])  # where the test images begin
         return {"labels": labels, "border": border, "classes": classes}
 

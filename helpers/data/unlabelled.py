@@ -13,7 +13,7 @@ from helpers.common.files import one_at_a_time
 from helpers.data import depth
 from helpers.data.folder import HELD_OUT, decoded_listing
 from helpers.data.folder_names import shown, split_of
-from helpers.data.listing import Listing, left_out, shuffle, subfolders
+from helpers.data.listing import ImageFile, Listing, images_under, left_out, shuffle, subfolders
 from helpers.data.scan import add_images
 from helpers.data.splits import Labeled, Splits
 
@@ -71,7 +71,9 @@ def load_photos(folder: str | Path, image_size: int,
     if not root.is_dir():
         raise UserError(f"no folder {root}: name the folder of the photos to be labelled")
     listing = Listing(root.resolve().name, root)
-    add_images(listing, [root], "pretext", -1)
+    listing.images = [ImageFile(path, "pretext", -1) for path in images_under(root, listing)]
+    if not listing.images:
+        raise UserError(f"folder {root}: no images in it to be labelled")
     if listing.unread:
         print(f"{root.name}: {len(listing.unread)} images that cannot be read here are left out, "
               f"such as {listing.unread[0].name}: convert them to JPEG", file=sys.stderr)

@@ -73,8 +73,11 @@ class JoinedSlim(Slim):
         self.num_features += self.num_features // 2
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.blocks[:-1](self.stem(x))
-        averages = (stage.mean(dim=(2, 3)) for stage in (x, self.blocks[-1](x)))
+        *first, last = self.blocks
+        x = self.stem(x)
+        for block in first:
+            x = block(x)
+        averages = (stage.mean(dim=(2, 3)) for stage in (x, last(x)))
         return torch.cat([F.normalize(each, dim=1) * each.shape[1]**0.5 for each in averages], 1)
 
 

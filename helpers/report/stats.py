@@ -109,7 +109,8 @@ def same_images(first: Tensor, second: Tensor, labels: Tensor) -> Comparison:
     Args:
         first, second, labels: N class numbers each.
     """
-    correct, other = (np.asarray(each) == np.asarray(labels) for each in (first, second))
+    first, second, labels = np.stack([first, second, labels])  # of one length
+    correct, other = first == labels, second == labels
     ours, theirs = int((correct & ~other).sum()), int((other & ~correct).sum())
     count, differ = len(correct), ours + theirs
     over = f"correct where the other is wrong: {ours} against {theirs} of {count} images"

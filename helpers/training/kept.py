@@ -15,13 +15,7 @@ from helpers.data.listing import some
 from helpers.data.splits import Splits
 from helpers.evaluation.cross_validation import cross_validation
 from helpers.evaluation.features import evaluating
-from helpers.evaluation.judge import (
-    FEW,
-    calibration_error,
-    fit_temperature,
-    in_words,
-    judged,
-)
+from helpers.evaluation.judge import FEW, calibration_error, fit_temperature, in_words, judged
 from helpers.evaluation.probes import linear_probe, mlp_probe, probe_layers
 from helpers.models.classifier_file import (
     KeptClassifier,

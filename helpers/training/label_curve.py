@@ -90,7 +90,7 @@ def imagenet_encoders(names: Sequence[str], splits: Splits,
             print(f"ImageNet {name} is left out: {wrong} (`python -m helpers weights fetch "
                   f"{entry.name}` gets them)")
             continue
-        encoder, _ = read_weights(path, splits.image_size, splits.channels)
+        encoder, _ = read_weights(path, image_size=splits.image_size, channels=splits.channels)
         made[name] = encoder.eval().to(settings.device)
     return made
 

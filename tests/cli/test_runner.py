@@ -94,7 +94,7 @@ def test_an_unknown_dataset_or_preset_stops_before_anything_runs(folder, tmp_pat
 def test_an_output_folder_that_is_a_file_is_one_line(folder, tmp_path):
     write(folder, "01_a.ipynb", "1")
     (tmp_path / "taken").touch()
-    with pytest.raises(UserError, match="choose another folder"):
+    with pytest.raises(UserError, match="choose another --out"):
         runner.run(folder=folder, out=tmp_path / "taken")
 
 

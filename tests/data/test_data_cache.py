@@ -116,7 +116,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, root, load, monkey
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(cache.BlockWriter, "append", full)
-    with pytest.raises(UserError, match="cannot write .*: free some space") as caught:
+    with pytest.raises(UserError, match="free some space, .* smaller image") as caught:
         load(root)
     assert one_line(caught)
     assert list((tmp_path / "data" / "cache").iterdir()) == []
@@ -125,14 +125,14 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, root, load, monkey
 def test_a_disk_that_is_too_small_is_said_before_decoding(root, load, monkeypatch):
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
     monkeypatch.setattr(folder, "read_image", no_decoding)
-    with pytest.raises(UserError, match="free some space"):
+    with pytest.raises(UserError, match="GB needed, .*: free some space, .* smaller image"):
         load(root)
 
 
 def test_a_data_folder_that_cannot_be_made_is_one_line(tmp_path, root, load):
     (tmp_path / "data").write_text("a file is in the way")
     with pytest.raises(UserError,
-                       match="cannot write .*: choose another folder"):
+                       match="cannot write .*: choose another data folder"):
         load(root)
 
 

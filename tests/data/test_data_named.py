@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 import os
 import pickle
 import shutil
@@ -111,6 +112,25 @@ def test_stl10_is_unpacked_into_a_block_only_once(tmp_path, any_checksum):
     shutil.rmtree(tmp_path / "stl10_binary")
     second = data.load("stl10", data_dir=tmp_path)
     assert torch.equal(first.unlabeled, second.unlabeled)
+
+
+def test_a_block_of_stl10_from_an_earlier_version_is_read_as_it_is(tmp_path, any_checksum, capsys):
+    write_stl10(tmp_path)
+    first = data.load("stl10", data_dir=tmp_path)
+    shutil.rmtree(tmp_path / "stl10_binary")
+    (path,) = (tmp_path / "cache").glob("stl10-*/index.json")
+    index = json.loads(path.read_text(encoding="utf-8"))
+    kept, all_images = index["kept"], index["images"]
+    pretext = kept["labels"].count(-1)
+    index["kept"] = {"labels": kept["labels"], "sizes": [
+        pretext, kept["border"] - pretext, all_images - kept["border"]]}
+    path.write_text(json.dumps(index), encoding="utf-8")
+    again = data.load("stl10", data_dir=tmp_path)
+    for part in ("train", "val", "test"):
+        assert torch.equal(getattr(first, part).images, getattr(again, part).images)
+        assert torch.equal(getattr(first, part).labels, getattr(again, part).labels)
+    assert torch.equal(first.unlabeled, again.unlabeled) and first.classes == again.classes
+    assert "decoding again" not in capsys.readouterr().err
 
 
 def test_stl10_at_another_size(tmp_path, any_checksum):

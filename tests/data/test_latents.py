@@ -137,6 +137,16 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
         write_latents(tmp_path / "file", random_splits(), MADE, Encoder())
 
 
+def test_images_without_files_are_named_by_split_and_number(tmp_path):
+    write_latents(tmp_path, random_splits(names=False), MADE, Encoder())
+    lines = (tmp_path / "rows.csv").read_text(encoding="utf-8").splitlines()[1:]
+    kinds = [line.split(",")[1] for line in lines]
+    numbers = [kinds[:row].count(kind) for row, kind in enumerate(kinds)]
+    assert [line.split(",")[0] for line in lines] == [
+        f"{kind}/{number}" for kind, number in zip(kinds, numbers, strict=True)]
+    assert set(kinds) == {"pretext", "train", "val", "test"}
+
+
 def test_the_facts_are_for_people_too(tmp_path):
     write_latents(tmp_path, random_splits(), MADE, Encoder())
     facts = json.loads((tmp_path / "latents.json").read_text(encoding="utf-8"))

@@ -39,6 +39,6 @@ def test_images_of_a_kind_that_cannot_be_read_are_counted(tmp_path, capsys, monk
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()])
 def test_no_folder_and_no_image_are_one_line(tmp_path, make):
     make(tmp_path / "photos")
-    with pytest.raises(UserError, match="to be labelled|no images in it") as caught:
+    with pytest.raises(UserError, match="to be labelled") as caught:
         load_photos(tmp_path / "photos", 16, tmp_path / "data")
     assert one_line(caught)

@@ -16,6 +16,7 @@ from helpers.models.weights.export import export_onnx, export_program
 
 ENCODERS = {
     "slim": dict(channels=1, image_size=16, width=4),
+    "slim_joined": dict(channels=1, image_size=32, width=8),
     "vit_digits": dict(channels=1, image_size=16, depth=1)
 }
 
@@ -24,8 +25,9 @@ ENCODERS = {
 def test_an_exported_program_gives_the_features_for_any_batch_size(name, tmp_path):
     encoder = randomised(build(name, **ENCODERS[name]))
     module = torch.export.load(export_program(encoder, tmp_path / "e.pt2")).module()
+    side = encoder.config["image_size"]
     for count in (1, 2, 7):
-        x = torch.rand(count, 1, 16, 16) * 2 - 1
+        x = torch.rand(count, 1, side, side) * 2 - 1
         torch.testing.assert_close(module(x), encoder(x), rtol=1e-4, atol=1e-5)
 
 

@@ -75,6 +75,9 @@ def test_what_does_not_grow_into_a_kind_stays_as_it_is(slim):
     assert grown(slim, "resnet18") is slim and grown(deep, "slim") is deep
     assert all(grown(each, each.name) is each for each in (slim, deep, grown(slim, "slim_fine")))
     assert grown(deep, "slim_fine") is deep
+    joined = grown(slim, "slim_joined")
+    assert joined.name == "slim_joined" and grown(joined, "slim_deep") is joined
+    assert grown(joined, joined.name) is joined
     other = build("resnet18", image_size=32)
     assert grown(other, "slim_deep") is other
 
@@ -106,6 +109,15 @@ def test_bare_weights_of_slims_kinds_are_known_by_their_layers(slim, name, tmp_p
     assert read.name == name
     for name, value in new.state_dict().items():
         assert torch.equal(read.state_dict()[name], value), name
+
+
+def test_bare_weights_of_a_joined_encoder_are_those_of_a_deep_one_and_the_report_says_so(
+        slim, tmp_path):
+    joined = grown(slim, "slim_joined")
+    torch.save(joined.backbone.state_dict(), tmp_path / "bare.pth")
+    read, report = read_weights(tmp_path / "bare.pth")
+    assert read.name == "slim_deep" and any("slim_joined" in note for note in report.notes)
+    assert grown(read, "slim_joined").num_features == joined.num_features
 
 
 def test_a_grown_encoder_takes_gradients_in_its_new_stem(slim, images):

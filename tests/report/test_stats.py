@@ -34,8 +34,8 @@ def test_without_a_spread_there_is_no_interval(first, second):
 def test_scores_that_do_not_pair_are_refused():
     with pytest.raises(ValueError, match="pairs"):
         comparison.paired(FIRST, SECOND[:3])
-    with pytest.raises(ValueError):
-        comparison.same_images(torch.zeros(3), torch.zeros(3), torch.zeros(4))
+    with pytest.raises(ValueError, match="same shape"):
+        comparison.same_images(torch.zeros(3), torch.zeros(3), torch.zeros(1))
 
 
 def test_images_that_both_classify_alike_do_not_count():

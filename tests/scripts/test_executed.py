@@ -21,6 +21,16 @@ COPIES = sorted(tool.COPIES.glob("*.ipynb"))
 made = pytest.mark.skipif(not COPIES, reason="no executed copies yet: make executed")
 
 
+@made
+def test_the_copy_of_notebook_10_has_todays_numbers_of_photographs():
+    page = (tool.ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    table = page.split("<!-- photographs -->")[1].split("<!-- /photographs -->")[0]
+    cells = json.loads((tool.COPIES / "10_results.ipynb").read_text(encoding="utf-8"))["cells"]
+    shown = "\n".join(tool._text(output) for cell in cells for output in cell.get("outputs", []))
+    missing = [line for line in table.split("\n") if line not in shown]
+    assert not missing, "python -m scripts.executed --only 10"
+
+
 @pytest.fixture
 def source(tmp_path):
     """A notebook of two cells, as it lies in notebooks/."""

@@ -71,7 +71,7 @@ class Report:
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 
-def read_weights(path: str | Path, image_size: int | None = None, channels: int | None = None,
+def read_weights(path: str | Path, *, image_size: int | None = None, channels: int | None = None,
                  normalisation: str = "auto", input_size: int | None = None,
                  heads: int | None = None) -> tuple[Encoder, Report]:
     """Read weights in any layout that `layouts.LAYOUTS` knows, our own among them.
@@ -162,6 +162,9 @@ def _remarks(layout: Layout, config: dict[str, Any], trained_on: str, heads: int
         guess = config.get("heads", PRESETS[config["name"]]["heads"])
         yield (f"no tensor tells the number of heads: {guess} are a guess, and with another number "
                f"the features are others; {HEADS} sets it")
+    if config["name"] == "slim_deep":
+        yield ("no tensor tells slim_deep from slim_joined, whose features are of two stages: it "
+               "is taken for slim_deep, and ENCODER = slim_joined goes on with the other")
     if layout.remark:
         yield layout.remark.format(trained_on=trained_on)
 

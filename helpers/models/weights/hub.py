@@ -124,7 +124,7 @@ def pretrained(name: str, image_size: int, channels: int = 3,
         path = fetch(IMAGENET[name], folder)
     except UserError as problem:
         raise UserError(f"{problem}; or train from scratch (answer no)") from None
-    return read_weights(path, image_size, channels)[0]
+    return read_weights(path, image_size=image_size, channels=channels)[0]
 
 
 def upload(target: str | Path | None = None) -> Path:
