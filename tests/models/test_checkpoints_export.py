@@ -68,7 +68,8 @@ def test_onnx_runtime_gives_the_features_for_any_batch_size(name, tmp_path):
     pytest.importorskip("onnxscript")
     encoder = randomised(build(name, **ENCODERS[name]))
     session = onnxruntime.InferenceSession(str(export_onnx(encoder, tmp_path / "e.onnx")))
-    x = torch.rand(5, 1, 16, 16) * 2 - 1
+    side = encoder.config["image_size"]
+    x = torch.rand(5, 1, side, side) * 2 - 1
     (features,) = session.run(None, {"images": x.numpy()})
     torch.testing.assert_close(torch.from_numpy(features),
                                encoder(x).detach(), rtol=1e-3, atol=1e-4)
