@@ -10,10 +10,12 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b, sha256
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -270,10 +272,11 @@ def _write_table(path: Path, whole: Whole, splits: Splits, marks: list[int]) -> 
                                               encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
+        numbers = defaultdict(count)
         for name, split, label, mark in zip(whole.names, whole.splits, whole.labels.tolist(),
                                             marks, strict=True):
             split = "pretext" if split == UNLABELED else split
-            place = name if splits.names else f"{split}/{name.split()[-1]}"
+            place = name if splits.names else f"{split}/{next(numbers[split])}"
             label = splits.classes[label] if label >= 0 else ""
             writer.writerow([as_cell(place), split, as_cell(label),
                              f"{mark & (1 << 64) - 1:016x}"])

@@ -116,7 +116,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, root, load, monkey
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(cache.BlockWriter, "append", full)
-    with pytest.raises(UserError, match="free some space, .* smaller image") as caught:
+    with pytest.raises(UserError, match="No space .*: free .* smaller image") as caught:
         load(root)
     assert one_line(caught)
     assert list((tmp_path / "data" / "cache").iterdir()) == []
