@@ -3,7 +3,8 @@
     python benchmarks/throughput.py                 a table, and JSON under benchmarks/results/
     python benchmarks/throughput.py --method dino   the same for DINO: lightly's example and ours
     python benchmarks/throughput.py --scale         1,000 to 100,000 images, with memory
-    python benchmarks/throughput.py --scale --method predict      the same of a classifier in use
+    python benchmarks/throughput.py --scale --method extract      the same of features by slim
+    python benchmarks/throughput.py --scale --method predict      and of a classifier in use
 
 All train the same network (torchvision's ResNet18; BYOL's heads have 1,024 and 256 features, DINO's
 2,048, 256 and 2,048, with two global and six local crops) on the same images:
@@ -59,6 +60,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import predicting
 from benchmarks.photos.data import command, machine
 from helpers.common.files import write_atomically
+from helpers.evaluation.features import extract_features
 from helpers.methods.byol import BYOL
 from helpers.methods.dino import DINO
 from helpers.methods.recipes import BYOLRecipe, DINORecipe
@@ -73,6 +75,8 @@ HIDDEN, PROJECTION = 1024, 256
 WARM_UP = 4  # steps that are not counted: kernels are chosen
 PREFETCH = 2  # batches that each worker of a DataLoader makes ahead, its default
 LOCAL_CROPS, OUTPUTS = 6, 2048  # of DINO
+SCALED = ("extract", "predict")  # what has no race
+EXTRACT_WARM_UP = 512  # images that are not counted
 
 
 def warm_up(workers: int = 0) -> int:
@@ -116,6 +120,9 @@ class Memory(Callback):
     most = 0
 
     def on_train_batch_end(self, *_: object) -> None:
+        self.look()
+
+    def look(self) -> None:
         import psutil
 
         memory = psutil.Process().memory_info()
@@ -367,9 +374,23 @@ def of_size(count: int, options: argparse.Namespace) -> dict:
             block[start:start + 1000] = few
         block.flush()
         del block, few
-        speed = options.batch / ours(torch.from_numpy(np.load(path, mmap_mode="c")), options, None,
-                                     watcher)
+        images = torch.from_numpy(np.load(path, mmap_mode="c"))
+        speed = extracted(images, options, watcher) if options.method == "extract" else \
+            options.batch / ours(images, options, None, watcher)
     return dict(images=count, images_per_second=speed, memory_mib=watcher.most / 2**20)
+
+
+def extracted(images: Tensor, options: argparse.Namespace, watcher: Memory) -> float:
+    """Images a second of `extract_features` by the slim encoder; the memory is looked at in every
+    batch and, with all features there, at the end."""
+    encoder = build("slim", image_size=options.size).to(options.device).eval()
+    extract_features(encoder, images[:EXTRACT_WARM_UP])
+    encoder.register_forward_hook(lambda *_: watcher.look())
+    began = time.perf_counter()
+    features = extract_features(encoder, images)
+    seconds = time.perf_counter() - began
+    watcher.look()
+    return len(features) / seconds
 
 
 def photographs(count: int, size: int) -> Tensor:
@@ -411,8 +432,8 @@ def result_name(options: argparse.Namespace) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--method", choices=("byol", "dino", "predict"), default="byol",
-                        help="predict goes with --scale")
+    parser.add_argument("--method", choices=("byol", "dino", *SCALED), default="byol",
+                        help="extract and predict go with --scale")
     parser.add_argument("--size", type=int, default=96, help="side of images and views, pixels")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--steps", type=int,
@@ -422,8 +443,8 @@ def main() -> None:
     parser.add_argument("--scale", action="store_true",
                         help="1,000 to 100,000 images in place of the race")
     options = parser.parse_args()
-    if options.method == "predict" and not options.scale:
-        parser.error("--method predict goes with --scale")
+    if options.method in SCALED and not options.scale:
+        parser.error(f"--method {options.method} goes with --scale")
     options.steps = options.steps or (50 if options.device == "cuda" else 8)
     rows = scale(options) if options.scale else race(options)
     show(rows)

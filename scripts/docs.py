@@ -35,6 +35,7 @@ RELEASED = {"BYOL": "imagenette-byol-slim-48px-40min-seed0",
 FINE = "imagenette-byol-slim_fine-96px-13epochs-seed0"
 DEEP = "imagenette-dino-slim_deep-96px-80epochs-seed0"
 JOINED = "imagenette-dino-slim_joined-128px-75epochs-seed0"
+NOISE_JOINED = "imagenette-noise-byol-slim_joined-128px-65epochs-seed0"
 # README's lines, and its sentences
 SMALL = ("BYOL", "raw pixels", "label spreading", "fine-tuned BYOL", "from scratch")
 FINDINGS = ("Few labels", "Noise", "Photographs")
@@ -83,10 +84,10 @@ def noisy(rows: pd.DataFrame) -> str:
     return tables.by_sigma(named[named.sigma.notna()])
 
 
-def grown_card(*files: str) -> str:
-    """Released encoders for larger photographs, beside all trainings of the one that they began
-    as."""
-    order = [*files, SEED.sub("", RELEASED["BYOL"])]
+def grown_card(*files: str, small: str = "BYOL") -> str:
+    """Released encoders for larger photographs, beside all trainings of the small one of a method.
+    """
+    order = [*files, SEED.sub("", RELEASED[small])]
     merged = tables.photographs(results())[0]
     rows = merged[merged.file.isin(order)]
     return tables.encoders(rows.sort_values("file", key=lambda file: file.map(order.index),
@@ -168,6 +169,9 @@ PAGES: dict[Path, Mapping[str, Callable[[], str]]] = {
     ROOT / "weights" / "dino-deep-imagenette.md": {"numbers": lambda: grown_card(DEEP, FINE)},
     ROOT / "weights" / "dino-joined-imagenette.md": {
         "numbers": lambda: grown_card(JOINED, DEEP, FINE)},
+    ROOT / "weights" / "noise-byol-joined-imagenette.md": {
+        "numbers": lambda: grown_card(NOISE_JOINED, JOINED, small="noise-BYOL"),
+        "noise": lambda: photographs(under_noise=True)},
     ROOT / "weights" / "noise-byol-slim-imagenette.md": {"numbers": lambda: card("noise-BYOL")}}
 TABLES: dict[Path, Callable[[], pd.DataFrame]] = {collect.MEASURED: results,
                                                   collect.CURVES: learning_curves}

@@ -27,7 +27,9 @@ from helpers.settings import Settings
 RECORDS = {"byol-slim-imagenette": KEPT / "imagenette-byol-slim-48px-40min-seed0.json",
            "byol-fine-imagenette": KEPT / "imagenette-byol-slim_fine-96px-13epochs-seed0.json",
            "dino-deep-imagenette": KEPT / "imagenette-dino-slim_deep-96px-80epochs-seed0.json",
-           "dino-joined-imagenette": KEPT / "imagenette-dino-slim_joined-128px-75epochs-seed0.json"}
+           "dino-joined-imagenette": KEPT / "imagenette-dino-slim_joined-128px-75epochs-seed0.json",
+           "noise-byol-joined-imagenette":
+               KEPT / "imagenette-noise-byol-slim_joined-128px-65epochs-seed0.json"}
 RESULTS = Path(__file__).resolve().parents[2] / "results" / "imagenette"
 # of the images, pixels: a CPU's miniature, and that of the public benchmarks
 SIDE, GPU_SIDE = 48, 128

@@ -60,7 +60,11 @@ def two_views(recipe: BYOLRecipe, settings: Settings, encoder: Encoder | None = 
 
 def crops_for(recipe: DINORecipe, settings: Settings, encoder: Encoder | None = None) -> Any:
     """The global and local crops of DINO, a `MultiCrop`; their sides are multiples of the
-    encoder's patch."""
+    encoder's patch, or of 8 pixels.
+
+    Raises:
+        UserError: a size of views that is none, or a field that they do not have.
+    """
     views = dict(recipe.views or {})
     if "scale" in views:
         raise UserError("views.scale of DINO is what global_scale and local_scale say")
@@ -69,6 +73,10 @@ def crops_for(recipe: DINORecipe, settings: Settings, encoder: Encoder | None = 
         size = changed_view(PhotoView(), views).size
         views.pop("size", None)
     patch = getattr(encoder.backbone, "patch_size", 8) if encoder else 8
+    if size and size % patch:
+        near = max(1, size // patch) * patch
+        raise UserError(f"views.size {size} is no multiple of {patch} pixels, as DINO's crops are: "
+                        f"take {near} or {near + patch}")
     made = multicrop_for(settings.dataset, settings.image_size, size=size, step=patch,
                          local_crops=recipe.local_crops, global_scale=recipe.global_scale,
                          local_scale=recipe.local_scale)

@@ -15,6 +15,7 @@ from helpers.report.stats import Comparison, gained, paired, unpaired
 from helpers.report.tables import UNTRAINED, few_labels, markdown, percent
 
 HEAVY = 1.6  # the sigma at which two methods are compared
+PHOTO_SIGMA = 0.6  # and at which photographs are
 SCRATCH, SPREADING = "from scratch", "label spreading"
 Trainings = Mapping[str, tuple[Any, Any]]  # what `noise_trainings` finds
 
@@ -122,10 +123,22 @@ def _on_photographs(measured: pd.DataFrame, published: pd.DataFrame) -> list[str
     on = "a GPU" if best.encoder.endswith("GPU") else "one CPU core"
     return [f"**Photographs.** After {best.minutes:.0f} minutes on {on} {best.method} reaches "
             f"a kNN accuracy of {percent(best)} % on Imagenette; of what needs no training, "
-            f"{floor.method} come first with {percent(floor)} %. "
+            f"{floor.method} come first with {percent(floor)} %.{_beside_noise(measured, best)} "
             f"{goal.system}'s {goal.method} has {100 * goal.value:.1f} % after {goal.minutes:.0f} "
             f"minutes on {goal.hardware}, with larger images and a larger network: that distance "
             "has two causes, budget and method, and these numbers cannot tell them apart."]
+
+
+def _beside_noise(measured: pd.DataFrame, best: pd.Series) -> str:
+    """What noise does to the best encoder of photographs, and which one stands it best."""
+    noisy = measured[(measured.dataset == "imagenette") & (measured.sigma == PHOTO_SIGMA)]
+    own = noisy[(noisy.method == best.method) & (noisy.encoder == best.encoder)]
+    if own.empty:
+        return ""
+    highest = noisy.loc[noisy["mean"].idxmax()]
+    return (f" Under noise of sigma {PHOTO_SIGMA} a linear classifier that saw clean images only "
+            f"has {percent(own.iloc[0])} % on its features, and the most, {percent(highest)} %, "
+            f"on those of {highest.method}, {highest.encoder}.")
 
 
 def _starts(digits: pd.DataFrame) -> dict[str, Comparison]:

@@ -10,7 +10,7 @@ from helpers.training.runs import Run
 # weights that know photographs, by the name of a run
 PHOTOGRAPHS = {"byol": "byol-slim-imagenette", "noise-byol": "noise-byol-slim-imagenette"}
 # and those that see larger ones better
-FINE = {"byol": "byol-fine-imagenette"}
+FINE = {"byol": "byol-fine-imagenette", "noise-byol": "noise-byol-joined-imagenette"}
 # another method's, from the same images
 BETTER = {"byol-fine-imagenette": "dino-joined-imagenette"}
 FOR_FOLDERS = BETTER[FINE["byol"]]  # where nobody has looked yet how large the images are

@@ -166,6 +166,10 @@ def test_crops_follow_the_recipe(settings):
                       settings.replace(dataset="stl10", image_size=96))
     assert (small.first.size, small.second.size, small.local.size) == (64, 64, 24)
     assert small.first.blur == small.local.blur == 0
+    for size, near in ((60, "56 or 64"), (4, "8 or 16")):
+        with pytest.raises(UserError, match=f"views.size {size} is no multiple .* {near}"):
+            crops_for(recipe.replace(views=dict(size=size)),
+                      settings.replace(dataset="stl10", image_size=96))
     with pytest.raises(UserError, match="size"):
         crops_for(recipe.replace(views=dict(size=8)), settings)
     with pytest.raises(UserError, match="views.scale of DINO is what global_scale"):
@@ -183,6 +187,9 @@ def test_the_fine_encoders_see_photographs_in_smaller_views_without_blur(setting
         assert view.blur == view.solarize == 0
     assert {view.size for view in two_views(recipe_for("byol", photos), photos)} == {64}
     assert recipe_for("dino", settings.replace(encoder=name)).views is None  # of drawings
+    noisy = recipe_for("noise-byol", photos)
+    assert (noisy.lr, noisy.ema, noisy.noise) == (2e-3, 0.99, (0.0, 1.5))
+    assert recipe_for("noise-byol", settings.replace(encoder=name)).ema == 0.98
 
 
 def test_fine_tuning_has_the_settings_steps_and_a_faster_head(settings):

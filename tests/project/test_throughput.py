@@ -38,8 +38,8 @@ def test_dinos_crops_have_the_sides_and_the_number_of_lightlys():
 
 def test_results_of_another_method_have_a_file_of_their_own():
     names = {throughput.result_name(options(method=method, scale=scale))
-             for method in ("byol", "dino", "predict") for scale in (True, False)}
-    assert len(names) == 6 and "throughput-cpu" in names and "scale-cpu" in names
+             for method in ("byol", "dino", "extract", "predict") for scale in (True, False)}
+    assert len(names) == 8 and "throughput-cpu" in names and "scale-cpu" in names
 
 
 def test_both_dinos_have_the_same_parameters():
@@ -57,3 +57,17 @@ def test_a_classifier_goes_through_all_links_to_few_photographs(monkeypatch):
     monkeypatch.setattr(predicting, "PER_FOLDER", 20)
     row = predicting.of_size(50, throughput.photographs(4, 32), "cpu", "byol-slim-digits")
     assert row["images"] == 50 and row["images_per_second"] > 0 and row["memory_mib"] > 50
+
+
+def test_features_of_a_block_on_the_disk_are_counted_with_the_memory_they_take():
+    row = throughput.of_size(2000, options(method="extract", size=16))
+    assert row["images"] == 2000 and row["images_per_second"] > 0 and row["memory_mib"] > 50
+
+
+@pytest.mark.parametrize("method", throughput.SCALED)
+def test_what_has_no_race_is_refused_without_scale(method, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["throughput.py", "--method", method])
+    with pytest.raises(SystemExit) as ended:
+        throughput.main()
+    assert ended.value.code == 2
+    assert f"--method {method} goes with --scale" in capsys.readouterr().err

@@ -59,6 +59,19 @@ def test_every_point_says_its_numbers():
     assert "38.0 ± 1.0 %" in photographs and "peer's BYOL has 90.0 % after 200 min" in photographs
 
 
+def test_photographs_under_noise_are_spoken_of_where_the_best_encoder_was_shown_them():
+    noisy = pd.DataFrame([row("", name, "linear, noisy images", "all", mean, 0.01, 3, sigma=0.6,
+                              dataset="imagenette", encoder="slim", minutes=minutes)
+                          for name, mean, minutes in (("BYOL", 0.2, 40.0), ("noise-BYOL", 0.5, 9.0),
+                                                      ("raw pixels", 0.3, None))])
+    text = claims.findings(pd.concat([measured(), noisy]), PUBLISHED, NOISE).splitlines()[-1]
+    assert "Under noise of sigma 0.6" in text and "has 20.0 ± 1.0 % on its features" in text
+    assert "the most, 50.0 ± 1.0 %, on those of noise-BYOL, slim." in text
+    others = noisy[noisy.method != "BYOL"]
+    text = claims.findings(pd.concat([measured(), others]), PUBLISHED, NOISE).splitlines()[-1]
+    assert "noise-BYOL" not in text
+
+
 def test_what_was_not_measured_is_not_spoken_of():
     rows = measured()
     rows = rows[(rows.metric != gain_over("from scratch")) & (rows.dataset == "digits")]

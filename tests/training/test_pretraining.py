@@ -217,6 +217,8 @@ def test_larger_photographs_get_the_encoder_that_sees_them_finer(photographs, ca
     assert f"so the released encoder {name} is taken" in capsys.readouterr().out
     own = find_or_pretrain("byol", larger, chosen.replace(image_size=80))  # where methods compete
     assert own.meta["released"] == FINE["byol"] and own.name == "slim_fine"
+    noisy = find_or_pretrain("noise-byol", larger, chosen.replace(image_size=80))
+    assert noisy.meta["released"] == FINE["noise-byol"] and noisy.input_size == 128
 
 
 @pytest.mark.parametrize("shape", [(1, 48, 48), (3, 24, 24), (1, 96, 96), (3, 200, 200)])
