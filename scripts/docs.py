@@ -110,17 +110,23 @@ def card(method: str) -> str:
 def speed() -> str:
     """Pretraining, views, memory and the noise sweep."""
     found = collect.contents_in(collect.KEPT)
-    steps, views, sweep, scale = (found[name] for name in ("throughput-cpu", "views-cpu",
-                                                           "robustness", "scale-cpu"))
+    steps, views, sweep, scale, features = (found[name] for name in (
+        "throughput-cpu", "views-cpu", "robustness", "scale-cpu", "scale-extract-cpu"))
     few, many = scale["rows"][0], scale["rows"][-1]
+    first, last = features["rows"][0], features["rows"][-1]
     naive = [row["ratio"]["naive"] for row in sweep["rows"]]
     return (f"{tables.benchmark(steps)}\n\n{tables.benchmark(views)}\n\n"
             "Neither speed nor memory depends on how many images there are: "
             f"{few['images_per_second']:.0f} images/s and {few['memory_mib']:,.0f} MiB with "
             f"{few['images']:,} images in a memory-mapped block, {many['images_per_second']:.0f} "
             f"images/s and {many['memory_mib']:,.0f} MiB with {many['images']:,} "
-            f"(`{scale['command']}`).\n\nA noise sweep over {sweep['rows'][0]['sigmas']} sigmas "
-            f"takes {min(naive):.1f} to {max(naive):.1f} times less CPU time than a naive loop "
+            f"(`{scale['command']}`). Features by *slim* of images of 96 pixels, on "
+            f"{features['machine']['chip']}: {first['images_per_second']:.0f} images/s and "
+            f"{first['memory_mib']:,.0f} MiB with {first['images']:,}, "
+            f"{last['images_per_second']:.0f} images/s and {last['memory_mib']:,.0f} MiB with "
+            f"{last['images']:,} (`{features['command']}`).\n\nA noise sweep over "
+            f"{sweep['rows'][0]['sigmas']} sigmas takes {min(naive):.1f} to "
+            f"{max(naive):.1f} times less CPU time than a naive loop "
             f"(`python -m benchmarks.robustness --seeds {sweep['rows'][0]['seeds']}`).")
 
 

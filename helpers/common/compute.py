@@ -20,6 +20,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 NEVER, MMAP_DEFAULT, MIB = 2**31 - 1, 65536, 2**20
 SMALL = 32  # up to this side, in pixels, a second thread gains nothing worth having
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}  # and Lightning's words
+_kept = False  # whether memory is kept just now
 GPU_QUESTION = "import torch; print(torch.cuda.is_bf16_supported(including_emulation=False))"
 
 
@@ -31,18 +32,21 @@ def memory_kept(device: str) -> Iterator[None]:
     first touch of each of its pages enters the kernel: some ten thousand times in a step of
     ResNet18 with 64 images of 96 pixels, a tenth of the step's time, and a fifth of that of the
     slim encoder on digits. Nothing happens on a GPU, whose allocator keeps memory by itself, nor
-    where the C library is not glibc.
+    where the C library is not glibc, nor in such a block within another.
     """
-    libc = _glibc() if device == "cpu" else None
+    global _kept
+    libc = _glibc() if device == "cpu" and not _kept else None
     if libc is None:
         yield
         return
     libc.mallopt(M_MMAP_MAX, 0)
     libc.mallopt(M_TRIM_THRESHOLD, NEVER)
+    _kept = True
     try:
         yield
     # setting any of these ends glibc's own tuning of them, so leave what that would have arrived at
     finally:
+        _kept = False
         libc.mallopt(M_MMAP_MAX, MMAP_DEFAULT)
         libc.mallopt(M_MMAP_THRESHOLD, 32 * MIB)
         libc.mallopt(M_TRIM_THRESHOLD, 64 * MIB)

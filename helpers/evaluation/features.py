@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from helpers.common.compute import threads_for
+from helpers.common.compute import memory_kept, threads_for
 from helpers.common.errors import UserError
 from helpers.models.encoder import Encoder
 from helpers.models.vit import ViT
@@ -17,6 +17,7 @@ from helpers.transforms.views import normalise
 
 CPU_PIXELS = 1 << 16  # in a forward pass on a CPU
 MOST = 512  # images in a forward pass
+MANY = 8  # passes from which on freed memory is kept
 MOST_NUMBERS, PIXEL_SIDE = 1024, 16  # of an image that is features as it is; of one averaged
 
 
@@ -49,7 +50,16 @@ def half_on_gpu(device: torch.device) -> AbstractContextManager:
 
 def batched(function: Callable[[Tensor], Tensor], images: Tensor, batch_size: int = 512) -> Tensor:
     """`function` of N images, a batch at a time; the results joined on the CPU as float32."""
-    return torch.cat([function(batch).float().cpu() for batch in images.split(batch_size)])
+    joined = None
+    many = len(images) > MANY * batch_size  # or it would cost more than it saves
+    with memory_kept("cpu") if many else nullcontext():
+        for start in range(0, max(1, len(images)), batch_size):
+            part = function(images[start:start + batch_size])
+            if joined is None:  # results that are kept one by one would tear memory to pieces
+                joined = part.new_empty((len(images), *part.shape[1:]), dtype=torch.float32,
+                                        device="cpu")
+            joined[start:start + batch_size] = part
+    return joined
 
 
 def batch_for(images: Tensor, device: torch.device) -> int:

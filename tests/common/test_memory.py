@@ -63,6 +63,17 @@ def test_it_goes_back_to_the_system_at_the_end_even_after_an_error() -> None:
     assert resident() < before + LARGE
 
 
+@needs_glibc
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_block_within_another_gives_nothing_back() -> None:
+    before = resident()
+    with memory_kept("cpu"):
+        with memory_kept("cpu"):
+            torch.ones(LARGE)
+        assert resident() > before + 2 * LARGE
+    assert resident() < before + LARGE
+
+
 def test_a_gpu_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compute.ctypes, "CDLL",
                         lambda name: pytest.fail("the C library was touched"))
