@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -46,7 +46,11 @@ def pack_images(tar: Path, target: Path) -> None:
 
 def fetch_wheel(folder: Path) -> None:
     """lightly's wheel, of the version that is installed here."""
-    wanted = f"lightly=={version('lightly')}"
+    try:
+        wanted = f"lightly=={version('lightly')}"
+    except PackageNotFoundError:
+        raise UserError("lightly is not installed here: run `make run` once, and then with "
+                        ".venv/bin/python") from None
     done = subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
                            "--dest", str(folder), wanted], capture_output=True, text=True)
     if done.returncode:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
 from benchmarks.on_gpu.record import Record
-from benchmarks.on_gpu.sizes import Task, deepmind
-from benchmarks.on_gpu.speed import Variant
+from benchmarks.on_gpu.sizes import Task, deepmind, dino
+from benchmarks.on_gpu.speed import trained_rate
 from helpers.data.splits import Labeled
 from helpers.evaluation.collapse import effective_rank, feature_std
 from helpers.evaluation.features import extract_features
@@ -19,11 +20,10 @@ from helpers.models.encoder import Encoder
 from helpers.training.loader import BatchLoader
 from helpers.training.trainer import Hardware, fit
 
-TRAINS = 0.93  # share of a training's seconds in which it trains; the rest is evaluation
+MADE_BY = {"byol": deepmind, "noise-byol": deepmind, "dino": dino}
+TRAINS = 0.94  # share of a training's seconds in which it trains; the rest is evaluation
 LAST = 8  # seconds before the end of all in which a training ends
 EVALUATIONS = 6
-GUESS = {"cuda": 6_000.0}  # images a second, where nothing was measured
-SLOW = 30.0  # and on a CPU
 
 
 class Keeper(Callback):
@@ -64,25 +64,27 @@ def judged(task: Task, encoder: Encoder, part: Labeled, name: str) -> tuple[dict
     return scores, queries
 
 
-def run(record: Record, stage: str, task: Task, seconds: float,
-        quickest: tuple[Variant, float] | None, changes: dict[str, Any]) -> None:
-    """A training of DeepMind's recipe whose schedule ends after so many seconds; the test images
-    are read once, at its end.
+def run(record: Record, stage: str, task: Task, seconds: float, hardware: Hardware,
+        changes: dict[str, Any]) -> None:
+    """A training whose schedule ends after so many seconds, by the pace of a short trial; the test
+    images are read once, at its end.
 
     Args:
-        quickest: a way to train, and its images a second.
         changes: of the recipe, such as noise.
     """
-    batch = task.sizes.batch
-    rate = quickest[1] if quickest else GUESS.get(task.device, SLOW)
-    steps = max(4, int(TRAINS * seconds * rate / batch))
+    began = time.monotonic()
+
+    def module_of(steps: int) -> pl.LightningModule:
+        return MADE_BY[stage](task, steps, **changes)
+
+    batch = module_of(1).recipe.batch_size
+    rate = trained_rate(task, module_of, batch, hardware)
+    steps = max(4, int(TRAINS * (seconds - (time.monotonic() - began)) * rate / batch))
     loader = BatchLoader(task.splits.unlabeled, None, batch_size=batch, steps=steps,
                          device=task.device)
-    record.add(stage, steps=steps, epochs=round(steps / loader.steps_per_epoch, 1), batch=batch)
-    hardware = Hardware()
-    if quickest:
-        hardware = Hardware(half=quickest[0].half, compiled=quickest[0].compiled)
-    module = deepmind(task, steps, **changes)
+    module = module_of(steps)
+    record.add(stage, recipe=asdict(module.recipe), images=len(task.splits.unlabeled),
+               steps=steps, epochs=round(steps / loader.steps_per_epoch, 1), trial_images_s=rate)
     keeper = Keeper(record, stage, task, seconds / EVALUATIONS)
     history = fit(module, loader, callbacks=[keeper], hardware=hardware)
     record.add(stage, trained=len(history.losses),

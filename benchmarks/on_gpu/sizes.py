@@ -1,4 +1,4 @@
-"""How large everything is, and DeepMind's recipe for Imagenette."""
+"""How large everything is, and the recipes of the trainings."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from helpers.data.splits import Splits
-from helpers.methods.build import two_views
+from helpers.methods.build import build_method, two_views
 from helpers.methods.byol import BYOL
-from helpers.methods.recipes import BYOLRecipe
+from helpers.methods.dino import DINO
+from helpers.methods.recipes import BYOLRecipe, DINORecipe
 from helpers.settings import Settings
 from helpers.training.runs import fresh_encoder
 
@@ -32,7 +33,7 @@ class Sizes(NamedTuple):
 
 
 GPU = Sizes("resnet18", 128, 96, 256, 4096, 4096, 20, 100, 600.0)
-SMALL = Sizes("slim", 48, 32, 16, 64, 64, 3, 2, 6.0)
+SMALL = Sizes("slim", 48, 32, 8, 64, 64, 3, 2, 6.0)
 
 
 class Task(NamedTuple):
@@ -63,13 +64,33 @@ def deepmind(task: Task, steps: int, **changes: Any) -> DeepMindBYOL:
         changes: of the recipe, such as noise.
     """
     sizes = task.sizes
+    batch = changes.get("batch_size", sizes.batch)
     usual = dict(
-        steps=steps, batch_size=sizes.batch, optimizer="lars", weight_decay=1e-6, warmup=0.03,
-        hidden_dim=sizes.hidden, projection_dim=256, ema=0.99, views={"size": sizes.view})
+        steps=steps, batch_size=batch, optimizer="lars", lr=2.0 * batch / 256, weight_decay=1e-6,
+        warmup=0.03, hidden_dim=sizes.hidden, projection_dim=256, ema=0.99,
+        views={"size": sizes.view})
     recipe = BYOLRecipe(**usual | changes)
-    recipe = recipe.replace(lr=2.0 * recipe.batch_size / 256)
     encoder = fresh_encoder(task.splits, task.settings)
     return DeepMindBYOL(encoder, two_views(recipe, task.settings, encoder), recipe)
+
+
+def dino(task: Task, steps: int, **changes: Any) -> DINO:
+    """DINO as the slim encoders are trained on Imagenette (`benchmarks/imagenette.py`), with larger
+    heads and batches.
+
+    Args:
+        changes: of the recipe.
+    """
+    sizes = task.sizes
+    usual = dict(
+        steps=steps, batch_size=sizes.batch, lr=2e-3, weight_decay=(1e-4, 1e-4), ema=0.99,
+        temperature=(0.04, 0.04), batch_norm=True, hidden_dim=sizes.hidden // 2,
+        bottleneck_dim=min(256, sizes.hidden), output_dim=sizes.outputs // 2, local_crops=6,
+        global_scale=(0.2, 1.0), views={"size": sizes.view, "blur": 0.0, "solarize": 0.0})
+    recipe = DINORecipe(**usual | changes)
+    encoder = fresh_encoder(task.splits, task.settings)
+    passes = len(task.splits.unlabeled) / recipe.batch_size
+    return build_method(recipe, encoder, task.settings, passes)
 
 
 def resized(images: Tensor, side: int, count: int) -> Tensor:
@@ -81,7 +102,7 @@ def resized(images: Tensor, side: int, count: int) -> Tensor:
     return torch.cat(small)[rows]
 
 
-def options_of(task: Task, steps: int) -> argparse.Namespace:
+def options_of(task: Task, steps: int, method: str = "byol") -> argparse.Namespace:
     """What `benchmarks.throughput` wants to know."""
-    return argparse.Namespace(method="byol", size=task.sizes.view, batch=task.sizes.batch,
+    return argparse.Namespace(method=method, size=task.sizes.view, batch=task.sizes.batch,
                               steps=steps, device=task.device)

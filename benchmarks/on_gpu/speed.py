@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from typing import NamedTuple
 
+import pytorch_lightning as pl
 import torch
 
 from benchmarks import throughput
@@ -12,6 +15,7 @@ from benchmarks.on_gpu.sizes import Task, deepmind, options_of, resized
 from helpers.cli.cost import MACHINES
 from helpers.cli.work import Work
 from helpers.common.compute import precision
+from helpers.evaluation.features import extract_features
 from helpers.methods.build import build_method
 from helpers.methods.presets import recipe_for
 from helpers.settings import Settings
@@ -21,10 +25,11 @@ from helpers.training.trainer import Hardware, fit
 
 FEWER = {"textbook": 16}  # times as few steps, since each takes so long
 STEPS = 48  # of the others on a GPU, those in which a contender is timed
+ROUNDS = {"byol": 2, "dino": 1}  # on a GPU
+TRIAL = 4_096  # images whose features are timed
 
 
-@dataclass(frozen=True)
-class Variant:
+class Variant(NamedTuple):
     """A way to train that may be the quickest."""
 
     name: str
@@ -35,33 +40,49 @@ class Variant:
 
 
 def side_by_side(record: Record, task: Task) -> None:
-    """Images a second of ours, lightly's and the plain loop, and of ours without any views."""
+    """Images a second of ours, lightly's and the plain loop, and of ours without any views, in
+    turns; then ours' ratio to each of them in every round."""
     steps = STEPS if task.device == "cuda" else task.sizes.timed
-    options = options_of(task, steps)
-    images = resized(task.splits.unlabeled, options.size, throughput.images_for(options))
-    for name, contender in throughput.CONTENDERS.items():
-        own = options_of(task, max(2, steps // FEWER.get(name, 1)))
-        record.attempt("side by side", f"{name}, images/s",
-                       rate_of, contender, images, own)
+    for method, rounds in ROUNDS.items():
+        options = options_of(task, steps, method)
+        images = resized(task.splits.unlabeled, options.size, throughput.images_for(options))
+        contenders = {name: contender for name, contender in throughput.CONTENDERS.items()
+                      if name not in throughput.WITHOUT[method]}
+        rates: dict[str, list[float]] = {name: [] for name in contenders}
+        for turn in range(rounds if task.device == "cuda" else 1):
+            for name, contender in contenders.items():
+                own = options_of(task, max(2, steps // FEWER.get(name, 1)), method)
+                said = f"{method}, {name}, round {turn + 1}, images/s"
+                rates[name].append(record.attempt("side by side", said, rate_of, contender, images,
+                                                  own, turn))
+        record.add("side by side", **{
+            f"{method}, ours to {name}": [
+                round(ours / rate, 2) for ours, rate in zip(rates["ours"], others, strict=True)
+                if ours and rate]
+            for name, others in rates.items() if name != "ours"})
 
 
-def rate_of(contender: object, images: torch.Tensor, options: object) -> float:
+def rate_of(contender: Callable, images: torch.Tensor, options: object, seed: int) -> float:
     """Images a second of one contender."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     return round(options.batch / contender(images, options), 1)
+
+
+def usual_variant(task: Task) -> Variant:
+    """What `fit` does by itself."""
+    return Variant("as it is", precision(task.device), task.sizes.batch, task.sizes.view)
 
 
 def variants(record: Record, task: Task) -> tuple[Variant, float] | None:
     """Images a second of BYOL's step in several ways; the quickest of those that train the same."""
-    sizes, own = task.sizes, precision(task.device)
-    usual = Variant("as it is", own, sizes.batch, sizes.view)
+    usual, sizes = usual_variant(task), task.sizes
     tried = [usual]
     if task.device == "cuda":
-        tried += [Variant("fp16", "16-mixed", sizes.batch, sizes.view),
-                  Variant("twice the batch", own, 2 * sizes.batch, sizes.view),
-                  Variant("views as large as images", own, sizes.batch, sizes.image),
-                  Variant("compiled", own, sizes.batch, sizes.view, True),
-                  Variant("fp32", "32-true", sizes.batch, sizes.view)]
+        tried += [usual._replace(name="fp16", half="16-mixed"),
+                  usual._replace(name="half the batch", batch=sizes.batch // 2),
+                  usual._replace(name="twice the batch", batch=2 * sizes.batch),
+                  usual._replace(name="views as large as images", view=sizes.image),
+                  usual._replace(name="fp32", half="32-true")]
     found = {variant: record.attempt("variants", f"{variant.name}, images/s", variant_rate, task,
                                      variant) for variant in tried}
     alike = {each: rate for each, rate in found.items()
@@ -69,16 +90,30 @@ def variants(record: Record, task: Task) -> tuple[Variant, float] | None:
     return max(alike.items(), key=lambda item: item[1], default=None)
 
 
+def compiled(record: Record, task: Task) -> tuple[Variant, float] | None:
+    """The same with torch.compile, which takes a minute before its first step."""
+    variant = usual_variant(task)._replace(name="compiled", compiled=True)
+    rate = record.attempt("compiled", "images/s", variant_rate, task, variant)
+    return (variant, rate) if rate else None
+
+
 def variant_rate(task: Task, variant: Variant) -> float:
-    """Images a second of a few steps."""
-    options = options_of(task, task.sizes.timed)
-    clock = throughput.Clock(options)
-    module = deepmind(task, clock.last, batch_size=variant.batch, views={"size": variant.view})
-    loader = BatchLoader(task.splits.unlabeled, None, batch_size=variant.batch, steps=clock.last,
+    """Images a second of a few steps of BYOL."""
+    def module(steps: int) -> pl.LightningModule:
+        return deepmind(task, steps, batch_size=variant.batch, views={"size": variant.view})
+
+    return trained_rate(task, module, variant.batch,
+                        Hardware(half=variant.half, compiled=variant.compiled))
+
+
+def trained_rate(task: Task, make: Callable[[int], pl.LightningModule], batch: int,
+                 hardware: Hardware) -> float:
+    """Images a second of a few steps of `make(steps)`."""
+    clock = throughput.Clock(options_of(task, task.sizes.timed))
+    loader = BatchLoader(task.splits.unlabeled, None, batch_size=batch, steps=clock.last,
                          device=task.device)
-    fit(module, loader, callbacks=[clock],
-        hardware=Hardware(half=variant.half, compiled=variant.compiled))
-    return round(variant.batch / clock.seconds, 1)
+    fit(make(clock.last), loader, callbacks=[clock], hardware=hardware)
+    return round(batch / clock.seconds, 1)
 
 
 def plan(record: Record, task: Task) -> None:
@@ -90,6 +125,18 @@ def plan(record: Record, task: Task) -> None:
         said = 1000 * work.trainings[0].step_seconds(MACHINES["t4"])
         record.add("plan", **{f"{method}, ms a step by the cost model of a T4": round(said, 1)})
         record.attempt("plan", f"{method}, ms a step", step_milliseconds, task, chosen, method)
+    for name in dict.fromkeys((task.sizes.encoder, "slim")):
+        record.attempt("plan", f"features of {name}, images/s", feature_rate, task, name)
+
+
+def feature_rate(task: Task, name: str) -> float:
+    """Images a second whose features an encoder computes."""
+    encoder = fresh_encoder(task.splits, task.settings.replace(encoder=name)).to(task.device)
+    images = resized(task.splits.unlabeled, task.sizes.image, TRIAL)
+    extract_features(encoder, images[:TRIAL // 4])
+    began = time.perf_counter()
+    extract_features(encoder, images)  # ends on the CPU, so that nothing is left to wait for
+    return round(TRIAL / (time.perf_counter() - began), 1)
 
 
 def step_milliseconds(task: Task, chosen: Settings, method: str) -> float:

@@ -48,8 +48,13 @@ def test_all_stages_run_on_a_cpu_and_leave_encoders_that_load(photos, tmp_path):
     facts = summary(out)
     assert facts["facts"]["machine"]["threads"] == 1
     assert facts.keys() >= set(gpu.STAGES) and failures(facts) == {}
-    assert all(rate > 0 for name, rate in facts["side by side"].items() if name != "seconds")
-    for name in ("byol", "noise-byol"):
+    assert all(rate if isinstance(rate, list) else rate > 0
+               for rate in facts["side by side"].values())
+    ratio, = facts["side by side"]["byol, ours to textbook"]
+    rates = [facts["side by side"][f"byol, {name}, round 1, images/s"]
+             for name in ("ours", "textbook")]
+    assert ratio == pytest.approx(rates[0] / rates[1], abs=0.01)
+    for name in gpu.SHARES:
         assert 0 <= facts[name]["test kNN, k = 20"] <= 1
         whole = tmp_path / f"{name}.safetensors"
         whole.write_bytes(record.joined(out, name))
