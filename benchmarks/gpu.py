@@ -10,6 +10,7 @@ The images are those of `benchmarks/imagenette.py`. Stages, in this order:
     side by side   ours, lightly's parts and the plain loop (see `benchmarks/throughput.py`)
     variants       precisions, batch, size of the views, torch.compile; the quickest goes on
     compiled       torch.compile
+    graphs         steps with recorded passes beside plain ones
     plan           a step of the preset gpu beside the cost model of `doctor --plan`
     byol           DeepMind's recipe for Imagenette, for its share of the time that is left
     noise-byol     the same with noise
@@ -23,7 +24,6 @@ machine without a network `benchmarks/gpu_pack.py` brings what is needed.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -39,19 +39,19 @@ import torch  # noqa: E402
 
 from benchmarks.on_gpu import learn, paths, speed  # noqa: E402
 from benchmarks.on_gpu.record import Record  # noqa: E402
-from benchmarks.on_gpu.sizes import GPU, SMALL, Task  # noqa: E402
+from benchmarks.on_gpu.sizes import GPU, SHARES, SMALL, Task  # noqa: E402
 from benchmarks.photos import data  # noqa: E402
 from helpers.cli.recipe_options import value_of_words  # noqa: E402
 from helpers.common.compute import one_thread  # noqa: E402
 from helpers.common.errors import UserError  # noqa: E402
 from helpers.methods.presets import PHOTO_NOISE  # noqa: E402
+from helpers.methods.recipes import BYOLRecipe, DINORecipe  # noqa: E402
 from helpers.training.trainer import Hardware  # noqa: E402
 
-# Of a training: its part of the time that all of them have.
-SHARES = {"byol": 3, "noise-byol": 2, "dino": 3}
-STAGES = ("paths", "side by side", "variants", "compiled", "plan", *SHARES)
+STAGES = ("paths", "side by side", "variants", "compiled", "graphs", "plan", *SHARES)
 # Seconds without which a stage is not begun, and of a training what it leaves for the test images.
-LEAST = {"paths": 60, "side by side": 90, "variants": 60, "compiled": 90, "plan": 30}
+LEAST = {"paths": 60, "side by side": 90, "variants": 60, "compiled": 90, "graphs": 60,
+         "plan": 30}
 TRAINING, TEST = 20, 12
 
 
@@ -87,7 +87,7 @@ def stages(record: Record, task: Task, options: argparse.Namespace) -> None:
     """All that were asked for, in order; the trainings in the quickest way that was found."""
     measure: dict[str, Callable[[Record, Task], Any]] = {
         "paths": paths.run, "side by side": speed.side_by_side, "variants": speed.variants,
-        "compiled": speed.compiled, "plan": speed.plan}
+        "compiled": speed.compiled, "graphs": speed.graphs, "plan": speed.plan}
     found = {name: record.run(name, needed(name, task), work, record, task)
              for name, work in measure.items() if name in options.only}
     quick = [found[name] for name in ("variants", "compiled") if found.get(name)]
@@ -126,8 +126,15 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
+def check_fields(options: argparse.Namespace) -> None:
+    """A UserError where a training that was asked for has no such field, or no such value of it."""
+    for name in SHARES.keys() & set(options.only):
+        (DINORecipe if name == "dino" else BYOLRecipe)(**dict(steps=1) | options.set)
+
+
 def main(words: list[str] | None = None, began: float | None = None) -> None:
     options = parsed(words)
+    check_fields(options)
     record = Record(options.out, options.seconds, began)
     task = task_of(options)
     # two threads on small work wait for each other wherever something else wants a core
@@ -137,9 +144,9 @@ def main(words: list[str] | None = None, began: float | None = None) -> None:
 
 def measure(record: Record, task: Task, options: argparse.Namespace) -> None:
     """All that was asked for, between what the machine is and what is left."""
-    record.add("facts", machine=data.machine(task.device), images=str(task.splits),
-               torch=torch.__version__, cores=os.cpu_count(), read_after=round(
-                   options.seconds - record.left, 1))
+    record.add("facts", command=data.command(), machine=data.machine(task.device),
+               images=str(task.splits), torch=torch.__version__,
+               read_after=round(options.seconds - record.left, 1))
     stages(record, task, options)
     record.add("end", seconds_left=round(record.left, 1),
                files=sorted(path.name for path in options.out.iterdir()))

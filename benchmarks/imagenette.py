@@ -5,6 +5,7 @@
     train FOLDER --method byol --epochs 60     one training; or --minutes 12, of one core
     race FOLDER --minutes 12 --seeds 0 1 2     ours and lightly's benchmark, one after the other
     evaluate FOLDER --weights NAME_OR_FILE     every protocol on an encoder
+    gpu FOLDER --run OUT                       the same on what benchmarks/gpu.py trained into OUT
     labels FOLDER --weights NAME_OR_FILE       from scratch, features, fine-tuned
     baselines FOLDER                           raw pixels and random weights
     search FOLDER                              one change of the recipe at a time
@@ -32,6 +33,8 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.on_gpu.record import facts_in, joined  # noqa: E402
+from benchmarks.on_gpu.sizes import SHARES  # noqa: E402
 from benchmarks.photos import data, labels, race, runs, whitened  # noqa: E402
 from benchmarks.photos import search as search_of  # noqa: E402
 from benchmarks.photos.protocols import PROTOCOLS, evaluated  # noqa: E402
@@ -158,6 +161,36 @@ def evaluate(options: argparse.Namespace) -> None:
               options.results, settings.device)
 
 
+def evaluate_gpu(options: argparse.Namespace) -> None:
+    """All protocols on an encoder that `benchmarks/gpu.py` has trained, and the record of its
+    training."""
+    facts, stage = facts_in(options.run), options.stage
+    whole = options.run / f"{stage}.safetensors"
+    write_atomically(whole, joined(options.run, stage))
+    options.weights = str(whole)
+    encoder, splits, settings = loaded(options)
+    rows = []
+    for row in evaluated(encoder, splits, settings, options.protocols):
+        rows.append(row)
+        print(f"{row['protocol']}, {row['labels_per_class']} labels per class: {row['mean']:.1%}",
+              flush=True)
+    done = facts[stage]
+    seconds = done["curve"][-1]["seconds"]
+    curve = [dict(step=point["step"], cpu_seconds=0.0, minutes=point["seconds"] / 60,
+                  knn=point["validation kNN, k = 20"]) for point in done["curve"]]
+    chosen = dict(method=stage, encoder=encoder.name, size=splits.image_size, start="scratch",
+                  minutes=None, seed=encoder.meta["seed"], epochs=done["epochs"],
+                  images=done["images"], test_images=len(splits.test), recipe=done["recipe"])
+    cost = dict(seconds=seconds, steps=done["trained"], minutes=seconds / 60,
+                epochs=done["epochs"])
+    made_on = facts["facts"]["machine"]
+    name = (f"imagenette-{stage}-{encoder.name}-{splits.image_size}px-{done['epochs']:.0f}epochs-"
+            f"{made_on['device']}-seed{encoder.meta['seed']}")
+    data.keep(name, chosen, rows, options.results, machine_of=made_on, curve=curve,
+              losses=done["losses"], cost=cost, evaluated_on=data.machine(settings.device),
+              trained_by=facts["facts"]["command"])
+
+
 def compare_whitened(options: argparse.Namespace) -> None:
     """kNN and few labels on features whose directions are made alike, more and more."""
     encoder, splits, settings = loaded(options)
@@ -236,9 +269,9 @@ def above_zero(text: str) -> float:
     return float(text)
 
 
-VERBS = {"train": train, "race": race_all, "evaluate": evaluate, "labels": compare_labels,
-         "baselines": baselines, "search": search_recipe, "whitened": compare_whitened,
-         "draw": draw}
+VERBS = {"train": train, "race": race_all, "evaluate": evaluate, "gpu": evaluate_gpu,
+         "labels": compare_labels, "baselines": baselines, "search": search_recipe,
+         "whitened": compare_whitened, "draw": draw}
 
 
 def parsed() -> argparse.Namespace:
@@ -253,7 +286,7 @@ def parsed() -> argparse.Namespace:
             verbs[name].add_argument(*words, **options)
 
     listed = "evaluate labels whitened"  # that look at weights
-    one = f"train baselines {listed}"  # of one seed
+    one = f"train gpu baselines {listed}"  # of one seed
     add(f"race search {one}", "folder", help="train/<class>/ and val/<class>/")
     add(f"race search {one}", "--results", type=Path, default=data.RESULTS)
     add("draw", "--results", type=Path, default=KEPT)
@@ -263,10 +296,12 @@ def parsed() -> argparse.Namespace:
     add("train race baselines", "--size", type=int,
         help="side of the images, pixels (default: 128 on a GPU, else 48)")
     add("train race", "--out", default="runs", help="where encoders and checkpoints go")
-    add("train evaluate", "--protocols", nargs="*", choices=PROTOCOLS, default=list(PROTOCOLS))
+    add("train evaluate gpu", "--protocols", nargs="*", choices=PROTOCOLS, default=list(PROTOCOLS))
     add("race", "--protocols", nargs="*", choices=PROTOCOLS, default=["knn", "linear"])
     add(listed, "--weights", default=PHOTOGRAPHS["byol"], help="a name of the list or a file")
-    add(listed, "--draws", type=int, default=5, help="of the labelled images")
+    add("gpu", "--run", type=Path, required=True, metavar="OUT", help="the --out of gpu.py")
+    add("gpu", "--stage", choices=SHARES, default="dino", help="a training of gpu.py")
+    add(f"gpu {listed}", "--draws", type=int, default=5, help="of the labelled images")
     add("search", "--steps", type=int, default=1000)
     add("train", "--method", choices=runs.METHODS, default="byol")
     add("train", "--encoder", help="default: resnet18 on a GPU, else slim")

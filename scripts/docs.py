@@ -16,12 +16,14 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from helpers.common.environment import ROOT
 from helpers.common.errors import UserError
 from helpers.common.files import atomic_path, write_atomically
+from helpers.common.names import METHODS
 from helpers.report import claims, collect, plots, tables
 from helpers.report.results import RUN, latest
 from helpers.report.times import read_times
@@ -35,6 +37,7 @@ RELEASED = {"BYOL": "imagenette-byol-slim-48px-40min-seed0",
 FINE = "imagenette-byol-slim_fine-96px-13epochs-seed0"
 DEEP = "imagenette-dino-slim_deep-96px-80epochs-seed0"
 JOINED = "imagenette-dino-slim_joined-128px-75epochs-seed0"
+ON_GPU = "imagenette-dino-resnet18-128px-161epochs-cuda-seed0"
 NOISE_JOINED = "imagenette-noise-byol-slim_joined-128px-65epochs-seed0"
 # README's lines, and its sentences
 SMALL = ("BYOL", "raw pixels", "label spreading", "fine-tuned BYOL", "from scratch")
@@ -130,6 +133,33 @@ def speed() -> str:
             f"(`python -m benchmarks.robustness --seeds {sweep['rows'][0]['seeds']}`).")
 
 
+def gpu() -> str:
+    """Side by side, and with recorded passes, on a GPU."""
+    record = collect.contents_in(collect.KEPT)["gpu-h200"]
+    stages: dict[str, dict[str, Any]] = {}
+    for row in record["rows"]:
+        stages.setdefault(row["stage"], {})[row["what"]] = row["value"]
+    beside, recorded = stages["side by side"], stages["graphs"]
+    lines = []
+    for method in ("byol", "dino"):
+        for contender, ratios in beside.items():
+            if contender.startswith(f"{method}, ours to "):
+                other = contender.removeprefix(f"{method}, ours to ")
+                rates = [beside[f"{method}, {other}, round {turn + 1}, images/s"]
+                         for turn in range(len(ratios))]
+                lines.append({"method": METHODS[method], "beside": other,
+                              "its images/s": ", ".join(f"{rate:,.0f}" for rate in rates),
+                              "ours is, in each round": ", ".join(f"{r:.2f}" for r in ratios)})
+    steps = [{"step of": name, "plain, ms": f"{found['plain_ms']:.1f}",
+              "recorded, ms": f"{found['recorded_ms']:.1f}", "times": f"{found['times']:.1f}",
+              "losses differ by": f"{found['loss_differs_by']:g}"}
+             for name, found in recorded.items() if "times" in found]
+    return (f"{record['machine']['chip']}, {record['machine']['precision']}; before passes were "
+            f"recorded:\n\n{tables.markdown(pd.DataFrame(lines))}\n\n"
+            f"Recorded passes, on another machine of the kind:\n\n"
+            f"{tables.markdown(pd.DataFrame(steps))}")
+
+
 def selection(name: str) -> str:
     """Which images to label: strategies down, labels per class across, test accuracy."""
     rows = pd.read_csv(collect.KEPT / f"selection-{name}.csv")
@@ -169,12 +199,14 @@ PAGES: dict[Path, Mapping[str, Callable[[], str]]] = {
         "whitened": lambda: trials.whitened(pd.concat(
             map(pd.read_csv, sorted(collect.KEPT.glob("whitened-*.csv"))))),
         "published": lambda: tables.literature(collect.published())},
-    ROOT / "docs" / "speed.md": {"speed": speed, "times": times},
+    ROOT / "docs" / "speed.md": {"speed": speed, "gpu": gpu, "times": times},
     ROOT / "weights" / "byol-slim-imagenette.md": {"numbers": lambda: card("BYOL")},
     ROOT / "weights" / "byol-fine-imagenette.md": {"numbers": lambda: grown_card(FINE)},
     ROOT / "weights" / "dino-deep-imagenette.md": {"numbers": lambda: grown_card(DEEP, FINE)},
     ROOT / "weights" / "dino-joined-imagenette.md": {
         "numbers": lambda: grown_card(JOINED, DEEP, FINE)},
+    ROOT / "weights" / "dino-resnet18-imagenette.md": {
+        "numbers": lambda: grown_card(ON_GPU, JOINED, DEEP)},
     ROOT / "weights" / "noise-byol-joined-imagenette.md": {
         "numbers": lambda: grown_card(NOISE_JOINED, JOINED, small="noise-BYOL"),
         "noise": lambda: photographs(under_noise=True)},

@@ -15,6 +15,7 @@ import pandas as pd
 
 from helpers.common.names import METHODS
 from helpers.report.collect import COLUMNS, CURVE, KEPT, NOISE, completed, contents_in
+from helpers.report.tables import GPU
 
 # seeds are averaged over
 SETTING = ["dataset", "method", "encoder", "pixels", "protocol", "labels_per_class", "sigma"]
@@ -93,7 +94,7 @@ def _facts_of(run: dict[str, Any]) -> dict[str, Any]:
     if "method" in settings:
         on_cpu = run.get("machine", {}).get("device", "cpu") == "cpu"
         facts["method"] = TITLES.get(settings["method"], settings["method"])
-        facts["encoder"] = f"{settings['encoder']}{'' if on_cpu else ' on a GPU'}"
+        facts["encoder"] = f"{settings['encoder']}{'' if on_cpu else GPU}"
     return facts
 
 

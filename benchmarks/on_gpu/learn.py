@@ -23,7 +23,7 @@ from helpers.training.trainer import Hardware, fit
 MADE_BY = {"byol": deepmind, "noise-byol": deepmind, "dino": dino}
 TRAINS = 0.94  # share of a training's seconds in which it trains; the rest is evaluation
 LAST = 8  # seconds before the end of all in which a training ends
-EVALUATIONS = 6
+EVALUATIONS = 4
 
 
 class Keeper(Callback):

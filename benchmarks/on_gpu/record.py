@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from helpers.common.errors import UserError
 from helpers.common.files import write_atomically
 from helpers.models.encoder import Encoder
 from helpers.models.weights.checkpoint import save_encoder
@@ -90,7 +91,22 @@ class Record:
                 (self.out / name).unlink()
 
 
+def facts_in(folder: Path) -> dict[str, dict[str, Any]]:
+    """What a run has left in its summary.
+
+    Raises:
+        UserError: there is none.
+    """
+    try:
+        return json.loads((folder / "summary.json").read_text())
+    except (OSError, ValueError):
+        raise UserError(f"no summary.json of benchmarks/gpu.py in {folder}: name the folder that "
+                        "was its --out") from None
+
+
 def joined(folder: Path, stage: str) -> bytes:
     """The file whose parts a run has left."""
-    names = json.loads((folder / "summary.json").read_text())[stage]["weights"]
+    names = facts_in(folder).get(stage, {}).get("weights")
+    if not names:
+        raise UserError(f"the run in {folder} has no weights of {stage}")
     return b"".join((folder / name).read_bytes() for name in names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import pytorch_lightning as pl
@@ -11,7 +12,7 @@ import torch
 
 from benchmarks import throughput
 from benchmarks.on_gpu.record import Record
-from benchmarks.on_gpu.sizes import Task, deepmind, options_of, resized
+from benchmarks.on_gpu.sizes import Task, deepmind, dino, options_of, resized
 from helpers.cli.cost import MACHINES
 from helpers.cli.work import Work
 from helpers.common.compute import precision
@@ -116,6 +117,41 @@ def trained_rate(task: Task, make: Callable[[int], pl.LightningModule], batch: i
     return round(batch / clock.seconds, 1)
 
 
+def graphs(record: Record, task: Task) -> None:
+    """A step with recorded passes beside one without (`helpers.training.graphs`), and by how much
+    the losses differ."""
+    usual, small = task.sizes.batch, Settings.resolve(
+        preset="gpu", dataset=task.settings.dataset, device=task.device)
+
+    def preset(method: str) -> Callable[[int], pl.LightningModule]:
+        return lambda steps: preset_method(task, small, method, steps)
+
+    tried = {"BYOL with LARS": (partial(deepmind, task), task.sizes.image, usual),
+             "DINO": (partial(dino, task), task.sizes.image, usual),
+             "BYOL of the preset gpu": (preset("byol"), small.image_size, small.batch_size),
+             "DINO of the preset gpu": (preset("dino"), small.image_size, small.batch_size)}
+    for name, (make, side, batch) in tried.items():
+        images = resized(task.splits.unlabeled, side, 2 * batch)
+        record.attempt("graphs", name, both_ways, task, make, images, batch)
+
+
+def both_ways(task: Task, make: Callable[[int], pl.LightningModule], images: torch.Tensor,
+              batch: int) -> dict[str, float]:
+    """Milliseconds of a step without and with recorded passes, from the same seed."""
+    milliseconds, losses = [], []
+    for recorded in (False, True):
+        clock = throughput.Clock(options_of(task, task.sizes.timed))
+        torch.manual_seed(0)
+        loader = BatchLoader(images, None, batch_size=batch, steps=clock.last, device=task.device)
+        history = fit(make(clock.last), loader, callbacks=[clock],
+                      hardware=Hardware(graphs=recorded))
+        milliseconds.append(round(1000 * clock.seconds, 2))
+        losses.append(torch.tensor(history.losses))
+    return dict(plain_ms=milliseconds[0], recorded_ms=milliseconds[1],
+                times=round(milliseconds[0] / milliseconds[1], 2),
+                loss_differs_by=(losses[0] - losses[1]).abs().max().item())
+
+
 def plan(record: Record, task: Task) -> None:
     """Milliseconds of a step of the preset `gpu`, beside what the cost model says of a T4."""
     chosen = Settings.resolve(preset="gpu", dataset=task.settings.dataset, device=task.device)
@@ -142,10 +178,14 @@ def feature_rate(task: Task, name: str) -> float:
 def step_milliseconds(task: Task, chosen: Settings, method: str) -> float:
     """Of a step of a method with the settings' recipe."""
     clock = throughput.Clock(options_of(task, task.sizes.timed))
-    recipe = recipe_for(method, chosen).replace(steps=clock.last)
-    images = resized(task.splits.unlabeled, chosen.image_size, 2 * recipe.batch_size)
-    encoder = fresh_encoder(task.splits, task.settings.replace(encoder=chosen.encoder))
-    loader = BatchLoader(images, None, batch_size=recipe.batch_size, steps=clock.last,
+    images = resized(task.splits.unlabeled, chosen.image_size, 2 * chosen.batch_size)
+    loader = BatchLoader(images, None, batch_size=chosen.batch_size, steps=clock.last,
                          device=task.device)
-    fit(build_method(recipe, encoder, chosen), loader, callbacks=[clock])
+    fit(preset_method(task, chosen, method, clock.last), loader, callbacks=[clock])
     return round(1000 * clock.seconds, 1)
+
+
+def preset_method(task: Task, chosen: Settings, method: str, steps: int) -> pl.LightningModule:
+    """A method with the settings' recipe and encoder."""
+    encoder = fresh_encoder(task.splits, task.settings.replace(encoder=chosen.encoder))
+    return build_method(recipe_for(method, chosen).replace(steps=steps), encoder, chosen)

@@ -82,12 +82,16 @@ def as_csv(rows: list[dict] | pd.DataFrame) -> str:
 
 
 def keep(name: str, settings: dict[str, Any], rows: list[dict], results: Path = RESULTS,
-         device: str = "cpu", **more: Any) -> None:
+         device: str = "cpu", machine_of: dict[str, Any] | None = None, **more: Any) -> None:
     """Write one run to `name`.csv (its rows) and `name`.json (rows, settings, versions, machine
-    and `more`)."""
+    and `more`).
+
+    Args:
+        machine_of: that trained, where it was another one; None is this one with `device`.
+    """
     versions = {package: version(package) for package in PACKAGES}
-    record = dict(command=command(), settings=settings, versions=versions, machine=machine(device),
-                  **more, results=rows)
+    record = dict(command=command(), settings=settings, versions=versions,
+                  machine=machine_of or machine(device), **more, results=rows)
     write_atomically(results / f"{name}.csv", as_csv(rows))
     write_atomically(results / f"{name}.json", json.dumps(record, indent=1, default=str) + "\n")
 

@@ -72,7 +72,8 @@ def pretrain(options: argparse.Namespace) -> None:
     if options.resume and is_first():
         images = runs.images_of(splits, settings)
         _say_if_nothing_to_resume(runs.Run(recipe, settings, start.start, images), splits)
-    hardware = Hardware(options.devices, options.num_nodes, settings.precision, options.compile)
+    hardware = Hardware(options.devices, options.num_nodes, settings.precision, options.compile,
+                        options.graphs)
     done = pretraining.pretrain(splits, settings, recipe, encoder=encoder, start=start,
                                 resume=options.resume, hardware=hardware,
                                 save_every=options.save_every,

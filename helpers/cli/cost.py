@@ -6,11 +6,14 @@ Operations and numbers of a forward pass are counted on the network itself, with
 backward pass is two more. Every number is written once and read once. What the model leaves out:
 evaluations while training, heads, and that a computer does some of the three at once.
 
-The numbers of a T4 are assumptions, from its data sheet (65 TFLOP/s in half precision, 320 GB/s)
-and what ResNets reach of that; nobody has measured them with this code. Those of the CPU were
+Operations and bytes of a T4 are assumptions, from its data sheet (65 TFLOP/s in half precision, 320
+GB/s) and what ResNets reach of that; nobody has measured them with this code. The seconds of a
+launch are those of the hosts of two H200s, where the model misses the four steps that were measured
+with the preset gpu, recorded or not (`benchmarks/results/gpu-h200.json`), by -27 to +9 %; Colab's
+host may be slower. Those of the CPU were
 fitted to the digits notebooks on an Intel Xeon (`benchmarks/results/times.csv`, 5 to 91 seconds),
-which the model misses by -13 to +4 % in seven of the eight there, +12 % in 10. The AMD EPYC of the
-same file has no matrix units (AMX): there it misses by -46 to +47 %, mostly below.
+which the model misses by -12 to +13 %. The AMD EPYC of the same file has no matrix units (AMX):
+there it misses by -50 to +40 %, mostly below.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from typing import NamedTuple
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from helpers.common.compute import LEAST_RECORDED
 from helpers.models.encoder import build
 
 GIB = 1024**3
@@ -42,11 +46,12 @@ class Machine(NamedTuple):
     width: int  # bytes of a number in a training
     memory: float  # GiB
     start: float  # seconds in which a notebook fetches the repository and packages
+    records: bool  # a network's launches, which are one then; see `helpers.training.graphs`
     slower: float  # how many times longer than on the CPU of `plan.REST` other work takes
 
 
-MACHINES = {"t4": Machine("Colab's T4", 12e-6, 12.5e12, 4.2e12, 250e9, 2, 15.0, 45.0, 2.0),
-            "cpu": Machine("2 CPU cores", 10e-6, 100e9, 100e9, 20e9, 4, 4.0, 0.0, 0.85)}
+MACHINES = {"t4": Machine("Colab's T4", 35e-6, 12.5e12, 4.2e12, 250e9, 2, 15.0, 45.0, True, 2.0),
+            "cpu": Machine("2 CPU cores", 10e-6, 100e9, 100e9, 20e9, 4, 4.0, 0.0, False, 0.85)}
 
 
 class Network(NamedTuple):
@@ -62,13 +67,14 @@ class Shown(NamedTuple):
     """Crops of one side that a step shows the network, so many of each image.
 
     `passes` are forward passes of a crop, where a backward pass counts two; `calls` how many
-    batches the crops come in.
+    batches the crops come in, and `views` how often views of a batch are made.
     """
 
     side: int
     crops: int
     passes: int
     calls: int
+    views: int = 1
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,7 @@ class Training:
         encoder, channels, side, stem: the network, see `helpers.models.encoder.build`.
         times: how often.
         kept: whether another notebook finds what it made.
+        recorded: whether a GPU records it, if it is long enough.
     """
 
     method: str
@@ -92,14 +99,17 @@ class Training:
     stem: str = "auto"
     times: int = 1
     kept: bool = False
+    recorded: bool = False
 
     def step_seconds(self, machine: Machine) -> float:
         """Seconds of one step."""
         launches, flops = 0, 0.0
         moved = 4.0 * UPDATES * self.network(self.shown[0].side).weights
-        for side, crops, passes, calls in self.shown:
+        replayed = self.recorded and machine.records and self.steps >= LEAST_RECORDED
+        for side, crops, passes, calls, views in self.shown:
             net, images = self.network(side), self.batch * crops
-            launches += calls * (VIEW_LAUNCHES + LAUNCHES_OF_A_LAYER * passes * net.layers)
+            launches += views * VIEW_LAUNCHES
+            launches += 0 if replayed else calls * LAUNCHES_OF_A_LAYER * passes * net.layers
             flops += images * passes * net.flops
             moved += images * passes * net.numbers * 2 * machine.width
             if self.channels == 3:

@@ -127,6 +127,8 @@ def _add_pretrain(command: Parser) -> None:
     command.add_argument("--num-nodes", type=positive, default=1, metavar="N", help="machines")
     command.add_argument("--compile", action="store_true", help="torch.compile the networks where "
                          "that works: worth a try on a GPU, no gain on a CPU")
+    command.add_argument("--no-graphs", dest="graphs", action="store_false", help="on a GPU, start "
+                         "every operation by itself; default: record the passes once (CUDA graphs)")
     add_recipe_options(command)
     add_split_options(command)
     command.set_defaults(command=later("commands", "pretrain"))

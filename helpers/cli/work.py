@@ -75,7 +75,7 @@ class Work:
 
     def page(self, method: str, steps: int, times: int = 1) -> None:
         """Trainings of the method that a notebook writes, in a loop of its own."""
-        self.loops.append(self.by_recipe(method, steps, times))
+        self.loops.append(replace(self.by_recipe(method, steps, times), recorded=False))
 
     def by_recipe(self, method: str, steps: int | None = None, times: int = 1,
                   kept: bool = False, **changes: object) -> Training:
@@ -85,13 +85,13 @@ class Work:
         encoder = skeleton(chosen.encoder, self.channels, chosen.image_size)
         if isinstance(recipe, DINORecipe):
             crops = crops_for(recipe, chosen, encoder)
-            shown = (Shown(side_of(crops.first, chosen), 2, 4, 1),
+            shown = (Shown(side_of(crops.first, chosen), 2, 4, 1, 2),
                      Shown(side_of(crops.local, chosen), recipe.local_crops, 3, 1))
         else:
-            shown = (Shown(side_of(two_views(recipe, chosen, encoder)[0], chosen), 2, 4, 2),)
+            shown = (Shown(side_of(two_views(recipe, chosen, encoder)[0], chosen), 2, 4, 2, 2),)
         return Training(
             method, chosen.encoder, steps or recipe.steps, recipe.batch_size, shown, self.channels,
-            chosen.image_size, times=times, kept=kept)
+            chosen.image_size, times=times, kept=kept, recorded=True)
 
     def usual(self, method: str, any_method: bool = False, **changes: object) -> None:
         """What `find_or_pretrain` comes to on an empty machine: released weights or a training."""

@@ -18,6 +18,7 @@ from helpers.common.errors import UserError
 # Names and numbers of glibc's malloc.h; see https://man7.org/linux/man-pages/man3/mallopt.3.html
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 NEVER, MMAP_DEFAULT, MIB = 2**31 - 1, 65536, 2**20
+LEAST_RECORDED = 50  # steps of a training from which recording it pays: that takes as long as 20
 SMALL = 32  # up to this side, in pixels, a second thread gains nothing worth having
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}  # and Lightning's words
 _kept = False  # whether memory is kept just now

@@ -34,6 +34,8 @@ class BYOL(pl.LightningModule):
         recipe: heads, schedules and optimizer.
     """
 
+    recorded = "loss"  # what `helpers.training.graphs` may record
+
     def __init__(self, encoder: Encoder, views: tuple[View, View], recipe: BYOLRecipe) -> None:
         super().__init__()
         hidden, projection = recipe.hidden_dim, recipe.projection_dim
@@ -69,11 +71,13 @@ class BYOL(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         images, _ = batch
+        return self.loss(*self.shown(images))
+
+    def shown(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Two views, B x C x S x S, of uint8 images."""
         strength = self.noise_strength()
-        first, second = (
-            view(images, strength).contiguous(memory_format=torch.channels_last)
-            for view in self.views)
-        return self.loss(first, second)
+        return tuple(view(images, strength).contiguous(memory_format=torch.channels_last)
+                     for view in self.views)
 
     def optimizer_step(self, *args: object, **options: object) -> None:
         super().optimizer_step(*args, **options)

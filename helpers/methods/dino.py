@@ -41,6 +41,8 @@ class DINO(pl.LightningModule):
         frozen_steps: in which the head's last layer stays as it is (the paper: one epoch).
     """
 
+    recorded = "outputs"  # what `helpers.training.graphs` may record
+
     def __init__(self, encoder: Encoder, crops: MultiCrop, recipe: DINORecipe,
                  frozen_steps: int = 0) -> None:
         super().__init__()
@@ -70,11 +72,14 @@ class DINO(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_index: int) -> Tensor:
         images, _ = batch
-        crops = [views.contiguous(memory_format=torch.channels_last)
-                 for views in self.crops(images)]
-        teacher, student = self.outputs(*crops)
+        teacher, student = self.outputs(*self.shown(images))
         return self.loss(teacher.float().chunk(GLOBAL_CROPS),
                          student.float().chunk(GLOBAL_CROPS + self.crops.local_crops))
+
+    def shown(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Global and local crops of uint8 images, as `outputs` takes them."""
+        return tuple(crops.contiguous(memory_format=torch.channels_last)
+                     for crops in self.crops(images))
 
     def outputs(self, large: Tensor, small: Tensor) -> tuple[Tensor, Tensor]:
         """The teacher's for global crops, 2B x K, and the student's for all crops.

@@ -20,6 +20,7 @@ from helpers.training.callbacks import Compiled, History, ProgressLine, RandomSt
 from helpers.training.checkpoints import Saver
 from helpers.training.distributed import launched, trainer_options
 from helpers.training.errors import one_line_errors
+from helpers.training.graphs import Graphs
 from helpers.training.loader import BatchLoader
 
 for name in ("pytorch_lightning", "lightning_fabric", "lightning.pytorch"):
@@ -39,12 +40,14 @@ class Hardware:
         half: mixed precision; None or "auto" decides by machine and size of the images; a word of
             `PRECISIONS` or of Lightning's, such as "16-mixed", is taken as it is.
         compiled: use torch.compile, where the machine can; the results differ by rounding.
+        graphs: record the passes on one GPU and replay them, see `helpers.training.graphs`.
     """
 
     devices: int = 1
     nodes: int = 1
     half: bool | str | None = None
     compiled: bool = False
+    graphs: bool = True
 
 
 def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", seed: int = 0,
@@ -71,7 +74,11 @@ def fit(module: pl.LightningModule, loader: BatchLoader, *, title: str = "", see
     forks = together.get("strategy") == "ddp_notebook"
     history = History()
     watchers = [history, RandomStates(seed), *callbacks]
-    watchers += [Compiled()] * hardware.compiled + [ProgressLine(title)] * bool(title)
+    if hardware.compiled:
+        watchers.append(Compiled())
+    elif hardware.graphs:
+        watchers.append(Graphs())
+    watchers += [ProgressLine(title)] * bool(title)
     checkpoint = None
     if folder is not None:
         saver = Saver(folder, save_minutes, loader.steps_per_epoch, save_every)

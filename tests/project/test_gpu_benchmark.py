@@ -17,12 +17,14 @@ from image_folders import make_folder
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import gpu, gpu_pack  # noqa: E402
+from benchmarks import gpu, gpu_pack, imagenette  # noqa: E402
 from benchmarks.on_gpu import record, sizes, speed  # noqa: E402
 from helpers.common.errors import UserError  # noqa: E402
 from helpers.methods.lars import LARS  # noqa: E402
 from helpers.models.encoder import build  # noqa: E402
 from helpers.models.weights.checkpoint import load_encoder  # noqa: E402
+from helpers.report import tables  # noqa: E402
+from scripts.measured import read_results  # noqa: E402
 
 
 @pytest.fixture
@@ -59,6 +61,60 @@ def test_all_stages_run_on_a_cpu_and_leave_encoders_that_load(photos, tmp_path):
         whole = tmp_path / f"{name}.safetensors"
         whole.write_bytes(record.joined(out, name))
         assert load_encoder(whole).meta["steps"] == facts[name]["curve"][-1]["step"]
+
+
+def test_what_a_gpu_trained_is_measured_elsewhere_and_kept_with_its_machine(photos, tmp_path,
+                                                                            monkeypatch):
+    out = tmp_path / "out"
+    gpu.main([str(photos), "--out", str(out), "--small", "--only", "dino", "--with-val",
+              "--set", "batch_size=4", "temperature=0.05,0.05"])
+    facts = summary(out)
+    assert facts["dino"]["recipe"]["temperature"] == [0.05, 0.05]
+    assert facts["dino"]["recipe"]["batch_size"] == 4
+    parts = facts["facts"]["images"]
+    assert facts["dino"]["images"] == 40 and "34 images" in parts and "6 images" in parts
+    facts["facts"]["machine"] |= dict(device="cuda", chip="GPU of another house")
+    (out / "summary.json").write_text(json.dumps(facts))
+    words = ["imagenette.py", "gpu", str(photos), "--run", str(out), "--protocols", "knn",
+             "--results", str(tmp_path / "results")]
+    monkeypatch.setattr(sys, "argv", words)
+    imagenette.main()
+    (path,) = (tmp_path / "results").glob("imagenette-dino-slim-48px-*epochs-cuda-seed0.json")
+    kept = json.loads(path.read_text())
+    assert kept["machine"]["chip"] == "GPU of another house"
+    assert kept["results"][0]["mean"] == pytest.approx(facts["dino"]["test kNN, k = 20"], abs=0.03)
+    assert kept["cost"]["minutes"] == facts["dino"]["curve"][-1]["seconds"] / 60
+    table = read_results(tmp_path / "results")
+    assert set(table.encoder) == {"slim on a GPU"} and set(table.method) == {"DINO"}
+    assert len(tables.photographs(table.assign(dataset="imagenette"))[0]) == 2  # though it is short
+    monkeypatch.setattr(sys, "argv", [*words, "--stage", "byol"])
+    with pytest.raises(SystemExit, match="has no weights of byol"):
+        imagenette.main()
+    (out / "summary.json").unlink()
+    with pytest.raises(SystemExit, match="no summary.json of benchmarks/gpu.py"):
+        imagenette.main()
+
+
+@pytest.mark.parametrize("words", [["lr"], ["lr=fast"], ["rate=1"]])
+def test_a_field_that_is_none_is_refused_before_anything_is_trained(words, photos, tmp_path):
+    line = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), str(photos), "--small",
+            "--out", str(tmp_path / "out"), "--only", "byol", "--set", *words]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert done.returncode == 2 and words[0].split("=")[0] in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_without_lightly_the_pack_says_what_to_do(monkeypatch, tmp_path):
+    def missing(name):
+        raise gpu_pack.PackageNotFoundError(name)
+
+    monkeypatch.setattr(gpu_pack, "version", missing)
+    with pytest.raises(UserError, match="lightly is not installed here"):
+        gpu_pack.fetch_wheel(tmp_path)
+
+
+def test_the_code_that_is_carried_is_small():
+    assert 0 < gpu_pack.code_bytes() < 5 << 20
 
 
 def test_a_run_that_is_killed_has_kept_what_it_knew(photos, tmp_path):

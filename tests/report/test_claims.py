@@ -59,6 +59,18 @@ def test_every_point_says_its_numbers():
     assert "38.0 ± 1.0 %" in photographs and "peer's BYOL has 90.0 % after 200 min" in photographs
 
 
+def test_photographs_on_a_gpu_are_spoken_of_beside_those_on_a_cpu():
+    quick = pd.DataFrame([row("", "DINO", "kNN, k = 20", "all", 0.8, None, 1, dataset="imagenette",
+                              minutes=2.4, encoder="resnet18 on a GPU")])
+    text = claims.findings(pd.concat([measured(), quick]), PUBLISHED, NOISE).splitlines()[-1]
+    assert "After 40 minutes on one CPU core BYOL reaches" in text
+    assert ", and after 2.4 minutes on a GPU DINO with a resnet18 80.0 %;" in text
+    rows = measured()
+    alone = pd.concat([rows[(rows.dataset != "imagenette") | (rows.method != "BYOL")], quick])
+    text = claims.findings(alone, PUBLISHED, NOISE).splitlines()[-1]
+    assert "After 2 minutes on a GPU DINO reaches" in text and "CPU core" not in text
+
+
 def test_photographs_under_noise_are_spoken_of_where_the_best_encoder_was_shown_them():
     noisy = pd.DataFrame([row("", name, "linear, noisy images", "all", mean, 0.01, 3, sigma=0.6,
                               dataset="imagenette", encoder="slim", minutes=minutes)

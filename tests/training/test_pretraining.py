@@ -30,7 +30,7 @@ from helpers.training import monitor as monitors
 from helpers.training import runs
 from helpers.training.find import chosen_encoder, find_or_pretrain
 from helpers.training.pretraining import pretrain
-from helpers.training.released import BETTER, FINE, PHOTOGRAPHS, released_name
+from helpers.training.released import BETTER, BETTER_ON_GPU, FINE, PHOTOGRAPHS, released_name
 from helpers.training.runs import Run, fresh_encoder
 from helpers.transforms.views import Noisy, normalise
 
@@ -217,6 +217,9 @@ def test_larger_photographs_get_the_encoder_that_sees_them_finer(photographs, ca
     assert f"so the released encoder {name} is taken" in capsys.readouterr().out
     own = find_or_pretrain("byol", larger, chosen.replace(image_size=80))  # where methods compete
     assert own.meta["released"] == FINE["byol"] and own.name == "slim_fine"
+    on_gpu = run_of("byol", chosen.replace(device="cuda"))
+    name = released_name(on_gpu, larger.channels, larger.image_size, any_method=True)
+    assert name == BETTER_ON_GPU[FINE["byol"]]
     noisy = find_or_pretrain("noise-byol", larger, chosen.replace(image_size=80))
     assert noisy.meta["released"] == FINE["noise-byol"] and noisy.input_size == 128
 
