@@ -113,8 +113,8 @@ def drawn(race: tuple[str, str, int, float], curves: pd.DataFrame) -> Figure:
 
 
 def shown_race(table: pd.DataFrame) -> tuple[str, str, int, float]:
-    """Device, chip, pixels and budget of the race that most contenders share; of equals the one
-    with most trainings, and of these the longest."""
+    """Device, chip, pixels and budget of the longest race, in which all have seen most images; of
+    equals the one with most contenders, and of these with most trainings."""
     of = table.groupby(RACE).agg(contenders=("contender", "nunique"),
                                  trainings=("seed", "size")).reset_index()
-    return tuple(of.sort_values(["contenders", "trainings", "budget"])[RACE].iloc[-1])
+    return tuple(of.sort_values(["budget", "contenders", "trainings"])[RACE].iloc[-1])

@@ -67,8 +67,7 @@ def parts(method: str, folder: str, splits: Splits, settings: Settings, steps: i
     encoder = runs.fresh_encoder(splits, settings)
     if start:
         encoder = Choice.of(start).encoder(settings.encoder, splits.image_size, splits.channels)
-        if encoder.input_size == splits.image_size:
-            encoder.take_any_side()  # as `pretrain` does: views are smaller
+        encoder.take_views_of(splits.image_size)
     module = build_method(recipe, encoder, settings, loader.steps_per_epoch)
     made = str(module.crops if method == "dino" else module.views)  # with the dataset's strengths
     return module, loader, dataclasses.asdict(recipe) | dict(views=made)

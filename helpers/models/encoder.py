@@ -52,10 +52,11 @@ class Encoder(nn.Module):
         where images are resized."""
         return 1 if self.input_size else getattr(self.backbone, "patch_size", 1)
 
-    def take_any_side(self) -> None:
-        """From now on images are not resized; a ViT goes on, for its positions belong to one side.
-        """
-        if self.input_size and not hasattr(self.backbone, "patch_size"):
+    def take_views_of(self, side: int) -> None:
+        """From now on images are not resized, if it was to `side` pixels: views of such images are
+        smaller, and to enlarge them all costs time. A ViT goes on, for its positions belong to one
+        side."""
+        if self.input_size == side and not hasattr(self.backbone, "patch_size"):
             self.config["image_size"] = self.config.pop("input_size")  # which its stem was made for
             self.input_size = None
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.report.stats import Comparison, gained, paired, unpaired
-from helpers.report.tables import GPU, UNTRAINED, few_labels, markdown, percent
+from helpers.report.tables import GPU, RIVAL, UNTRAINED, few_labels, markdown, percent
 
 HEAVY = 1.6  # the sigma at which two methods are compared
 PHOTO_SIGMA = 0.6  # and at which photographs are
@@ -113,7 +113,7 @@ def _on_noise(trainings: Trainings) -> list[str]:
 
 def _on_photographs(measured: pd.DataFrame, published: pd.DataFrame) -> list[str]:
     knn = measured[(measured.dataset == "imagenette") & measured.protocol.str.startswith("kNN")
-                   & ~measured.method.str.startswith("lightly")]
+                   & ~measured.method.str.startswith(RIVAL)]
     others = published[(published.dataset == "Imagenette") & published.minutes.notna()]
     if knn.empty or others.empty:
         return []

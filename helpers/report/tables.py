@@ -19,7 +19,8 @@ CONTENDERS = {"textbook": "DataLoader without workers, lightly's transform, fp32
               "ours": "ours: views in batches, bf16, channels last",
               "compute limit": "ours with views that cost nothing"}
 UNTRAINED = ("random encoder", "raw pixels")
-SHORT = 8  # minutes of a CPU's training on photographs up to which it stands in the race only
+BUDGET = r"-([\d.]+min)"  # in the name of a training's file
+RIVAL = "lightly's"  # how the names of methods begin that are not ours
 GPU = " on a GPU"  # how the name of an encoder ends that a GPU has trained
 VALUE = "accuracy in %"
 WIDTH, MOST_LINES = 80, 15  # columns of a terminal; lines where there is no headline
@@ -82,12 +83,13 @@ def label_rows(few: pd.DataFrame) -> list[dict[str, Any]]:
 def photographs(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows of encoders trained on Imagenette, with the baselines, and those with few labels.
 
-    Short trainings are left out: they belong to a comparison of their own.
+    Trainings for minutes that a rival had as well are left out: they belong to a race.
     """
     frame = frame[frame.dataset == "imagenette"]
     compared = frame.file.str.endswith("-labels")
-    short = (frame.minutes < SHORT) & ~frame.encoder.str.endswith(GPU, na=False)
-    return frame[~compared & ~short], frame[compared]
+    budgets = frame.file.str.extract(BUDGET, expand=False)
+    raced = budgets.isin(budgets[frame.method.str.startswith(RIVAL)].dropna())
+    return frame[~compared & ~raced], frame[compared]
 
 
 def by_labels(frame: pd.DataFrame) -> str:

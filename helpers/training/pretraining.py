@@ -67,8 +67,7 @@ def pretrain(splits: Splits, settings: Settings, recipe: BYOLRecipe | DINORecipe
     loader = BatchLoader(splits.unlabeled, None, batch_size=batch_size, steps=steps,
                          seed=settings.seed, device=settings.device)
     encoder = copy.deepcopy(encoder) or fresh_encoder(splits, settings)
-    if encoder.input_size == splits.image_size:
-        encoder.take_any_side()  # views are smaller, and to enlarge them all costs time
+    encoder.take_views_of(splits.image_size)
     module = build_method(recipe, encoder, settings, loader.steps_per_epoch)
     monitor = Monitor(splits.train, splits.val, eval_interval(splits, batch_size, steps),
                       stop=stop_on_collapse, folder=run.folder / "logs",

@@ -175,11 +175,13 @@ def test_an_encoder_that_takes_any_side_resizes_nothing_and_is_rebuilt_so():
     stem = encoder.backbone.stem
     stem.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[-1]))
     encoder(images())
-    encoder.take_any_side()
+    encoder.take_views_of(64)  # which views are enlarged from
     encoder(images())
-    assert seen == [48, 32] and build(**encoder.config).input_size is None
+    encoder.take_views_of(48)
+    encoder(images())
+    assert seen == [48, 48, 32] and build(**encoder.config).input_size is None
     vit = build("vit_tiny", image_size=48, input_size=48)
-    vit.take_any_side()
+    vit.take_views_of(48)
     assert vit.input_size == 48
 
 

@@ -86,7 +86,7 @@ def test_what_a_gpu_trained_is_measured_elsewhere_and_kept_with_its_machine(phot
     assert kept["cost"]["minutes"] == facts["dino"]["curve"][-1]["seconds"] / 60
     table = read_results(tmp_path / "results")
     assert set(table.encoder) == {"slim on a GPU"} and set(table.method) == {"DINO"}
-    assert len(tables.photographs(table.assign(dataset="imagenette"))[0]) == 2  # though it is short
+    assert len(tables.photographs(table.assign(dataset="imagenette"))[0]) == 2
     monkeypatch.setattr(sys, "argv", [*words, "--stage", "byol"])
     with pytest.raises(SystemExit, match="has no weights of byol"):
         imagenette.main()

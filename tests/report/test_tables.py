@@ -26,12 +26,15 @@ def photographs(**changes):
                 over="trainings", epochs=60.0, minutes=23.2) | changes
 
 
-def test_short_trainings_and_ways_to_use_labels_stand_apart():
-    frame = pd.DataFrame([photographs(), photographs(file="short", minutes=3.0),
+def test_trainings_of_a_race_and_ways_to_use_labels_stand_apart():
+    frame = pd.DataFrame([photographs(), photographs(file="byol-3min-seed0", minutes=3.0),
+                          photographs(file="lightly-3min", method="lightly's BYOL", minutes=3.0),
                           photographs(file="raw", method="raw pixels", minutes=np.nan),
+                          photographs(file="byol-13min"), photographs(file="dino", minutes=2.4),
                           photographs(file="imagenette-labels"), photographs(dataset="stl10")])
     trained, few = tables.photographs(frame)
-    assert trained.file.tolist() == ["f", "raw"] and few.file.tolist() == ["imagenette-labels"]
+    assert trained.file.tolist() == ["f", "raw", "byol-13min", "dino"]
+    assert few.file.tolist() == ["imagenette-labels"]
 
 
 def test_an_encoder_is_named_with_its_budget_and_trainings_and_a_baseline_without():
