@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import Callback
 from benchmarks.on_gpu.record import Record
 from benchmarks.on_gpu.sizes import Task, deepmind, dino
 from benchmarks.on_gpu.speed import trained_rate
+from benchmarks.photos.data import command
 from helpers.data.splits import Labeled
 from helpers.evaluation.collapse import effective_rank, feature_std
 from helpers.evaluation.features import extract_features
@@ -39,19 +40,22 @@ class Keeper(Callback):
         if self.record.left < LAST:
             trainer.should_stop = ends = True
         if ends or time.monotonic() - self._last >= self.every:
-            self.evaluate(trainer.global_step, module.encoder)
+            self.evaluate(trainer.global_step, module)
             self._last = time.monotonic()
 
-    def evaluate(self, step: int, encoder: Encoder) -> None:
+    def evaluate(self, step: int, module: pl.LightningModule) -> None:
         """Add a point to the curve and keep the weights."""
-        row, features = judged(self.task, encoder, self.task.splits.val, "validation")
+        splits, settings = self.task.splits, self.task.settings
+        row, features = judged(self.task, module.encoder, splits.val, "validation")
         row |= dict(step=step, seconds=round(time.monotonic() - self._began, 1),
                     feature_std=round(feature_std(features), 3),
                     rank=round(effective_rank(features), 1))
         self.curve.append(row)
         self.record.add(self.stage, curve=self.curve)
-        self.record.keep(self.stage, encoder, method=self.stage, dataset=self.task.splits.name,
-                         steps=step, seed=self.task.settings.seed, start="scratch",
+        epochs = round(step * module.recipe.batch_size / len(splits.unlabeled))
+        self.record.keep(self.stage, module.encoder, method=self.stage, dataset=splits.name,
+                         steps=step, epochs=epochs, seed=settings.seed, start="scratch",
+                         preset=settings.preset, command=command(),
                          knn_validation=row["validation kNN, k = 20"])
 
 

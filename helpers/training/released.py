@@ -14,8 +14,7 @@ FINE = {"byol": "byol-fine-imagenette", "noise-byol": "noise-byol-joined-imagene
 # another method's, from the same images; on a GPU one that takes four times the operations
 BETTER = {"byol-fine-imagenette": "dino-joined-imagenette"}
 BETTER_ON_GPU = {"byol-fine-imagenette": "dino-resnet18-imagenette"}
-# where each image passes through once, and nobody has looked yet how large they are
-FOR_FOLDERS = BETTER_ON_GPU[FINE["byol"]]
+FOR_FOLDERS = BETTER[FINE["byol"]]  # where nobody has looked yet how large the images are
 # pixels, of the images that they are taken for: from the side of their views up
 KNOWN_SIDES, FINE_SIDES = (32, 64), (65, 160)
 

@@ -60,7 +60,10 @@ def test_all_stages_run_on_a_cpu_and_leave_encoders_that_load(photos, tmp_path):
         assert 0 <= facts[name]["test kNN, k = 20"] <= 1
         whole = tmp_path / f"{name}.safetensors"
         whole.write_bytes(record.joined(out, name))
-        assert load_encoder(whole).meta["steps"] == facts[name]["curve"][-1]["step"]
+        meta = load_encoder(whole).meta
+        assert meta["steps"] == facts[name]["curve"][-1]["step"]
+        assert meta["epochs"] == round(facts[name]["epochs"])
+        assert meta["command"] == facts["facts"]["command"]
 
 
 def test_what_a_gpu_trained_is_measured_elsewhere_and_kept_with_its_machine(photos, tmp_path,

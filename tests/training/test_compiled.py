@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+import torch._dynamo
 from pytorch_lightning.callbacks import Callback
 from torch._dynamo.backends.common import aot_autograd
 
@@ -19,6 +20,12 @@ from helpers.transforms.views import CleanView, DigitView
 
 IMAGES = torch.randint(0, 256, (32, 1, 16, 16), dtype=torch.uint8,
                        generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled():
+    """torch compiles a function a few times in a process, whoever asks, and then no more."""
+    torch._dynamo.reset()
 
 
 def encoder():
