@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from helpers.common.progress_bar import progress
 from helpers.models.encoder import Encoder
 from helpers.training.distributed import from_all, mean_of_all, rank_and_world
-from helpers.training.errors import not_finite_error
+from helpers.training.errors import in_a_line, not_finite_error
 from helpers.training.loader import BatchLoader
 
 
@@ -124,8 +124,8 @@ class Compiled(Callback):
             raise
         except Exception as error:  # whatever a compiler provokes, the answer is the same
             cause = getattr(error, "inner_exception", error)
-            print(f"torch.compile cannot be used here ({type(cause).__name__}: "
-                  f"{str(cause).strip().splitlines()[0]}): training goes on without it")
+            print(f"torch.compile cannot be used here ({in_a_line(cause)}): training goes on "
+                  "without it")
             self.on_train_end(trainer, module)
         finally:
             module.load_state_dict(buffers, strict=False)

@@ -26,6 +26,12 @@ LOST = re.compile(r"closed by peer|reset by peer|Broken pipe|remote process exit
                   re.IGNORECASE)
 
 
+def in_a_line(error: BaseException) -> str:
+    """The kind of an error and the first line of what it says."""
+    said = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {said[0] if said else 'it says no more'}"
+
+
 def not_finite_error(what: str, step: int) -> UserError:
     """For losses, features or weights that became NaN or infinite: `what` says which."""
     return UserError(f"{what} at step {step}: try a smaller learning rate; any checkpoint before "

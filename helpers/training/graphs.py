@@ -5,6 +5,9 @@ these a GPU is done with one before the host has started the next. What is recor
 by one call (https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs). On an H200 a step of
 BYOL with ResNet18 takes a third of the time, and its losses are the same
 (`benchmarks/results/gpu-h200.json`).
+
+A number of Python's, such as one that follows the step, is recorded as it is then: a method that
+has such numbers between views and gradients says `recorded = ""`.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from helpers.common.compute import LEAST_RECORDED
+from helpers.training.errors import in_a_line
 
 HALVES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -53,8 +57,8 @@ class Graphs(Callback):
             # what it returns is written anew by the next call
             setattr(module, module.recorded, lambda *shown: tree_map(Tensor.clone, replay(*shown)))
         except Exception as error:  # a driver's, or too little memory for passes beside each other
-            print(f"CUDA graphs cannot be used here ({type(error).__name__}: "
-                  f"{str(error).strip().splitlines()[0]}): training goes on without them")
+            print(f"CUDA graphs cannot be used here ({in_a_line(error)}): training goes on without "
+                  "them")
         finally:
             module.load_state_dict(buffers, strict=False)
             torch.cuda.empty_cache()  # of the passes that were tried first
@@ -69,7 +73,7 @@ class Graphs(Callback):
 
 def worth_it(trainer: pl.Trainer, module: pl.LightningModule) -> bool:
     """Whether one GPU trains a module that has something to record, for long enough."""
-    return (hasattr(module, "recorded") and module.device.type == "cuda"
+    return (bool(getattr(module, "recorded", "")) and module.device.type == "cuda"
             and trainer.world_size == 1 and trainer.max_steps >= LEAST_RECORDED)
 
 

@@ -158,15 +158,25 @@ def test_half_precision_is_recorded_without_its_cache(replays, monkeypatch):
     assert not seen[0][0]
 
 
-@pytest.mark.parametrize("steps, device, world, worth", [
-    (graphs.LEAST_RECORDED, "cuda", 1, True), (graphs.LEAST_RECORDED - 1, "cuda", 1, False),
-    (1000, "cpu", 1, False), (1000, "cuda", 2, False)])
-def test_one_gpu_records_what_is_long_enough(steps, device, world, worth):
+def test_an_error_without_words_is_a_line_as_well(replays, monkeypatch, capsys):
+    def refuse(callable, shown, allow_unused_input):
+        raise RuntimeError
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", refuse)
+    assert len(train(byol())) == STEPS
+    assert "cannot be used here (RuntimeError: it says no more):" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("steps, device, world, name, worth", [
+    (graphs.LEAST_RECORDED, "cuda", 1, "loss", True),
+    (graphs.LEAST_RECORDED - 1, "cuda", 1, "loss", False), (1000, "cpu", 1, "loss", False),
+    (1000, "cuda", 2, "loss", False), (1000, "cuda", 1, "", False)])
+def test_one_gpu_records_what_is_long_enough(steps, device, world, name, worth):
     class Trainer:
         max_steps, world_size = steps, world
 
     class Module:
-        recorded = "loss"
+        recorded = name
 
     Module.device = torch.device(device)
     assert graphs.worth_it(Trainer, Module) == worth
