@@ -8,7 +8,7 @@ The images are those of `benchmarks/imagenette.py`. Stages, in this order:
 
     paths          each method in each precision; does the GPU wait for the host?
     side by side   ours, lightly's parts and the plain loop (see `benchmarks/throughput.py`)
-    variants       precisions, batch, size of the views, torch.compile; the quickest goes on
+    variants       precisions, batch, size of the views; the quickest of them and the next goes on
     compiled       torch.compile
     graphs         steps with recorded passes beside plain ones
     plan           a step of the preset gpu beside the cost model of `doctor --plan`

@@ -26,6 +26,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,14 +147,20 @@ def loaded(options: argparse.Namespace) -> tuple[Encoder, Splits, Settings]:
     return encoder.to(settings.device), data.photographs(options.folder, settings), settings
 
 
+def printed(rows: Iterable[dict]) -> Iterator[dict]:
+    """The rows, each printed as it comes."""
+    for row in rows:
+        print(f"{row['protocol']}, {row['labels_per_class']} labels per class: {row['mean']:.1%}",
+              flush=True)
+        yield row
+
+
 def evaluate(options: argparse.Namespace) -> None:
     """All protocols on a released encoder or one of a file."""
     encoder, splits, settings = loaded(options)
-    title, rows = titled(encoder), []
-    for row in evaluated(encoder, splits, settings, options.protocols):
-        rows.append(dict(method=title, **row))
-        print(f"{row['protocol']}, {row['labels_per_class']} labels per class: {row['mean']:.1%}",
-              flush=True)
+    title = titled(encoder)
+    rows = [dict(method=title, **row)
+            for row in printed(evaluated(encoder, splits, settings, options.protocols))]
     chosen = dict(encoder=encoder.name, size=splits.image_size,
                   weights=data.shown([options.weights])[0], meta=encoder.meta, seed=settings.seed,
                   test_images=len(splits.test))
@@ -169,11 +176,7 @@ def evaluate_gpu(options: argparse.Namespace) -> None:
     write_atomically(whole, joined(options.run, stage))
     options.weights = str(whole)
     encoder, splits, settings = loaded(options)
-    rows = []
-    for row in evaluated(encoder, splits, settings, options.protocols):
-        rows.append(row)
-        print(f"{row['protocol']}, {row['labels_per_class']} labels per class: {row['mean']:.1%}",
-              flush=True)
+    rows = list(printed(evaluated(encoder, splits, settings, options.protocols)))
     done = facts[stage]
     seconds = done["curve"][-1]["seconds"]
     curve = [dict(step=point["step"], cpu_seconds=0.0, minutes=point["seconds"] / 60,

@@ -110,11 +110,16 @@ def variant_rate(task: Task, variant: Variant) -> float:
 def trained_rate(task: Task, make: Callable[[int], pl.LightningModule], batch: int,
                  hardware: Hardware) -> float:
     """Images a second of a few steps of `make(steps)`."""
+    return round(batch / timed(task, make, task.splits.unlabeled, batch, hardware)[0], 1)
+
+
+def timed(task: Task, make: Callable[[int], pl.LightningModule], images: torch.Tensor, batch: int,
+          hardware: Hardware) -> tuple[float, list[float]]:
+    """Seconds of a step, and the losses, of a few steps of `make(steps)`."""
     clock = throughput.Clock(options_of(task, task.sizes.timed))
-    loader = BatchLoader(task.splits.unlabeled, None, batch_size=batch, steps=clock.last,
-                         device=task.device)
-    fit(make(clock.last), loader, callbacks=[clock], hardware=hardware)
-    return round(batch / clock.seconds, 1)
+    loader = BatchLoader(images, None, batch_size=batch, steps=clock.last, device=task.device)
+    history = fit(make(clock.last), loader, callbacks=[clock], hardware=hardware)
+    return clock.seconds, history.losses
 
 
 def graphs(record: Record, task: Task) -> None:
@@ -123,9 +128,7 @@ def graphs(record: Record, task: Task) -> None:
     usual, small = task.sizes.batch, Settings.resolve(
         preset="gpu", dataset=task.settings.dataset, device=task.device)
 
-    def preset(method: str) -> Callable[[int], pl.LightningModule]:
-        return lambda steps: preset_method(task, small, method, steps)
-
+    preset = partial(partial, preset_method, task, small)
     tried = {"BYOL with LARS": (partial(deepmind, task), task.sizes.image, usual),
              "DINO": (partial(dino, task), task.sizes.image, usual),
              "BYOL of the preset gpu": (preset("byol"), small.image_size, small.batch_size),
@@ -140,13 +143,10 @@ def both_ways(task: Task, make: Callable[[int], pl.LightningModule], images: tor
     """Milliseconds of a step without and with recorded passes, from the same seed."""
     milliseconds, losses = [], []
     for recorded in (False, True):
-        clock = throughput.Clock(options_of(task, task.sizes.timed))
         torch.manual_seed(0)
-        loader = BatchLoader(images, None, batch_size=batch, steps=clock.last, device=task.device)
-        history = fit(make(clock.last), loader, callbacks=[clock],
-                      hardware=Hardware(graphs=recorded))
-        milliseconds.append(round(1000 * clock.seconds, 2))
-        losses.append(torch.tensor(history.losses))
+        seconds, found = timed(task, make, images, batch, Hardware(graphs=recorded))
+        milliseconds.append(round(1000 * seconds, 2))
+        losses.append(torch.tensor(found))
     return dict(plain_ms=milliseconds[0], recorded_ms=milliseconds[1],
                 times=round(milliseconds[0] / milliseconds[1], 2),
                 loss_differs_by=(losses[0] - losses[1]).abs().max().item())
@@ -177,12 +177,9 @@ def feature_rate(task: Task, name: str) -> float:
 
 def step_milliseconds(task: Task, chosen: Settings, method: str) -> float:
     """Of a step of a method with the settings' recipe."""
-    clock = throughput.Clock(options_of(task, task.sizes.timed))
     images = resized(task.splits.unlabeled, chosen.image_size, 2 * chosen.batch_size)
-    loader = BatchLoader(images, None, batch_size=chosen.batch_size, steps=clock.last,
-                         device=task.device)
-    fit(preset_method(task, chosen, method, clock.last), loader, callbacks=[clock])
-    return round(1000 * clock.seconds, 1)
+    make = partial(preset_method, task, chosen, method)
+    return round(1000 * timed(task, make, images, chosen.batch_size, Hardware())[0], 1)
 
 
 def preset_method(task: Task, chosen: Settings, method: str, steps: int) -> pl.LightningModule:

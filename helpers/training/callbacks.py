@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -113,12 +114,10 @@ class Compiled(Callback):
         self.backend = backend
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
         for encoder in encoders_of(module):
             encoder.compile(backend=self.backend)
-        gpus = [torch.cuda.current_device()] if module.device.type == "cuda" else []
         try:
-            with torch.random.fork_rng(gpus), trainer.precision_plugin.train_step_context():
+            with without_trace(module), trainer.precision_plugin.train_step_context():
                 self.try_step(trainer.train_dataloader, module)
         except torch.OutOfMemoryError:
             raise
@@ -127,8 +126,6 @@ class Compiled(Callback):
             print(f"torch.compile cannot be used here ({in_a_line(cause)}): training goes on "
                   "without it")
             self.on_train_end(trainer, module)
-        finally:
-            module.load_state_dict(buffers, strict=False)
 
     def try_step(self, loader: BatchLoader, module: pl.LightningModule) -> None:
         """A forward and backward pass of the first batch."""
@@ -140,6 +137,18 @@ class Compiled(Callback):
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         for encoder in encoders_of(module):
             encoder._compiled_call_impl = None  # torch has no other way back from compile()
+
+
+@contextmanager
+def without_trace(module: pl.LightningModule) -> Iterator[None]:
+    """Inside, passes may be tried: buffers and random numbers are afterwards what they were."""
+    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    gpus = [torch.cuda.current_device()] if module.device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(gpus):
+            yield
+    finally:
+        module.load_state_dict(buffers, strict=False)
 
 
 def encoders_of(module: nn.Module) -> list[Encoder]:

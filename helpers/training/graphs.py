@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from helpers.common.compute import LEAST_RECORDED
+from helpers.training.callbacks import without_trace
 from helpers.training.errors import in_a_line
 
 HALVES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -49,10 +50,8 @@ class Graphs(Callback):
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         if not worth_it(trainer, module):
             return
-        buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-        gpus = [torch.cuda.current_device()] if module.device.type == "cuda" else []
         try:
-            with torch.random.fork_rng(gpus):
+            with without_trace(module):
                 replay = recording(trainer, module)
             # what it returns is written anew by the next call
             setattr(module, module.recorded, lambda *shown: tree_map(Tensor.clone, replay(*shown)))
@@ -60,7 +59,6 @@ class Graphs(Callback):
             print(f"CUDA graphs cannot be used here ({in_a_line(error)}): training goes on without "
                   "them")
         finally:
-            module.load_state_dict(buffers, strict=False)
             torch.cuda.empty_cache()  # of the passes that were tried first
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
