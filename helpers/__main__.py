@@ -44,5 +44,6 @@ if __name__ == "__main__":
                          + ": start a newer one, or `make run`, which finds one\n")
         sys.exit(2)
     from helpers.cli.main import main
+    from helpers.common.startup import end_with_status_of
 
-    sys.exit(main())
+    end_with_status_of(main)

@@ -27,6 +27,7 @@ from helpers.common.environment import (
 )
 from helpers.common.errors import UserError
 from helpers.common.markup import wrapped
+from helpers.common.startup import nothing_is_garbage
 from helpers.report.web_image import image, png
 
 __all__ = ["download", "explorer", "image", "png", "prepare", "show_source", "show_tensorboard",
@@ -195,7 +196,9 @@ def prepare(number: str = "", root: Path = ROOT) -> None:
         except UserError as problem:  # the notebook says what it leaves out
             print(problem)
     share_folders(root)
-    doctor = importlib.import_module("helpers.cli.doctor")  # it needs the packages
+    with nothing_is_garbage():
+        importlib.import_module("helpers.training.trainer")  # Lightning, for all that train
+        doctor = importlib.import_module("helpers.cli.doctor")
     print(wrapped(doctor.brief(root)))
     if number:
         with contextlib.suppress(UserError):  # a wrong variable was named above

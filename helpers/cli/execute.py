@@ -73,6 +73,7 @@ def execute(path: Path, out: Path, parameters: dict[str, Any],
         papermill.execute_notebook(
             _verbatim(path), _verbatim(draft), given, kernel_name="python3", progress_bar=False,
             kernel_manager_class=Kernel, on_cell_executed=counted,
+            shutdown_kernel="immediate",  # it would take its objects apart for 3 seconds
             extra_arguments=["--IPKernelApp.log_level=50"])
     except Exception as error:
         if isinstance(error, OSError) and error.errno in FULL:

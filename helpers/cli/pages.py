@@ -24,6 +24,16 @@ def results_of(out: Path, settings: Settings) -> pd.DataFrame:
     return frame[own] if own.any() else frame
 
 
+def page_of(copy: Path) -> Path:
+    """Where the page of an executed notebook is; it is made if that was not done yet."""
+    page = copy.parents[1] / "pages" / f"{copy.stem}.html"
+    if not page.exists() or page.stat().st_mtime < copy.stat().st_mtime:
+        made = notebook_page(copy)
+        if made:
+            write_atomically(page, made)
+    return page
+
+
 def write_pages(out: Path, settings: Settings) -> Path:
     """Write `report.html` and `pages/NN.html` of each executed notebook; returns the first's path.
 
@@ -32,11 +42,7 @@ def write_pages(out: Path, settings: Settings) -> Path:
     """
     links = {}
     for copy in progress(sorted((out / "notebooks").glob("[0-9][0-9].ipynb")), "pages", "pages"):
-        page = out / "pages" / f"{copy.stem}.html"
-        if not page.exists() or page.stat().st_mtime < copy.stat().st_mtime:
-            made = notebook_page(copy)
-            if made:
-                write_atomically(page, made)
+        page = page_of(copy)
         shown = page if page.exists() else copy
         links[title_of(copy)] = shown.relative_to(out).as_posix()
     frame, path = results_of(out, settings), out / "report.html"

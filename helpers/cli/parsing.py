@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from helpers.common.errors import UserError
 from helpers.common.names import DATASETS
 from helpers.common.split import DEFAULT, Split
+from helpers.common.startup import nothing_is_garbage
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 PRECISIONS = ("auto", "32", "bf16", "fp16")
@@ -32,8 +33,13 @@ class Parser(argparse.ArgumentParser):
 
 def later(module: str, function: str) -> Callable[[argparse.Namespace], int | None]:
     """A command of this room, imported when it is run."""
-    return lambda options: getattr(importlib.import_module(f"helpers.cli.{module}"),
-                                   function)(options)
+
+    def command(options: argparse.Namespace) -> int | None:
+        with nothing_is_garbage():
+            home = importlib.import_module(f"helpers.cli.{module}")
+        return getattr(home, function)(options)
+
+    return command
 
 
 def count(text: str) -> int:
