@@ -1,5 +1,6 @@
 """What holds for all tests: their threads, which of them are slow, which begin first."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -12,6 +13,13 @@ LONGEST = "tests/notebooks/test_whole_run.py"  # minutes; it has to begin first
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: their threads would fight
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+
+gc.disable()  # while the tests are imported; half a million objects come and stay
+
+
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items):

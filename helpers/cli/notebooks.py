@@ -75,7 +75,7 @@ def run(only: Sequence[str] | None = None, *, dataset: str | None = None, preset
 
         print(of_notebooks([number_of(path) for path in paths], settings))
     jobs = min(jobs or usual_jobs(settings.device), len(paths))
-    with mock.patch.dict(os.environ, _environment(out)), chdir(ROOT):
+    with mock.patch.dict(os.environ, _environment(out, settings, jobs)), chdir(ROOT):
         by_number = {number_of(path): path for path in paths}
         seconds = usual_seconds(list(by_number), settings)
         outcome = _run_all(by_number, out, parameters, jobs, seconds)
@@ -138,19 +138,23 @@ def _parameters(dataset: str | None, preset: str | None,
     return {name: value for name, value in given.items() if value is not None}, settings
 
 
-def _environment(out: Path) -> dict[str, str]:
+def _environment(out: Path, settings: Settings, jobs: int) -> dict[str, str]:
     """Environment variables that the kernels inherit."""
     runs = os.environ.get("FEWLABELS_RUN_DIR") or out.parent / "runs"
+    # Threads that wait sleep, so that those of another notebook can work. Their number stays the
+    # machine's own for any number of jobs: a sum over more or fewer threads is rounded otherwise,
+    # and some accuracies would differ in the last digit. With the digits none does, since what is
+    # measured there takes one thread anyway.
+    threads = {"OMP_WAIT_POLICY": "PASSIVE"}
+    if settings.dataset == "digits" and jobs > 1:
+        threads["OMP_NUM_THREADS"] = "1"
     return {
         "FEWLABELS_RESULTS_DIR": _from_root(out),
         "FEWLABELS_RUN_DIR": _from_root(Path(runs)),
         # A kernel named python3 in the person's home must not shadow the one of this environment.
         "JUPYTER_PREFER_ENV_PATH": "1",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # a warning of the debugger that nobody here can use
-        # Threads that wait sleep, so that those of another notebook can work. Their number stays
-        # the machine's own for any number of jobs: a sum over more or fewer threads is rounded
-        # otherwise, and some accuracies would differ in the last digit.
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+        **{name: os.environ.get(name, usual) for name, usual in threads.items()},
     }
 
 

@@ -12,6 +12,7 @@ import pytest
 from helpers.cli import execute as execution
 from helpers.cli import notebooks as runner
 from helpers.common.errors import UserError
+from helpers.settings import Settings
 
 new_code = nbformat.v4.new_code_cell
 LOCATION = """\
@@ -193,6 +194,14 @@ def test_two_notebooks_run_at_once_with_the_threads_of_one_alone(folder, tmp_pat
         copy = tmp_path / "out" / "notebooks" / f"{number}.ipynb"
         assert printed(copy) == "3 PASSIVE\n"
     assert "OMP_WAIT_POLICY" not in os.environ
+
+
+@pytest.mark.parametrize(("dataset", "jobs", "threads"), [
+    ("digits", 2, "1"), ("digits", 1, None), ("fashion-mnist", 2, None)])
+def test_digits_side_by_side_take_one_thread_each(tmp_path, monkeypatch, dataset, jobs, threads):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    settings = Settings.resolve(dataset=dataset)
+    assert runner._environment(tmp_path, settings, jobs).get("OMP_NUM_THREADS") == threads
 
 
 def test_rows_of_notebooks_side_by_side_are_those_of_a_run_one_by_one(folder, tmp_path):
