@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+OF_PYTHON = gc.get_freeze_count()  # what Python itself keeps out of the search; 3.12 has some
 
 @contextmanager
 def nothing_is_garbage() -> Iterator[None]:
@@ -24,7 +25,7 @@ def nothing_is_garbage() -> Iterator[None]:
     try:
         yield
     finally:
-        if not gc.get_freeze_count():
+        if gc.get_freeze_count() == OF_PYTHON:
             gc.freeze()
             atexit.register(gc.unfreeze)  # else libraries complain at the end of what is not freed
         if usual:
