@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 OF_PYTHON = gc.get_freeze_count()  # what Python itself keeps out of the search; 3.12 has some
 
+
 @contextmanager
 def nothing_is_garbage() -> Iterator[None]:
     """For imports at the start of a program: Python does not look for garbage within, nor ever
