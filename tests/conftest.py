@@ -1,10 +1,11 @@
 """What holds for all tests: their threads, which of them are slow, which begin first."""
 
-import gc
 import os
 from pathlib import Path
 
 import pytest
+
+from helpers.common.startup import nothing_is_garbage
 
 HERE = Path(__file__).parent
 SLOW = (HERE / "slow.txt").read_text(encoding="utf-8").split()
@@ -14,12 +15,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: their threads wou
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
 
-gc.disable()  # while the tests are imported; half a million objects come and stay
 
-
-def pytest_collection_finish():
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    with nothing_is_garbage():  # the tests are imported; what they import stays
+        return (yield)
 
 
 def pytest_collection_modifyitems(items):

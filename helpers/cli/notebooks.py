@@ -91,8 +91,6 @@ def _run_all(paths: dict[str, Path], out: Path, parameters: dict[str, Any], jobs
 
     The line counts `seconds` that the notebooks usually take, a cell as much as its neighbours.
     """
-    from helpers.cli.pages import page_of
-
     interrupted = threading.Event()
     with progress(None, "notebooks", total=sum(seconds.values()), bar_format=BAR) as bar:
 
@@ -104,6 +102,8 @@ def _run_all(paths: dict[str, Path], out: Path, parameters: dict[str, Any], jobs
             if failure is None:
                 took = bar.format_interval(round(time.perf_counter() - began))
                 bar.write(f"{paths[number].stem:<28} {took}", file=sys.stdout)
+                from helpers.cli.pages import page_of  # not before: the kernels would wait for it
+
                 with suppress(UserError):  # said at the end, where what is missing is made
                     page_of(out / "notebooks" / f"{number}.ipynb")
             elif not interrupted.is_set():
