@@ -129,8 +129,10 @@ def graphs(record: Record, task: Task) -> None:
         preset="gpu", dataset=task.settings.dataset, device=task.device)
 
     preset = partial(partial, preset_method, task, small)
+    vit = partial(preset_method, task, task.settings.replace(encoder="vit_tiny"), "dino")
     tried = {"BYOL with LARS": (partial(deepmind, task), task.sizes.image, usual),
              "DINO": (partial(dino, task), task.sizes.image, usual),
+             "DINO with a vit_tiny": (vit, task.sizes.image, usual),
              "BYOL of the preset gpu": (preset("byol"), small.image_size, small.batch_size),
              "DINO of the preset gpu": (preset("dino"), small.image_size, small.batch_size)}
     for name, (make, side, batch) in tried.items():

@@ -169,9 +169,10 @@ def imagenette(image_size: int, seed: int, data_dir: Path) -> Splits:
     try:
         synonyms = datasets.Imagenette(data_dir, "train", size).classes
         listing.classes = tuple(names[0] for names in synonyms)
-    except KeyError as problem:
+    except (KeyError, FileNotFoundError) as problem:  # a class of another name, or no JPEGs
+        why = str(problem).partition(" for the classes")[0]
         raise UserError(
-            f"imagenette: {root} has a class that is not Imagenette's, {problem}: remove {root} "
+            f"imagenette: {root} is not what Imagenette's archive holds, {why}: remove {root} "
             "to unpack it again, or load it as a folder") from problem
     listing.images = [replace(image, split="test") if image.split == "val" else image
                       for image in listing.images]
