@@ -9,6 +9,7 @@ import re
 
 import pytest
 from lab import CHROMIUM, PATIENCE, ROOT, Lab, browser, jupyter_lab
+from running import FEW
 
 IMAGES = ROOT / "results" / "browser"
 MISSING = [
@@ -24,7 +25,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    with jupyter_lab(tmp_path_factory.mktemp("lab") / "few-labels") as opened:
+    with jupyter_lab(tmp_path_factory.mktemp("lab") / "few-labels", **FEW) as opened:
         yield opened
 
 

@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 from kernels import real_kernel, run_in
-from running import GATHERS, NOTEBOOKS, ROOT, execute, printed, prose
+from running import FEW, GATHERS, NOTEBOOKS, ROOT, execute, printed, prose
 
 from helpers.report.results import summary
 
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("number", ["03", "04", "06", "07"])
 def test_a_notebook_makes_what_it_needs_when_run_alone(tmp_path, number):
-    execute(tmp_path, "--preset", "smoke", "--only", number)
+    execute(tmp_path, "--preset", "smoke", "--only", number, **FEW)
     said = printed(tmp_path, number)
     assert "no encoder in" in said and "one is trained now" in said
 
@@ -24,7 +24,7 @@ def test_the_gathering_notebook_shows_the_kept_numbers_where_nothing_was_run(tmp
 
 def test_chosen_weights_go_through_to_what_is_recorded(tmp_path):
     execute(tmp_path, "--preset", "smoke", "--only", "03", "04",
-            FEWLABELS_WEIGHTS="byol-slim-digits")
+            FEWLABELS_WEIGHTS="byol-slim-digits", **FEW)
     methods = set(summary(tmp_path / "results").method)
     assert {"byol-slim-digits", "fine-tuned byol-slim-digits"} <= methods and "BYOL" not in methods
     closing = prose(tmp_path, "03")[-1]

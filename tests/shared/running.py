@@ -13,6 +13,9 @@ import nbformat
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 GATHERS = "10"  # the notebook that measures nothing
+# Variables with which notebooks repeat nothing and train on little, for `execute`.
+FEW = dict(FEWLABELS_LABEL_COUNTS="1", FEWLABELS_DRAWS="1", FEWLABELS_NOISE_SEEDS="1",
+           FEWLABELS_BATCH_SIZE="16")
 
 
 def execute(out, *options, **variables):
