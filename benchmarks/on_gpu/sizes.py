@@ -33,7 +33,7 @@ class Sizes(NamedTuple):
 
 
 GPU = Sizes("resnet18", 128, 96, 256, 4096, 4096, 60, 100, 600.0)
-SMALL = Sizes("slim", 48, 32, 8, 64, 64, 3, 2, 6.0)
+SMALL = Sizes("slim", 48, 32, 8, 64, 64, 3, 2, 2.0)
 
 # The trainings, each with its part of the time that all of them have.
 SHARES = {"byol": 3, "noise-byol": 2, "dino": 3}
