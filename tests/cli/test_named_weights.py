@@ -87,7 +87,7 @@ def test_every_name_is_evaluated_on_images_of_any_channels(name, dataset, capsys
 @NAMES
 def test_every_name_starts_a_training_on_images_of_any_channels(name, dataset):
     command = ["pretrain", "byol", "--dataset", dataset, "--start", name, "--image-size", "32"]
-    assert main([*command, "--epochs", "1", "--batch-size", "20"]) == 0
+    assert main([*command, "--steps", "1", "--batch-size", "8"]) == 0
 
 
 @NAMES
