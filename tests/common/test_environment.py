@@ -225,7 +225,7 @@ def execute(folder, *cells, cwd, address=ADDRESS):
     error = None
     try:
         papermill.execute_notebook(str(folder / "in.ipynb"), str(folder / "out.ipynb"),
-                                   cwd=str(cwd), progress_bar=False,
+                                   cwd=str(cwd), progress_bar=False, shutdown_kernel="immediate",
                                    extra_arguments=["--IPKernelApp.log_level=50"])
     except PapermillExecutionError as caught:
         error = caught
