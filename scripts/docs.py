@@ -154,10 +154,21 @@ def gpu() -> str:
               "recorded, ms": f"{found['recorded_ms']:.1f}", "times": f"{found['times']:.1f}",
               "losses differ by": f"{found['loss_differs_by']:g}"}
              for name, found in recorded.items() if "times" in found]
-    return (f"{record['machine']['chip']}, {record['machine']['precision']}; before passes were "
-            f"recorded:\n\n{tables.markdown(pd.DataFrame(lines))}\n\n"
-            f"Recorded passes, on another machine of the kind:\n\n"
+    return (f"{record['machine']['chip']}, {record['machine']['precision']}, with recorded passes:"
+            f"\n\n{tables.markdown(pd.DataFrame(lines))}\n\n"
+            f"What recording them gains, on the same machine:\n\n"
             f"{tables.markdown(pd.DataFrame(steps))}")
+
+
+def preset_gpu() -> str:
+    """What notebooks with the preset gpu measured on photographs, in percent."""
+    rows = pd.read_csv(collect.KEPT / "gpu-preset.csv")
+    rows = rows[rows.metric.isin(["test accuracy", "validation accuracy"])
+                & rows.notebook.str[:2].isin(["01", "02", "05", "08"])]
+    return tables.markdown(pd.DataFrame({
+        "notebook": rows.notebook.str[:2], "method": rows.method, "protocol": rows.protocol,
+        "labels per class": rows.labels_per_class, "of": rows.metric.str.split().str[0],
+        "accuracy": (100 * rows.value).map("{:.1f} %".format)}))
 
 
 def selection(name: str) -> str:
@@ -191,6 +202,7 @@ PAGES: dict[Path, Mapping[str, Callable[[], str]]] = {
         "photographs": lambda: photographs(under_noise=False),
         "photographs-noise": lambda: photographs(under_noise=True),
         "photographs-labels": lambda: tables.by_labels(tables.photographs(results())[1]),
+        "preset-gpu": preset_gpu,
         "selection-digits": lambda: selection("digits"),
         "selection-photographs": lambda: selection("imagenette"),
         "small-set": lambda: trials.small_set(pd.read_csv(collect.KEPT / "small-set.csv")),

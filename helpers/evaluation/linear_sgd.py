@@ -6,6 +6,7 @@ No weight decay, a cosine that ends at zero, random views, the rate chosen on va
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -84,31 +85,46 @@ def view_features(describe: ToTensor, images: Tensor, view: ToTensor, copies: in
                 for _ in range(copies)]
 
 
-def train_linear(features: Sequence[Tensor], labels: Tensor, classes: int, rate: float,
-                 epochs: int = EPOCHS, seed: int = 0) -> nn.Linear:
-    """One linear classifier: SGD with momentum, no weight decay, a cosine that ends at 0.
+def train_linear(features: Sequence[Tensor], labels: Tensor, classes: int, rates: Sequence[float],
+                 epochs: int = EPOCHS, seed: int = 0) -> list[nn.Linear]:
+    """A linear classifier for each learning rate: SGD with momentum, no weight decay, a cosine that
+    ends at 0.
+
+    All see the same batches from the same start, so they are trained side by side, as one stack of
+    weights; none feels the others.
 
     Args:
         features: N x D each, views of the same images, which the epochs read in turn.
         labels: N.
-        rate: the learning rate at the start for a batch of 256, scaled to the one that is taken.
+        rates: at the start, for a batch of 256, scaled to the batch that is taken.
     """
     generator = torch.Generator().manual_seed(seed)
-    classifier = nn.Linear(features[0].shape[1], classes)
-    with torch.no_grad():
-        classifier.weight.normal_(0, START, generator=generator)
-        classifier.bias.zero_()
+    start = torch.empty(classes, features[0].shape[1]).normal_(0, START, generator=generator)
+    weights = start.repeat(len(rates), 1, 1).requires_grad_()  # rates x classes x D
+    biases = torch.zeros(len(rates), classes, requires_grad=True)
     batch = min(BATCH, len(labels))
-    optimizer = torch.optim.SGD(classifier.parameters(), rate * batch / 256, momentum=MOMENTUM)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
+    steps = torch.tensor(rates) * batch / 256
+    velocities = [torch.zeros_like(weights), torch.zeros_like(biases)]
     for epoch in range(epochs):
         own = features[epoch % len(features)]
+        now = steps * (1 + math.cos(math.pi * epoch / epochs)) / 2
         for rows in torch.randperm(len(labels), generator=generator).split(batch):
-            optimizer.zero_grad()
-            F.cross_entropy(classifier(own[rows]), labels[rows]).backward()
-            optimizer.step()
-        schedule.step()
-    return classifier
+            logits = F.linear(own[rows], weights.flatten(0, 1), biases.flatten())
+            loss = F.cross_entropy(logits.view(-1, classes), labels[rows].repeat_interleave(
+                len(rates)), reduction="sum") / len(rows)  # the sum over the rates
+            gradients = torch.autograd.grad(loss, (weights, biases))
+            for values, velocity, gradient in zip((weights, biases), velocities, gradients,
+                                                  strict=True):
+                velocity.mul_(MOMENTUM).add_(gradient)
+                values.data -= now.view(-1, *[1] * (values.ndim - 1)) * velocity
+    return [_layer(*pair) for pair in zip(weights.detach(), biases.detach(), strict=True)]
+
+
+def _layer(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """classes x D, classes."""
+    layer = nn.Linear(*reversed(weight.shape))
+    layer.load_state_dict({"weight": weight, "bias": bias})
+    return layer
 
 
 def choose_linear(features: Sequence[Tensor], labels: Tensor, val: Tensor, val_labels: Tensor,
@@ -128,8 +144,9 @@ def choose_linear(features: Sequence[Tensor], labels: Tensor, val: Tensor, val_l
     scale = squares.mean().sqrt().item() + 1e-12
     scaled, val = [(view - mean) / scale for view in features], (val - mean) / scale
     with one_thread():
-        trained = {rate: train_linear(scaled, labels, classes, rate, epochs, seed)
-                   for rate in sorted(rates)}
+        rates = sorted(rates)
+        trained = dict(zip(rates, train_linear(scaled, labels, classes, rates, epochs, seed),
+                           strict=True))
     with torch.inference_mode():
         validation = {rate: accuracy(classifier(val), val_labels)
                       for rate, classifier in trained.items()}

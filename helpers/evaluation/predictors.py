@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 from torch import Tensor, nn
 
@@ -69,14 +71,28 @@ def pixel_predictions(splits: Splits) -> dict[str, Tensor]:
     """Classes that a linear probe and a support vector machine with a Gaussian kernel (Cortes &
     Vapnik 1995), of the first `SVM_IMAGES`, predict for the test images, from pixels and with all
     labels; validation chooses how strongly the SVM is regularised."""
-    parts = (splits.train, splits.val, splits.test)
-    train, val, test = (pixel_features(part.images) for part in parts)
-    labels, val_labels = splits.train.labels, splits.val.labels
+    train, val, test = (pixel_features(part.images)
+                        for part in (splits.train, splits.val, splits.test))
+    labels = splits.train.labels
     with threads_for_probes(splits.train.images):
-        linear = linear_probe(train, labels)
-        few, few_labels = train[:SVM_IMAGES].numpy(), labels[:SVM_IMAGES].numpy()
-        svms = [make_pipeline(OneScale(), SVC(C=strength)).fit(few, few_labels)
-                for strength in SVM_STRENGTHS]
-        svm = max(svms, key=lambda each: score(each, val, val_labels))
-        return {name: torch.from_numpy(probe.predict(test.numpy()))
-                for name, probe in (("raw pixels, linear", linear), ("raw pixels, SVM", svm))}
+        linear = linear_probe(train, labels).predict(test.numpy())
+        svm = svm_predictions([part.numpy() for part in (train[:SVM_IMAGES], val, test)],
+                              labels[:SVM_IMAGES], splits.val.labels)
+    return {"raw pixels, linear": torch.from_numpy(linear), "raw pixels, SVM": svm}
+
+
+def svm_predictions(parts: list[np.ndarray], labels: Tensor, val_labels: Tensor) -> Tensor:
+    """Classes of the test part's rows by the SVM of the strength that is best on validation.
+
+    How near all rows are to the training rows is computed once, for all strengths.
+
+    Args:
+        parts: features of training, validation and test images, N x D each.
+    """
+    train, val, test = map(OneScale().fit(parts[0]).transform, parts)
+    near = {name: rbf_kernel(part, train)  # its width: 1 / D, scikit-learn's "scale" for these
+            for name, part in (("train", train), ("val", val), ("test", test))}
+    svms = [SVC(C=strength, kernel="precomputed").fit(near["train"], labels.numpy())
+            for strength in SVM_STRENGTHS]
+    best = max(svms, key=lambda svm: svm.score(near["val"], val_labels.numpy()))
+    return torch.from_numpy(best.predict(near["test"]))

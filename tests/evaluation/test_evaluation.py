@@ -7,11 +7,14 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC
 from torch import nn
 
 from helpers.common.errors import UserError
-from helpers.evaluation import collapse, probes
+from helpers.evaluation import collapse, predictors, probes
 from helpers.evaluation import features as evaluation
+from helpers.evaluation.probes import OneScale
 from helpers.models.encoder import build
 
 
@@ -158,6 +161,18 @@ def test_score_of_wrong_answers_is_zero():
 
 
 LABELS = torch.tensor([0] * 30 + [1] * 12 + [2] * 20)
+
+
+def test_the_svm_is_scikit_learns_of_the_strength_that_validation_chooses():
+    (x, labels), (val, val_labels), (test, _) = (clusters(gap=2.0, seed=seed) for seed in range(3))
+    x, val, test = x.numpy(), val.numpy(), test.numpy()
+    found = predictors.svm_predictions([x, val, test], labels, val_labels)
+    usual = {strength: make_pipeline(OneScale(), SVC(C=strength)).fit(x, labels)
+             for strength in predictors.SVM_STRENGTHS}
+    right = {strength: svm.score(val, val_labels) for strength, svm in usual.items()}
+    assert len(set(right.values())) > 1  # so that the choice matters
+    best = max(right, key=right.get)
+    assert found.tolist() == usual[best].predict(test).tolist()
 
 
 def test_label_subsets_give_the_same_number_per_class():

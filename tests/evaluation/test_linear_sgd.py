@@ -48,14 +48,16 @@ def by_hand(views, labels, classes, rate, epochs, seed, batch=64):
     return weights, bias
 
 
-@pytest.mark.parametrize("views,rate", [(1, 0.01), (3, 0.3)])
-def test_training_is_that_of_a_reference_written_by_hand(views, rate):
+@pytest.mark.parametrize("views,rates", [(1, [0.01]), (3, [0.3, 1e-3, 0.1])])
+def test_each_rate_is_trained_as_a_reference_written_by_hand(views, rates):
     features, labels = clusters()
     copies = [features + 0.1 * number for number in range(views)]
-    ours = train_linear(copies, labels, 3, rate, epochs=7, seed=4)
-    weights, bias = by_hand(copies, labels, 3, rate, epochs=7, seed=4)
-    np.testing.assert_allclose(ours.weight.detach().numpy(), weights, atol=2e-6)
-    np.testing.assert_allclose(ours.bias.detach().numpy(), bias, atol=2e-6)
+    found = train_linear(copies, labels, 3, rates, epochs=7, seed=4)
+    assert len(found) == len(rates)
+    for rate, ours in zip(rates, found, strict=True):
+        weights, bias = by_hand(copies, labels, 3, rate, epochs=7, seed=4)
+        np.testing.assert_allclose(ours.weight.detach().numpy(), weights, atol=2e-6)
+        np.testing.assert_allclose(ours.bias.detach().numpy(), bias, atol=2e-6)
 
 
 def test_the_rate_is_the_best_on_validation_and_the_lowest_of_equals():
