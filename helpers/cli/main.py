@@ -47,8 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
               "environment, or run `python -m pip install -r requirements.txt` (`python -m helpers "
               "doctor` names all that are missing)", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("\nstopped by Ctrl-C", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print("; ".join(filter(None, ("\nstopped by Ctrl-C", str(stop)))), file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe, such as head, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

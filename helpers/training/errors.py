@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,9 +48,17 @@ def cannot_write_error(folder: Path, error: OSError) -> UserError:
 @contextmanager
 def one_line_errors(folder: Path | None) -> Iterator[None]:
     """Turns what a person can mend (memory, disk, a lost folder) into a UserError; the line says
-    whether there is a good checkpoint in the run's `folder`. The rest passes as it is."""
+    whether there is a good checkpoint in the run's `folder`. Ctrl-C says that too, and stays a
+    KeyboardInterrupt; Lightning makes a silent exit of it, and is deaf to the next one. The rest
+    passes as it is."""
+    before = signal.getsignal(signal.SIGINT)
     try:
         yield
+    except SystemExit as stop:
+        if not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, before)
+        raise KeyboardInterrupt(_kept(folder)) from None
     except Exception as error:
         line = explain(error, folder)
         if line is None:
@@ -61,8 +70,7 @@ def one_line_errors(folder: Path | None) -> Iterator[None]:
 
 def explain(error: Exception, folder: Path | None) -> str | None:
     """What to say of an error of a training in `folder`; None where nobody can mend it."""
-    saved = folder is not None and any(folder.glob("[!.]*.ckpt"))
-    kept = f"; the last checkpoint in {folder} is good" if saved else ""
+    kept = "; ".join(filter(None, ("", _kept(folder))))
     match error:
         case ProcessException():  # of a process that was forked from a notebook
             said = re.search(r"UserError: (.*)", str(error))
@@ -76,6 +84,12 @@ def explain(error: Exception, folder: Path | None) -> str | None:
         case RuntimeError() if rank_and_world()[1] > 1 and LOST.search(str(error)):
             return f"{ENDED}{kept}"
     return None
+
+
+def _kept(folder: Path | None) -> str:
+    """That there is a good checkpoint in a run's folder; nothing where there is none."""
+    saved = folder is not None and any(folder.glob("[!.]*.ckpt"))
+    return f"the last checkpoint in {folder} is good" if saved else ""
 
 
 def _full_memory(error: Exception) -> str | None:

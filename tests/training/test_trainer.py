@@ -57,6 +57,25 @@ def test_a_cpu_computes_in_bf16_only_where_the_chip_does(monkeypatch, amx, avx51
     assert precision("cpu") == expected
 
 
+@pytest.mark.parametrize("saved", [True, False])
+def test_ctrl_c_stays_one_says_what_is_kept_and_the_next_is_heard(tmp_path, saved):
+    class Stopped(Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step == 2:
+                signal.raise_signal(signal.SIGINT)
+
+    said = f"the last checkpoint in {tmp_path} is good" if saved else ""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt, match=f"^{said}$"):
+            fit(make(4), loader(4), folder=tmp_path, save_minutes=0 if saved else 5,
+                callbacks=[Stopped()])
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_after_a_training_the_module_is_where_it_was_trained(monkeypatch):
     """Lightning moves it to the CPU, where a GPU's user would wait for every evaluation."""
     module, moved = make(2), []
