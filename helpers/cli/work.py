@@ -235,7 +235,8 @@ def _noise(work: Work) -> None:
     networks = 2 + 3  # classifiers and encoders
     if work.channels == 3:  # with digits they are in `plan.REST`
         shown = (Shown(chosen.image_size, 1, 1, 1),)  # half precision on a GPU, as in a training
-        images = cases * chosen.noise_seeds * networks * work.data.test
+        tested = min(work.data.test, chosen.noise_images)
+        images = cases * chosen.noise_seeds * networks * tested
         work.loops.append(work.loop(chosen.encoder, images // 256, batch=256, shown=shown))
 
 

@@ -38,6 +38,14 @@ class Labeled:
     def __iter__(self) -> Iterator[Tensor]:
         return iter((self.images, self.labels))
 
+    def drawn(self, most: int, seed: int = 0) -> Labeled:
+        """At most so many of them, drawn at random, in their order."""
+        if len(self) <= most:
+            return self
+        generator = torch.Generator().manual_seed(seed)
+        rows = torch.randperm(len(self), generator=generator)[:most].sort().values
+        return Labeled(self.images[rows], self.labels[rows])
+
     def __repr__(self) -> str:
         return f"Labeled({len(self):,} images, {' x '.join(str(n) for n in self.images.shape[1:])})"
 

@@ -76,6 +76,13 @@ def test_most_notebooks_take_a_t4_less_than_five_minutes():
     assert len(short) > len(NUMBERS) / 2
 
 
+@pytest.mark.parametrize("preset,hours", [("smoke", 0.3), ("quick", 3)])
+def test_noise_on_large_photographs_does_not_take_a_cpu_all_day(preset, hours):
+    chosen = Settings.resolve(preset=preset, dataset="imagenette", device="cpu")
+    assert chosen.image_size == 128
+    assert plan.plan("07", chosen).seconds < 3600 * hours
+
+
 def test_byol_on_stl10_takes_a_t4_25_minutes_at_most():
     (training,) = kept_by(on_t4("02", dataset="stl10"))
     assert training.seconds(T4) <= 25 * 60

@@ -40,6 +40,20 @@ def digits():
     return data.load("digits")
 
 
+def test_a_part_of_the_images_is_drawn_with_its_labels(digits):
+    few, again, other = (digits.test.drawn(50, seed) for seed in (3, 3, 4))
+    assert contents(few.images) == contents(again.images) != contents(other.images)
+    whole = contents(digits.test.images)
+    rows = [whole.index(image) for image in contents(few.images)]
+    assert rows == sorted(set(rows)) and len(rows) == 50
+    assert few.labels.tolist() == digits.test.labels[rows].tolist()
+
+
+@pytest.mark.parametrize("most", [500, 5000])
+def test_all_images_stay_where_so_many_are_allowed(digits, most):
+    assert digits.test.drawn(most) is digits.test
+
+
 def test_digits_have_the_promised_sizes(digits):
     sizes = [len(digits.unlabeled), len(digits.train), len(digits.val), len(digits.test)]
     assert sizes == [1097, 1097, 200, 500]
