@@ -27,6 +27,7 @@ from helpers.data.splits import Whole
 from helpers.evaluation.retrieval import neighbours
 
 K = 20  # neighbours; more than a small group of outliers has, which could vouch for each other
+SHARE, MOST = 64, 200  # where images are many, so are outliers of a kind: one in 64, at most 200
 DIRECTIONS = 48  # of the features, at most; chosen on outliers injected into digits
 DUPLICATE = 0.9999  # cosine similarity from which two images count as nearly the same
 TWINS = 5  # near-duplicates of one image that are named, at most
@@ -61,13 +62,13 @@ def outlier_scores(features: Tensor, seed: int = 0) -> dict[str, np.ndarray]:
         features: N x D, N of at least 8.
 
     Returns:
-        "k nearest": mean distance to the k nearest images. "isolation forest": how few random cuts
-        set an image apart (Liu et al. 2008). "local outlier factor": how much thinner its
-        surroundings are than its neighbours' (Breunig et al. 2000). N float64 each, all of them on
-        `whitened` features.
+        "k nearest": mean distance to the k nearest images, k from 20 to 200 by how many images
+        there are. "isolation forest": how few random cuts set an image apart (Liu et al. 2008).
+        "local outlier factor": how much thinner its surroundings are than its neighbours' (Breunig
+        et al. 2000). N float64 each, all of them on `whitened` features.
     """
     points = whitened(features)
-    k = min(K, len(points) - 1)
+    k = min(max(K, len(points) // SHARE), MOST, len(points) - 1)
     # a point is not its own neighbour
     distance, _ = NearestNeighbors(n_neighbors=k).fit(points).kneighbors()
     forest = IsolationForest(n_estimators=TREES, random_state=seed).fit(points)

@@ -44,6 +44,18 @@ def test_every_score_puts_an_outlier_first():
     assert outliers.consensus(scores).argmax() == 17
 
 
+def test_many_outliers_of_one_kind_do_not_vouch_for_each_other():
+    features = torch.randn(4000, 16, generator=torch.Generator().manual_seed(0))
+    features[:, 4:] *= 0.05  # where ordinary images hardly vary
+    features[:, 0] += 5.0
+    features[:40, 4:] *= 0.5
+    features[:40, 4:8] += 0.4  # and 40 that are alike differ: more than 20, fewer than one in 64
+    scores = outliers.outlier_scores(features)
+    for name in ("k nearest", "local outlier factor"):
+        found = outliers.found_at(scores[name], torch.arange(4000) < 40, 40)
+        assert found["average_precision"] > 0.5
+
+
 def test_scores_do_not_depend_on_the_features_length():
     features, _ = cloud()
     first, second = (outliers.outlier_scores(x) for x in (features, 7 * features))
