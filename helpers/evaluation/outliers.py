@@ -55,6 +55,11 @@ def whitened(features: Tensor) -> np.ndarray:
     return points[:, variance > EMPTY * variance[0]]
 
 
+def neighbourhood(count: int) -> int:
+    """How many neighbours judge an image of so many."""
+    return min(max(K, count // SHARE), MOST, count - 1)
+
+
 def outlier_scores(features: Tensor, seed: int = 0) -> dict[str, np.ndarray]:
     """Three scores of how unlike the others each image is; higher is more of an outlier.
 
@@ -68,7 +73,7 @@ def outlier_scores(features: Tensor, seed: int = 0) -> dict[str, np.ndarray]:
         et al. 2000). N float64 each, all of them on `whitened` features.
     """
     points = whitened(features)
-    k = min(max(K, len(points) // SHARE), MOST, len(points) - 1)
+    k = neighbourhood(len(points))
     # a point is not its own neighbour
     distance, _ = NearestNeighbors(n_neighbors=k).fit(points).kneighbors()
     forest = IsolationForest(n_estimators=TREES, random_state=seed).fit(points)
@@ -131,7 +136,7 @@ def label_doubt(features: Tensor, labels: Tensor) -> LabelDoubt:
     doubt, guess = torch.full((len(labels),), torch.nan), torch.full_like(labels, -1)
     known = labels >= 0
     features, labels = features[known], labels[known]
-    similarity, index = neighbours(features, features, min(K, len(features) - 1), skip_self=True)
+    similarity, index = neighbours(features, features, neighbourhood(len(features)), skip_self=True)
     votes = torch.zeros(len(labels), int(labels.max()) + 1)
     votes.scatter_add_(1, labels[index], (similarity / TEMPERATURE).exp())
     share = votes / votes.sum(1, keepdim=True)
