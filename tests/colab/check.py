@@ -218,7 +218,7 @@ def on_a_t4(here: Environment) -> str:
         "-c", "from helpers.common import environment, machine; machine.has_cuda = lambda: True; "
         "environment.has_network = lambda: True; from helpers.notebook import prepare; "
         "prepare('03')")
-    line = said.splitlines()[-1]
+    line = " ".join(said[said.rindex("Plan of"):].split())  # it is wrapped
     if "dataset imagenette at 48 pixels, preset gpu" not in line or "released byol" not in line:
         raise Failed(f"another plan: {line}")
     return line
