@@ -1,6 +1,7 @@
 """Figures say what they were given, in one style, and show nothing by themselves."""
 
 import functools
+from itertools import combinations, pairwise
 from xml.etree import ElementTree
 
 import matplotlib
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from helpers.evaluation.diagnostics.checks import CheckResult
@@ -30,6 +32,8 @@ from helpers.report.plots.style import (
 
 matplotlib.use("agg")
 DIGITS = tuple("0123456789")
+PHOTOGRAPHS = ["tench", "English springer", "cassette player", "chain saw", "church", "French horn",
+               "garbage truck", "gas pump", "golf ball", "parachute"]  # Imagenette's
 LABELS = torch.arange(40) % 10
 MONITOR = [
     dict(step=10 * i, knn=0.5 + 0.04 * i, feature_std=0.9 - 0.1 * i, rank=20 - 2 * i, dimensions=96,
@@ -440,7 +444,7 @@ def test_the_watch_writes_nothing_over_its_legends():
     rows = [dict(step=step, knn=0.9, dimensions=96, feature_std=0.6, projection_std=0.9,
                  rank=50 - step / 200, projection_rank=30 - step / 150) for step in steps]
     figure = plots.pretraining_watch([1.0] * 1100, [0.99] * 1100, rows)
-    figure.canvas.draw()
+    FigureCanvasAgg(figure).draw()
     legends = [ax.get_legend() for ax in figure.axes if ax.get_legend()]
     assert len(legends) == 2
     for legend in legends:
@@ -456,6 +460,54 @@ def test_rows_of_an_earlier_release_are_drawn_without_projections():
     figure = plots.pretraining_watch([1.0] * 80, [0.99] * 80, rows)
     assert [line.get_label() for line in figure.axes[-1].lines] == ["features"]
     assert plots.collapse_watch({"BYOL": ([1.0] * 80, rows)}, "T").axes
+
+
+def long_names():
+    """Figures with the classes of photographs and as deep a ViT as a GPU trains."""
+    random = np.random.RandomState(0)
+    names, labels = PHOTOGRAPHS, np.arange(10).repeat(30)
+    points = random.randn(300, 3) + 0.8 * random.randn(10, 3)[labels]
+    maps = {"rollout": np.full((6, 8, 8), 1 / 64)}
+    weights = {f"blocks.{block}.mlp.0.weight": 0.5 for block in range(12)}
+    blocks = [dict(mean=0.0, std=1.0) for _ in range(12)]
+    title = "t-SNE in 3D: noise-BYOL, clean and noisy images, sigma 0.8"
+    rates = {rate: Overfit([2.0, 0.02], 1, False, rate) for rate in (0.001, 0.003, 0.01, 0.03)}
+    return {
+        "image_grid": plots.image_grid(some_images(12), names + names[:2], columns=12, title="T"),
+        "attention_grid": plots.attention_grid(
+            some_images(6), maps, "T", [f"{a} → {b}" for a, b in pairwise(names[:7])]),
+        "embeddings": plots.embeddings(dict.fromkeys("abc", points[:, :2]), labels, names,
+                                       title="T"),
+        "embedding_3d": plots.embedding_3d(points, labels, names, title, noisy=points),
+        "layer_profile": plots.layer_profile(weights | {"head.weight": 1.0}, weights, blocks, "T"),
+        "learning_rates": plots.learning_rates(rates, 0.01, "T")}
+
+
+def placed(figure):
+    """What is written in a figure, and where."""
+    FigureCanvasAgg(figure).draw()
+    found = [*figure.texts, *(text for legend in figure.legends for text in legend.get_texts())]
+    for ax in (ax for ax in figure.axes if ax.name != "3d"):
+        found += [ax.title, ax.xaxis.label, ax.yaxis.label, *ax.texts]
+        found += [tick.label1 for axis in (ax.xaxis, ax.yaxis) for tick in axis.get_major_ticks()
+                  if min(axis.get_view_interval()) <= tick.get_loc() <= max(
+                      axis.get_view_interval())]
+    return [(text.get_text(), text.get_window_extent()) for text in found
+            if text.get_visible() and text.get_text().strip()]
+
+
+@pytest.mark.parametrize("name", ["image_grid", "attention_grid", "embeddings", "embedding_3d",
+                                  "layer_profile", "learning_rates"])
+def test_no_word_lies_on_another_where_classes_have_long_names(name):
+    boxes = placed(long_names()[name])
+    assert len(boxes) > 5
+    assert not [(one, other) for (one, box), (other, beside) in combinations(boxes, 2)
+                if box.overlaps(beside)]
+
+
+def test_the_loss_of_dino_is_no_cosine():
+    figure = plots.pretraining_watch([1.0] * 80, [0.99] * 80, MONITOR, method="DINO")
+    assert figure.axes[0].get_ylabel() == "cross-entropy (nats)"
 
 
 def test_right_and_wrong_differ_in_sign_and_in_colour():

@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from helpers.report.plots.images import NUMBERED, as_array, bare, name_row, show
+from helpers.report.plots.images import NUMBERED, TITLE, as_array, bare, fitted, name_row, show
 from helpers.report.plots.style import WIDTH, array, canvas, headline, styled
 
 MOST = 4.0  # multiples of uniform attention; what has more is as bright
@@ -28,21 +28,24 @@ def attention_grid(images: Any, maps: Mapping[str, Any], title: str,
     Args:
         images: N x C x H x W, uint8 or float in [-1, 1].
         maps: row label to N x G x G weights.
-        titles: a line above each image.
+        titles: what stands above each image, in lines that fit.
     """
     images, rows = array(images), 1 + len(maps)
     side = min(1.15, WIDTH / (len(images) + 1.6))
-    figure, axes = canvas(rows, len(images), side * (len(images) + 1.6), 0.9 + side * rows)
+    above = [fitted(text, side) for text in titles]
+    lines = max((text.count("\n") for text in above), default=0)
+    figure, axes = canvas(rows, len(images), side * (len(images) + 1.6),
+                          0.9 + side * rows + 0.15 * lines)
     for ax, image in zip(axes[0], images, strict=True):
         show(ax, image)
-    for ax, text in zip(axes[0], titles, strict=False):
-        ax.set_title(text, fontsize=9.5)
+    for ax, text in zip(axes[0], above, strict=False):
+        ax.set_title(text, fontsize=TITLE)
     for line, values in zip(axes[1:], maps.values(), strict=True):
         for ax, image, weights in zip(line, images, array(values), strict=True):
             shade(ax, image, weights)
     for line, name in zip(axes, ["image", *maps], strict=True):
         name_row(line[0], name)
-    _scale(figure, axes[1:])
+    _scale(figure, axes)
     headline(figure, title, f"n = {len(images)} images")
     return figure
 

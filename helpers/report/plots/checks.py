@@ -30,6 +30,7 @@ from helpers.report.plots.style import (
 
 USUAL_UPDATE = 1e-3  # a rule of thumb for the middle of a training: update over weight
 BINS = 81
+ROOM = 8  # numbers of blocks below an axis
 KINDS = {
     "attention.qkv": "query, key, value", "attention.out": "attention out", "mlp.0": "MLP in",
     "mlp.3": "MLP out"
@@ -55,7 +56,7 @@ def learning_rates(runs: Mapping[float, Any], tolerance: float, title: str) -> F
     left.set(xlabel="step", ylabel="cross-entropy (nats)", yscale="log",
              title="loss on the one batch")
     plain_log(left.yaxis)
-    left.legend(title="learning rate", fontsize=9)
+    figure.legend(title="learning rate", loc="outside right center", fontsize=9)
     missed = ", ×: not reached" if not all(run.reached for run in runs.values()) else ""
     right.set(xlabel="learning rate (log scale)", xscale="log", ylabel="steps", ylim=(0, None),
               title=f"steps to a loss of {tolerance:g}{missed}")
@@ -90,7 +91,8 @@ def layer_profile(gradients: Mapping[str, float], ratios: Mapping[str, float],
     depth = np.arange(1, len(activations) + 1)
     means, stds = ([row[key] for row in activations] for key in ("mean", "std"))
     band_line(third, depth, means, stds, "", {"color": method_color("ViT")}, marker="o")
-    third.set(title="output: mean ± deviation", xticks=depth, xlabel="block", ylabel="value")
+    third.set(title="output: mean ± deviation", xticks=_numbered(len(depth)), xlabel="block",
+              ylabel="value")
     figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=4,
                   fontsize=9)
     headline(figure, title)
@@ -113,7 +115,14 @@ def _by_depth(ax: Axes, values: Mapping[str, float]) -> None:
                                        ("head.weight", blocks + 1, "D", "head")):
         if name in values:
             ax.plot(place, values[name], marker, color="black", label=label)
-    ax.set_xticks(range(blocks + 2), ["in", *range(1, blocks + 1), "out"])
+    numbered = [block for block in _numbered(blocks) if block < blocks or blocks <= ROOM]
+    ax.set_xticks([0, *numbered, blocks + 1], ["in", *numbered, "out"])
+
+
+def _numbered(blocks: int) -> range:
+    """The blocks whose numbers have room below an axis: all, or every second, third ..."""
+    every = 1 + (blocks - 1) // ROOM
+    return range(every, blocks + 1, every)
 
 
 @styled

@@ -45,6 +45,8 @@ def pretraining_watch(losses: Sequence[float], momentum: Sequence[float], monito
     figure, axes = plt.subplot_mosaic(WATCH, figsize=(WIDTH, 6.0), layout="constrained")
     color = method_color(method)
     smooth = _loss(axes["loss"], losses, color)
+    if method == "DINO":
+        axes["loss"].set_ylabel("cross-entropy (nats)")
     axes["loss"].set_title(f"loss (bold: mean of {smooth} steps)")
     axes["momentum"].plot(np.arange(1, len(momentum) + 1), momentum, color=color)
     axes["momentum"].set(title="momentum of the target network", ylabel="momentum (1 = frozen)")

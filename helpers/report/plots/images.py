@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from helpers.report.plots.style import GRAY, RIGHT, WIDTH, WRONG, array, canvas,
 
 # letters of a class name: up to 3, ten images fit in a row; after 13 it is cut
 SHORT, LONGEST = 3, 13
+TITLE = 9  # points
 CUT = "#d55e00"  # lines that cut an image
 NUMBERED = 8  # patches a side, up to which a number fits into each
 
@@ -55,20 +57,22 @@ def image_grid(images: Any, titles: Sequence[str] | None = None, columns: int = 
 
     Args:
         images: N x C x H x W, uint8 or float in [-1, 1], one or three channels.
-        titles: a line above each image.
+        titles: what stands above each image, in lines that fit.
         columns: images a row.
     """
     columns = max(1, min(columns, len(images)))
     rows = max(1, -(-len(images) // columns))
     side = WIDTH / max(columns, 4)
-    height = rows * (side + 0.25 * (titles is not None)) + 0.5 * bool(title)
+    above = [fitted(str(text), side) for text in titles or ()]
+    lines = max((text.count("\n") + 1 for text in above), default=0)
+    height = rows * (side + 0.1 * bool(lines) + 0.15 * lines) + 0.5 * bool(title)
     figure, axes = canvas(rows, columns, side * columns, height)
     for ax in axes.flat[len(images):]:
         ax.set_axis_off()
     for index, (ax, image) in enumerate(zip(axes.flat, array(images), strict=False)):
         show(ax, image)
         if titles is not None:
-            ax.set_title(str(titles[index]), fontsize=9)
+            ax.set_title(above[index], fontsize=TITLE)
     headline(figure, title)
     return figure
 
@@ -154,6 +158,14 @@ def predictions(images: Any, labels: Any, predicted: Mapping[str, Any], classes:
                 _beneath(ax, line, method, -0.18, "right", GRAY)
     headline(figure, title, "above: the true class · below: ✓ right, ✗ wrong")
     return figure
+
+
+def fitted(text: str, width: float, size: float = TITLE) -> str:
+    """Text in lines that fit into so many inches; a word that is longer is cut."""
+    letters = max(4, int(width * 72 / (0.58 * size)))
+    lines = [part for line in text.split("\n")
+             for part in textwrap.wrap(line, letters, break_long_words=False) or [""]]
+    return "\n".join(line if len(line) <= letters else f"{line[:letters - 1]}…" for line in lines)
 
 
 def cut(name: str) -> str:

@@ -12,6 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
+from matplotlib.transforms import Bbox
 
 from helpers.report.plots.style import (
     FAINT,
@@ -49,7 +50,19 @@ def embeddings(panels: Mapping[str, Any], labels: Any, classes: Sequence[str],
     _legend(figure, classes, labels, bool(noisy))
     also = ", each once clean and once noisy" if noisy else ""
     headline(figure, title, f"n = {len(labels):,} images{also} · the axes have no unit")
+    _leave_out(figure)
     return figure
+
+
+def _leave_out(figure: Figure) -> None:
+    """Take away names that would lie on others; the legend has them all."""
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        boxes: list[Bbox] = []
+        for text in ax.texts:
+            box = text.get_window_extent()
+            text.set_visible(not any(box.overlaps(other) for other in boxes))
+            boxes += [box] * text.get_visible()
 
 
 def _panel(ax: Axes, points: np.ndarray, labels: np.ndarray, classes: Sequence[str],
@@ -59,8 +72,10 @@ def _panel(ax: Axes, points: np.ndarray, labels: np.ndarray, classes: Sequence[s
         ax.scatter(*array(noisy).T, s=15, marker="x", c=shades, linewidths=0.9, alpha=0.8)
     ax.scatter(*points.T, s=13, c=shades, alpha=0.85, linewidths=0)
     if len(classes) <= MOST_NAMES:
-        for label in np.unique(labels[labels >= 0]):
-            ax.annotate(classes[label], _middle(points[labels == label]), ha="center", va="center",
+        clouds = {label: points[labels == label] for label in np.unique(labels[labels >= 0])}
+        # the densest first: see `_leave_out`
+        for label, cloud in sorted(clouds.items(), key=lambda item: _width(item[1])):
+            ax.annotate(classes[label], _middle(cloud), ha="center", va="center",
                         fontsize=9.5, weight="bold",
                         path_effects=[withStroke(linewidth=2.5, foreground="white")])
     ax.set(xticks=[], yticks=[])
@@ -70,6 +85,11 @@ def _panel(ax: Axes, points: np.ndarray, labels: np.ndarray, classes: Sequence[s
 def _shades(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     """A colour for each label; the last one, grey, is that of -1."""
     return np.array([to_rgb(color) for color in [*class_colors(len(classes)), FAINT]])[labels]
+
+
+def _width(points: np.ndarray) -> float:
+    """How far points lie from their median, on the median."""
+    return float(np.median(np.abs(points - np.median(points, axis=0)).sum(1)))
 
 
 def _middle(points: np.ndarray) -> np.ndarray:
@@ -86,7 +106,7 @@ def _legend(figure: Figure, classes: Sequence[str], labels: np.ndarray, noisy: b
         entries += [("clean", GRAY, "o"), ("noisy", GRAY, "x")]
     handles = [Line2D([], [], linestyle="", marker=marker, color=color, label=name, markersize=6)
                for name, color, marker in entries]
-    figure.legend(handles=handles, loc="outside right upper", fontsize=9, handletextpad=0.2)
+    figure.legend(handles=handles, loc="outside right center", fontsize=9, handletextpad=0.2)
 
 
 @styled
