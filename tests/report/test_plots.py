@@ -73,8 +73,8 @@ def points(dims=2, seed=0):
     return np.random.default_rng(seed).normal(size=(40, dims))
 
 
-def some_images(count=4, channels=1):
-    return torch.randint(0, 256, (count, channels, 8, 8), dtype=torch.uint8)
+def some_images(count=4, channels=1, sides=(8, 8)):
+    return torch.randint(0, 256, (count, channels, *sides), dtype=torch.uint8)
 
 
 FIGURES = {
@@ -480,7 +480,11 @@ def long_names():
                                        title="T"),
         "embedding_3d": plots.embedding_3d(points, labels, names, title, noisy=points),
         "layer_profile": plots.layer_profile(weights | {"head.weight": 1.0}, weights, blocks, "T"),
-        "learning_rates": plots.learning_rates(rates, 0.01, "T")}
+        "learning_rates": plots.learning_rates(rates, 0.01, "T"),
+        "predictions": plots.predictions(
+            some_images(10, sides=(48, 97)), np.arange(10),
+            {method: (np.arange(10), (np.arange(10) + 2) % 10)
+             for method in ("supervised + noise", "dino-joined-imagenette")}, names, "T")}
 
 
 def placed(figure):
@@ -497,7 +501,7 @@ def placed(figure):
 
 
 @pytest.mark.parametrize("name", ["image_grid", "attention_grid", "embeddings", "embedding_3d",
-                                  "layer_profile", "learning_rates"])
+                                  "layer_profile", "learning_rates", "predictions"])
 def test_no_word_lies_on_another_where_classes_have_long_names(name):
     boxes = placed(long_names()[name])
     assert len(boxes) > 5

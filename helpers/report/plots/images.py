@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 
 from helpers.report.plots.style import GRAY, RIGHT, WIDTH, WRONG, array, canvas, headline, styled
 
-# letters of a class name: up to 3, ten images fit in a row; after 13 it is cut
-SHORT, LONGEST = 3, 13
+# letters of a class name: up to 3, ten images fit in a row; after 13, or 9 of two side by side, it
+# is cut
+SHORT, LONGEST, PAIRED = 3, 13, 9
 TITLE = 9  # points
 CUT = "#d55e00"  # lines that cut an image
 NUMBERED = 8  # patches a side, up to which a number fits into each
@@ -134,11 +135,13 @@ def predictions(images: Any, labels: Any, predicted: Mapping[str, Any], classes:
         predicted: N class numbers for each method; of two images side by side a pair of such.
         classes: names of the classes.
     """
-    labels, names = array(labels), [cut(name) for name in classes]
-    narrow = max(map(len, classes)) <= SHORT and images.shape[-1] < 2 * images.shape[-2]
-    columns = max(1, min(10 if narrow else 5, len(images)))
+    short, pairs = max(map(len, classes)) <= SHORT, images.shape[-1] >= 2 * images.shape[-2]
+    labels, names = array(labels), [cut(name, PAIRED if pairs else LONGEST) for name in classes]
+    most = 10 if short and not pairs else 5 if short or not pairs else 4
+    columns = max(1, min(most, len(images)))
     rows = max(1, -(-len(images) // columns))
-    side = 0.8 * WIDTH / max(columns, 6) * min(1, images.shape[-2] / images.shape[-1])
+    width = 0.8 * WIDTH / max(columns, 4 if most == 4 else 6)
+    side = width * min(1, images.shape[-2] / images.shape[-1])
     height = 0.6 + rows * (side + 0.25 + 0.19 * len(predicted))
     figure, axes = canvas(rows, columns, WIDTH, height)
     for ax in axes.flat[len(images):]:
@@ -146,14 +149,15 @@ def predictions(images: Any, labels: Any, predicted: Mapping[str, Any], classes:
     for index, (ax, image) in enumerate(zip(axes.flat, array(images), strict=False)):
         show(ax, image)
         ax.set_anchor("N")  # so that the verdicts below keep clear of the note
-        ax.set_title(names[labels[index]], fontsize=9.5)
+        ax.set_title(cut(classes[labels[index]]), fontsize=9.5)
         for line, (method, classified) in enumerate(predicted.items()):
             halves = classified if isinstance(classified, tuple) else (classified,)
             for half, found in enumerate(halves, 1):
                 label = int(array(found)[index])
                 mark, color = ("✓", RIGHT) if label == labels[index] else ("✗", WRONG)
                 middle = (half - 0.5) / len(halves)
-                _beneath(ax, line, f"{mark} {names[label]}", middle, "center", color)
+                _beneath(ax, line, f"{mark} {names[label]}", middle, "center", color,
+                         8.5 if pairs else 9)
             if index % columns == 0:
                 _beneath(ax, line, method, -0.18, "right", GRAY)
     headline(figure, title, "above: the true class · below: ✓ right, ✗ wrong")
@@ -168,12 +172,14 @@ def fitted(text: str, width: float, size: float = TITLE) -> str:
     return "\n".join(line if len(line) <= letters else f"{line[:letters - 1]}…" for line in lines)
 
 
-def cut(name: str) -> str:
-    """A class name that fits above a small image."""
-    return name if len(name) <= LONGEST else f"{name[:LONGEST - 1]}…"
+def cut(name: str, most: int = LONGEST) -> str:
+    """A class name that fits above a small image, of so many letters."""
+    return name if len(name) <= most else f"{name[:most - 1]}…"
 
 
-def _beneath(ax: Axes, line: int, text: str, x: float, align: str, color: str) -> None:
+def _beneath(ax: Axes, line: int, text: str, x: float, align: str, color: str,
+             size: float = 9) -> None:
     """A line of text under the axes, at `x` as a share of its width."""
     ax.annotate(text, (x, 0), (0, -3 - 13 * line), xycoords="axes fraction",
-                textcoords="offset points", ha=align, va="top", fontsize=9, color=color)
+                textcoords="offset points", ha=align, va="top", fontsize=size,
+                color=color)
