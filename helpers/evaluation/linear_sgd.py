@@ -116,7 +116,8 @@ def train_linear(features: Sequence[Tensor], labels: Tensor, classes: int, rates
             for values, velocity, gradient in zip((weights, biases), velocities, gradients,
                                                   strict=True):
                 velocity.mul_(MOMENTUM).add_(gradient)
-                values.data -= now.view(-1, *[1] * (values.ndim - 1)) * velocity
+                with torch.no_grad():
+                    values -= now.view(-1, *[1] * (values.ndim - 1)) * velocity
     return [_layer(*pair) for pair in zip(weights.detach(), biases.detach(), strict=True)]
 
 

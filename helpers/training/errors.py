@@ -70,7 +70,7 @@ def one_line_errors(folder: Path | None) -> Iterator[None]:
 
 def explain(error: Exception, folder: Path | None) -> str | None:
     """What to say of an error of a training in `folder`; None where nobody can mend it."""
-    kept = "; ".join(filter(None, ("", _kept(folder))))
+    kept = f"; {_kept(folder)}".rstrip("; ")
     match error:
         case ProcessException():  # of a process that was forked from a notebook
             said = re.search(r"UserError: (.*)", str(error))

@@ -137,7 +137,7 @@ def predictions(images: Any, labels: Any, predicted: Mapping[str, Any], classes:
     """
     short, pairs = max(map(len, classes)) <= SHORT, images.shape[-1] >= 2 * images.shape[-2]
     labels, names = array(labels), [cut(name, PAIRED if pairs else LONGEST) for name in classes]
-    most = 10 if short and not pairs else 5 if short or not pairs else 4
+    most = (5 if short else 4) if pairs else (10 if short else 5)
     columns = max(1, min(most, len(images)))
     rows = max(1, -(-len(images) // columns))
     width = 0.8 * WIDTH / max(columns, 4 if most == 4 else 6)
