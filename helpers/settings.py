@@ -46,22 +46,18 @@ DETAILS: dict[str, Any] = dict(
     vit="vit_digits", vit_start="other classes",  # of notebook 05
     second_share=0.6,  # of noise-BYOL's steps, for the second one of notebook 07
     linear_views=4,  # random views of each image that notebook 08's linear classifier is trained on
-    # notebook 09, from scratch: networks, labels per class
-    networks=("slim",), network_counts="1 10 all",
-    trials=16,  # of notebook 11
-    noise_images=10_000)  # test images, at most, that notebook 07 adds noise to; drawn at random
+    networks=("slim",), network_counts="1 10 all",  # labels per class; of 09, from scratch
+    trials=16, noise_images=10_000)  # of 11; of 07, how many test images get noise, at most
 # What a preset costs and how well it can do. Steps are batches; noise is in normalised units.
 PRESETS: dict[str, dict[str, Any]] = {
     # Only shows that everything runs; its numbers mean nothing.
     "smoke": dict(encoder="slim", batch_size=64, pretrain_steps=24, dino_steps=12,
-                  supervised_steps=16, resnet_steps=4, finetune_steps=6, draws=2,
-                  label_counts=(1, 5, ALL_LABELS), noise_seeds=2, step_factor=0.03, trials=3,
-                  noise_images=100),
+                  supervised_steps=16, resnet_steps=4, finetune_steps=6, draws=2, noise_seeds=2,
+                  label_counts=(1, 5, ALL_LABELS), noise_images=100, step_factor=0.03, trials=3),
     # Two CPU cores and the embedded digits: all notebooks in minutes.
-    "quick": dict(encoder="slim", batch_size=64, pretrain_steps=1100, dino_steps=600,
-                  supervised_steps=500, resnet_steps=150, finetune_steps=100, draws=3,
-                  label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=3, step_factor=1.0,
-                  noise_images=500),
+    "quick": dict(encoder="slim", batch_size=64, pretrain_steps=1100, dino_steps=600, draws=3,
+                  supervised_steps=500, resnet_steps=150, finetune_steps=100, step_factor=1.0,
+                  label_counts=(1, 5, 10, 50, ALL_LABELS), noise_seeds=3, noise_images=500),
     # One small GPU such as Colab's T4 and photographs of 48 pixels: each notebook in minutes.
     "gpu": dict(encoder="slim", batch_size=128, pretrain_steps=10_000, dino_steps=3_000,
                 supervised_steps=2_000, resnet_steps=500, finetune_steps=200, draws=3,
