@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from helpers.report.plots.style import (
     GRAY,
@@ -48,6 +49,8 @@ def search_history(rows: Sequence[Mapping[str, Any]], title: str) -> Figure:
         right.plot(*finished[0], "o", ms=11, mfc="none", mec="black", label="the usual recipe")
     left.set(xlabel="step", ylabel=SCORE, title="each trial, dotted: cut off")
     right.set(xlabel="trial", ylabel=SCORE, title="last score, line: the best so far")
+    for ax in (left, right):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(*right.get_legend_handles_labels(), loc="outside upper right", ncols=3,
                   fontsize=8.5)
     headline(figure, title, f"n = {len(rows)} trials, {len(cut)} of them pruned")
