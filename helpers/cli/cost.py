@@ -9,12 +9,12 @@ evaluations while training, heads, and that a computer does some of the three at
 Operations and bytes of a T4 are assumptions, from its data sheet (65 TFLOP/s in half precision, 320
 GB/s) and what ResNets reach of that; nobody has measured them with this code. The seconds of a
 launch are those of the hosts of two H200s, where the model misses the four steps that were measured
-with the preset gpu, recorded or not (`benchmarks/results/gpu-h200.json`), by -27 to +9 %; a third
-host starts them in half the time, Colab's may be slower than all. Those of the CPU were fitted to
-the digits notebooks on an Intel Xeon (`benchmarks/results/times.csv`, 5 to 91 seconds), which the
-model misses by -12 to +13 %. The AMD EPYC of the same file was measured later, with quicker
-evaluations: there it misses by -3 to +29 %, but for 03, 09 and 12, which take from a third to half
-of what it says.
+with the preset gpu, recorded or not (`benchmarks/results/gpu-h200.json`, plan and graphs, another
+host), by -27 to +9 %; a third host starts them in half the time, Colab's may be slower than all.
+Those of the CPU were fitted to the digits notebooks on an Intel Xeon
+(`benchmarks/results/times.csv`, 5 to 91 seconds), which the model misses by -12 to +13 %. The AMD
+EPYC of the same file was measured later, with quicker evaluations: there it misses by -3 to +29 %,
+but for 03, 09 and 12, which take from a third to half of what it says.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
 NEVER, MMAP_DEFAULT, MIB = 2**31 - 1, 65536, 2**20
 LEAST_RECORDED = 50  # steps of a training from which recording it pays: that takes as long as 20
 SMALL = 32  # up to this side, in pixels, a second thread gains nothing worth having
-MOST_THREADS = 4  # of a probe; sixteen cores were kept busy by it, longer than two take elsewhere
+MOST_THREADS = 4  # of a probe: on 16 cores one took longer than on two of another machine
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}  # and Lightning's words
 _kept = False  # whether memory is kept just now
 GPU_QUESTION = "import torch; print(torch.cuda.is_bf16_supported(including_emulation=False))"
@@ -95,17 +95,19 @@ def threads_for_probes(images: Tensor) -> Iterator[None]:
 
 
 def numpy_threads(small: bool) -> AbstractContextManager[object]:
-    """One thread for NumPy and scikit-learn where the task is small, else their own choice but at
-    most `MOST_THREADS`.
+    """One thread for NumPy and scikit-learn where the task is small, else their own choice, but for
+    linear algebra at most `MOST_THREADS`.
 
     A logistic regression on a few thousand rows is thousands of tiny products. Two threads, which
     spin while they wait for each other, take up to fifty times as long; and the last digits of the
     result would follow the number of cores.
     """
     pools = _numpy_pools()
-    most = 1 if small else MOST_THREADS
-    return pools.limit(limits={pool.prefix: min(most, pool.num_threads)
-                               for pool in pools.lib_controllers})
+    if small:
+        return pools.limit(limits=1)
+    algebra = pools.select(user_api="blas")
+    own = [pool.num_threads for pool in algebra.lib_controllers if pool.num_threads]
+    return algebra.limit(limits=min([MOST_THREADS, *own]))
 
 
 @functools.cache

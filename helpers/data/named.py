@@ -169,8 +169,9 @@ def imagenette(image_size: int, seed: int, data_dir: Path) -> Splits:
     try:
         synonyms = datasets.Imagenette(data_dir, "train", size).classes
         listing.classes = tuple(names[0] for names in synonyms)
-    except (KeyError, FileNotFoundError) as problem:  # a class of another name, or no JPEGs
-        why = str(problem).partition(" for the classes")[0]
+    except (KeyError, FileNotFoundError) as problem:
+        why = (f"it has the class {problem}" if isinstance(problem, KeyError)
+               else "it has a class without JPEGs")
         raise UserError(
             f"imagenette: {root} is not what Imagenette's archive holds, {why}: remove {root} "
             "to unpack it again, or load it as a folder") from problem

@@ -27,7 +27,8 @@ from helpers.data.splits import Whole
 from helpers.evaluation.retrieval import neighbours
 
 K = 20  # neighbours; more than a small group of outliers has, which could vouch for each other
-SHARE, MOST = 64, 200  # where images are many, so are outliers of a kind: one in 64, at most 200
+# Where images are many, so are outliers of a kind: a neighbour for so many images, at most 200.
+ONE_IN, MOST_NEIGHBOURS = 64, 200
 DIRECTIONS = 48  # of the features, at most; chosen on outliers injected into digits
 DUPLICATE = 0.9999  # cosine similarity from which two images count as nearly the same
 TWINS = 5  # near-duplicates of one image that are named, at most
@@ -57,7 +58,7 @@ def whitened(features: Tensor) -> np.ndarray:
 
 def neighbourhood(count: int) -> int:
     """How many neighbours judge an image of so many."""
-    return min(max(K, count // SHARE), MOST, count - 1)
+    return min(max(K, count // ONE_IN), MOST_NEIGHBOURS, count - 1)
 
 
 def outlier_scores(features: Tensor, seed: int = 0) -> dict[str, np.ndarray]:
@@ -67,10 +68,10 @@ def outlier_scores(features: Tensor, seed: int = 0) -> dict[str, np.ndarray]:
         features: N x D, N of at least 8.
 
     Returns:
-        "k nearest": mean distance to the k nearest images, k from 20 to 200 by how many images
-        there are. "isolation forest": how few random cuts set an image apart (Liu et al. 2008).
-        "local outlier factor": how much thinner its surroundings are than its neighbours' (Breunig
-        et al. 2000). N float64 each, all of them on `whitened` features.
+        "k nearest": mean distance to the k nearest images, see `neighbourhood`. "isolation forest":
+        how few random cuts set an image apart (Liu et al. 2008). "local outlier factor": how much
+        thinner its surroundings are than its neighbours' (Breunig et al. 2000). N float64 each, all
+        of them on `whitened` features.
     """
     points = whitened(features)
     k = neighbourhood(len(points))
@@ -131,12 +132,15 @@ class LabelDoubt(NamedTuple):
 def label_doubt(features: Tensor, labels: Tensor) -> LabelDoubt:
     """How strongly an image's neighbours contradict its label, weighted as in kNN (Wu et al. 2018).
 
-    Features are N x D, labels N; an image without one (-1) neither votes nor is doubted.
+    Features are N x D, labels N; an image without one (-1) neither votes nor is doubted. More votes
+    are steadier, but no more are asked than half of the rarest class has, or it would be outvoted.
     """
     doubt, guess = torch.full((len(labels),), torch.nan), torch.full_like(labels, -1)
     known = labels >= 0
     features, labels = features[known], labels[known]
-    similarity, index = neighbours(features, features, neighbourhood(len(features)), skip_self=True)
+    rarest = int(labels.bincount()[labels.unique()].min())
+    k = min(neighbourhood(len(labels)), max(K, rarest // 2), len(labels) - 1)
+    similarity, index = neighbours(features, features, k, skip_self=True)
     votes = torch.zeros(len(labels), int(labels.max()) + 1)
     votes.scatter_add_(1, labels[index], (similarity / TEMPERATURE).exp())
     share = votes / votes.sum(1, keepdim=True)

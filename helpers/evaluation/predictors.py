@@ -90,7 +90,7 @@ def svm_predictions(parts: list[np.ndarray], labels: Tensor, val_labels: Tensor)
         parts: features of training, validation and test images, N x D each.
     """
     train, val, test = map(OneScale().fit(parts[0]).transform, parts)
-    near = {name: rbf_kernel(part, train)  # its width: 1 / D, scikit-learn's "scale" for these
+    near = {name: rbf_kernel(part, train)  # gamma 1 / D: SVC's "scale" after OneScale
             for name, part in (("train", train), ("val", val), ("test", test))}
     svms = [SVC(C=strength, kernel="precomputed").fit(near["train"], labels.numpy())
             for strength in SVM_STRENGTHS]

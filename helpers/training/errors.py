@@ -57,7 +57,7 @@ def one_line_errors(folder: Path | None) -> Iterator[None]:
     except SystemExit as stop:
         if not isinstance(stop.__context__, KeyboardInterrupt):
             raise
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)
         raise KeyboardInterrupt(_kept(folder)) from None
     except Exception as error:
         line = explain(error, folder)
@@ -70,7 +70,8 @@ def one_line_errors(folder: Path | None) -> Iterator[None]:
 
 def explain(error: Exception, folder: Path | None) -> str | None:
     """What to say of an error of a training in `folder`; None where nobody can mend it."""
-    kept = f"; {_kept(folder)}".rstrip("; ")
+    said = _kept(folder)
+    kept = f"; {said}" if said else ""
     match error:
         case ProcessException():  # of a process that was forked from a notebook
             said = re.search(r"UserError: (.*)", str(error))

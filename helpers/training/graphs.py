@@ -3,8 +3,8 @@
 A step of BYOL or DINO starts thousands of operations, and with networks and images as small as
 these a GPU is done with one before the host has started the next. What is recorded once is started
 by one call (https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs). On two H200s a step
-of BYOL with ResNet18 takes 0.35 and 0.56 of the time, the less the slower the host is, and its
-losses are the same (`benchmarks/results/gpu-h200.json`).
+of BYOL with ResNet18 takes 0.35 and 0.56 of the time, and its losses are the same
+(`benchmarks/results/gpu-h200.json`).
 
 A number of Python's, such as one that follows the step, is recorded as it is then: a method that
 has such numbers between views and gradients says `recorded = ""`.

@@ -92,6 +92,14 @@ def test_a_flipped_label_is_doubted_and_the_neighbours_know_better():
     assert doubt[30] > 0.9 and doubt.min() >= 0
 
 
+def test_a_rare_class_among_many_images_is_not_outvoted():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.cat([torch.arange(9).repeat(1000), torch.full((60,), 9)])
+    features = 4 + 3 * torch.eye(16)[labels] + torch.randn(9060, 16, generator=generator) / 2
+    found = outliers.label_doubt(features, labels)
+    assert (found.guess[labels == 9] == 9).all()
+
+
 def test_images_without_a_label_neither_vote_nor_are_doubted():
     features, labels = cloud()
     labels = labels.clone()

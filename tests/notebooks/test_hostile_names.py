@@ -92,3 +92,4 @@ def test_no_name_of_a_class_a_file_a_folder_or_weights_runs(number, run, chromiu
     assert not seen["formulas"]
     assert number != "01" or "onerror" in seen["text"] or "onload" in seen["text"]
     assert number not in ("03", "04", "06") or "src=z" in seen["text"]
+    assert number != "08" or "onerror" in seen["text"] or "onload" in seen["text"]

@@ -509,6 +509,12 @@ def test_no_word_lies_on_another_where_classes_have_long_names(name):
                 if box.overlaps(beside)]
 
 
+def test_a_network_without_blocks_has_its_ends():
+    figure = plots.layer_profile({"patches.weight": 0.5}, {"head.weight": 1.0},
+                                 [dict(mean=0.0, std=1.0)], "T")
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["in", "out"]
+
+
 def test_the_loss_of_dino_is_no_cosine():
     figure = plots.pretraining_watch([1.0] * 80, [0.99] * 80, MONITOR, method="DINO")
     assert figure.axes[0].get_ylabel() == "cross-entropy (nats)"

@@ -121,7 +121,7 @@ def _by_depth(ax: Axes, values: Mapping[str, float]) -> None:
 
 def _numbered(blocks: int) -> range:
     """The blocks whose numbers have room below an axis: all, or every second, third ..."""
-    every = 1 + (blocks - 1) // ROOM
+    every = max(1, -(-blocks // ROOM))
     return range(every, blocks + 1, every)
 
 

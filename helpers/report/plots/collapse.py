@@ -26,6 +26,7 @@ from helpers.report.plots.style import (
 
 # What counts as collapsed, and what the numbers are, by the end of a column's name.
 LIMITS = {"std": (LOWEST_STD, "1 = fills the sphere"), "rank": (LOWEST_RANK, "directions in use")}
+COSINE = "loss (-1: all agree)"  # of BYOL
 WATCH = [["loss"] * 3 + ["momentum"] * 3, ["knn"] * 2 + ["std"] * 2 + ["rank"] * 2]
 KINDS = {"features": ("feature_std", "rank", "-"),
          "projections": ("projection_std", "projection_rank", "--")}
@@ -44,9 +45,8 @@ def pretraining_watch(losses: Sequence[float], momentum: Sequence[float], monito
     """
     figure, axes = plt.subplot_mosaic(WATCH, figsize=(WIDTH, 6.0), layout="constrained")
     color = method_color(method)
-    smooth = _loss(axes["loss"], losses, color)
-    if method == "DINO":
-        axes["loss"].set_ylabel("cross-entropy (nats)")
+    unit = "cross-entropy (nats)" if method == "DINO" else COSINE
+    smooth = _loss(axes["loss"], losses, color, unit)
     axes["loss"].set_title(f"loss (bold: mean of {smooth} steps)")
     axes["momentum"].plot(np.arange(1, len(momentum) + 1), momentum, color=color)
     axes["momentum"].set(title="momentum of the target network", ylabel="momentum (1 = frozen)")
@@ -92,12 +92,12 @@ def collapse_watch(runs: Mapping[str, tuple[Sequence[float], Monitor]], title: s
     return figure
 
 
-def _loss(ax: Axes, losses: Sequence[float], color: str) -> int:
+def _loss(ax: Axes, losses: Sequence[float], color: str, unit: str = COSINE) -> int:
     """Losses and their running mean; returns how many steps that is over."""
     smooth = 2 * (len(losses) // 80) + 1
     steps = np.arange(1, len(losses) + 1)
     draw_line(ax, steps, array(losses).astype(float), smooth, {"color": color})
-    ax.set_ylabel("loss (-1: all agree)")
+    ax.set_ylabel(unit)
     return smooth
 
 

@@ -64,7 +64,7 @@ def image_grid(images: Any, titles: Sequence[str] | None = None, columns: int = 
     columns = max(1, min(columns, len(images)))
     rows = max(1, -(-len(images) // columns))
     side = WIDTH / max(columns, 4)
-    above = [fitted(str(text), side) for text in titles or ()]
+    above = [fitted(str(text), side) for text in (() if titles is None else titles)]
     lines = max((text.count("\n") + 1 for text in above), default=0)
     height = rows * (side + 0.1 * bool(lines) + 0.15 * lines) + 0.5 * bool(title)
     figure, axes = canvas(rows, columns, side * columns, height)
