@@ -139,7 +139,7 @@ def label_doubt(features: Tensor, labels: Tensor) -> LabelDoubt:
     known = labels >= 0
     features, labels = features[known], labels[known]
     rarest = int(labels.bincount()[labels.unique()].min())
-    k = min(neighbourhood(len(labels)), max(K, rarest // 2), len(labels) - 1)
+    k = min(neighbourhood(len(labels)), max(K, rarest // 2))
     similarity, index = neighbours(features, features, k, skip_self=True)
     votes = torch.zeros(len(labels), int(labels.max()) + 1)
     votes.scatter_add_(1, labels[index], (similarity / TEMPERATURE).exp())

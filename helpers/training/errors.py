@@ -70,8 +70,8 @@ def one_line_errors(folder: Path | None) -> Iterator[None]:
 
 def explain(error: Exception, folder: Path | None) -> str | None:
     """What to say of an error of a training in `folder`; None where nobody can mend it."""
-    said = _kept(folder)
-    kept = f"; {said}" if said else ""
+    good = _kept(folder)
+    kept = f"; {good}" if good else ""
     match error:
         case ProcessException():  # of a process that was forked from a notebook
             said = re.search(r"UserError: (.*)", str(error))

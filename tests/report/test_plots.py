@@ -462,8 +462,8 @@ def test_rows_of_an_earlier_release_are_drawn_without_projections():
     assert plots.collapse_watch({"BYOL": ([1.0] * 80, rows)}, "T").axes
 
 
-def long_names():
-    """Figures with the classes of photographs and as deep a ViT as a GPU trains."""
+def long_names(name):
+    """A figure with the classes of photographs and as deep a ViT as a GPU trains."""
     random = np.random.RandomState(0)
     names, labels = PHOTOGRAPHS, np.arange(10).repeat(30)
     points = random.randn(300, 3) + 0.8 * random.randn(10, 3)[labels]
@@ -472,19 +472,22 @@ def long_names():
     blocks = [dict(mean=0.0, std=1.0) for _ in range(12)]
     title = "t-SNE in 3D: noise-BYOL, clean and noisy images, sigma 0.8"
     rates = {rate: Overfit([2.0, 0.02], 1, False, rate) for rate in (0.001, 0.003, 0.01, 0.03)}
-    return {
-        "image_grid": plots.image_grid(some_images(12), names + names[:2], columns=12, title="T"),
-        "attention_grid": plots.attention_grid(
+    figures = {
+        "image_grid": lambda: plots.image_grid(some_images(12), names + names[:2], columns=12,
+                                               title="T"),
+        "attention_grid": lambda: plots.attention_grid(
             some_images(6), maps, "T", [f"{a} → {b}" for a, b in pairwise(names[:7])]),
-        "embeddings": plots.embeddings(dict.fromkeys("abc", points[:, :2]), labels, names,
-                                       title="T"),
-        "embedding_3d": plots.embedding_3d(points, labels, names, title, noisy=points),
-        "layer_profile": plots.layer_profile(weights | {"head.weight": 1.0}, weights, blocks, "T"),
-        "learning_rates": plots.learning_rates(rates, 0.01, "T"),
-        "predictions": plots.predictions(
+        "embeddings": lambda: plots.embeddings(dict.fromkeys("abc", points[:, :2]), labels, names,
+                                               title="T"),
+        "embedding_3d": lambda: plots.embedding_3d(points, labels, names, title, noisy=points),
+        "layer_profile": lambda: plots.layer_profile(weights | {"head.weight": 1.0}, weights,
+                                                     blocks, "T"),
+        "learning_rates": lambda: plots.learning_rates(rates, 0.01, "T"),
+        "predictions": lambda: plots.predictions(
             some_images(10, sides=(48, 97)), np.arange(10),
             {method: (np.arange(10), (np.arange(10) + 2) % 10)
              for method in ("supervised + noise", "dino-joined-imagenette")}, names, "T")}
+    return figures[name]()
 
 
 def placed(figure):
@@ -503,7 +506,7 @@ def placed(figure):
 @pytest.mark.parametrize("name", ["image_grid", "attention_grid", "embeddings", "embedding_3d",
                                   "layer_profile", "learning_rates", "predictions"])
 def test_no_word_lies_on_another_where_classes_have_long_names(name):
-    boxes = placed(long_names()[name])
+    boxes = placed(long_names(name))
     assert len(boxes) > 5
     assert not [(one, other) for (one, box), (other, beside) in combinations(boxes, 2)
                 if box.overlaps(beside)]

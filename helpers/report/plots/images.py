@@ -169,7 +169,7 @@ def fitted(text: str, width: float, size: float = TITLE) -> str:
     letters = max(4, int(width * 72 / (0.58 * size)))
     lines = [part for line in text.split("\n")
              for part in textwrap.wrap(line, letters, break_long_words=False) or [""]]
-    return "\n".join(line if len(line) <= letters else f"{line[:letters - 1]}…" for line in lines)
+    return "\n".join(cut(line, letters) for line in lines)
 
 
 def cut(name: str, most: int = LONGEST) -> str:

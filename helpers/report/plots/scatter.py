@@ -55,7 +55,7 @@ def embeddings(panels: Mapping[str, Any], labels: Any, classes: Sequence[str],
 
 
 def _leave_out(figure: Figure) -> None:
-    """Take away names that would lie on others; the legend has them all."""
+    """Take away names that would lie on earlier ones; the legend has them all."""
     figure.draw_without_rendering()
     for ax in figure.axes:
         boxes: list[Bbox] = []
@@ -72,9 +72,9 @@ def _panel(ax: Axes, points: np.ndarray, labels: np.ndarray, classes: Sequence[s
         ax.scatter(*array(noisy).T, s=15, marker="x", c=shades, linewidths=0.9, alpha=0.8)
     ax.scatter(*points.T, s=13, c=shades, alpha=0.85, linewidths=0)
     if len(classes) <= MOST_NAMES:
-        clouds = {label: points[labels == label] for label in np.unique(labels[labels >= 0])}
-        # the densest first: see `_leave_out`
-        for label, cloud in sorted(clouds.items(), key=lambda item: _width(item[1])):
+        clouds = [(label, points[labels == label]) for label in np.unique(labels[labels >= 0])]
+        clouds.sort(key=lambda item: np.median(_from_median(item[1])))  # see `_leave_out`
+        for label, cloud in clouds:
             ax.annotate(classes[label], _middle(cloud), ha="center", va="center",
                         fontsize=9.5, weight="bold",
                         path_effects=[withStroke(linewidth=2.5, foreground="white")])
@@ -87,14 +87,14 @@ def _shades(labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     return np.array([to_rgb(color) for color in [*class_colors(len(classes)), FAINT]])[labels]
 
 
-def _width(points: np.ndarray) -> float:
-    """How far points lie from their median, on the median."""
-    return float(np.median(np.abs(points - np.median(points, axis=0)).sum(1)))
+def _from_median(points: np.ndarray) -> np.ndarray:
+    """How far each of N x 2 points lies from their median: N."""
+    return np.abs(points - np.median(points, axis=0)).sum(1)
 
 
 def _middle(points: np.ndarray) -> np.ndarray:
     """The point nearest the median: a class in two islands is named on one of them, not between."""
-    return points[np.abs(points - np.median(points, axis=0)).sum(1).argmin()]
+    return points[_from_median(points).argmin()]
 
 
 def _legend(figure: Figure, classes: Sequence[str], labels: np.ndarray, noisy: bool) -> None:
