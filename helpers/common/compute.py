@@ -66,14 +66,26 @@ def _glibc() -> ctypes.CDLL | None:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for tiny operations: two would spend their time waiting for each other."""
+def threads_given_back() -> Iterator[None]:
+    """At the end of the block torch has the threads it had, whatever set their number meanwhile.
+
+    numba, which compiles UMAP, starts a thread for each core and leaves that number to every
+    library that shares its OpenMP; where other processes want the cores, the many small
+    operations of a network then take a hundred times as long.
+    """
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for tiny operations: two would spend their time waiting for each other."""
+    with threads_given_back():
+        torch.set_num_threads(1)
+        yield
 
 
 def threads_for(images: Tensor) -> AbstractContextManager[None]:

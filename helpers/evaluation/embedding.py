@@ -20,7 +20,7 @@ from sklearn.manifold import trustworthiness as sklearn_trustworthiness
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from helpers.common.compute import numpy_threads
+from helpers.common.compute import numpy_threads, threads_given_back
 from helpers.common.progress_bar import working
 from helpers.evaluation.features import require_finite
 
@@ -82,7 +82,8 @@ def umap(features: Tensor, seed: int = 0, gap: float = 0.1) -> np.ndarray:
     """
     if _few_places(features):
         return pca(features)
-    with warnings.catch_warnings(), working(f"UMAP of {len(features):,} points"):
+    bar = working(f"UMAP of {len(features):,} points")
+    with threads_given_back(), warnings.catch_warnings(), bar:
         warnings.simplefilter("ignore")
         _let_numba_cache()
         from umap import UMAP

@@ -1,5 +1,10 @@
 """Maps of representations: against scikit-learn, and on points whose neighbours are known."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +12,8 @@ from sklearn.manifold import trustworthiness as peer_trustworthiness
 from threadpoolctl import threadpool_info
 
 from helpers.evaluation import embedding
+
+ROOT = Path(__file__).parents[2]
 
 
 def clusters(count: int = 20, dims: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,6 +68,21 @@ def test_tsne_gives_the_threads_back():
 
 def test_tsne_of_few_points_lowers_the_perplexity():
     assert embedding.tsne(clusters(3)[0], perplexity=30).shape == (9, 2)
+
+
+@pytest.mark.slow
+def test_umap_gives_the_threads_back():
+    """In a process of its own: numba sets their number with the first loop that it runs."""
+    program = """
+import torch
+from helpers.evaluation import embedding
+from threadpoolctl import threadpool_info
+threads = lambda: {pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}
+before = threads()
+embedding.umap(torch.rand(60, 4, generator=torch.Generator().manual_seed(0)))
+assert torch.get_num_threads() == 1 and threads() == threads() | before, (before, threads())"""
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, "-c", program], env=variables, cwd=ROOT, check=True)
 
 
 @pytest.mark.slow
