@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-OF_PYTHON = gc.get_freeze_count()  # what Python itself keeps out of the search; 3.12 has some
+_kept = False  # whether this process keeps anything out of the search yet; to count it takes long
 
 
 @contextmanager
@@ -21,13 +21,15 @@ def nothing_is_garbage() -> Iterator[None]:
     first time something is kept so: what is there later, such as a trained network, would never be
     freed if it refers to itself.
     """
+    global _kept
     usual = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if gc.get_freeze_count() == OF_PYTHON:
+        if not _kept:
             gc.freeze()
+            _kept = True
             atexit.register(gc.unfreeze)  # else libraries complain at the end of what is not freed
         if usual:
             gc.enable()

@@ -1,4 +1,5 @@
-"""Notebooks of a folder that a stranger named, exported and opened in a browser: no name runs."""
+"""Notebooks of a folder that a stranger named, with weights of such a name: they are what is
+recorded, and exported and opened in a browser no name runs."""
 
 import importlib.util
 import shutil
@@ -8,13 +9,12 @@ import pytest
 from lab import CHROMIUM, ROOT, browser
 from nbconvert import HTMLExporter
 from PIL import Image
-from running import FEW, execute
+from running import FEW, execute, prose
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM or importlib.util.find_spec("playwright") is None,
-                       reason="no browser test without Chromium and the package playwright")
-]
+from helpers.common.markup import escaped
+from helpers.report.results import summary
+
+pytestmark = pytest.mark.slow
 RUNS = "window.pwned=1"
 CLASSES = [f'<img src=x onerror="{RUNS}">', f"<svg onload={RUNS}>",
            f"[a](javascript:{RUNS}) `b` | c", f'"><script>{RUNS}<\uff0fscript>',
@@ -50,6 +50,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def chromium():
+    if not CHROMIUM or importlib.util.find_spec("playwright") is None:
+        pytest.skip("no browser test without Chromium and the package playwright")
     with browser() as opened:
         yield opened
 
@@ -93,3 +95,13 @@ def test_no_name_of_a_class_a_file_a_folder_or_weights_runs(number, run, chromiu
     assert number != "01" or "onerror" in seen["text"] or "onload" in seen["text"]
     assert number not in ("03", "04", "06") or "src=z" in seen["text"]
     assert number != "08" or "onerror" in seen["text"] or "onload" in seen["text"]
+
+
+def test_chosen_weights_go_through_to_what_is_recorded(run):
+    rows = summary(run / "results")
+    methods = set(rows[rows.notebook.str[:2].isin(["03", "04"])].method)
+    assert {WEIGHTS, f"fine-tuned {WEIGHTS}"} <= methods and "BYOL" not in methods
+    assert escaped(WEIGHTS) in prose(run, "03")[-1]
+    # no BYOL was trained; noise-BYOL is a listed one
+    kept = {path.parent.name.split("-")[0] for path in (run / "runs").rglob("encoder.safetensors")}
+    assert kept == {"dino"}
