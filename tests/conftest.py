@@ -9,7 +9,8 @@ from helpers.common.startup import nothing_is_garbage
 
 HERE = Path(__file__).parent
 SLOW = (HERE / "slow.txt").read_text(encoding="utf-8").split()
-LONGEST = "tests/notebooks/test_whole_run.py"  # minutes; it has to begin first
+# What has to begin first: one that takes minutes on all cores, and one that waits for a page.
+FIRST = ("tests/notebooks/test_whole_run.py", "tests/notebooks/test_browser.py")
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # one process a core: their threads would fight
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -29,4 +30,4 @@ def pytest_collection_modifyitems(items):
         test = item.nodeid.split("[")[0]
         if test in SLOW or test.split("::")[0] in SLOW:
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+    items.sort(key=lambda item: [not item.nodeid.startswith(file) for file in FIRST])
