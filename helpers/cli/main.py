@@ -111,7 +111,8 @@ def _add_pretrain(command: Parser) -> None:
     command.add_argument("--batch-size", type=positive)
     command.add_argument("--image-size", type=positive, metavar="PIXELS")
     command.add_argument("--noise-sigma", metavar="SIGMA",
-                         help="noise-byol: one deviation, images in [-1, 1]")
+                         help="noise-byol: one deviation, images in [-1, 1]; 0: the "
+                              "dataset's own range")
     command.add_argument("--noise-schedule", choices=NOISE_SCHEDULES,
                          help="noise-byol: when the noise comes")
     command.add_argument("--seed", type=count)

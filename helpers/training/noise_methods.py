@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from helpers.common.errors import UserError
+from helpers.common.fields import number_of
 from helpers.data.splits import Splits
 from helpers.evaluation.noise import sigmas_for
 from helpers.evaluation.predictors import Predictor, best_probe, classifier_predictor
@@ -23,7 +25,13 @@ from helpers.transforms.views import Noisy, view_for
 
 def noise_encoders(splits: Splits, settings: Settings, sigma: float) -> dict[str, Encoder]:
     """Noise-BYOL over the dataset's range of noise, and at one constant `sigma`, whose milder noise
-    forgives fewer steps: the preset's `second_share`."""
+    forgives fewer steps: the preset's `second_share`.
+
+    Raises:
+        UserError: `sigma` is no number above zero.
+    """
+    if number_of("SECOND_SIGMA", sigma, "float", 0) == 0:
+        raise UserError("SECOND_SIGMA must be above zero: noise-BYOL without noise is BYOL")
     steps = int(settings.second_share * settings.pretrain_steps)
     constant = settings.replace(noise_sigma=sigma, noise_schedule="constant",
                                 pretrain_steps=max(2, steps))

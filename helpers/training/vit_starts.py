@@ -85,7 +85,14 @@ def three_ways(pretrained: Encoder, splits: Splits, settings: Settings, *, per_c
     Returns:
         One dict a way: method, mean and std of the test accuracy over n subsets (and `scores`,
         `val_scores`), seconds and steps of one training on average, and trainable parameters.
+
+    Raises:
+        UserError: no class has so many training images, so the rows would not be what they say.
     """
+    most = int(splits.train.labels.bincount().max())
+    if not 1 <= per_class <= most:
+        raise UserError(f"{per_class:,} labels per class cannot be drawn where no class has more "
+                        f"than {most:,} training images: choose 1 to {most:,}")
     rows = []
     for way, lr in WAYS.items():
         recipe = ClassifierRecipe(steps=steps, batch_size=settings.batch_size, lr=lr / slower,

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from helpers.common.errors import UserError
 from helpers.data.loading import load
 from helpers.data.splits import Labeled
 from helpers.evaluation.noise import noisy_images, sigmas_for
@@ -28,6 +29,13 @@ def splits():
 def settings(tmp_path):
     return Settings.resolve(preset="smoke", dataset="digits", run_dir=tmp_path, pretrain_steps=10,
                             supervised_steps=3)
+
+
+@pytest.mark.parametrize("sigma,why", [(0, "without noise is BYOL"), (-1, "not -1"), ("x", "'x'")])
+def test_a_second_noise_that_is_none_is_one_line(splits, settings, sigma, why):
+    with pytest.raises(UserError, match=f"SECOND_SIGMA must be .*{why}"):
+        noise_methods.noise_encoders(splits, settings, sigma)
+    assert not settings.run_dir.exists() or not list(settings.run_dir.iterdir())
 
 
 def test_everyone_takes_part_and_answers(splits, settings):

@@ -63,6 +63,13 @@ def test_three_ways_train_what_they_say_and_leave_the_start_alone(splits):
     assert all(weight.requires_grad for weight in pretrained.parameters())
 
 
+@pytest.mark.parametrize("count", [0, 200])
+def test_labels_that_no_class_has_are_one_line(splits, count):
+    settings = Settings.resolve(preset="smoke", dataset="digits", batch_size=16, draws=2)
+    with pytest.raises(UserError, match=f"^{count} labels per class cannot be .* choose 1 to 1"):
+        vit_starts.three_ways(small(), halves(splits)[1], settings, per_class=count, steps=4)
+
+
 def test_a_start_is_one_that_there_is():
     settings = Settings.resolve(preset="quick", dataset="digits", device="cpu")
     assert vit_starts.start_named("auto", settings) == "other classes"
