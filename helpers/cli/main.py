@@ -23,6 +23,7 @@ from helpers.cli.parsing import (
 from helpers.cli.recipe_options import add_recipe_options, views_of
 from helpers.cli.train_options import add_overfit, add_train
 from helpers.common.errors import UserError
+from helpers.common.files import FULL, unwritable
 from helpers.common.names import ENCODERS, METHODS, NOISE_SCHEDULES
 from helpers.settings import PRESETS
 
@@ -36,7 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
         options.views = views_of(unknown, options.parser)
         if getattr(options, "workers", None):
             os.environ["FEWLABELS_WORKERS"] = str(options.workers)
-        return options.command(options) or 0
+        status = options.command(options) or 0
+        sys.stdout.flush()
+        return status
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -53,6 +56,11 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe, such as head, has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        print(f"error: {unwritable(error.filename or 'what it prints', error)}", file=sys.stderr)
+        return 2
 
 
 def parser() -> Parser:

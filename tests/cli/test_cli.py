@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -21,6 +22,16 @@ def commands(monkeypatch):
     for target in ("cli.commands.pretrain", "cli.commands.evaluate", "cli.weights.weights"):
         monkeypatch.setattr(f"helpers.{target}", note)
     return called
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a Linux device")
+def test_a_full_disk_behind_the_output_is_one_line():
+    words = "weights check byol-slim-digits"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "helpers", *words.split()], stdout=full,
+                              stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: cannot write what it prints (No space left on device)")
 
 
 def test_help_names_every_command_and_imports_nothing_heavy():
