@@ -31,7 +31,8 @@ PROTOCOLS = ("knn", "linear", "sgd", "mlp", "finetune", "adam", "mlp-adam")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns 0, 1 (a notebook failed), 2 (bad input) or 130 (Ctrl-C)."""
+    """Run one command; returns 0, 1 (a notebook failed), 2 (bad input or a full disk) or 130
+    (Ctrl-C)."""
     try:
         options, unknown = parser().parse_known_args(arguments)
         options.views = views_of(unknown, options.parser)
@@ -54,13 +55,23 @@ def main(arguments: list[str] | None = None) -> int:
         print("; ".join(filter(None, ("\nstopped by Ctrl-C", str(stop)))), file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe, such as head, has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_what_is_not_printed()
         return 0
     except OSError as error:
         if error.errno not in FULL:
             raise
-        print(f"error: {unwritable(error.filename or 'what it prints', error)}", file=sys.stderr)
+        where = error.filename or "a file, or what this command prints"
+        print(f"error: {unwritable(where, error)}", file=sys.stderr)
+        _drop_what_is_not_printed()
         return 2
+
+
+def _drop_what_is_not_printed() -> None:
+    """Where the rest of the output cannot be written, Python shall not try again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parser() -> Parser:

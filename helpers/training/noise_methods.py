@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from helpers.common.errors import UserError
 from helpers.common.fields import number_of
 from helpers.data.splits import Splits
 from helpers.evaluation.noise import sigmas_for
@@ -22,6 +21,8 @@ from helpers.training.finetune import Trained, train_classifier
 from helpers.training.runs import fresh_encoder
 from helpers.transforms.views import Noisy, view_for
 
+FAINTEST = 1e-6  # deviation of a noise, in normalised units: noise-BYOL without noise is BYOL
+
 
 def noise_encoders(splits: Splits, settings: Settings, sigma: float) -> dict[str, Encoder]:
     """Noise-BYOL over the dataset's range of noise, and at one constant `sigma`, whose milder noise
@@ -30,8 +31,7 @@ def noise_encoders(splits: Splits, settings: Settings, sigma: float) -> dict[str
     Raises:
         UserError: `sigma` is no number above zero.
     """
-    if number_of("SECOND_SIGMA", sigma, "float", 0) == 0:
-        raise UserError("SECOND_SIGMA must be above zero: noise-BYOL without noise is BYOL")
+    sigma = number_of("SECOND_SIGMA", sigma, "float", FAINTEST)
     steps = int(settings.second_share * settings.pretrain_steps)
     constant = settings.replace(noise_sigma=sigma, noise_schedule="constant",
                                 pretrain_steps=max(2, steps))

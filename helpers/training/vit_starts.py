@@ -87,12 +87,12 @@ def three_ways(pretrained: Encoder, splits: Splits, settings: Settings, *, per_c
         `val_scores`), seconds and steps of one training on average, and trainable parameters.
 
     Raises:
-        UserError: no class has so many training images, so the rows would not be what they say.
+        UserError: none, or more than any class has training images.
     """
     most = int(splits.train.labels.bincount().max())
     if not 1 <= per_class <= most:
-        raise UserError(f"{per_class:,} labels per class cannot be drawn where no class has more "
-                        f"than {most:,} training images: choose 1 to {most:,}")
+        raise UserError(f"{per_class:,} labels per class cannot be drawn from classes of at most "
+                        f"{most:,} training images: choose 1 to {most:,}")
     rows = []
     for way, lr in WAYS.items():
         recipe = ClassifierRecipe(steps=steps, batch_size=settings.batch_size, lr=lr / slower,

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,13 +26,16 @@ def commands(monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a Linux device")
-def test_a_full_disk_behind_the_output_is_one_line():
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_the_output_is_one_line(unbuffered):
     words = "weights check byol-slim-digits"
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-m", "helpers", *words.split()], stdout=full,
-                              stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("error: cannot write what it prints (No space left on device)")
+                              stderr=subprocess.PIPE, text=True,
+                              env=os.environ | {"PYTHONUNBUFFERED": unbuffered})
+    assert done.returncode == 2 and done.stderr == (
+        "error: cannot write a file, or what this command prints (No space left on device): free "
+        "some space and run again\n")
 
 
 def test_help_names_every_command_and_imports_nothing_heavy():

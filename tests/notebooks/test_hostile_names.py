@@ -102,6 +102,8 @@ def test_chosen_weights_go_through_to_what_is_recorded(run):
     methods = set(rows[rows.notebook.str[:2].isin(["03", "04"])].method)
     assert {WEIGHTS, f"fine-tuned {WEIGHTS}"} <= methods and "BYOL" not in methods
     assert escaped(WEIGHTS) in prose(run, "03")[-1]
+    names = {path.name for path in (run / "runs").rglob("*.safetensors")}
+    assert {"03_classifier.safetensors", "04_classifier.safetensors"} <= names
     # no BYOL was trained; noise-BYOL is a listed one
     kept = {path.parent.name.split("-")[0] for path in (run / "runs").rglob("encoder.safetensors")}
     assert kept == {"dino"}

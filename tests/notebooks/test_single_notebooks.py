@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 from kernels import real_kernel, run_in
-from running import FEW, GATHERS, NOTEBOOKS, ROOT, execute, printed
+from running import FEW, GATHERS, NOTEBOOKS, ROOT, execute, printed, without_choices
 
 pytestmark = pytest.mark.slow
 
@@ -16,14 +16,15 @@ def code_of(number):
 
 @pytest.mark.parametrize("number", ["03", "04", "06", "07"])
 def test_a_notebook_makes_what_it_needs_when_run_alone(tmp_path, monkeypatch, number):
-    places = dict(FEWLABELS_RUN_DIR=str(tmp_path), FEWLABELS_OFFLINE="1")
-    for name, value in (FEW | places).items():
+    without_choices(monkeypatch)
+    chosen = dict(FEWLABELS_PRESET="smoke", FEWLABELS_DATASET="digits", FEWLABELS_OFFLINE="1",
+                  FEWLABELS_RUN_DIR=str(tmp_path), FEWLABELS_RESULTS_DIR=str(tmp_path / "results"))
+    for name, value in (FEW | chosen).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("FEWLABELS_PRESET", "smoke")
     with real_kernel(cwd=ROOT / "notebooks") as client:
         for source in code_of(number):
             said, _, status = run_in(client, source)
-            assert status == "ok"
+            assert status == "ok", f"{source}\n{said}"
             if "chosen_encoder(" in source:
                 break
     assert "no encoder in" in said and "one is trained now" in said
@@ -35,6 +36,7 @@ def test_the_gathering_notebook_shows_the_kept_numbers_where_nothing_was_run(tmp
 
 
 def test_notebook_02_asks_a_person_and_goes_on_with_the_answer(tmp_path, monkeypatch):
+    without_choices(monkeypatch)
     monkeypatch.setenv("FEWLABELS_RUN_DIR", str(tmp_path))
     cells = code_of("02")
     last = next(number for number, source in enumerate(cells) if "asked.choice()" in source)

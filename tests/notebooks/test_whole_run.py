@@ -18,6 +18,7 @@ from running import (
     outputs,
     printed,
     prose,
+    without_choices,
 )
 
 from helpers.cli.plan import plan
@@ -39,8 +40,15 @@ COUNTS = "1 5 10"  # labels per class that numbers are looked at of
 MACHINE = dict(dataset="digits", device="cpu")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nobody_chose():
+    with pytest.MonkeyPatch.context() as patch:
+        without_choices(patch)
+        yield
+
+
 @pytest.fixture(scope="module")
-def quick():
+def quick(nobody_chose):
     return Settings.resolve(preset="quick", label_counts=COUNTS, **MACHINE)
 
 
@@ -143,6 +151,11 @@ def mean(numbers, notebook, **where):
         rows = rows[rows[column].astype(str) == str(value)]
     assert len(rows) == 1, rows
     return rows["mean"].item()
+
+
+@pytest.mark.parametrize("number", MEASURED)
+def test_what_is_measured_is_the_encoder_that_was_trained_here(whole_run, number):
+    assert "byol: the encoder of an earlier run, " in printed(whole_run[0], number)
 
 
 @pytest.mark.parametrize("labels,least", [(1, 0.80), (5, 0.94), (10, 0.96)])

@@ -37,6 +37,12 @@ def execute(out, *options, **variables):
     return done.stdout
 
 
+def without_choices(patch):
+    """What a person has chosen by variables does not count, until the `MonkeyPatch` is undone."""
+    for name in [name for name in os.environ if name.startswith("FEWLABELS_")]:
+        patch.delenv(name)
+
+
 def counting(folder):
     """Variables with which `execute` counts the trainings of each notebook, see
     `count_trainings`."""
