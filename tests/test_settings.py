@@ -1,11 +1,11 @@
 """Where a setting comes from, and what is said when it cannot be used."""
 
 import dataclasses
-import os
 import re
 from pathlib import Path
 
 import pytest
+from running import without_choices
 
 import helpers
 from helpers.common.errors import UserError
@@ -15,8 +15,7 @@ from helpers.settings import ALL_LABELS, PRESETS, Settings
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch):
-    for name in [name for name in os.environ if name.startswith("FEWLABELS_")]:
-        monkeypatch.delenv(name)
+    without_choices(monkeypatch)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
 
 

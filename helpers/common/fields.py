@@ -126,7 +126,7 @@ def value_of(text: Any) -> Any:
     return text
 
 
-def number_of(name: str, value: Any, kind: str, least: int,
+def number_of(name: str, value: Any, kind: str, least: float,
               most: float = math.inf) -> int | float:
     """A number or its text as an "int" or a "float" from `least` on and below `most`.
 

@@ -13,7 +13,7 @@ __getattr__, __all__ = offer(
     trainer="Hardware fit",
     loader="BatchLoader",
     monitor="Monitor",
-    noise_methods="noise_encoders noise_predictors supervised_classifiers sweep_rows",
+    noise_methods="FAINTEST noise_encoders noise_predictors supervised_classifiers sweep_rows",
     label_curve=
     "choose_rate curve_row gain_row imagenet_encoders kept_training label_counts model_names "
     "scratch_encoders trained_counts",

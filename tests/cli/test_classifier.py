@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from running import without_choices
 from shapes import CLASSES, shapes
 
 from helpers.cli import classifier
@@ -20,8 +21,7 @@ from helpers.models.classifier_file import layers_of, load_classifier
 
 @pytest.fixture(autouse=True)
 def small_settings(monkeypatch, tmp_path_factory):
-    for name in [name for name in os.environ if name.startswith("FEWLABELS_")]:
-        monkeypatch.delenv(name)
+    without_choices(monkeypatch)
     place = tmp_path_factory.getbasetemp()
     for name, value in {"DEVICE": "cpu", "PRESET": "smoke", "BATCH_SIZE": "16",
                         "FINETUNE_STEPS": "2", "DATA_DIR": place / "data",

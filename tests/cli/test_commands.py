@@ -1,13 +1,13 @@
 """`evaluate` on digits with an untrained encoder: what is printed, and what is refused."""
 
 import json
-import os
 import re
 from argparse import Namespace
 from functools import partial
 
 import pytest
 import torch
+from running import without_choices
 from shapes import CLASSES, shapes
 
 from helpers.cli import commands
@@ -28,8 +28,7 @@ from helpers.training.runs import Run
 
 @pytest.fixture(autouse=True)
 def small_settings(monkeypatch):
-    for name in [name for name in os.environ if name.startswith("FEWLABELS_")]:
-        monkeypatch.delenv(name)
+    without_choices(monkeypatch)
     for name, value in {"DEVICE": "cpu", "PRESET": "smoke", "LABEL_COUNTS": "1", "DRAWS": "2",
                         "FINETUNE_STEPS": "1"}.items():
         monkeypatch.setenv(f"FEWLABELS_{name}", value)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from foreign_weights import as_sequential, as_vit, self_learner, small_vit
 from image_folders import make_folder
+from running import without_choices
 from safetensors.torch import save_file
 from timm_models import as_released, peer_of
 
@@ -45,8 +46,7 @@ def others(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def offline(tmp_path, monkeypatch, others):
     """No network, and a folder of fetched weights that holds the others as well."""
-    for variable in [variable for variable in os.environ if variable.startswith("FEWLABELS_")]:
-        monkeypatch.delenv(variable)
+    without_choices(monkeypatch)
     for variable in ("DATA_DIR", "RUN_DIR", "RESULTS_DIR", "WEIGHTS_DIR"):
         monkeypatch.setenv(f"FEWLABELS_{variable}", str(tmp_path / variable))
     for variable, value in {"OFFLINE": "1", "PRESET": "smoke", "DEVICE": "cpu"}.items():

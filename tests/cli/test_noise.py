@@ -1,10 +1,10 @@
 """`search`, `robustness` and `similarity` on digits with small encoders."""
 
 import csv
-import os
 
 import pytest
 import torch
+from running import without_choices
 
 from helpers.cli.main import main
 from helpers.data.latents import marks_of
@@ -19,8 +19,7 @@ from helpers.models.weights.checkpoint import save_encoder
 
 @pytest.fixture(autouse=True)
 def small_settings(monkeypatch, tmp_path):
-    for name in [name for name in os.environ if name.startswith("FEWLABELS_")]:
-        monkeypatch.delenv(name)
+    without_choices(monkeypatch)
     for name, value in {"DEVICE": "cpu", "PRESET": "smoke", "RUN_DIR": str(tmp_path)}.items():
         monkeypatch.setenv(f"FEWLABELS_{name}", value)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from running import without_choices
 
 from helpers.cli import execute as execution
 from helpers.cli import notebooks as runner
@@ -29,8 +30,7 @@ results.record(os.environ["FEWLABELS_RESULTS_DIR"], "01", [row])"""
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch):
-    for name in [name for name in os.environ if name.startswith("FEWLABELS_")]:
-        monkeypatch.delenv(name)
+    without_choices(monkeypatch)
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """How a whole network is trained by `train`, and one batch learnt by heart by `overfit`."""
 
-import os
 
 import pytest
+from running import without_choices
 from shapes import CLASSES, shapes
 
 from helpers.cli import classifier
@@ -12,8 +12,7 @@ from helpers.models.classifier_file import load_classifier
 
 @pytest.fixture(autouse=True)
 def small_settings(monkeypatch, tmp_path):
-    for name in [name for name in os.environ if name.startswith("FEWLABELS_")]:
-        monkeypatch.delenv(name)
+    without_choices(monkeypatch)
     for name, value in {"DEVICE": "cpu", "PRESET": "smoke", "BATCH_SIZE": "16",
                         "DATA_DIR": tmp_path / "data", "RUN_DIR": tmp_path / "runs"}.items():
         monkeypatch.setenv(f"FEWLABELS_{name}", str(value))

@@ -4,19 +4,13 @@ explored with the mouse.
 Screenshots are kept in results/browser.
 """
 
-import importlib.util
 import re
 
 import pytest
-from lab import CHROMIUM, PATIENCE, ROOT, Lab, browser, jupyter_lab
+from lab import MISSING, PATIENCE, ROOT, Lab, browser, jupyter_lab
 from running import FEW
 
 IMAGES = ROOT / "results" / "browser"
-MISSING = [
-    what for what, there in (("Chromium (Debian: apt-get install chromium)", CHROMIUM),
-                             ("the package playwright", importlib.util.find_spec("playwright")))
-    if not there
-]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(bool(MISSING), reason=f"no browser test without {' and '.join(MISSING)}")

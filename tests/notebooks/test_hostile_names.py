@@ -1,12 +1,11 @@
 """Notebooks of a folder that a stranger named, with weights of such a name: they are what is
 recorded, and exported and opened in a browser no name runs."""
 
-import importlib.util
 import shutil
 
 import numpy as np
 import pytest
-from lab import CHROMIUM, ROOT, browser
+from lab import MISSING, ROOT, browser
 from nbconvert import HTMLExporter
 from PIL import Image
 from running import FEW, execute, prose
@@ -50,8 +49,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def chromium():
-    if not CHROMIUM or importlib.util.find_spec("playwright") is None:
-        pytest.skip("no browser test without Chromium and the package playwright")
+    if MISSING:
+        pytest.skip(f"no browser test without {' and '.join(MISSING)}")
     with browser() as opened:
         yield opened
 

@@ -3,6 +3,7 @@
 Every wait is for a condition and has a generous limit, because cores may be few and slow.
 """
 
+import importlib.util
 import json
 import os
 import secrets
@@ -18,6 +19,11 @@ import psutil
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which(
     "google-chrome")
+MISSING = [  # of what a browser test needs
+    what for what, there in (("Chromium (Debian: apt-get install chromium)", CHROMIUM),
+                             ("the package playwright", importlib.util.find_spec("playwright")))
+    if not there
+]
 SECONDS = 1000  # Playwright counts in milliseconds
 PATIENCE = 180 * SECONDS  # for a page, a kernel's start, an answer of a widget
 CELLS = 1800 * SECONDS  # for all cells of a notebook
